@@ -1,0 +1,82 @@
+"""Running commands in interleaved rounds and keeping what they took."""
+
+import statistics
+import subprocess
+import tempfile
+import time
+
+import tools
+
+
+class Runner:
+    """One command of a scenario: its name, what to run, what to do before and after."""
+
+    def __init__(self, name, commands, before=None, after=None, check=None, scale=1, inner=1):
+        self.name = name
+        self.commands = [[tools.path_of(words[0]) or words[0], *words[1:]] for words in commands]
+        self.before, self.after, self.check = before, after, check
+        # What was run is 1/scale of the work; a time is the mean of `inner` repetitions.
+        self.scale, self.inner = scale, inner
+        self.seconds, self.error = [], None
+
+    def run(self, counts):
+        try:
+            total = 0
+            for _ in range(self.inner):
+                if self.before:
+                    self.before()
+                begin = time.perf_counter()
+                for words in self.commands:
+                    run(words)
+                total += time.perf_counter() - begin
+            if self.check and not counts:
+                self.check()
+        except (OSError, subprocess.SubprocessError, AssertionError) as error:
+            self.error = " ".join(str(error).split())[:160]
+            return
+        finally:
+            if self.after:
+                self.after()
+        if counts:
+            self.seconds.append(total / self.inner * self.scale)
+
+    def result(self):
+        if self.error or not self.seconds:
+            return {"name": self.name, "error": self.error or "not run"}
+        return {
+            "name": self.name,
+            "median": statistics.median(self.seconds),
+            "min": min(self.seconds),
+            "max": max(self.seconds),
+        }
+
+
+def run(words):
+    """Runs a command that must succeed."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.PIPE, check=False)
+    if done.returncode != 0:
+        text = done.stderr.decode(errors="replace").strip().splitlines()[:1]
+        raise subprocess.SubprocessError(f"exit {done.returncode}: {''.join(text)}")
+
+
+def peak_memory(words):
+    """Peak memory in bytes of a command that must succeed.
+
+    Measured by time(1): a child remembers the size its parent had before it
+    became another program, and Python is larger than most of these tools."""
+    with tempfile.NamedTemporaryFile("r") as file:
+        run([tools.path_of("time"), "-f", "%M", "-o", file.name, *words])
+        return int(file.read().split()[-1]) * 1024
+
+
+def race(runners, rounds):
+    """Every runner once for nothing, then `rounds` times, interleaved, every
+    other round backwards."""
+    for number in range(rounds + 1):
+        order = runners if number % 2 == 0 else list(reversed(runners))
+        for runner in order:
+            if not runner.error:
+                runner.run(counts=number > 0)
+        print(f"   round {number} of {rounds}", end="\r", flush=True)
+    return [runner.result() for runner in runners]

@@ -1,0 +1,390 @@
+"""The ten scenarios: what is run, and what is to be reached."""
+
+import os
+import random
+
+import race
+import place
+import tools
+from race import Runner
+from tools import PCOPY
+
+TITLES = {
+    "S1": "warm cache, new file, not synced",
+    "S2": "cold cache, new file, synced",
+    "S3": "a block device with 5 ms a request, 512 MiB",
+    "S4": "20,000 ranges of 64 KiB carved from one image",
+    "S5": "sharing extents, 4 GiB on XFS and btrfs",
+    "S6": "1 TiB sparse source with 64 MiB of data",
+    "S7": "a copy and its BLAKE3",
+    "S8": "a file of 1 KiB, whole process",
+    "S9": "peak memory",
+    "S10": "cost as work grows, 1 MiB to 8 GiB",
+}
+
+MIB, GIB = 1 << 20, 1 << 30
+
+# Of so many ranges, one is carved by a dd of its own.
+DD_SHARE = 40
+
+
+def ours(result):
+    """Rows of pcopy."""
+    return [row for row in result["rows"] if row["name"].startswith("pcopy") and "median" in row]
+
+
+def median(rows, name):
+    """The median of the row of that name, or None."""
+    return next((row.get("median") for row in rows if row["name"] == name), None)
+
+
+def fastest_peer(rows):
+    return min((row["median"] for row in rows
+                if "median" in row and not row["name"].startswith(("pcopy", "fio"))), default=None)
+
+
+def target(what, value, reached):
+    """One line of "target: value, met or missed"."""
+    return {"what": what, "value": value, "met": None if value is None else bool(reached)}
+
+
+def ratio(what, numerator, denominator, least):
+    """A target on a quotient of times."""
+    if not numerator or not denominator:
+        return target(f"{what} >= {least:.2f}", None, False)
+    value = numerator / denominator
+    return target(f"{what} >= {least:.2f}", f"{value:.2f}", value >= least)
+
+
+def skipped(name, reason):
+    return {"name": name, "title": TITLES[name], "skipped": reason, "rows": [], "targets": []}
+
+
+def found(name, rows, targets, conditions, size=None):
+    return {"name": name, "title": TITLES[name], "rows": rows, "targets": targets,
+            "conditions": conditions, "bytes": size}
+
+
+def copy_race(source, destination, rows, rounds, before):
+    """Races copies to a new file and checks the bytes of each once."""
+
+    def check():
+        assert place.same(source, destination), "the copy differs from the source"
+
+    runners = [
+        Runner(name, commands, before=before, after=lambda: place.remove(destination), check=check)
+        for name, commands in rows
+    ]
+    return race.race(runners, rounds)
+
+
+def pcopy(*words):
+    return [[PCOPY, "--quiet", *words]]
+
+
+def s1(work, options):
+    source, copy = work.file("source", options.size), work.path("copy")
+
+    def before():
+        place.warm(source)
+        place.touch_memory(options.size)
+
+    rows = [("pcopy", pcopy("--no-sync", source, copy))] + tools.copies(source, copy, sync=False)
+    results = copy_race(source, copy, rows, options.rounds, before)
+    os.remove(source)
+    targets = [ratio("fastest peer / pcopy", fastest_peer(results), median(results, "pcopy"), 1.0)]
+    conditions = "source cached; nothing synced; no extents shared (the file system cannot)"
+    return found("S1", results, targets, conditions, options.size)
+
+
+def s2(work, options):
+    source, copy = work.file("source", options.size), work.path("copy")
+    rows = [("pcopy", pcopy(source, copy))] + tools.copies(source, copy, sync=True)
+    if tools.path_of("fio"):
+        rows.append(("fio reading and writing at once", [fio(source, copy, options.size)]))
+
+    def before():
+        place.touch_memory(options.size)
+        place.cold(source)
+
+    def check():
+        assert place.same(source, copy), "the copy differs from the source"
+
+    runners = [
+        Runner(name, commands, before=before, after=lambda: place.remove(copy),
+               check=None if name.startswith("fio") else check)
+        for name, commands in rows
+    ]
+    results = race.race(runners, options.rounds)
+    os.remove(source)
+    own, limit = median(results, "pcopy"), next(
+        (row.get("median") for row in results if row["name"].startswith("fio")), None)
+    targets = [ratio("fastest peer / pcopy", fastest_peer(results), own, 1.1),
+               ratio("fio / pcopy", limit, own, 0.9)]
+    conditions = ("source dropped from the cache before each run; destination synced within the "
+                  "time; no extents shared (the file system cannot)")
+    return found("S2", results, targets, conditions, options.size)
+
+
+def fio(source, copy, size):
+    """Reading the source and writing another file at the same time, past the cache."""
+    common = ["--direct=1", "--bs=1M", f"--size={size}", "--ioengine=libaio", "--iodepth=4"]
+    return ["fio", "--name=read", "--rw=read", f"--filename={source}", "--readonly=0", *common,
+            "--name=write", "--rw=write", f"--filename={copy}", "--end_fsync=1",
+            "--fallocate=none", *common, "--output=/dev/null"]
+
+
+def s3(work, options):
+    if os.geteuid() != 0 or not (tools.path_of("nbdkit") and tools.path_of("nbdfuse")):
+        return skipped("S3", "needs root, nbdkit and nbdfuse")
+    depth = len(work.undo)
+    size = min(512 * MIB, options.size)
+    image = work.file("image", size)
+    copy = os.path.join(work.tmpfs(GIB), "copy")
+    device = work.slow_device(image, "5ms")
+    fixed = [1, 2, 4, 8, 16, 32]
+    own = lambda name, *words: (name, pcopy("--no-sync", *words, device, copy))
+    rows = [own("pcopy")]
+    rows += [own(f"pcopy -t {n}", "-t", str(n)) for n in fixed]
+    rows += tools.copies(device, copy, sync=False, device=True)
+
+    def before():
+        place.touch_memory(size)
+        place.cold(device)
+        place.cold(image)
+
+    results = copy_race(device, copy, rows, options.rounds, before)
+    work.undo_to(depth)
+    os.remove(image)
+    auto = median(results, "pcopy")
+    best = min((row["median"] for row in ours({"rows": results}) if row["name"] != "pcopy"),
+               default=None)
+    targets = [ratio("1 thread / 8 threads", median(results, "pcopy -t 1"),
+                     median(results, "pcopy -t 8"), 3.5),
+               ratio("fastest peer / auto", fastest_peer(results), auto, 1.2)]
+    for name in ("cp", "dd bs=1M", "ddrescue"):
+        targets.append(ratio(f"{name} / auto", median(results, name), auto, 2.0))
+    targets.append(ratio("best fixed count / auto", best, auto, 1 / 1.15))
+    conditions = "all caches dropped before each run; destination a new file on tmpfs"
+    return found("S3", results, targets, conditions, size)
+
+
+def s4(work, options):
+    if not tools.pcopy_can("batch"):
+        return skipped("S4", "this pcopy has no batch command")
+    count = min(20_000, 20_000 * options.size // GIB)
+    length, stride = 64 << 10, 68 << 10
+    image, folder = work.file("image", count * stride), work.path("carved")
+    order = list(range(count))
+    random.Random(1).shuffle(order)
+    items = [(number * stride + 512, length, f"f{number:05}") for number in order]
+    lists = carve_lists(work, items)
+    carve = work.path("carve")
+    own_folder = os.path.dirname(os.path.abspath(__file__))
+    if tools.path_of("gcc"):
+        place.run("gcc", "-O2", "-o", carve, os.path.join(own_folder, "carve.c"))
+    # One dd a range is a process a range: some of them, multiplied.
+    some = items[::DD_SHARE]
+    script = work.path("dds")
+    with open(script, "w", encoding="ascii") as file:
+        for start, size, name in some:
+            file.write(f"dd if={image} of={folder}/{name} bs={size} count=1 skip={start} "
+                       "iflag=skip_bytes status=none\n")
+    python, dds = os.path.join(own_folder, "carve.py"), f"one dd a range ({len(some)}, scaled)"
+
+    def before():
+        place.remove(folder)
+        os.mkdir(folder)
+        place.warm(image)
+
+    def runner(name, words, scale=1):
+        return Runner(name, [words], before=before, check=None, scale=scale)
+
+    batch = [PCOPY, "batch", "--quiet", "--source", image, "--into", folder]
+    shell = lambda command, listing: ["sh", "-c", f'exec "$@" < {listing}', "sh", *command]
+    runners = [runner("pcopy batch", [*batch, "--no-sync", lists["csv"]])]
+    if os.path.exists(carve):
+        runners.append(runner("C loop", shell([carve, image, folder], lists["plain"])))
+    runners += [
+        runner("python loop", shell(["python3", python, image, folder], lists["plain"])),
+        runner(dds, ["sh", script], scale=len(items) / len(some)),
+    ]
+    results = race.race(runners, options.rounds)
+    place.remove(folder)
+    os.remove(image)
+    own = median(results, "pcopy batch")
+    targets = [ratio("C loop / pcopy", median(results, "C loop"), own, 1.0),
+               ratio("python loop / pcopy", median(results, "python loop"), own, 3.0),
+               ratio("one dd a range / pcopy",
+                     median(results, dds), own, 30.0)]
+    conditions = "image cached; nothing synced; ranges in random order"
+    return found("S4", results, targets, conditions, count * length)
+
+
+def carve_lists(work, items):
+    """The ranges, once for each reader."""
+    lists = {"csv": work.path("items.csv"), "plain": work.path("items.txt")}
+    with open(lists["csv"], "w", encoding="ascii") as file:
+        file.write("name,start,len\n")
+        file.writelines(f"{name},{start},{size}\n" for start, size, name in items)
+    with open(lists["plain"], "w", encoding="ascii") as file:
+        file.writelines(f"{start} {size} {name}\n" for start, size, name in items)
+    return lists
+
+
+def s5(work, options):
+    if os.geteuid() != 0:
+        return skipped("S5", "needs root for loop mounts")
+    size, rows, targets = min(4 * GIB, 4 * options.size), [], []
+    for kind in ("xfs", "btrfs"):
+        if not tools.path_of(f"mkfs.{kind}"):
+            continue
+        depth = len(work.undo)
+        folder = work.mount(kind, 6 * GIB)
+        source, copy = os.path.join(folder, "source"), os.path.join(folder, "copy")
+        place.run("dd", "if=/dev/zero", f"of={source}", "bs=1M", f"count={size // MIB}",
+                  "conv=fsync", "status=none")
+        after = lambda: place.remove(copy)
+        runners = [
+            Runner(f"pcopy, {kind}", pcopy("--no-sync", source, copy), after=after),
+            Runner(f"cp --reflink=always, {kind}",
+                   [["cp", "--reflink=always", source, copy]], after=after),
+        ]
+        found_rows = race.race(runners, options.rounds)
+        work.undo_to(depth)
+        rows += found_rows
+        own, other = (row.get("median") for row in found_rows)
+        if own and other:
+            extra = (own - other) * 1000
+            targets.append(target(f"{kind}: at most 5 ms over cp", f"{extra:+.1f} ms", extra <= 5))
+    conditions = "extents are shared by both, no byte is moved; nothing synced"
+    return found("S5", rows, targets, conditions)
+
+
+def s6(work, options):
+    source, copy = work.path("sparse"), work.path("copy")
+    piece = os.urandom(MIB)
+    with open(source, "wb") as file:
+        file.truncate(1 << 40)
+        for number in range(64):
+            file.seek(number * (16 << 30) + 12345 * 4096)
+            file.write(piece)
+        os.fsync(file.fileno())
+    after = lambda: place.remove(copy)
+    before = lambda: place.touch_memory(128 * MIB)
+    runners = [
+        Runner("pcopy", pcopy("--no-sync", source, copy), before, after),
+        Runner("cp --sparse=always", [["cp", "--sparse=always", source, copy]], before, after),
+    ]
+    results = race.race(runners, options.rounds)
+    os.remove(source)
+    own, other = median(results, "pcopy"), median(results, "cp --sparse=always")
+    targets = [ratio("cp / pcopy", other, own, 1 / 1.2)]
+    return found("S6", results, targets, "source cached; nothing synced", 64 * MIB)
+
+
+def s7(work, options):
+    if not tools.pcopy_has_option("--digest"):
+        return skipped("S7", "this pcopy has no --digest")
+    source, copy = work.file("source", options.size), work.path("copy")
+    rows = [("pcopy --digest blake3", pcopy("--no-sync", "--digest", "blake3", source, copy))]
+    if tools.path_of("b3sum"):
+        rows.append(("cp, then b3sum", [["cp", source, copy], ["b3sum", copy]]))
+    if tools.path_of("dcfldd"):
+        for hash_name in ("md5", "sha1", "sha256"):
+            words = ["dcfldd", f"if={source}", f"of={copy}", "bs=1M", "statusinterval=0",
+                     f"hash={hash_name}"]
+            rows.append((f"dcfldd hash={hash_name}", [words]))
+
+    def before():
+        place.warm(source)
+        place.touch_memory(options.size)
+
+    results = copy_race(source, copy, rows, options.rounds, before)
+    os.remove(source)
+    own = median(results, "pcopy --digest blake3")
+    dcfldd = min((row["median"] for row in results
+                  if row["name"].startswith("dcfldd") and "median" in row), default=None)
+    targets = [ratio("cp then b3sum / pcopy", median(results, "cp, then b3sum"), own, 1.5),
+               ratio("dcfldd with its fastest hash / pcopy", dcfldd, own, 3.0)]
+    return found("S7", results, targets, "source cached; nothing synced", options.size)
+
+
+def s8(work, options):
+    source, copy = work.file("small", 1024), work.path("copy")
+    before = lambda: place.remove(copy)
+    runners = [
+        Runner("pcopy", pcopy("--no-sync", source, copy), before, inner=100),
+        Runner("cp", [["cp", source, copy]], before, inner=100),
+    ]
+    results = race.race(runners, options.rounds)
+    place.remove(copy)
+    os.remove(source)
+    own, other = median(results, "pcopy"), median(results, "cp")
+    extra = (own - other) * 1000 if own and other else None
+    reached = extra is not None and extra <= 2
+    value = None if extra is None else f"{extra:+.2f} ms"
+    targets = [target("at most 2 ms over cp", value, reached)]
+    return found("S8", results, targets, "each time the mean of 100 runs; nothing synced")
+
+
+def s9(work, options):
+    if not tools.path_of("time"):
+        return skipped("S9", "needs time(1)")
+    size = min(options.size, GIB)
+    source, sparse, copy = work.file("source", size), work.path("sparse"), work.path("copy")
+    with open(sparse, "wb") as file:
+        file.truncate(1 << 40)
+        for number in range(64):
+            file.seek(number * (16 << 30))
+            file.write(os.urandom(MIB))
+    rows, targets = [], []
+    for what, path in (("1 GiB" if size == GIB else f"{size // MIB} MiB", source),
+                       ("1 TiB sparse", sparse)):
+        for engine in ("positioned", "direct", "offload"):
+            for threads, io_size in ((1, MIB), (8, MIB), (64, MIB), (64, 4 * MIB)):
+                words = ["--no-sync", "-t", str(threads), "--io-size", str(io_size),
+                         "--engine", engine, path, copy]
+                peak = race.peak_memory(pcopy(*words)[0])
+                place.remove(copy)
+                bound = threads * io_size * 2 + 16 * MIB
+                name = f"{what}, {engine}, {threads} threads, {io_size // MIB} MiB"
+                rows.append({"name": "pcopy: " + name, "memory": peak, "bound": bound})
+    worst = max(rows, key=lambda row: row["memory"] / row["bound"])
+    share = worst["memory"] / worst["bound"]
+    targets.append(target("peak / (threads x io-size x 2 + 16 MiB) <= 1",
+                          f"{share:.2f}", share <= 1))
+    os.remove(source)
+    os.remove(sparse)
+    return found("S9", rows, targets, "peak resident memory of the process, from time(1)")
+
+
+def s10(work, options):
+    sizes = [MIB << shift for shift in range(0, 14, 2)] + [options.largest]
+    sizes = sorted({size for size in sizes if size <= options.largest})
+    copy, runners = work.path("copy"), []
+    source = work.file("source", max(sizes))
+    for size in sizes:
+        words = pcopy("--range", f"0+{size}", source, copy)
+
+        def before():
+            place.cold(source)
+
+        name = f"pcopy, {size // MIB} MiB"
+        runners.append(Runner(name, words, before, lambda: place.remove(copy)))
+    results = race.race(runners, options.rounds)
+    os.remove(source)
+    for row, size in zip(results, sizes):
+        row["bytes"] = size
+    rates = [size / row["median"] for row, size in zip(results, sizes)
+             if "median" in row and size > 64 * MIB]
+    spread = max(rates) / min(rates) - 1 if rates else None
+    value = None if spread is None else f"{spread * 100:.0f} %"
+    targets = [target("past 64 MiB, fastest over slowest rate <= 15 %", value,
+                      spread is not None and spread <= 0.15)]
+    conditions = "source dropped from the cache before each run; destination synced within the time"
+    return found("S10", results, targets, conditions)
+
+
+ALL = {"S1": s1, "S2": s2, "S3": s3, "S4": s4, "S5": s5,
+       "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10}

@@ -1,0 +1,39 @@
+//! Many ranges to many files in one run.
+//!
+//! A list of wanted files becomes items (`manifest`), whatever the list was
+//! written by: one file here for each format. The items become segments in
+//! the order of the source (`queue`, `plan`), which the same crew copies that
+//! copies a single range (`work`): neighbouring small ones in one request
+//! (`scatter`), large ones in stripes (`large`). Finished files are made
+//! durable and visible in groups (`commit`). `job` reads as the story of it.
+
+mod commit;
+mod handles;
+mod job;
+mod large;
+pub mod manifest;
+mod output;
+mod plan;
+mod preflight;
+mod queue;
+mod report;
+mod scatter;
+mod sources;
+mod tally;
+mod work;
+
+pub use job::{Batch, BatchPlanned, DEFAULT_IO_SIZE};
+pub use report::{BatchReport, ItemReport, Items, Slow, Status};
+
+mod bmap;
+mod csv;
+mod dfxml;
+mod filefrag;
+mod jsonl;
+mod mapfile;
+mod mmls;
+mod plain;
+mod xml;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! Manifests as spreadsheets write them: comma- or tab-separated values under
+//! a header that names the columns.
+//!
+//! Lines that begin with `#` and blank lines are passed over; a name that
+//! begins with `#`, or holds the delimiter, a quote or a newline, is quoted.
+//! Names are bytes and need not be UTF-8. A column that is not known is an
+//! error, because a misspelt `sha256` would otherwise check nothing; columns
+//! for people are called `note` or begin with `x-`.
+
+use std::io::{BufRead, Read};
+
+use csv::{ByteRecord, ReaderBuilder, Terminator};
+
+use super::manifest::{Field, Reading, Row, text};
+
+/// Reads CSV (`,`) or TSV (a tab).
+pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading<'_>) {
+    // Records end at `\n` and nowhere else (a `\r` before it is cut off below),
+    // and the last one does too: only so can their lines be counted.
+    let mut rows = ReaderBuilder::new()
+        .delimiter(delimiter)
+        .comment(Some(b'#'))
+        .terminator(Terminator::Any(b'\n'))
+        .has_headers(false)
+        .flexible(true)
+        .buffer_capacity(1 << 16)
+        .from_reader(input.chain(&b"\n"[..]));
+    let mut record = ByteRecord::new();
+    let mut columns: Option<Vec<Option<Field>>> = None;
+    loop {
+        match rows.read_byte_record(&mut record) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => return reading.unreadable(rows.position().line(), &error),
+        }
+        let line = first_line(rows.position().line(), &record);
+        if is_blank(&record) {
+            continue;
+        }
+        match &columns {
+            Some(columns) => row(&record, columns, line, reading),
+            None => match header(&record, line, reading) {
+                Some(header) => columns = Some(header),
+                None => return,
+            },
+        }
+    }
+}
+
+/// The line a record begins on, from the one after it: quoted newlines in it
+/// are lines, too.
+fn first_line(after: u64, record: &ByteRecord) -> u64 {
+    let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
+    after.saturating_sub(1 + inside)
+}
+
+/// A line of nothing but a line end, or of blanks.
+fn is_blank(record: &ByteRecord) -> bool {
+    record.len() <= 1 && record.as_slice().trim_ascii().is_empty()
+}
+
+/// The cells of a record, without the `\r` of a CRLF in the last.
+fn cells(record: &ByteRecord) -> impl Iterator<Item = &[u8]> {
+    let last = record.len().saturating_sub(1);
+    record.iter().enumerate().map(move |(n, cell)| match cell {
+        [cell @ .., b'\r'] if n == last => cell,
+        cell => cell,
+    })
+}
+
+/// What the columns mean; `None`, with errors, if that is not clear.
+fn header(record: &ByteRecord, line: u64, reading: &mut Reading<'_>) -> Option<Vec<Option<Field>>> {
+    let mut columns = Vec::new();
+    let mut clear = true;
+    for cell in cells(record) {
+        let name = text(cell.trim_ascii()).replace('-', "_");
+        let field = Field::from_name(&name);
+        if let Some(field) = field.filter(|field| columns.contains(&Some(*field))) {
+            reading.usage(line, format!("two columns are called {}", field.name()));
+            clear = false;
+        }
+        if field.is_none() && !Field::is_passed_over(&text(cell.trim_ascii())) {
+            reading.usage(
+                line,
+                format!(
+                    "unknown column {:?} in the header (a column for people is called `note` or \
+                     begins with `x-`)",
+                    text(cell)
+                ),
+            );
+            clear = false;
+        }
+        columns.push(field);
+    }
+    if clear && !columns.iter().any(|c| matches!(c, Some(Field::Name | Field::NameHex))) {
+        reading.usage(line, "the header has no column `name`");
+        clear = false;
+    }
+    clear.then_some(columns)
+}
+
+fn row(record: &ByteRecord, columns: &[Option<Field>], line: u64, reading: &mut Reading<'_>) {
+    if record.len() != columns.len() {
+        let (cells, wanted) = (record.len(), columns.len());
+        return reading.usage(line, format!("{cells} columns, and the header has {wanted}"));
+    }
+    let mut row = Row::default();
+    for (cell, field) in cells(record).zip(columns) {
+        if let Some(field) = field {
+            row.set_text(*field, cell);
+        }
+    }
+    row.finish(line, reading);
+}

@@ -1,0 +1,128 @@
+//! The list of what a batch is to copy: its items, how they are read from
+//! any of the formats, and every check that needs no destination.
+//!
+//! [`load`] is the usual way in: it reads a whole manifest, checks it against
+//! the sizes of the sources, and returns either all items or all errors, each
+//! with its line, so that nothing is written on the word of a list that is
+//! wrong on its last line. [`read`] and [`check`] are its two halves.
+//!
+//! Formats live in the parent room, one file each; they hand what they find
+//! to `Reading`. This room must not know how bytes move, nor open anything:
+//! sizes and sector sizes of sources are asked of the caller.
+
+mod check;
+mod clash;
+mod error;
+mod format;
+mod item;
+mod lines;
+mod name;
+mod number;
+mod reading;
+mod row;
+mod time;
+
+pub use check::check;
+pub use error::{ErrorKind, ManifestError, ManifestErrors};
+pub use format::{Format, UnknownFormat};
+pub use item::{Details, Item, Run, Runs};
+pub use reading::{AreaStatuses, Manifest, ReadOptions};
+
+pub(super) use lines::{Lines, text};
+pub(super) use name::path_from_bytes;
+pub(super) use number::decimal;
+pub(super) use reading::Reading;
+pub(super) use row::{Field, Piece, Row, Value};
+pub(super) use time::parse as parse_time;
+
+use std::io::{BufRead, Cursor, Read};
+use std::path::Path;
+
+/// How much of the input is looked at to tell the format: more than the
+/// comment `bmaptool` writes before its root element.
+const HEAD_BYTES: u64 = 64 * 1024;
+
+/// Reads a manifest and checks it whole.
+///
+/// `source_len` tells the size in bytes of a source (`None` is the one named
+/// for the whole batch), or `None` if there is no such source.
+///
+/// # Errors
+///
+/// Every error of syntax and every refusal, in order of lines.
+pub fn load(
+    input: impl Read,
+    format: Option<Format>,
+    options: &ReadOptions<'_>,
+    source_len: impl Fn(Option<&Path>) -> Option<u64>,
+) -> Result<Manifest, ManifestErrors> {
+    let (manifest, mut errors) = read_lenient(input, format, options);
+    if let Err(refused) = check(&manifest.items, source_len) {
+        errors.merge(refused);
+    }
+    errors.or(manifest)
+}
+
+/// Reads a manifest; `None` for the format finds it out from
+/// [`ReadOptions::manifest`] and the first bytes.
+///
+/// # Errors
+///
+/// Every row that could not be understood, in order of lines.
+pub fn read(
+    input: impl Read,
+    format: Option<Format>,
+    options: &ReadOptions<'_>,
+) -> Result<Manifest, ManifestErrors> {
+    let (manifest, errors) = read_lenient(input, format, options);
+    errors.or(manifest)
+}
+
+/// The rows that could be understood, and the errors of those that could not.
+fn read_lenient(
+    input: impl Read,
+    format: Option<Format>,
+    options: &ReadOptions<'_>,
+) -> (Manifest, ManifestErrors) {
+    let mut reading = Reading::new(options);
+    let mut input = std::io::BufReader::with_capacity(1 << 16, input);
+    let mut head = Vec::new();
+    if let Err(error) = input.by_ref().take(HEAD_BYTES).read_to_end(&mut head) {
+        reading.refuse(0, format!("cannot read the manifest: {error}"));
+        return reading.finish();
+    }
+    if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") {
+        reading.usage(1, "the manifest is UTF-16: save it as UTF-8");
+        return reading.finish();
+    }
+    let bom = if head.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
+    match format.or_else(|| Format::detect(options.manifest, &head[bom..])) {
+        Some(format) => {
+            let mut head = Cursor::new(head);
+            head.set_position(bom as u64);
+            dispatch(format, &mut head.chain(input), &mut reading);
+        }
+        None if head[bom..].trim_ascii().is_empty() => {}
+        None => reading.usage(
+            1,
+            "cannot tell the format: name it (csv, tsv, jsonl, plain, dfxml, filefrag, mapfile, \
+             bmap, mmls), or begin a plain list with `#pcopy v1 end=exclusive unit=bytes`",
+        ),
+    }
+    reading.finish()
+}
+
+/// The table of formats.
+fn dispatch(format: Format, input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+    match format {
+        Format::Csv => super::csv::read(input, b',', reading),
+        Format::Tsv => super::csv::read(input, b'\t', reading),
+        Format::Jsonl => super::jsonl::read(input, reading),
+        Format::Plain => super::plain::read(input, reading),
+        Format::Dfxml => super::dfxml::read(input, reading),
+        Format::Filefrag => super::filefrag::read(input, reading),
+        Format::Mapfile => super::mapfile::read(input, reading),
+        Format::Bmap => super::bmap::read(input, reading),
+        Format::Mmls => super::mmls::read(input, reading),
+    }
+}

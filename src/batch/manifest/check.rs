@@ -1,0 +1,139 @@
+//! The checks of a whole manifest: each row against its source and the rules
+//! of names, in parallel, and all of them against each other (`clash`).
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::clash::clashes;
+use super::error::{ErrorKind, ManifestError, ManifestErrors};
+use super::item::{Item, Run};
+use super::name::{Rules, refusal};
+use crate::range::ByteRange;
+
+/// The sizes of all sources; `None` for one that is not there.
+pub(super) type Sizes<'a> = HashMap<Option<&'a Path>, Option<u64>>;
+
+/// Checks items against the sizes of their sources (`source_len`; `None` asks
+/// for the source of the whole batch) and against each other. Runs on the
+/// rayon pool it is called from.
+///
+/// # Errors
+///
+/// Everything that is refused, in order of lines: a range that does not lie
+/// inside its source, a name that escapes or cannot be, destinations that are
+/// the same or overlap, a name that is a directory of another.
+pub fn check(
+    items: &[Item],
+    source_len: impl Fn(Option<&Path>) -> Option<u64>,
+) -> Result<(), ManifestErrors> {
+    check_under(items, source_len, Rules::HERE)
+}
+
+fn check_under(
+    items: &[Item],
+    source_len: impl Fn(Option<&Path>) -> Option<u64>,
+    rules: Rules,
+) -> Result<(), ManifestErrors> {
+    let mut sizes = Sizes::new();
+    let mut errors = Vec::new();
+    for item in items {
+        sizes.entry(item.source.as_deref()).or_insert_with_key(|source| {
+            let len = source_len(*source);
+            errors.extend(len.is_none().then(|| no_source(item, *source)));
+            len
+        });
+    }
+    let of_rows = items.par_iter().flat_map_iter(|item| {
+        let name =
+            refusal(bytes(item), rules).map(|why| error(item, format!("{:?} {why}", item.name)));
+        name.into_iter().chain(outside(item, &sizes))
+    });
+    errors.par_extend(of_rows);
+    clashes(items, &sizes, rules, &mut errors);
+    ManifestErrors::from_unordered(errors).or(())
+}
+
+pub(super) fn error(item: &Item, message: String) -> ManifestError {
+    ManifestError { line: item.line, kind: ErrorKind::Refused, message: message.into() }
+}
+
+pub(super) fn bytes(item: &Item) -> &[u8] {
+    item.name.as_os_str().as_encoded_bytes()
+}
+
+/// Said once a source, however many rows name it.
+fn no_source(item: &Item, source: Option<&Path>) -> ManifestError {
+    match source {
+        Some(source) => error(item, format!("there is no source {source:?} whose size is known")),
+        None => ManifestError {
+            line: item.line,
+            kind: ErrorKind::Usage,
+            message: "no source: name one for the batch, or in a column `source`".into(),
+        },
+    }
+}
+
+/// The first run of an item that does not lie inside its source.
+fn outside(item: &Item, sizes: &Sizes<'_>) -> Option<ManifestError> {
+    let source = item.source.as_deref();
+    let len = (*sizes.get(&source)?)?;
+    let inside = ByteRange::to(len);
+    let of = source.map_or_else(|| "the source".to_owned(), |source| format!("{source:?}"));
+    let name = &item.name;
+    let beyond = item.runs.pieces(len).find_map(|run| match run {
+        Run::Data(range) if range.end() > inside.end() => Some(range),
+        _ => None,
+    });
+    if let Some(range) = beyond {
+        return Some(error(
+            item,
+            format!("{name:?}: bytes {range} do not lie inside {of}, which has {len} bytes"),
+        ));
+    }
+    let fits = item.destination(len).is_some();
+    (!fits).then(|| error(item, format!("{name:?} would end past what 64 bits count")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::manifest::Runs;
+
+    #[track_caller]
+    fn check(names: [&str; 2], rules: Rules, want: &[&str]) {
+        let item = |(n, name): (usize, &&str)| Item {
+            line: n as u64 + 1,
+            name: Path::new(*name).into(),
+            source: None,
+            runs: Runs::Whole,
+            dest_offset: 0,
+            details: None,
+        };
+        let items: Vec<Item> = names.iter().enumerate().map(item).collect();
+        let errors = check_under(&items, |_| Some(1), rules).err().unwrap_or_default();
+        assert_eq!(
+            errors.to_string().lines().collect::<Vec<_>>(),
+            want,
+            "{names:?} under {rules:?}"
+        );
+    }
+
+    #[test]
+    fn case_counts_except_on_windows() {
+        let one = "line 2: \"é.TXT\" and \"É.txt\" are one file here, written by line 1 already, \
+                   from 0 on, and overlaps it from 0 on";
+        check(["É.txt", "é.TXT"], Rules::Unix, &[]);
+        check(["É.txt", "é.TXT"], Rules::Windows, &[one]);
+        let inside = "line 2: \"DIR/a\" lies in \"dir\", which is a file, line 1";
+        check(["dir", "DIR/a"], Rules::Unix, &[]);
+        check(["dir", "DIR/a"], Rules::Windows, &[inside]);
+    }
+
+    #[test]
+    fn reserved_names_are_refused_on_windows_only() {
+        check(["con", "a"], Rules::Unix, &[]);
+        check(["con", "a"], Rules::Windows, &["line 1: \"con\" is CON, a device on Windows"]);
+    }
+}

@@ -1,0 +1,162 @@
+//! Items that want the same bytes of the same file, or a file where another
+//! item needs a directory.
+//!
+//! A million names are too many to sort in the time there is, so they are
+//! hashed first: an item is suspect if the hash of its name occurs twice, or
+//! also occurs as the hash of a directory, or if one of its directories has the
+//! hash of a file. Only suspects are compared, in an order in which a directory
+//! is followed at once by what lies in it, so that neighbours tell everything.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::collections::HashSet;
+use std::hash::{BuildHasher, Hasher, RandomState};
+
+use rayon::prelude::*;
+
+use super::check::{Sizes, bytes, error};
+use super::error::ManifestError;
+use super::item::Item;
+use super::name::Rules;
+use crate::range::ByteRange;
+
+/// Adds an error for every item whose destination another has.
+pub(super) fn clashes(
+    items: &[Item],
+    sizes: &Sizes<'_>,
+    rules: Rules,
+    errors: &mut Vec<ManifestError>,
+) {
+    let suspects = suspects(items, rules);
+    let mut names: Vec<(Cow<'_, [u8]>, &Item)> =
+        suspects.par_iter().map(|&item| (folded(bytes(item), rules), item)).collect();
+    names.par_sort_unstable_by(|(a_name, a), (b_name, b)| {
+        by_component(a_name, b_name)
+            .then_with(|| a.dest_offset.cmp(&b.dest_offset))
+            .then_with(|| a.line.cmp(&b.line))
+    });
+    // Of the file at hand: its first item, how far it is filled, and by which.
+    let mut file: Option<(&[u8], &Item, u64, &Item)> = None;
+    let mut before: Option<&Item> = None;
+    for (name, item) in &names {
+        let end = end_in_file(item, sizes);
+        file = match file {
+            Some((same, first, until, by)) if same == &**name => {
+                let again = before.is_some_and(|before| before.dest_offset == item.dest_offset);
+                if item.dest_offset < until || again {
+                    errors.push(overlap(by, item));
+                }
+                let (until, by) = if end > until { (end, *item) } else { (until, by) };
+                Some((same, first, until, by))
+            }
+            _ => {
+                if let Some((_, outer, ..)) = file.filter(|file| lies_in(name, file.0)) {
+                    errors.push(directory(outer, item));
+                }
+                Some((name, item, end, item))
+            }
+        };
+        before = Some(item);
+    }
+}
+
+/// The name as files are told apart by: on Windows case does not count.
+fn folded(name: &[u8], rules: Rules) -> Cow<'_, [u8]> {
+    match rules {
+        Rules::Unix => Cow::Borrowed(name),
+        Rules::Windows => String::from_utf8_lossy(name).to_lowercase().into_bytes().into(),
+    }
+}
+
+/// The items that may clash; those that do are all among them.
+fn suspects(items: &[Item], rules: Rules) -> Vec<&Item> {
+    let state = RandomState::new();
+    let hashes = |item: &Item| path_hashes(&state, &folded(bytes(item), rules));
+    let mut files: Vec<u64> = items.par_iter().map(|item| hashes(item).0).collect();
+    let mut directories: Vec<u64> = items.par_iter().flat_map_iter(|item| hashes(item).1).collect();
+    files.par_sort_unstable();
+    directories.par_sort_unstable();
+    directories.dedup();
+    let mut marked: HashSet<u64> = HashSet::new();
+    let mut ahead = directories.iter().peekable();
+    for (n, hash) in files.iter().enumerate() {
+        while ahead.next_if(|directory| *directory < hash).is_some() {}
+        if ahead.peek() == Some(&hash) || files.get(n + 1) == Some(hash) {
+            marked.insert(*hash);
+        }
+    }
+    if marked.is_empty() {
+        return Vec::new();
+    }
+    let suspect = |item: &&Item| {
+        let (name, directories) = hashes(item);
+        marked.contains(&name) || directories.iter().any(|hash| marked.contains(hash))
+    };
+    items.par_iter().filter(suspect).collect()
+}
+
+/// The hash of a name, and those of the directories it lies in.
+fn path_hashes(state: &RandomState, name: &[u8]) -> (u64, Vec<u64>) {
+    let mut hasher = state.build_hasher();
+    let mut directories = Vec::new();
+    for (n, component) in name.split(|&byte| byte == b'/').enumerate() {
+        if n > 0 {
+            directories.push(hasher.finish());
+            hasher.write_u8(b'/');
+        }
+        hasher.write(component);
+    }
+    (hasher.finish(), directories)
+}
+
+/// Where an item ends in its file; a whole source of unknown length (which is
+/// an error already) fills nothing.
+fn end_in_file(item: &Item, sizes: &Sizes<'_>) -> u64 {
+    let len = sizes.get(&item.source.as_deref()).copied().flatten().unwrap_or(0);
+    item.destination(len).map_or(u64::MAX, ByteRange::end)
+}
+
+/// Byte order with `/` before everything else.
+fn by_component(a: &[u8], b: &[u8]) -> Ordering {
+    let rank = |byte: u8| if byte == b'/' { 0 } else { u16::from(byte) + 1 };
+    match a.iter().zip(b).find(|(a, b)| a != b) {
+        Some((&a, &b)) => rank(a).cmp(&rank(b)),
+        None => a.len().cmp(&b.len()),
+    }
+}
+
+fn lies_in(name: &[u8], directory: &[u8]) -> bool {
+    let rest = name.strip_prefix(directory);
+    !directory.is_empty() && rest.is_some_and(|rest| rest.starts_with(b"/"))
+}
+
+/// Two items for one place; the error is that of the later line.
+fn overlap(a: &Item, b: &Item) -> ManifestError {
+    let (first, second) = if a.line <= b.line { (a, b) } else { (b, a) };
+    let what = match first.name == second.name {
+        true => format!("{:?} is written", second.name),
+        false => format!("{:?} and {:?} are one file here, written", second.name, first.name),
+    };
+    error(
+        second,
+        format!(
+            "{what} by line {} already, from {} on, and overlaps it from {} on",
+            first.line, first.dest_offset, second.dest_offset
+        ),
+    )
+}
+
+/// A file that would also have to be a directory.
+fn directory(file: &Item, inner: &Item) -> ManifestError {
+    let (file_name, inner_name) = (&file.name, &inner.name);
+    match file.line > inner.line {
+        true => error(
+            file,
+            format!("{file_name:?} is a directory of {inner_name:?}, line {}", inner.line),
+        ),
+        false => error(
+            inner,
+            format!("{inner_name:?} lies in {file_name:?}, which is a file, line {}", file.line),
+        ),
+    }
+}

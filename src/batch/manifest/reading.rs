@@ -1,0 +1,216 @@
+//! What a format's reader is given and what it fills: items, notes, errors,
+//! and the shared paths of sources.
+
+use std::collections::{BTreeMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::error::{ErrorKind, ManifestError, ManifestErrors};
+use super::item::Item;
+use super::name::path_from_bytes;
+
+/// What a manifest cannot say of itself.
+#[derive(Clone, Copy)]
+pub struct ReadOptions<'a> {
+    /// The manifest's own file name: its ending may tell the format.
+    pub manifest: Option<&'a Path>,
+    /// The source of the whole batch. Formats that describe one file take its
+    /// name from it.
+    pub source: Option<&'a Path>,
+    /// The name of the one destination of a mapfile or bmap; else the file
+    /// name of the source, else that of the manifest without its ending.
+    pub name: Option<&'a Path>,
+    /// Bytes added to every source position of an import: where the file
+    /// system lies on the source, if the positions count from its beginning.
+    /// A manifest of our own formats says that itself.
+    pub base: u64,
+    /// The logical sector of a source in bytes (`None`: of the source of the
+    /// whole batch), or `None` if it is not known.
+    pub sector_of: &'a dyn Fn(Option<&Path>) -> Option<u32>,
+    /// Which areas of a mapfile to copy.
+    pub areas: AreaStatuses,
+    /// What `filefrag` was given before the names that are wanted, such as a
+    /// mount point.
+    pub strip_prefix: Option<&'a Path>,
+    /// Leave out files whose bytes are not at a place of their own (inline,
+    /// compressed, not yet written), with a note, instead of refusing.
+    pub skip_unmappable: bool,
+    /// Leave out rows of a report that say `complete`: its retry.
+    pub skip_complete: bool,
+}
+
+fn unknown_sector(_: Option<&Path>) -> Option<u32> {
+    None
+}
+
+impl Default for ReadOptions<'_> {
+    fn default() -> Self {
+        ReadOptions {
+            manifest: None,
+            source: None,
+            name: None,
+            base: 0,
+            sector_of: &unknown_sector,
+            areas: AreaStatuses::default(),
+            strip_prefix: None,
+            skip_unmappable: false,
+            skip_complete: false,
+        }
+    }
+}
+
+/// A choice among the statuses of areas in a GNU ddrescue mapfile.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AreaStatuses(u8);
+
+/// The statuses: finished, not tried, not trimmed, not scraped, bad.
+const STATUSES: &[u8; 5] = b"+?*/-";
+
+impl Default for AreaStatuses {
+    /// The finished areas: what an image made by ddrescue really holds.
+    fn default() -> Self {
+        AreaStatuses(1)
+    }
+}
+
+impl AreaStatuses {
+    /// The statuses in `text`, such as `?*/-` for everything still missing;
+    /// `None` if it has another character or none.
+    pub fn new(text: &str) -> Option<AreaStatuses> {
+        let mut bits = 0;
+        for byte in text.bytes() {
+            bits |= AreaStatuses::bit(byte)?;
+        }
+        (bits != 0).then_some(AreaStatuses(bits))
+    }
+
+    /// Whether `status` is chosen; `None` if it is no status.
+    pub(crate) fn has(self, status: u8) -> Option<bool> {
+        AreaStatuses::bit(status).map(|bit| self.0 & bit != 0)
+    }
+
+    fn bit(status: u8) -> Option<u8> {
+        STATUSES.iter().position(|&known| known == status).map(|at| 1 << at)
+    }
+}
+
+/// A manifest that was read.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Manifest {
+    /// What to copy, in order of lines.
+    pub items: Vec<Item>,
+    /// What the user should know, such as `3 skipped: directory`.
+    pub notes: Vec<String>,
+}
+
+/// A manifest being read.
+pub(crate) struct Reading<'a> {
+    pub(crate) options: &'a ReadOptions<'a>,
+    pub(crate) items: Vec<Item>,
+    notes: Vec<String>,
+    skipped: BTreeMap<String, u64>,
+    errors: ManifestErrors,
+    sources: HashSet<Arc<Path>>,
+    /// The sector size last asked for: rows of one source follow each other.
+    sector: Option<(Option<Arc<Path>>, Option<u32>)>,
+}
+
+impl<'a> Reading<'a> {
+    pub(super) fn new(options: &'a ReadOptions<'a>) -> Reading<'a> {
+        Reading {
+            options,
+            items: Vec::new(),
+            notes: Vec::new(),
+            skipped: BTreeMap::new(),
+            errors: ManifestErrors::default(),
+            sources: HashSet::new(),
+            sector: None,
+        }
+    }
+
+    pub(super) fn finish(mut self) -> (Manifest, ManifestErrors) {
+        for (reason, count) in self.skipped {
+            self.notes.push(format!("{count} skipped: {reason}"));
+        }
+        // A list that grew by doubling may hold twice the memory it needs.
+        self.items.shrink_to_fit();
+        (Manifest { items: self.items, notes: self.notes }, self.errors)
+    }
+
+    /// An error of syntax.
+    pub(crate) fn usage(&mut self, line: u64, message: impl Into<String>) {
+        self.error(line, ErrorKind::Usage, message.into());
+    }
+
+    /// Something understood and refused.
+    pub(crate) fn refuse(&mut self, line: u64, message: impl Into<String>) {
+        self.error(line, ErrorKind::Refused, message.into());
+    }
+
+    fn error(&mut self, line: u64, kind: ErrorKind, message: String) {
+        self.errors.push(ManifestError { line, kind, message: message.into() });
+    }
+
+    /// The manifest itself cannot be read on.
+    pub(crate) fn unreadable(&mut self, line: u64, error: &dyn std::fmt::Display) {
+        self.refuse(line, format!("cannot read the manifest: {error}"));
+    }
+
+    /// A row left out on purpose.
+    pub(crate) fn skip(&mut self, reason: impl Into<String>) {
+        *self.skipped.entry(reason.into()).or_default() += 1;
+    }
+
+    /// A file whose bytes cannot be copied from their place.
+    pub(crate) fn unmappable(&mut self, line: u64, name: &[u8], why: &str) {
+        if self.options.skip_unmappable {
+            self.skip(why);
+        } else {
+            self.refuse(line, format!("{:?}: {why}", super::text(name)));
+        }
+    }
+
+    /// Something the user should know.
+    pub(crate) fn note(&mut self, note: impl Into<String>) {
+        self.notes.push(note.into());
+    }
+
+    /// The shared path of a source, or `None` if it is no path here.
+    pub(crate) fn source(&mut self, bytes: &[u8]) -> Option<Arc<Path>> {
+        let path = path_from_bytes(bytes)?;
+        if let Some(known) = self.sources.get(path) {
+            return Some(Arc::clone(known));
+        }
+        let source: Arc<Path> = path.into();
+        self.sources.insert(Arc::clone(&source));
+        Some(source)
+    }
+
+    /// The logical sector of a source.
+    pub(crate) fn sector(&mut self, source: Option<&Arc<Path>>) -> Option<u32> {
+        match &self.sector {
+            Some((last, sector)) if last.as_ref() == source => *sector,
+            _ => {
+                let sector = (self.options.sector_of)(source.map(|path| &**path));
+                self.sector = Some((source.cloned(), sector));
+                sector
+            }
+        }
+    }
+
+    /// Adds an item whose name is `name`; refuses one that is no path here.
+    pub(crate) fn push(&mut self, name: &[u8], make: impl FnOnce(Box<Path>) -> Item, line: u64) {
+        match path_from_bytes(name) {
+            Some(name) => self.items.push(make(name.into())),
+            None => self.refuse(line, format!("{:?}: the name is not UTF-8", super::text(name))),
+        }
+    }
+
+    /// The destination of a format that describes one file without naming it.
+    pub(crate) fn only_name(&self) -> PathBuf {
+        let options = self.options;
+        let of_source = options.source.and_then(Path::file_name).map(Path::new);
+        let of_manifest = options.manifest.and_then(Path::file_stem).map(Path::new);
+        options.name.or(of_source).or(of_manifest).unwrap_or(Path::new("image")).to_owned()
+    }
+}

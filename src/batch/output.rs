@@ -1,0 +1,437 @@
+//! The files a batch writes: made under a temporary name when their first
+//! bytes arrive, kept open within a bound, handed to the commit when their
+//! last bytes have arrived.
+//!
+//! Directories are walked by handle from the one the user named, and a
+//! symbolic link on the way is an error, so that a manifest cannot lead out.
+
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::path::{Component, Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::handles::Handles;
+use crate::crew::Failed;
+use crate::digest::Digest;
+use crate::durable::target::{PART_SUFFIX, sibling_name};
+use crate::error::{ErrorKind, Refusal, Result, chain};
+use crate::io::{FileIo, as_u64, transfer};
+use crate::progress::lock;
+use crate::sys::{self, Directory, Replace};
+
+/// A file that the batch is to make.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Its name, relative to the directory of the batch.
+    pub name: Arc<Path>,
+    /// Its length.
+    pub len: u64,
+    /// Segments that go into it.
+    pub segments: usize,
+    /// Whether something has the name already and is to be replaced.
+    pub replace: Replace,
+}
+
+/// A file that is being written.
+pub struct Output {
+    /// Its number in the batch.
+    pub index: u32,
+    /// What it is to be.
+    pub wanted: Wanted,
+    /// When its first bytes arrived.
+    pub since: Instant,
+    file: Mutex<Option<Arc<FileIo>>>,
+    pending: AtomicUsize,
+    /// Whether the file under the temporary name is ours to write and remove.
+    made: AtomicBool,
+    /// Whether that file is one that an earlier run left.
+    found: AtomicBool,
+    trouble: Mutex<Trouble>,
+}
+
+/// What is known of an output besides its bytes.
+#[derive(Default)]
+pub struct Trouble {
+    /// Why it cannot be completed.
+    pub error: Option<String>,
+    /// What could not be read of its source.
+    pub failed: Vec<Failed>,
+    /// Digests of the whole content that were worked out on the way.
+    pub digests: Vec<Digest>,
+}
+
+impl Output {
+    /// Its name in its directory.
+    pub fn name(&self) -> &OsStr {
+        self.wanted.name.file_name().unwrap_or_default()
+    }
+
+    /// Its name while it is written.
+    pub fn part_name(&self) -> OsString {
+        sibling_name(self.name(), PART_SUFFIX)
+    }
+
+    /// Notes that it cannot be completed. The first reason stands.
+    pub fn fail(&self, reason: String) {
+        lock(&self.trouble).error.get_or_insert(reason);
+    }
+
+    /// Notes what could not be read.
+    pub fn add_failed(&self, failed: impl IntoIterator<Item = Failed>) {
+        lock(&self.trouble).failed.extend(failed);
+    }
+
+    /// Notes digests of its whole content.
+    pub fn set_digests(&self, digests: Vec<Digest>) {
+        lock(&self.trouble).digests = digests;
+    }
+
+    /// Whether it is known already that it cannot be completed.
+    pub fn has_failed(&self) -> bool {
+        lock(&self.trouble).error.is_some()
+    }
+
+    /// Whether some of its source could not be read.
+    pub fn has_unreadable(&self) -> bool {
+        !lock(&self.trouble).failed.is_empty()
+    }
+
+    /// What is known, taken out.
+    pub fn take_trouble(&self) -> Trouble {
+        std::mem::take(&mut lock(&self.trouble))
+    }
+
+    /// Notes that one more segment has been dealt with; whether it was the last.
+    pub fn segment_done(&self) -> bool {
+        self.pending.fetch_sub(1, Ordering::AcqRel) == 1
+    }
+
+    /// Whether it goes on in the file that an earlier run left.
+    pub fn is_found(&self) -> bool {
+        self.found.load(Ordering::Acquire)
+    }
+}
+
+/// What to do with parts that an earlier run left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Earlier {
+    /// They may be discarded.
+    pub discard: bool,
+    /// Those of at least this length are kept, to go on from.
+    pub keep_from: Option<u64>,
+}
+
+/// All outputs of a batch that are being written.
+pub struct Outputs {
+    root: Directory,
+    root_path: PathBuf,
+    wanted: Vec<Wanted>,
+    earlier: Earlier,
+    handles: Handles,
+    /// Permission bits of a new file: asking the system takes longer than the
+    /// rest of the commit of a small file.
+    mode: u32,
+    active: Mutex<HashMap<u32, Arc<Output>>>,
+    /// Outputs with an open file, the least recently opened first.
+    open: Mutex<VecDeque<Arc<Output>>>,
+    directories: Mutex<HashMap<PathBuf, Arc<Directory>>>,
+}
+
+impl Outputs {
+    /// For files below the directory `root`.
+    pub fn new(
+        (root, root_path): (Directory, PathBuf),
+        wanted: Vec<Wanted>,
+        earlier: Earlier,
+        handles: Handles,
+    ) -> Outputs {
+        Outputs {
+            root,
+            root_path,
+            wanted,
+            earlier,
+            handles,
+            mode: sys::new_file_mode(),
+            active: Mutex::default(),
+            open: Mutex::default(),
+            directories: Mutex::default(),
+        }
+    }
+
+    /// Permission bits of files whose list says nothing of them.
+    pub fn mode(&self) -> u32 {
+        self.mode
+    }
+
+    /// What output `index` is to be.
+    pub fn wanted(&self, index: u32) -> &Wanted {
+        &self.wanted[index as usize]
+    }
+
+    /// How many there are to be.
+    pub fn len(&self) -> usize {
+        self.wanted.len()
+    }
+
+    /// The path of an output, for messages.
+    pub fn path(&self, name: &Path) -> PathBuf {
+        self.root_path.join(name)
+    }
+
+    /// Names of a few that are being written.
+    pub fn some_names(&self, most: usize) -> Vec<String> {
+        let active = lock(&self.active);
+        let mut newest: Vec<_> = active.values().map(|output| output.index).collect();
+        newest.sort_unstable_by(|a, b| b.cmp(a));
+        newest.truncate(most);
+        newest.iter().map(|&i| self.wanted(i).name.to_string_lossy().into_owned()).collect()
+    }
+
+    /// The output with that number; made on the first call. An output that
+    /// could not be made is there all the same, with the reason.
+    ///
+    /// # Errors
+    ///
+    /// Only if the storage takes no more: every other output would meet the same.
+    pub fn get(&self, index: u32) -> io::Result<Arc<Output>> {
+        if let Some(output) = lock(&self.active).get(&index) {
+            return Ok(Arc::clone(output));
+        }
+        let wanted = self.wanted(index).clone();
+        let output = Arc::new(Output {
+            index,
+            since: Instant::now(),
+            file: Mutex::new(None),
+            pending: AtomicUsize::new(wanted.segments),
+            made: AtomicBool::new(false),
+            found: AtomicBool::new(false),
+            trouble: Mutex::default(),
+            wanted,
+        });
+        // Made under its own lock: others wait for the file, not for each other.
+        let mut file = lock(&output.file);
+        let in_time = {
+            let mut active = lock(&self.active);
+            Arc::clone(active.entry(index).or_insert_with(|| Arc::clone(&output)))
+        };
+        if !Arc::ptr_eq(&in_time, &output) {
+            return Ok(in_time);
+        }
+        match self.create(&output) {
+            Ok(made) => *file = Some(made),
+            Err(error) => {
+                output.fail(format!("cannot create it: {}", chain(&error)));
+                if ends_the_batch(error.kind()) {
+                    return Err(error);
+                }
+            }
+        }
+        drop(file);
+        self.remember_open(&output);
+        Ok(output)
+    }
+
+    fn create(&self, output: &Output) -> io::Result<Arc<FileIo>> {
+        let part = output.part_name();
+        let directory = self.directory_of(&output.wanted.name, true)?;
+        let file = match directory.create_new(&part) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.earlier.discard => {
+                match self.keep(output, &directory) {
+                    Some(file) => file,
+                    None => {
+                        directory.remove(&part)?;
+                        directory.create_new(&part)?
+                    }
+                }
+            }
+            result => result?,
+        };
+        output.made.store(true, Ordering::Release);
+        if output.wanted.len > 0 {
+            file.set_len(output.wanted.len)?;
+        }
+        Ok(Arc::new(FileIo::new(file, output.wanted.len)))
+    }
+
+    /// The part that an earlier run left of a large output, to go on in. It
+    /// must be this very file: a new one may have the number of one that was
+    /// removed, and the map of that one would speak of bytes it does not hold.
+    fn keep(&self, output: &Output, directory: &Directory) -> Option<std::fs::File> {
+        let least = self.earlier.keep_from?;
+        if output.wanted.segments != 1 || output.wanted.len < least {
+            return None;
+        }
+        let file = directory.open_existing(&output.part_name()).ok()?;
+        let is_file = file.metadata().is_ok_and(|facts| facts.is_file());
+        output.found.store(is_file, Ordering::Release);
+        is_file.then_some(file)
+    }
+
+    /// Gives a complete output its final name.
+    pub fn publish(&self, output: &Output) -> io::Result<()> {
+        let directory = self.directory_of(&output.wanted.name, false)?;
+        directory.rename(&output.part_name(), output.name(), output.wanted.replace)
+    }
+
+    /// Removes what was written of an output.
+    pub fn discard(&self, output: &Output) {
+        if !output.made.load(Ordering::Acquire) {
+            return;
+        }
+        // Best effort: the report says that the item failed, and the next run
+        // finds and discards what stays.
+        let _ = self
+            .directory_of(&output.wanted.name, false)
+            .and_then(|directory| directory.remove(&output.part_name()));
+    }
+
+    /// Makes everything on the file system of the batch durable.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        self.root.sync_file_system()
+    }
+
+    /// Makes the names in the directory at `path` durable.
+    pub fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.directory_at(path, false)?.sync()
+    }
+
+    /// The open file of an output; opened again if it was closed to make room.
+    ///
+    /// # Errors
+    ///
+    /// If it could not be made, or cannot be opened again.
+    pub fn file(&self, output: &Arc<Output>) -> io::Result<Arc<FileIo>> {
+        let mut slot = lock(&output.file);
+        if let Some(file) = &*slot {
+            return Ok(Arc::clone(file));
+        }
+        if let Some(reason) = &lock(&output.trouble).error {
+            return Err(io::Error::other(reason.clone()));
+        }
+        let directory = self.directory_of(&output.wanted.name, false)?;
+        let file = directory.open_existing(&output.part_name())?;
+        let file = Arc::new(FileIo::new(file, output.wanted.len));
+        *slot = Some(Arc::clone(&file));
+        drop(slot);
+        self.remember_open(output);
+        Ok(file)
+    }
+
+    /// Keeps within the bound of open files. A file in use stays open until
+    /// whoever uses it is done.
+    fn remember_open(&self, output: &Arc<Output>) {
+        let oldest = {
+            let mut open = lock(&self.open);
+            open.push_back(Arc::clone(output));
+            if open.len() <= self.handles.files {
+                return;
+            }
+            open.pop_front()
+        };
+        if let Some(oldest) = oldest {
+            lock(&oldest.file).take();
+        }
+    }
+
+    /// Closes an output that is over.
+    pub fn close(&self, output: &Arc<Output>) {
+        lock(&output.file).take();
+        lock(&self.active).remove(&output.index);
+        lock(&self.open).retain(|other| !Arc::ptr_eq(other, output));
+    }
+
+    /// Outputs that are not complete, taken out.
+    pub fn take_unfinished(&self) -> Vec<Arc<Output>> {
+        lock(&self.open).clear();
+        let mut unfinished: Vec<_> = lock(&self.active).drain().map(|(_, output)| output).collect();
+        unfinished.sort_unstable_by_key(|output| output.index);
+        unfinished
+    }
+
+    /// The directory that `name` lies in; with `make`, made if it is missing.
+    fn directory_of(&self, name: &Path, make: bool) -> io::Result<Arc<Directory>> {
+        self.directory_at(name.parent().unwrap_or(Path::new("")), make)
+    }
+
+    /// The directory at `path`, looked up by handle and kept at hand within
+    /// the bound: nobody else holds one for long.
+    fn directory_at(&self, path: &Path, make: bool) -> io::Result<Arc<Directory>> {
+        if let Some(directory) = lock(&self.directories).get(path) {
+            return Ok(Arc::clone(directory));
+        }
+        let directory = Arc::new(walk(&self.root, path, make)?);
+        let mut known = lock(&self.directories);
+        if known.len() >= self.handles.directories {
+            known.clear();
+        }
+        known.insert(path.to_owned(), Arc::clone(&directory));
+        Ok(directory)
+    }
+}
+
+/// The directory `path` below `root`, never through a symbolic link. With
+/// `make`, missing ones are made.
+pub fn walk(root: &Directory, path: &Path, make: bool) -> io::Result<Directory> {
+    let mut directory = root.subdirectory(OsStr::new("."))?;
+    for component in path.components() {
+        let Component::Normal(name) = component else {
+            return Err(io::Error::other("the name leads out of the directory"));
+        };
+        if make {
+            directory.make_subdirectory(name)?;
+        }
+        directory = directory.subdirectory(name)?;
+    }
+    Ok(directory)
+}
+
+/// Writes all of `data` to an output.
+pub fn write(outputs: &Outputs, output: &Arc<Output>, at: u64, data: &[u8]) -> io::Result<()> {
+    let file = outputs.file(output)?;
+    transfer::write_full(&*file, at, data).map_err(|stop| {
+        let at = at + as_u64(stop.moved);
+        io::Error::new(stop.error.kind(), WriteFailed { at, error: stop.error })
+    })
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write at byte {at}")]
+struct WriteFailed {
+    at: u64,
+    #[source]
+    error: io::Error,
+}
+
+/// Whether an error says that the storage as a whole takes no more: every
+/// other item would meet the same.
+pub fn ends_the_batch(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
+/// The error of a batch whose storage takes no more.
+pub fn storage_error(path: PathBuf, source: io::Error) -> crate::error::Error {
+    ErrorKind::Destination { step: "write to", path, source }.into()
+}
+
+/// Opens the directory of a batch; made if only its last component is missing.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn open_root(path: &Path) -> Result<Directory> {
+    let opened = match Directory::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            std::fs::create_dir(path).and_then(|()| Directory::open(path))
+        }
+        result => result,
+    };
+    let root = opened.and_then(|root| root.check_writable().map(|()| root));
+    root.map_err(|source| {
+        let (directory, name) = (path.to_owned(), PathBuf::from("files"));
+        Refusal::CannotCreate { directory, name, source }.into()
+    })
+}

@@ -1,0 +1,151 @@
+//! Which outputs a batch makes, of which items, and in which order it reads.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::manifest::{Item, Run};
+use super::output::Wanted;
+use super::queue::{Queue, Segment};
+use super::work::Once;
+use crate::error::{ErrorKind, Result};
+use crate::range::ByteRange;
+use crate::sys::Replace;
+
+/// What a batch does, in numbers: items, outputs and sources by index.
+pub struct BatchPlan {
+    /// What is read, in order.
+    pub queue: Queue,
+    /// Outputs that nothing is read for.
+    pub empty: Vec<u32>,
+    /// Items by output: `rows[first_row[o]..first_row[o + 1]]`.
+    rows: Vec<u32>,
+    first_row: Vec<u32>,
+    /// The source of each item.
+    sources: Vec<u32>,
+    /// Items of each source.
+    uses: Vec<u32>,
+    reported: Vec<Once>,
+}
+
+impl BatchPlan {
+    /// Puts `items` in order. `source_of` gives the number and size of the
+    /// source of an item; `skip` tells which are done already. Large requests
+    /// hold at most `request` bytes.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than 2^32 items.
+    pub fn new(
+        items: &[Item],
+        source_of: impl Fn(&Item) -> (u32, u64),
+        skip: impl Fn(usize) -> bool,
+        source_count: usize,
+        request: u64,
+    ) -> Result<(BatchPlan, Vec<Wanted>)> {
+        if u32::try_from(items.len()).is_err() {
+            return Err(ErrorKind::Usage("more items than can be counted".to_owned()).into());
+        }
+        let mut by_name: HashMap<&Path, u32> = HashMap::with_capacity(items.len());
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let mut segments = Vec::new();
+        let mut pairs = Vec::with_capacity(items.len());
+        let mut sources = Vec::with_capacity(items.len());
+        let mut uses = vec![0; source_count];
+        for (row, item) in items.iter().enumerate() {
+            let (source, size) = source_of(item);
+            sources.push(source);
+            uses[source as usize] += 1;
+            if skip(row) {
+                continue;
+            }
+            let output = *by_name.entry(&item.name).or_insert_with(|| {
+                let name = Arc::from(&*item.name);
+                wanted.push(Wanted { name, len: 0, segments: 0, replace: Replace::Never });
+                (wanted.len() - 1) as u32
+            });
+            pairs.push((output, row as u32));
+            let place = item.destination(size).unwrap_or_default();
+            let least = item.details.as_deref().and_then(|details| details.file_len).unwrap_or(0);
+            let file = &mut wanted[output as usize];
+            file.len = file.len.max(place.end()).max(least);
+            file.segments += add_segments(&mut segments, item, size, (source, output), place);
+        }
+        pairs.sort_unstable();
+        let plan = BatchPlan {
+            queue: Queue::new(segments, request),
+            empty: (0..).zip(&wanted).filter(|(_, w)| w.segments == 0).map(|(i, _)| i).collect(),
+            first_row: first_rows(&pairs, wanted.len()),
+            rows: pairs.into_iter().map(|(_, row)| row).collect(),
+            sources,
+            uses,
+            reported: wanted.iter().map(|_| Once::default()).collect(),
+        };
+        Ok((plan, wanted))
+    }
+
+    /// The items that go into `output`.
+    pub fn rows(&self, output: u32) -> &[u32] {
+        let (first, last) = (self.first_row[output as usize], self.first_row[output as usize + 1]);
+        &self.rows[first as usize..last as usize]
+    }
+
+    /// The source of an item.
+    pub fn source_of(&self, row: u32) -> u32 {
+        self.sources[row as usize]
+    }
+
+    /// Whether several items are read from a source.
+    pub fn is_shared(&self, source: u32) -> bool {
+        self.uses[source as usize] > 1
+    }
+
+    /// Whether nobody has reported the items of this output before.
+    pub fn first_report(&self, output: u32) -> bool {
+        self.reported[output as usize].first()
+    }
+
+    /// Bytes that outputs hold, counted once for each.
+    pub fn wanted_bytes(&self) -> u64 {
+        self.queue.all().iter().map(|segment| segment.range.len()).sum()
+    }
+
+    /// Bytes that are read, gaps between neighbours included.
+    pub fn bytes(&self) -> u64 {
+        (0..self.queue.tasks()).filter_map(|i| self.queue.task(i)).map(|task| task.span.len()).sum()
+    }
+}
+
+/// The data runs of an item as segments; how many there are.
+fn add_segments(
+    segments: &mut Vec<Segment>,
+    item: &Item,
+    size: u64,
+    (source, output): (u32, u32),
+    place: ByteRange,
+) -> usize {
+    let before = segments.len();
+    let mut at = place.start();
+    for run in item.runs.pieces(size) {
+        if let Run::Data(range) = run
+            && !range.is_empty()
+        {
+            segments.push(Segment { source, output, range, at });
+        }
+        at = at.saturating_add(run.len());
+    }
+    segments.len() - before
+}
+
+/// Where the rows of each output begin in the sorted pairs, and their end.
+fn first_rows(pairs: &[(u32, u32)], outputs: usize) -> Vec<u32> {
+    let mut first = Vec::with_capacity(outputs + 1);
+    let mut at = 0;
+    for output in 0..=outputs {
+        while at < pairs.len() && (pairs[at].0 as usize) < output {
+            at += 1;
+        }
+        first.push(at as u32);
+    }
+    first
+}

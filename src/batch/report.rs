@@ -1,0 +1,139 @@
+//! What became of each item, and of the batch.
+
+use serde::Serialize;
+
+use super::manifest::Item;
+use crate::report::{FailedRange, Outcome, Seconds};
+
+/// Name and version of the JSON schema of a whole batch.
+pub const SCHEMA: &str = "pcopy.batch/1";
+
+/// What became of an item.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Status {
+    /// Every byte is in place, under the final name.
+    Complete,
+    /// An earlier run had completed it.
+    Skipped,
+    /// Some bytes could not be read and are holes; the rest is in place.
+    Partial,
+    /// A digest is not the expected one: nothing has the final name.
+    Mismatch,
+    /// It could not be written: nothing has the final name.
+    Failed,
+    /// The batch ended before it was its turn.
+    NotTried,
+}
+
+impl Status {
+    /// Whether the item is as it should be.
+    pub fn is_good(self) -> bool {
+        matches!(self, Status::Complete | Status::Skipped)
+    }
+}
+
+/// The report of one item: the fields of the manifest and what became of them.
+/// As JSON it is one line of a report, which is itself a manifest for a retry.
+#[derive(Clone, Debug, Serialize)]
+pub struct ItemReport<'a> {
+    /// The item.
+    #[serde(flatten)]
+    pub item: &'a Item,
+    /// What became of it.
+    pub status: Status,
+    /// Bytes of the item that are in the destination.
+    pub bytes: u64,
+    /// Digests of the item that were worked out.
+    #[serde(serialize_with = "crate::report::as_map")]
+    pub digests: Vec<(&'static str, String)>,
+    /// What could not be read, in bytes of the source.
+    pub failed: Vec<FailedRange>,
+    /// What went wrong.
+    pub error: Option<String>,
+    /// From its first byte to its final name.
+    pub seconds: f64,
+}
+
+/// How many items ended in which way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Items {
+    /// All of them.
+    pub total: u64,
+    /// See [`Status::Complete`].
+    pub complete: u64,
+    /// See [`Status::Skipped`].
+    pub skipped: u64,
+    /// See [`Status::Partial`].
+    pub partial: u64,
+    /// See [`Status::Mismatch`].
+    pub mismatch: u64,
+    /// See [`Status::Failed`].
+    pub failed: u64,
+    /// See [`Status::NotTried`].
+    pub not_tried: u64,
+}
+
+impl Items {
+    pub(super) fn count(&mut self, status: Status) {
+        let counter = match status {
+            Status::Complete => &mut self.complete,
+            Status::Skipped => &mut self.skipped,
+            Status::Partial => &mut self.partial,
+            Status::Mismatch => &mut self.mismatch,
+            Status::Failed => &mut self.failed,
+            Status::NotTried => &mut self.not_tried,
+        };
+        *counter += 1;
+    }
+
+    /// Whether every item is as it should be.
+    pub fn all_good(&self) -> bool {
+        self.complete + self.skipped == self.total
+    }
+}
+
+/// One of the items that took longest.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Slow {
+    /// Its name.
+    pub name: String,
+    /// From its first byte to its final name.
+    pub seconds: f64,
+}
+
+/// What a batch did.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct BatchReport {
+    /// Name and version of this schema.
+    pub schema: &'static str,
+    /// How the batch ended: `complete`, or `partial` if some items failed.
+    pub outcome: Outcome,
+    /// How many items ended in which way.
+    pub items: Items,
+    /// Bytes copied by this run.
+    pub bytes: u64,
+    /// Workers, at most at one time.
+    pub threads: usize,
+    /// Whether everything was on the disk when the batch ended.
+    pub durable: bool,
+    /// Things worth knowing that are no errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// The items that took longest, the longest first.
+    pub slowest: Vec<Slow>,
+    /// Time spent.
+    pub seconds: Seconds,
+    /// Bytes copied over the time spent.
+    pub bytes_per_second: f64,
+    /// What ended the batch early, if anything did.
+    pub error: Option<String>,
+}
+
+impl BatchReport {
+    /// The report as one JSON document without a newline at its end.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a report holds nothing that JSON cannot express")
+    }
+}

@@ -1,0 +1,80 @@
+//! One request of the source, written to the several files it holds pieces of.
+
+use std::io;
+use std::sync::Arc;
+
+use super::output::{self, Output, Outputs};
+use crate::digest::{Algorithm, Digest, hash_slice};
+use crate::error::chain;
+use crate::io::{Sink, as_u64, as_usize};
+use crate::range::ByteRange;
+
+/// A piece of an output and where its bytes are.
+pub struct Piece {
+    /// Whose.
+    pub output: Arc<Output>,
+    /// In bytes of the sink, which begins where the task begins.
+    pub range: ByteRange,
+    /// Where its first byte goes in the output.
+    pub at: u64,
+    /// Digests of the whole output to work out, if this piece is all of it.
+    pub digests: Vec<Algorithm>,
+}
+
+/// A sink that writes pieces of what it is given to the files they belong to,
+/// and drops what belongs to none. A file that cannot be written is noted in
+/// its output and does not keep the others from being written.
+pub struct Scatter {
+    outputs: Arc<Outputs>,
+    pieces: Vec<Piece>,
+}
+
+impl Scatter {
+    /// Writes to `pieces`.
+    pub fn new(outputs: Arc<Outputs>, pieces: Vec<Piece>) -> Scatter {
+        Scatter { outputs, pieces }
+    }
+
+    /// The pieces it writes to.
+    pub fn pieces(&self) -> &[Piece] {
+        &self.pieces
+    }
+
+    fn write_piece(&self, piece: &Piece, written: ByteRange, data: &[u8]) -> io::Result<()> {
+        let part = piece.range.intersect(written);
+        if part.is_empty() || piece.output.has_failed() {
+            return Ok(());
+        }
+        let skip = as_usize(part.start() - written.start());
+        let bytes = &data[skip..skip + as_usize(part.len())];
+        if part == piece.range && !piece.digests.is_empty() {
+            let digests: Vec<Digest> =
+                piece.digests.iter().map(|&algorithm| hash_slice(algorithm, bytes)).collect();
+            piece.output.set_digests(digests);
+        }
+        let at = piece.at + (part.start() - piece.range.start());
+        match output::write(&self.outputs, &piece.output, at, bytes) {
+            Ok(()) => Ok(()),
+            Err(error) if output::ends_the_batch(error.kind()) => Err(error),
+            Err(error) => {
+                piece.output.fail(chain(&error));
+                Ok(())
+            }
+        }
+    }
+}
+
+impl Sink for Scatter {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        let written = ByteRange::with_len(offset, as_u64(data.len())).unwrap_or_default();
+        for piece in &self.pieces {
+            self.write_piece(piece, written, data)?;
+        }
+        Ok(data.len())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        // Files are synced in groups when they are complete.
+        Ok(())
+    }
+}

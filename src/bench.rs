@@ -1,0 +1,92 @@
+//! What the user's own storage does best: the same copy with many settings.
+//!
+//! A sweep runs every combination of engine, request size and number of
+//! workers, in interleaved rounds so that a disk that warms up or a neighbour
+//! that wakes up does not favour one of them, and discards the first round.
+//! [`stats`] reduces the runs, [`advice`] recommends, [`chart`] draws. Only
+//! [`runner`] touches a disk; everything else is arithmetic.
+//!
+//! Like the rest of the library it prints nothing.
+
+pub mod advice;
+pub mod chart;
+mod ends;
+mod half;
+pub mod runner;
+pub mod stats;
+pub mod sweep;
+
+use std::fmt;
+
+use crate::job::Threads;
+
+pub use ends::{Null, Zeros};
+pub use runner::{Cache, Place, Runner};
+pub use stats::Spread;
+pub use sweep::{Outcome, Sample, Series, Step, sweep};
+
+/// One way to do the copy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Setting {
+    /// The engine by its name on the command line.
+    pub engine: String,
+    /// Workers.
+    pub threads: Threads,
+    /// Longest request in bytes; `None`: what the engine chooses.
+    pub io_size: Option<u64>,
+}
+
+impl Setting {
+    /// The options of a copy that mean this setting.
+    pub fn options(&self) -> String {
+        let mut text = format!("--engine {} --threads {}", self.engine, self.threads);
+        if let Some(size) = self.io_size {
+            text += &format!(" --io-size {}", crate::size::exact(size));
+        }
+        text
+    }
+}
+
+/// Every combination, engines outermost.
+pub fn combinations(
+    engines: &[String],
+    io_sizes: &[Option<u64>],
+    threads: &[Threads],
+) -> Vec<Setting> {
+    let mut settings = Vec::new();
+    for engine in engines {
+        for &io_size in io_sizes {
+            for &threads in threads {
+                settings.push(Setting { engine: engine.clone(), threads, io_size });
+            }
+        }
+    }
+    settings
+}
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Threads::Auto => f.pad("auto"),
+            Threads::Exactly(threads) => f.pad(&threads.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_combination_is_there_once() {
+        let engines = ["positioned".to_owned(), "direct".to_owned()];
+        let threads = [Threads::Exactly(1), Threads::Exactly(4), Threads::Auto];
+        let all = combinations(&engines, &[None, Some(1 << 20)], &threads);
+        assert_eq!(all.len(), 12);
+        for (at, setting) in all.iter().enumerate() {
+            assert!(!all[..at].contains(setting));
+        }
+        assert_eq!(all[4].options(), "--engine positioned --threads 4 --io-size 1MiB");
+        assert_eq!(all[2].options(), "--engine positioned --threads auto");
+    }
+}

@@ -1,0 +1,402 @@
+//! Runs one setting on real storage and measures it.
+//!
+//! From a file to a file or device it is an ordinary [`CopyJob`], with every
+//! check that belongs to it. Where one end is missing (`null:`, `zero:`) the
+//! crew works on the other one alone (`half`).
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use super::half::Half;
+use super::{Outcome, Sample, Setting};
+use crate::crew::OnReadError;
+use crate::durable::target::{Consent, MAP_SUFFIX, PART_SUFFIX, Target, sibling_name};
+use crate::engine::{Capabilities, Fit, Reflink, Row, TABLE, Wishes};
+use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
+use crate::job::{CopyJob, Threads};
+use crate::progress::{CancelToken, Progress};
+use crate::range::{ByteRange, RangeSpec};
+use crate::size::Size;
+use crate::source::OpenSource;
+use crate::sys;
+
+/// Request in which a source is read into the page cache.
+const WARMING: u64 = 1 << 20;
+
+/// One end of the copy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Place {
+    /// A file or device.
+    Path(PathBuf),
+    /// `zero:` as a source, `null:` as a destination: costs nothing.
+    Nothing,
+}
+
+/// Whether the source is in the page cache when a run starts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cache {
+    /// Dropped before every run.
+    Cold,
+    /// Read before every run, where it is not there.
+    Warm,
+}
+
+/// Bytes copied where nobody says how many.
+pub const DEFAULT_BYTES: u64 = 1 << 30;
+
+/// Runs settings on one source and destination.
+pub struct Runner {
+    source: Place,
+    destination: Place,
+    range: ByteRange,
+    cache: Cache,
+    sync: bool,
+    to_device: bool,
+    /// Part and map of a destination file, to be removed after a failed run.
+    leavings: Vec<PathBuf>,
+    notes: BTreeSet<String>,
+}
+
+impl Runner {
+    /// Looks at both ends and refuses what a copy would refuse. Of `range`, at
+    /// most the first `most` bytes are copied.
+    ///
+    /// # Errors
+    ///
+    /// A refusal; nothing has been written.
+    pub fn new(
+        source: Place,
+        destination: Place,
+        range: RangeSpec,
+        most: u64,
+        to_device: bool,
+    ) -> Result<Runner> {
+        if (&source, &destination) == (&Place::Nothing, &Place::Nothing) {
+            let message = "from nothing to nothing there is nothing to measure";
+            return Err(ErrorKind::Usage(message.to_owned()).into());
+        }
+        let range = match &source {
+            Place::Path(path) => range_of(path, range)?,
+            Place::Nothing => ByteRange::between(0, most),
+        };
+        let range = range.split_at(range.start().saturating_add(most)).0;
+        if range.is_empty() {
+            return Err(ErrorKind::Usage("the range to measure with is empty".to_owned()).into());
+        }
+        let mut runner = Runner {
+            source,
+            destination,
+            range,
+            cache: Cache::Warm,
+            sync: true,
+            to_device,
+            leavings: Vec::new(),
+            notes: BTreeSet::new(),
+        };
+        runner.look_at_destination()?;
+        Ok(runner)
+    }
+
+    /// State of the source in the page cache. Default: warm.
+    #[must_use]
+    pub fn cache(mut self, cache: Cache) -> Runner {
+        self.cache = cache;
+        self
+    }
+
+    /// Whether a run ends when the disk has everything. Default: yes.
+    #[must_use]
+    pub fn sync(mut self, sync: bool) -> Runner {
+        self.sync = sync;
+        self
+    }
+
+    /// What is copied in every run, in bytes of the source.
+    pub fn range(&self) -> ByteRange {
+        self.range
+    }
+
+    /// The engines that can serve these ends, by name.
+    ///
+    /// # Errors
+    ///
+    /// If an end cannot be opened any more.
+    pub fn engines(&self) -> Result<Vec<String>> {
+        let about = match (&self.source, &self.destination) {
+            (Place::Path(from), Place::Path(to)) => {
+                let source = OpenSource::open(from)?;
+                let target = Target::look(to, from, self.consent())?;
+                let to = ByteRange::between(0, self.range.len());
+                let fresh = matches!(target, Target::Staged(_));
+                let wishes = Wishes { reflink: Reflink::Never, ..Wishes::default() };
+                Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, wishes)
+            }
+            _ => self.half().capabilities()?,
+        };
+        let suits = |row: &&Row| matches!((row.suits)(&about), Fit::Yes(_));
+        Ok(TABLE.iter().filter(suits).map(|row| row.name.to_owned()).collect())
+    }
+
+    fn half(&self) -> Half<'_> {
+        Half {
+            source: &self.source,
+            destination: &self.destination,
+            range: self.range,
+            sync: self.sync,
+            consent: self.consent(),
+        }
+    }
+
+    fn consent(&self) -> Consent {
+        Consent { to_device: self.to_device, ..Consent::default() }
+    }
+
+    /// Things worth knowing about the runs so far.
+    pub fn notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.iter().map(String::as_str)
+    }
+
+    /// Runs `setting` once.
+    pub fn run(&mut self, setting: &Setting, cancel: &CancelToken) -> Outcome<Error> {
+        match self.measure(setting, cancel) {
+            Ok(sample) => Outcome::Ran(sample),
+            Err(error) => {
+                let refused = matches!(error.kind(), ErrorKind::Usage(_) | ErrorKind::Refused(_));
+                if !refused {
+                    self.clear_away();
+                }
+                match error.kind() {
+                    ErrorKind::Refused(Refusal::EngineUnsuitable { reason, .. }) => {
+                        Outcome::Unusable(reason.clone())
+                    }
+                    _ => Outcome::Failed(error),
+                }
+            }
+        }
+    }
+
+    fn look_at_destination(&mut self) -> Result<()> {
+        let Place::Path(path) = &self.destination else { return Ok(()) };
+        let name = match &self.source {
+            Place::Path(path) => path.clone(),
+            Place::Nothing => PathBuf::from("zeros"),
+        };
+        let target = match Target::look(path, &name, self.consent()) {
+            Err(error) if matches!(error.kind(), ErrorKind::Refused(Refusal::Exists { .. })) => {
+                let what = format!("{} exists; name a file that does not", quoted(path));
+                return Err(Refusal::Other(what).into());
+            }
+            result => result?,
+        };
+        if let Target::Staged(staged) = &target {
+            for suffix in [PART_SUFFIX, MAP_SUFFIX] {
+                let path = staged.directory_path.join(sibling_name(&staged.name, suffix));
+                // Somebody's interrupted copy is not ours to clear away.
+                if path.symlink_metadata().is_ok() {
+                    return Err(Refusal::Leftover { path }.into());
+                }
+                self.leavings.push(path);
+            }
+        }
+        let path = target.path().to_owned();
+        self.destination = Place::Path(path);
+        Ok(())
+    }
+
+    fn measure(&mut self, setting: &Setting, cancel: &CancelToken) -> Result<Sample> {
+        self.prepare_cache()?;
+        sys::forget_peak_memory();
+        let (before, begin) = (sys::usage(), Instant::now());
+        let threads = match (&self.source, &self.destination) {
+            (Place::Path(from), Place::Path(to)) => self.copy(from, to, setting, cancel)?,
+            _ => self.half().run(setting, cancel)?,
+        };
+        let (seconds, after) = (begin.elapsed().as_secs_f64(), sys::usage());
+        self.remove_copy()?;
+        Ok(Sample {
+            seconds,
+            cpu_seconds: after.cpu.saturating_sub(before.cpu).as_secs_f64(),
+            peak_memory: after.peak_memory,
+            threads,
+        })
+    }
+
+    fn copy(
+        &self,
+        from: &Path,
+        to: &Path,
+        setting: &Setting,
+        cancel: &CancelToken,
+    ) -> Result<usize> {
+        let mut job = CopyJob::new(from, to)
+            .range(RangeSpec::Bounds(
+                Size::Bytes(self.range.start()),
+                Size::Bytes(self.range.end()),
+            ))
+            .sync(self.sync)
+            .engine(setting.engine.parse().map_err(ErrorKind::Usage)?)
+            .reflink(Reflink::Never)
+            .on_read_error(OnReadError::Stop)
+            .to_device(self.to_device);
+        if let Threads::Exactly(threads) = setting.threads {
+            job = job.threads(threads);
+        }
+        if let Some(size) = setting.io_size {
+            job = job.io_size(Size::Bytes(size));
+        }
+        let report = job.run(&Progress::new(), cancel)?;
+        Ok(report.threads)
+    }
+
+    /// The file of the last run goes, so that the next run makes a new one.
+    fn remove_copy(&self) -> Result<()> {
+        // A device has no leavings, and is never removed.
+        let (Place::Path(path), false) = (&self.destination, self.leavings.is_empty()) else {
+            return Ok(());
+        };
+        for path in std::iter::once(path).chain(&self.leavings) {
+            match std::fs::remove_file(path) {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    let (step, path) = ("remove", path.clone());
+                    return Err(ErrorKind::Destination { step, path, source }.into());
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn clear_away(&self) {
+        // The error of the run says more than one of clearing up after it.
+        let _ = self.remove_copy();
+    }
+
+    fn prepare_cache(&mut self) -> Result<()> {
+        let Place::Path(path) = &self.source else { return Ok(()) };
+        let source = OpenSource::open(path)?;
+        let (file, range) = (source.io.as_file(), self.range);
+        if self.cache == Cache::Cold {
+            sys::drop_cached(file, range);
+        }
+        let Ok(cached) = sys::cached_bytes(file, range) else {
+            self.notes.insert("how much of the source was cached is not known".to_owned());
+            return Ok(());
+        };
+        match self.cache {
+            // Pages that somebody maps or writes stay; a few do not matter.
+            Cache::Cold if cached > range.len() / 50 => {
+                let percent = cached * 100 / range.len();
+                let note = format!("up to {percent} % of the source stayed in the page cache");
+                self.notes.retain(|note| !note.starts_with("up to "));
+                self.notes.insert(note);
+            }
+            Cache::Warm if cached < range.len() - range.len() / 50 => {
+                read_through(&source, range)?;
+                let again = sys::cached_bytes(file, range).unwrap_or(0);
+                if again < range.len() - range.len() / 10 {
+                    self.notes.insert("the source does not stay in the page cache".to_owned());
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+fn range_of(path: &Path, range: RangeSpec) -> Result<ByteRange> {
+    let source = OpenSource::open(path)?;
+    let resolved = range.resolve(source.facts.size, source.sector());
+    resolved.map_err(|error| Refusal::Range { path: path.to_owned(), source: error }.into())
+}
+
+/// Brings `range` into the page cache.
+fn read_through(source: &OpenSource, range: ByteRange) -> Result<()> {
+    let mut buffer = vec![0; crate::io::as_usize(WARMING)];
+    for piece in range.pieces(WARMING) {
+        let memory = &mut buffer[..crate::io::as_usize(piece.len())];
+        let read = crate::io::transfer::read_full(&*source.io, piece.start(), memory);
+        read.map_err(|stop| ErrorKind::Read {
+            path: source.path.clone(),
+            range: piece,
+            source: stop.error,
+        })?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEN: usize = 3 << 20;
+
+    fn setting(threads: Threads) -> Setting {
+        Setting { engine: "positioned".to_owned(), threads, io_size: Some(64 << 10) }
+    }
+
+    fn ran(runner: &mut Runner, threads: Threads) -> Sample {
+        match runner.run(&setting(threads), &CancelToken::new()) {
+            Outcome::Ran(sample) => sample,
+            Outcome::Unusable(reason) => panic!("{reason}"),
+            Outcome::Failed(error) => panic!("{}", error.chain()),
+        }
+    }
+
+    #[test]
+    fn every_pair_of_ends_runs_and_leaves_nothing_behind() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, copy) = (folder.path().join("source"), folder.path().join("copy"));
+        std::fs::write(&source, vec![7; LEN]).unwrap();
+        let (from, to) = (Place::Path(source.clone()), Place::Path(copy));
+        let ends = [(&from, &to), (&from, &Place::Nothing), (&Place::Nothing, &to)];
+        for (from, to) in ends {
+            let range = RangeSpec::default();
+            let runner = Runner::new(from.clone(), to.clone(), range, 2 << 20, false).unwrap();
+            assert_eq!(runner.range(), ByteRange::between(0, 2 << 20));
+            for cache in [Cache::Warm, Cache::Cold] {
+                let mut runner = Runner { cache, ..ends_of(&runner) };
+                for threads in [Threads::Exactly(1), Threads::Exactly(3), Threads::Auto] {
+                    let sample = ran(&mut runner, threads);
+                    assert!(sample.seconds > 0.0);
+                    if let Threads::Exactly(threads) = threads {
+                        assert_eq!(sample.threads, threads);
+                    }
+                }
+            }
+            let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+            assert_eq!(left.len(), 1, "{left:?}");
+        }
+        assert_eq!(std::fs::read(source).unwrap(), vec![7; LEN]);
+    }
+
+    fn ends_of(runner: &Runner) -> Runner {
+        Runner {
+            source: runner.source.clone(),
+            destination: runner.destination.clone(),
+            leavings: runner.leavings.clone(),
+            notes: BTreeSet::new(),
+            ..*runner
+        }
+    }
+
+    #[test]
+    fn what_is_not_ours_is_refused_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        for name in ["source", "taken", "begun.pcopy-part", "mapped.pcopy-map"] {
+            std::fs::write(path(name), name).unwrap();
+        }
+        for name in ["taken", "begun", "mapped"] {
+            let (from, to) = (Place::Path(path("source")), Place::Path(path(name)));
+            let refused = Runner::new(from, to, RangeSpec::default(), 1 << 20, false);
+            assert!(matches!(refused.err().unwrap().kind(), ErrorKind::Refused(_)), "{name}");
+        }
+        for name in ["source", "taken", "begun.pcopy-part", "mapped.pcopy-map"] {
+            assert_eq!(std::fs::read_to_string(path(name)).unwrap(), name);
+        }
+        let nothing =
+            Runner::new(Place::Nothing, Place::Nothing, RangeSpec::default(), 1 << 20, false);
+        assert!(matches!(nothing.err().unwrap().kind(), ErrorKind::Usage(_)));
+    }
+}

@@ -1,0 +1,41 @@
+//! The command line: arguments, progress on the terminal, signals, exit codes.
+//!
+//! `args` is what was typed, `config` makes a job of it, `watch` shows it
+//! running, `render` says how it went and `exit` puts a number on that.
+
+mod args;
+mod batch;
+mod bench;
+mod config;
+mod copy;
+mod devices;
+mod exit;
+mod manual;
+mod render;
+mod signals;
+mod verify;
+mod watch;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use signals::Signals;
+
+/// Reads the arguments, does what they say and returns the exit code.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    let signals = Signals::install();
+    let exit = match &cli.command {
+        Some(Command::Batch(args)) => batch::run(args, &signals),
+        Some(Command::Bench(args)) => bench::run(args, &signals),
+        Some(Command::Verify(args)) => verify::run(args, &signals),
+        Some(Command::Completions(args)) => manual::completions(args),
+        Some(Command::Devices(args)) => devices::run(args),
+        Some(Command::Man(args)) => manual::man(args),
+        None => copy::run(&cli.copy, &signals),
+    };
+    signals.die_if_interrupted(exit);
+    exit.into()
+}

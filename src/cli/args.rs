@@ -1,0 +1,412 @@
+//! The arguments as typed. No I/O here: whether they make sense on this
+//! machine is found out later.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pcopy::digest::{Algorithm, Expectation};
+use pcopy::engine::EngineChoice;
+use pcopy::size::parse_bytes;
+use pcopy::{RangeSpec, Size};
+
+use super::batch::BatchArgs;
+use super::bench::BenchArgs;
+use super::devices::DevicesArgs;
+use super::manual::{CompletionsArgs, ManArgs};
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    every requested byte copied, durable unless --no-sync
+  1    partial: some source ranges could not be read; everything else is copied
+  2    usage
+  3    refused: nothing was written
+  4    verification or --expect mismatch
+  5    failed: the job stopped
+  130, 143  interrupted: the process dies by the signal
+
+Numbers: SIZE is decimal or 0x hexadecimal, then K M G T P E or KiB MiB ... (1024),
+kB MB ... (1000), B, or s (logical sectors of the source).
+RANGE is A..B (B exclusive), A..=B (B inclusive), A+LEN, A.., ..B or -LEN (the last LEN bytes).";
+
+/// Copies a byte range of a file, disk image or block device with several
+/// threads, exactly and durably.
+#[derive(Parser, Debug)]
+#[command(name = "pcopy", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(override_usage = "\
+pcopy [OPTIONS] SOURCE DEST
+       pcopy [OPTIONS] SOURCE... DIRECTORY
+       pcopy COMMAND [OPTIONS] ...")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Option<Command>,
+
+    #[command(flatten)]
+    pub copy: CopyArgs,
+}
+
+/// Everything but a plain copy. A source of such a name is written `./batch`.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    Batch(Box<BatchArgs>),
+    Bench(Box<BenchArgs>),
+    Verify(Box<VerifyArgs>),
+    Devices(DevicesArgs),
+    Completions(CompletionsArgs),
+    Man(ManArgs),
+}
+
+/// A copy of one source.
+#[derive(Args, Debug)]
+pub struct CopyArgs {
+    /// What to copy (a file, disk image or block device; several to a directory), then where to
+    /// (a file, a directory, a block device, or - for standard output)
+    #[arg(value_name = "SOURCE... DEST", required = true, num_args = 1..)]
+    pub paths: Vec<PathBuf>,
+
+    #[command(flatten)]
+    pub what: WhatArgs,
+
+    #[command(flatten)]
+    pub consent: ConsentArgs,
+
+    #[command(flatten)]
+    pub resume: ResumeArgs,
+
+    #[command(flatten)]
+    pub how: HowArgs,
+
+    #[command(flatten)]
+    pub proof: ProofArgs,
+
+    /// Check everything, print the plan, write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// Which bytes, and where they go.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "What")]
+pub struct WhatArgs {
+    /// What to copy [default: all]
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["offset", "length"])]
+    pub range: Option<RangeSpec>,
+
+    /// First byte to copy, dd's skip [default: 0]
+    #[arg(long, value_name = "SIZE")]
+    pub offset: Option<Size>,
+
+    /// How many bytes to copy, dd's count [default: to the end]
+    #[arg(long, value_name = "SIZE")]
+    pub length: Option<Size>,
+
+    /// Where in DEST the first byte goes, dd's seek
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    pub dest_offset: Size,
+
+    /// Copy what exists of a range beyond the end of SOURCE instead of refusing it
+    #[arg(long)]
+    pub clamp: bool,
+}
+
+/// What the user consents to.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Destination")]
+pub struct ConsentArgs {
+    /// A further destination, written from the same read; repeatable
+    #[arg(long, value_name = "DEST")]
+    pub also: Vec<PathBuf>,
+
+    /// Replace an existing DEST, atomically, when the copy is complete
+    #[arg(short, long, conflicts_with = "in_place")]
+    pub force: bool,
+
+    /// Carry over owner, extended attributes, mode and times of a whole file
+    #[arg(short, long)]
+    pub preserve: bool,
+
+    /// Write into an existing DEST, touching no byte outside the range
+    #[arg(long)]
+    pub in_place: bool,
+
+    /// Write to a block device
+    #[arg(long, conflicts_with_all = ["force", "in_place"])]
+    pub to_device: bool,
+
+    /// Go ahead although DEST lies on the device that is being read
+    #[arg(long)]
+    pub allow_same_device: bool,
+
+    /// Do not wait for the disk
+    #[arg(long)]
+    pub no_sync: bool,
+}
+
+/// What an interrupted run left.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Interruptions")]
+pub struct ResumeArgs {
+    /// Go on from what an interrupted run left
+    #[arg(long, conflicts_with = "restart")]
+    pub resume: bool,
+
+    /// Discard what an interrupted run left and start from the beginning
+    #[arg(long)]
+    pub restart: bool,
+
+    /// Where the resume map lives [default: DEST.pcopy-map]
+    #[arg(long, value_name = "FILE")]
+    pub map: Option<PathBuf>,
+
+    /// Seconds between checkpoints
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, hide = true)]
+    pub checkpoint_every: Duration,
+
+    /// Complete the copy although SOURCE changed while it was read
+    #[arg(long)]
+    pub allow_changed_source: bool,
+}
+
+/// How bytes move.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "How")]
+pub struct HowArgs {
+    /// Workers: a number, or auto
+    #[arg(short, long, value_name = "N|auto", default_value = "auto")]
+    pub threads: ThreadsArg,
+
+    /// Unit of scheduling, a power of two [default: auto]
+    #[arg(long, value_name = "SIZE")]
+    pub stripe_size: Option<Size>,
+
+    /// Unit of a request, a power of two [default: auto]
+    #[arg(long, value_name = "SIZE")]
+    pub io_size: Option<Size>,
+
+    /// How bytes move: auto, positioned, direct, offload, mmap or splice; one that is named and
+    /// cannot serve is an error
+    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    pub engine: EngineChoice,
+
+    /// Share extents with SOURCE where the file system can, or fail, or store every byte again
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub reflink: ReflinkArg,
+
+    /// Keep the holes of SOURCE, make holes from zeros too, or write every byte
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub sparse: SparseArg,
+
+    /// Reserve space before writing
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    pub preallocate: PreallocateArg,
+
+    /// Leave everything in the page cache, also of a large copy
+    #[arg(long)]
+    pub keep_cache: bool,
+
+    /// Source ranges that cannot be read: list them and go on, or stop at the first
+    #[arg(long, value_name = "POLICY", default_value = "record")]
+    pub on_read_error: OnReadErrorArg,
+
+    /// Retries of a failed read before it is split and recorded
+    #[arg(long, value_name = "N", default_value_t = 2)]
+    pub retries: u32,
+
+    /// Most bytes a second
+    #[arg(long, value_name = "SIZE", value_parser = rate)]
+    pub limit_rate: Option<u64>,
+}
+
+/// Digests of a range.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Proof")]
+pub struct DigestArgs {
+    /// Print a digest of the range, as b3sum, sha256sum ... do; repeatable:
+    /// blake3, sha256, sha1, md5, crc32c, xxh3
+    #[arg(long, value_name = "ALG")]
+    pub digest: Vec<Algorithm>,
+
+    /// Write the digests into FILE instead of standard output
+    #[arg(long, value_name = "FILE", requires = "digest")]
+    pub digest_file: Option<PathBuf>,
+
+    /// Fail (exit 4, nothing committed) if the digest of the range is another; repeatable
+    #[arg(long, value_name = "ALG:HEX")]
+    pub expect: Vec<Expectation>,
+}
+
+/// How a copy is proved.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Proof")]
+pub struct ProofArgs {
+    #[command(flatten)]
+    pub digests: DigestArgs,
+
+    /// Read DEST back past the page cache and compare; exit 4, nothing committed, if it differs
+    #[arg(long, conflicts_with = "no_sync")]
+    pub verify: bool,
+
+    /// Copy stripes that differ once more and verify them again
+    #[arg(long, requires = "verify")]
+    pub repair: bool,
+}
+
+/// Compares DEST with SOURCE, reading DEST past the page cache; prints the ranges that differ
+#[derive(Args, Debug)]
+pub struct VerifyArgs {
+    /// What was copied: a file, disk image or block device
+    #[arg(value_name = "SOURCE")]
+    pub source: PathBuf,
+
+    /// Where it was copied to: a file, a directory (with a file of SOURCE's name) or a block device
+    #[arg(value_name = "DEST")]
+    pub destination: PathBuf,
+
+    #[command(flatten)]
+    pub what: WhatArgs,
+
+    /// Readers: a number, or auto
+    #[arg(short, long, value_name = "N|auto", default_value = "auto")]
+    pub threads: ThreadsArg,
+
+    #[command(flatten)]
+    pub digests: DigestArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// What is shown.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Print the report as one JSON document on standard output
+    #[arg(long)]
+    pub json: bool,
+
+    /// Progress on standard error; json is one event a line
+    #[arg(long, value_name = "HOW", default_value = "auto")]
+    pub progress: ProgressArg,
+
+    /// Say nothing but errors
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub quiet: bool,
+
+    /// Say which engine and why, and every fallback
+    #[arg(short, long)]
+    pub verbose: bool,
+}
+
+/// `--threads`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ThreadsArg {
+    /// As many as the storage rewards.
+    Auto,
+    /// Exactly so many.
+    Exactly(usize),
+}
+
+impl std::str::FromStr for ThreadsArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<ThreadsArg, String> {
+        let most = pcopy::job::MOST_THREADS;
+        match text.parse() {
+            _ if text == "auto" => Ok(ThreadsArg::Auto),
+            Ok(threads) if (1..=most).contains(&threads) => Ok(ThreadsArg::Exactly(threads)),
+            _ => Err(format!("must be auto or a number from 1 to {most}")),
+        }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().map_err(|_| "must be a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn rate(text: &str) -> Result<u64, String> {
+    match parse_bytes(text) {
+        Ok(0) => Err("nothing would ever be copied".to_owned()),
+        Ok(rate) => Ok(rate),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// `--on-read-error`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum OnReadErrorArg {
+    /// Keep going and list the bad ranges.
+    Record,
+    /// Stop at the first.
+    Stop,
+}
+
+/// `--reflink`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ReflinkArg {
+    /// Where the file system can.
+    Auto,
+    /// Or fail.
+    Always,
+    /// Store every byte again.
+    Never,
+}
+
+/// `--sparse`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum SparseArg {
+    /// Keep the holes of SOURCE.
+    Auto,
+    /// Make holes from zeros too.
+    Always,
+    /// Write every byte.
+    Never,
+}
+
+/// `--preallocate`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum PreallocateArg {
+    /// Where that makes writing faster.
+    Auto,
+    /// Never.
+    Off,
+    /// All of it, holes included.
+    Full,
+}
+
+/// `--progress`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum ProgressArg {
+    /// A bar on a terminal, plain lines elsewhere.
+    Auto,
+    /// A bar.
+    Bar,
+    /// A line every few seconds.
+    Plain,
+    /// One JSON event a line.
+    Json,
+    /// Nothing.
+    None,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_range_from_the_end_is_no_option() {
+        let cli = Cli::try_parse_from(["pcopy", "-r", "-4KiB", "a", "b"]).unwrap();
+        assert_eq!(cli.copy.what.range, Some(RangeSpec::Last(Size::Bytes(4096))));
+    }
+}

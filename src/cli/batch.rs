@@ -1,0 +1,380 @@
+//! `pcopy batch`, and several sources to one directory: many files in one run.
+
+mod report_file;
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use clap::Args;
+use pcopy::batch::manifest::{self, AreaStatuses, Format, Item, Manifest, ReadOptions, Runs};
+use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
+use pcopy::error::quoted;
+use pcopy::size::human;
+use pcopy::{Error, Leftovers, Outcome, Progress, Size};
+
+use self::report_file::ReportFile;
+use super::args::{HowArgs, OnReadErrorArg, OutputArgs, ThreadsArg};
+use super::exit::Exit;
+use super::render::{to_stderr, to_stdout, usage};
+use super::signals::Signals;
+use super::watch;
+
+/// Items named in the text; the report file has all.
+const LISTED: usize = 20;
+
+/// Copies many ranges to many files in one run
+///
+/// MANIFEST is CSV or TSV with a header (name, start, and one of end, last or len), JSON Lines,
+/// plain lines of START END NAME, or the output of fiwalk, filefrag -v, ddrescue, bmaptool or mmls.
+#[derive(Args, Debug)]
+pub struct BatchArgs {
+    /// The list of files; - for standard input
+    #[arg(value_name = "MANIFEST", required_unless_present = "retry")]
+    pub manifest: Option<PathBuf>,
+
+    /// Source of all items that name none
+    #[arg(long, value_name = "SRC")]
+    pub source: Option<PathBuf>,
+
+    /// Directory for the files; made if missing
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub into: PathBuf,
+
+    /// Format of the manifest [default: from its name and first bytes]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+
+    /// Where the file system lies on the source, for imports
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    pub base: Size,
+
+    /// Name of the file, for formats that describe one
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<PathBuf>,
+
+    /// What filefrag's names begin with and should not, such as a mount point
+    #[arg(long, value_name = "PREFIX")]
+    pub strip_prefix: Option<PathBuf>,
+
+    /// Areas of a ddrescue map to copy: any of + ? * / -
+    #[arg(long, value_name = "STATUSES", allow_hyphen_values = true)]
+    pub areas: Option<String>,
+
+    /// Leave out files whose bytes have no place of their own, instead of refusing
+    #[arg(long)]
+    pub skip_unmappable: bool,
+
+    /// Write a line of JSON for each item
+    #[arg(long, value_name = "FILE.jsonl")]
+    pub report: Option<PathBuf>,
+
+    /// Take a report back and copy what is not complete
+    #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["manifest", "format"])]
+    pub retry: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub common: CommonArgs,
+}
+
+/// What a batch shares with a copy of several files.
+#[derive(Args, Debug)]
+pub struct CommonArgs {
+    /// Replace existing files
+    #[arg(short, long)]
+    pub force: bool,
+
+    /// Go on from an interrupted batch: complete files are skipped
+    #[arg(long, conflicts_with = "restart")]
+    pub resume: bool,
+
+    /// Discard what an interrupted batch left
+    #[arg(long)]
+    pub restart: bool,
+
+    /// Go ahead although the files land on the device that is being read
+    #[arg(long)]
+    pub allow_same_device: bool,
+
+    /// Do not wait for the disk
+    #[arg(long)]
+    pub no_sync: bool,
+
+    /// Work out a digest of every item, for the report; repeatable
+    #[arg(long, value_name = "ALG")]
+    pub digest: Vec<pcopy::digest::Algorithm>,
+
+    /// Items worked on at once, the same as --threads
+    #[arg(long, value_name = "N", conflicts_with = "threads")]
+    pub jobs: Option<usize>,
+
+    /// Check everything, print the plan, write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
+    #[command(flatten)]
+    pub how: HowArgs,
+
+    #[command(flatten)]
+    pub output: OutputArgs,
+}
+
+/// `pcopy batch`.
+pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
+    let manifest = match read(args) {
+        Ok(manifest) => manifest,
+        Err(exit) => return exit,
+    };
+    for note in &manifest.notes {
+        if !args.common.output.quiet {
+            to_stderr(&format!("pcopy: {note}"));
+        }
+    }
+    let batch = Batch::new(manifest.items, &args.into);
+    let batch = match &args.source {
+        Some(source) => batch.source(source),
+        None => batch,
+    };
+    copy(batch, &args.common, args.report.as_deref(), signals)
+}
+
+/// Several whole files to a directory.
+pub fn copy_files(
+    sources: &[PathBuf],
+    directory: &Path,
+    common: &CommonArgs,
+    signals: &Signals,
+) -> Exit {
+    let mut items = Vec::with_capacity(sources.len());
+    for (line, source) in (1..).zip(sources) {
+        let Some(name) = source.file_name() else {
+            return usage(&format!("{} has no name to keep", quoted(source)));
+        };
+        items.push(Item {
+            line,
+            name: Path::new(name).into(),
+            source: Some(source.as_path().into()),
+            runs: Runs::Whole,
+            dest_offset: 0,
+            details: None,
+        });
+    }
+    copy(Batch::new(items, directory), common, None, signals)
+}
+
+fn copy(batch: Batch, args: &CommonArgs, report: Option<&Path>, signals: &Signals) -> Exit {
+    let batch = match configure(batch, args) {
+        Ok(batch) => batch,
+        Err(message) => return usage(&message),
+    };
+    let progress = Progress::new();
+    if args.dry_run {
+        return match batch.dry_run(&progress) {
+            Ok(plan) => {
+                to_stderr(&plan.to_string());
+                Exit::Success
+            }
+            Err(error) => failed(&error, args),
+        };
+    }
+    let sink = match report.map(ReportFile::open).transpose() {
+        Ok(sink) => sink,
+        Err(error) => {
+            to_stderr(&format!("pcopy: cannot write the report: {error}"));
+            return Exit::Refused;
+        }
+    };
+    let failures = Mutex::new(Vec::new());
+    let on_item = |item: &ItemReport<'_>| {
+        if let Some(sink) = &sink {
+            sink.write(item);
+        }
+        if !item.status.is_good() && item.status != Status::NotTried {
+            let mut failures = failures.lock().unwrap_or_else(|error| error.into_inner());
+            failures.push(describe(item));
+        }
+    };
+    let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
+        batch.run(progress, cancel, &on_item)
+    });
+    let failures = failures.into_inner().unwrap_or_else(|error| error.into_inner());
+    list(&failures);
+    let unwritten = sink.and_then(|sink| sink.close(result.is_ok()));
+    if let Some(error) = &unwritten {
+        to_stderr(&format!("pcopy: the report is not complete: {error}"));
+    }
+    match &result {
+        Ok(report) => {
+            finished(report, args);
+            match report.outcome {
+                _ if unwritten.is_some() => Exit::Failed,
+                Outcome::Complete => Exit::Success,
+                _ => Exit::Partial,
+            }
+        }
+        Err(error) => failed(error, args),
+    }
+}
+
+fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
+    let leftovers = match (args.resume, args.restart) {
+        (true, _) => Leftovers::Resume,
+        (_, true) => Leftovers::Restart,
+        _ => Leftovers::Refuse,
+    };
+    let mut batch = batch
+        .force(args.force)
+        .leftovers(leftovers)
+        .allow_same_device(args.allow_same_device)
+        .sync(!args.no_sync)
+        .retries(args.how.retries)
+        .digests(args.digest.clone());
+    if args.how.on_read_error == OnReadErrorArg::Stop {
+        batch = batch.on_read_error(pcopy::OnReadError::Stop);
+    }
+    match (args.jobs, args.how.threads) {
+        (Some(jobs), _) => batch = batch.threads(jobs),
+        (None, ThreadsArg::Exactly(threads)) => batch = batch.threads(threads),
+        (None, ThreadsArg::Auto) => {}
+    }
+    if let Some(size) = args.how.io_size {
+        let Size::Bytes(bytes) = size else {
+            return Err("--io-size of a batch is in bytes: its sources may differ".to_owned());
+        };
+        batch = batch.io_size(bytes);
+    }
+    if let Some(rate) = args.how.limit_rate {
+        batch = batch.limit_rate(rate);
+    }
+    Ok(batch)
+}
+
+/// The manifest, or how it ended.
+fn read(args: &BatchArgs) -> Result<Manifest, Exit> {
+    let path = args.retry.as_deref().or(args.manifest.as_deref()).unwrap_or(Path::new("-"));
+    let areas = match args.areas.as_deref().map(AreaStatuses::new) {
+        None => AreaStatuses::default(),
+        Some(Some(areas)) => areas,
+        Some(None) => return Err(usage("--areas takes any of + ? * / -")),
+    };
+    let sector = |source: Option<&Path>| {
+        let path = source.or(args.source.as_deref())?;
+        pcopy::source::OpenSource::open(path).ok().map(|source| source.sector())
+    };
+    let Some(base) = args.base.bytes(sector(None).unwrap_or(512)).ok() else {
+        return Err(usage("--base is too large"));
+    };
+    let options = ReadOptions {
+        manifest: Some(path),
+        source: args.source.as_deref(),
+        name: args.name.as_deref(),
+        base,
+        sector_of: &sector,
+        areas,
+        strip_prefix: args.strip_prefix.as_deref(),
+        skip_unmappable: args.skip_unmappable,
+        skip_complete: args.retry.is_some(),
+    };
+    let format = if args.retry.is_some() { Some(Format::Jsonl) } else { args.format };
+    let input: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        match File::open(path) {
+            Ok(file) => Box::new(file),
+            Err(error) => {
+                to_stderr(&format!("pcopy: cannot read {}: {error}", quoted(path)));
+                return Err(Exit::Refused);
+            }
+        }
+    };
+    let mut input = BufReader::new(input);
+    // A directory opens and fails at the first read: better said here.
+    if let Err(error) = input.fill_buf() {
+        to_stderr(&format!("pcopy: cannot read {}: {error}", quoted(path)));
+        return Err(Exit::Refused);
+    }
+    manifest::read(input, format, &options).map_err(|errors| {
+        to_stderr(&format!("pcopy: {errors}"));
+        match errors.kind() {
+            manifest::ErrorKind::Refused => Exit::Refused,
+            _ => Exit::Usage,
+        }
+    })
+}
+
+fn describe(item: &ItemReport<'_>) -> String {
+    let name = quoted(&*item.item.name);
+    match (&item.error, item.failed.first()) {
+        (Some(error), _) => format!("{name}: {error}"),
+        (None, Some(part)) => {
+            let lost: u64 = item.failed.iter().map(|part| part.end - part.start).sum();
+            format!("{name}: {lost} bytes unreadable, the first at {}: {}", part.start, part.error)
+        }
+        (None, None) => format!("{name}: failed"),
+    }
+}
+
+fn list(failures: &[String]) {
+    for failure in failures.iter().take(LISTED) {
+        to_stderr(&format!("pcopy: {failure}"));
+    }
+    if failures.len() > LISTED {
+        to_stderr(&format!("pcopy: and {} more", failures.len() - LISTED));
+    }
+}
+
+fn finished(report: &BatchReport, args: &CommonArgs) {
+    if args.output.json {
+        to_stdout(&report.to_json());
+    }
+    if args.output.quiet || (args.output.json && !args.output.verbose) {
+        return;
+    }
+    to_stderr(&summary(report));
+}
+
+fn summary(report: &BatchReport) -> String {
+    let items = &report.items;
+    let mut text = format!(
+        "copied {} of {} files, {} in {:.2} s, {}/s",
+        items.complete,
+        items.total,
+        human(report.bytes),
+        report.seconds.total,
+        human(report.bytes_per_second as u64),
+    );
+    let others = [
+        (items.skipped, "there already"),
+        (items.partial, "with unreadable parts"),
+        (items.mismatch, "not as expected"),
+        (items.failed, "failed"),
+        (items.not_tried, "not tried"),
+    ];
+    for (count, what) in others.into_iter().filter(|&(count, _)| count > 0) {
+        text += &format!("\n  {count} {what}");
+    }
+    if !report.durable {
+        text += "\n  not synced";
+    }
+    if let Some(slow) = report.slowest.first().filter(|slow| slow.seconds >= 1.0) {
+        text += &format!("\n  slowest: {} ({:.1} s)", quoted(&slow.name), slow.seconds);
+    }
+    text
+}
+
+fn failed(error: &Error, args: &CommonArgs) -> Exit {
+    if let Some(report) = error.batch_report() {
+        if args.output.json {
+            to_stdout(&report.to_json());
+        }
+        if !args.output.quiet {
+            to_stderr(&summary(report));
+        }
+    }
+    to_stderr(&format!("pcopy: {}", error.chain()));
+    if error.outcome() == Outcome::Interrupted {
+        to_stderr(&format!("pcopy: to go on from here: {}", super::render::resume_command()));
+    }
+    Exit::of_error(error)
+}

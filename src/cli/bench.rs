@@ -1,0 +1,324 @@
+//! `pcopy bench`: runs the sweep, shows its table and what to make of it.
+
+mod args;
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+
+use pcopy::bench::advice::{Advice, advise};
+use pcopy::bench::chart::{self, bar};
+use pcopy::bench::{Cache, Outcome, Place, Runner, Series, Step, combinations, sweep};
+use pcopy::error::quoted;
+use pcopy::size::human;
+use pcopy::{Error, Progress, Threads};
+use serde_json::{Value, json};
+
+pub use args::BenchArgs;
+use args::CacheArg;
+
+use super::args::{OutputArgs, ProgressArg, ThreadsArg};
+use super::exit::Exit;
+use super::render::{self, shell_word, to_stderr, to_stdout};
+use super::signals::Signals;
+use super::watch;
+
+/// Cells of the longest bar.
+const BAR: usize = 24;
+
+/// Name and version of the JSON schema.
+const SCHEMA: &str = "pcopy.bench/1";
+
+/// Runs the sweep and prints what came of it.
+pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
+    let (runner, all) = match measure(args, signals) {
+        Ok(result) => result,
+        Err(error) => {
+            to_stderr(&format!("pcopy: {}", error.chain()));
+            return Exit::of_error(&error);
+        }
+    };
+    let result = Findings { args, runner: &runner, all: &all, advice: advise(&all) };
+    if args.output.json {
+        to_stdout(&result.json().to_string());
+    } else {
+        to_stdout(&result.text());
+    }
+    if let Some(file) = &args.svg
+        && let Err(error) = std::fs::write(file, result.svg())
+    {
+        return render::failed(&format!("cannot write {}: {error}", quoted(file)));
+    }
+    if result.advice.is_some() { Exit::Success } else { render::failed("no setting could be run") }
+}
+
+fn measure(args: &BenchArgs, signals: &Signals) -> Result<(Runner, Vec<Series>), Error> {
+    let place = |path: &Path, nothing: &str| match path {
+        path if path.as_os_str() == nothing => Place::Nothing,
+        path => Place::Path(path.to_owned()),
+    };
+    let cache = match args.cache {
+        CacheArg::Cold => Cache::Cold,
+        CacheArg::Warm => Cache::Warm,
+    };
+    let (from, to) = (place(&args.source, "zero:"), place(&args.destination, "null:"));
+    let range = args.range.unwrap_or_default();
+    let runner = Runner::new(from, to, range, args.size, args.to_device)?;
+    let mut runner = runner.cache(cache).sync(!args.no_sync);
+    let engines = if args.engine.is_empty() { runner.engines()? } else { args.engine.clone() };
+    let io_sizes: Vec<_> = args.io_size.iter().map(|size| size.0).collect();
+    let threads: Vec<_> = args.threads.iter().map(|threads| threads_of(*threads)).collect();
+    let settings = combinations(&engines, &io_sizes, &threads);
+    let meter = Meter::new(&args.output);
+    // Progress and events of the single runs are no news here: only signals are heard.
+    let silent = OutputArgs { progress: ProgressArg::None, ..args.output.clone() };
+    let all = watch::run(&silent, &Progress::new(), signals, |_, cancel| {
+        sweep(&settings, args.rounds as usize, |step| -> Outcome<Error> {
+            meter.show(step);
+            runner.run(step.setting, cancel)
+        })
+    });
+    meter.clear();
+    Ok((runner, all?))
+}
+
+fn threads_of(threads: ThreadsArg) -> Threads {
+    match threads {
+        ThreadsArg::Auto => Threads::Auto,
+        ThreadsArg::Exactly(threads) => Threads::Exactly(threads),
+    }
+}
+
+/// One line on a terminal that says how far the sweep is.
+struct Meter {
+    shown: bool,
+}
+
+impl Meter {
+    fn new(output: &OutputArgs) -> Meter {
+        let shown = match output.progress {
+            ProgressArg::Bar => true,
+            ProgressArg::Auto => std::io::stderr().is_terminal() && !output.quiet,
+            _ => false,
+        };
+        Meter { shown }
+    }
+
+    fn show(&self, step: &Step<'_>) {
+        if self.shown {
+            let round = match step.round {
+                0 => "warm-up".to_owned(),
+                round => format!("round {round}"),
+            };
+            let (run, options) = (step.done + 1, step.setting.options());
+            write(&format!("{run}/{} {round}: {options}", step.total));
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            write("");
+        }
+    }
+}
+
+/// Replaces the line. Nobody looking is no reason to stop.
+fn write(line: &str) {
+    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
+}
+
+/// What came of a sweep.
+struct Findings<'a> {
+    args: &'a BenchArgs,
+    runner: &'a Runner,
+    all: &'a [Series],
+    advice: Option<Advice<'a>>,
+}
+
+impl Findings<'_> {
+    fn bytes(&self) -> u64 {
+        self.runner.range().len()
+    }
+
+    fn text(&self) -> String {
+        let mut text = format!("{}\n\n", self.title());
+        text += &format!(
+            "{:<11} {:>9} {:>7} {:>12} {:>19} {:>7} {:>10}\n",
+            "engine", "io-size", "threads", "median", "slowest..fastest", "cpu", "memory"
+        );
+        let fastest = self.advice.as_ref().and_then(|advice| advice.fastest.seconds());
+        for series in self.all {
+            text += &row(series, self.bytes(), fastest.map_or(0.0, |seconds| seconds.min));
+        }
+        text += &format!("\n{}.\n", self.conditions().join(". "));
+        if let Some(advice) = &self.advice {
+            let reason = advice.reason();
+            text += &format!("\nRecommended ({reason}):\n  {}", self.command(advice));
+        }
+        text
+    }
+
+    fn title(&self) -> String {
+        format!(
+            "{} of {} to {}, {} rounds after one that does not count",
+            human(self.bytes()),
+            quoted(&self.args.source),
+            quoted(&self.args.destination),
+            self.args.rounds
+        )
+    }
+
+    /// What was and was not part of the measurement.
+    fn conditions(&self) -> Vec<String> {
+        let mut all = vec![match (self.reads(), self.args.cache) {
+            (false, _) => "Nothing was read: zeros come from memory".to_owned(),
+            (true, CacheArg::Cold) => {
+                "The source was dropped from the page cache before each run".to_owned()
+            }
+            (true, CacheArg::Warm) => "The source was in the page cache".to_owned(),
+        }];
+        all.push(match (self.writes(), self.args.no_sync) {
+            (false, _) => "Nothing was written".to_owned(),
+            (true, false) => "Times include the sync of the destination".to_owned(),
+            (true, true) => "The destination was not synced".to_owned(),
+        });
+        if self.writes() {
+            all.push("No extents were shared: all bytes were moved".to_owned());
+        }
+        all.extend(self.runner.notes().map(capitalised));
+        all
+    }
+
+    fn reads(&self) -> bool {
+        self.args.source.as_os_str() != "zero:"
+    }
+
+    fn writes(&self) -> bool {
+        self.args.destination.as_os_str() != "null:"
+    }
+
+    /// The command line to use. Ends that do not exist outside a bench are
+    /// left for the user to name.
+    fn command(&self, advice: &Advice<'_>) -> String {
+        let end = |exists: bool, path: &Path, name: &str| {
+            if exists { shell_word(path.as_os_str()) } else { name.to_owned() }
+        };
+        let consent = if self.args.to_device { " --to-device" } else { "" };
+        let sync = if self.args.no_sync && self.writes() { " --no-sync" } else { "" };
+        format!(
+            "pcopy {}{consent}{sync} {} {}",
+            advice.recommended.setting.options(),
+            end(self.reads(), &self.args.source, "SOURCE"),
+            end(self.writes(), &self.args.destination, "DEST"),
+        )
+    }
+
+    fn svg(&self) -> String {
+        let cache = match (self.reads(), self.args.cache) {
+            (false, _) => "zeros from memory",
+            (true, CacheArg::Cold) => "cold cache",
+            (true, CacheArg::Warm) => "warm cache",
+        };
+        let sync = match (self.writes(), self.args.no_sync) {
+            (false, _) => "nothing written",
+            (true, false) => "synced",
+            (true, true) => "not synced",
+        };
+        let name = |path: &Path| {
+            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+        };
+        let title = format!("{} to {}", name(&self.args.source), name(&self.args.destination));
+        let subtitle = format!(
+            "{}, {cache}, {sync}; median of {} runs, slowest to fastest",
+            human(self.bytes()),
+            self.args.rounds
+        );
+        chart::svg(&chart::lines(self.all, self.bytes()), &title, &subtitle)
+    }
+
+    fn json(&self) -> Value {
+        let settings: Vec<Value> =
+            self.all.iter().map(|series| as_json(series, self.bytes())).collect();
+        let recommended = self.advice.as_ref().map(|advice| {
+            json!({
+                "engine": advice.recommended.setting.engine,
+                "threads": threads(advice.recommended.setting.threads),
+                "io_size": advice.recommended.setting.io_size,
+                "reason": advice.reason(),
+                "command": self.command(advice),
+            })
+        });
+        json!({
+            "schema": SCHEMA,
+            "source": self.args.source.to_string_lossy(),
+            "destination": self.args.destination.to_string_lossy(),
+            "range": { "start": self.runner.range().start(), "end": self.runner.range().end() },
+            "bytes": self.bytes(),
+            "rounds": self.args.rounds,
+            "cache": if self.args.cache == CacheArg::Cold { "cold" } else { "warm" },
+            "synced": self.writes() && !self.args.no_sync,
+            "shared": false,
+            "settings": settings,
+            "recommended": recommended,
+            "notes": self.runner.notes().collect::<Vec<_>>(),
+        })
+    }
+}
+
+fn row(series: &Series, bytes: u64, shortest: f64) -> String {
+    let setting = &series.setting;
+    let io_size = setting.io_size.map_or_else(|| "auto".to_owned(), human);
+    let name = format!("{:<11} {io_size:>9} {:>7}", setting.engine, setting.threads);
+    let (Some(seconds), Some(cpu)) = (series.seconds(), series.cpu_seconds()) else {
+        let reason = series.unusable.as_deref().unwrap_or("not run");
+        return format!("{name} {:>12} {reason}\n", "-");
+    };
+    let rate = seconds.per(bytes as f64);
+    let mib = |rate: f64| rate / f64::from(1 << 20);
+    let spread = format!("{:.0}..{:.0}", mib(rate.min), mib(rate.max));
+    let memory = match series.peak_memory() {
+        0 => "-".to_owned(),
+        bytes => format!("{:.1} MiB", mib(bytes as f64)),
+    };
+    format!(
+        "{name} {:>6.0} MiB/s {spread:>19} {:>5.2} s {memory:>10} {}\n",
+        mib(rate.median),
+        cpu.median,
+        bar(shortest / seconds.median, BAR)
+    )
+}
+
+fn as_json(series: &Series, bytes: u64) -> Value {
+    let setting = &series.setting;
+    let mut value = json!({
+        "engine": setting.engine,
+        "threads": threads(setting.threads),
+        "io_size": setting.io_size,
+    });
+    let (Some(seconds), Some(cpu)) = (series.seconds(), series.cpu_seconds()) else {
+        value["unusable"] = json!(series.unusable);
+        return value;
+    };
+    let spread =
+        |s: pcopy::bench::Spread| json!({ "median": s.median, "min": s.min, "max": s.max });
+    value["seconds"] = spread(seconds);
+    value["bytes_per_second"] = spread(seconds.per(bytes as f64));
+    value["cpu_seconds"] = spread(cpu);
+    value["peak_memory"] = json!(series.peak_memory());
+    value["most_threads"] = json!(series.threads());
+    value["runs"] = series.samples.iter().map(|sample| sample.seconds).collect();
+    value
+}
+
+fn threads(threads: Threads) -> Value {
+    match threads {
+        Threads::Exactly(threads) => json!(threads),
+        Threads::Auto => json!("auto"),
+    }
+}
+
+fn capitalised(note: &str) -> String {
+    let mut letters = note.chars();
+    letters.next().map_or_else(String::new, |first| {
+        first.to_uppercase().collect::<String>() + letters.as_str()
+    })
+}

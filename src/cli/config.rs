@@ -1,0 +1,161 @@
+//! From the arguments as typed to a job.
+
+use std::path::Path;
+
+use pcopy::{CopyJob, Leftovers, OnReadError, RangeSpec};
+
+use super::args::{
+    CopyArgs, OnReadErrorArg, PreallocateArg, ReflinkArg, SparseArg, ThreadsArg, VerifyArgs,
+    WhatArgs,
+};
+use super::batch::CommonArgs;
+use pcopy::engine::Reflink;
+use pcopy::job::Preallocate;
+use pcopy::sparse::Sparse;
+use pcopy::verify::VerifyJob;
+
+/// Whether a destination means standard output.
+pub fn is_stdout(destination: &Path) -> bool {
+    destination.as_os_str() == "-"
+}
+
+/// The range that the arguments describe, in either way of saying it.
+fn range(what: &WhatArgs) -> RangeSpec {
+    what.range.unwrap_or_else(|| RangeSpec::from_offset_length(what.offset, what.length))
+}
+
+/// The comparison that the arguments describe.
+pub fn verify(args: &VerifyArgs) -> VerifyJob {
+    let mut job = VerifyJob::new(&args.source, &args.destination)
+        .range(range(&args.what))
+        .clamp(args.what.clamp)
+        .dest_offset(args.what.dest_offset);
+    for algorithm in &args.digests.digest {
+        job = job.digest(*algorithm);
+    }
+    for expected in &args.digests.expect {
+        job = job.expect(expected.clone());
+    }
+    match args.threads {
+        ThreadsArg::Exactly(threads) => job.threads(threads),
+        ThreadsArg::Auto => job,
+    }
+}
+
+/// The job that the arguments describe.
+///
+/// # Errors
+///
+/// A message for the user, where options contradict each other in a way that
+/// their grammar does not show.
+pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob, String> {
+    if args.output.json && is_stdout(destination) {
+        return Err("--json: standard output holds the copied bytes already".to_owned());
+    }
+    let on_read_error = match args.how.on_read_error {
+        OnReadErrorArg::Record => OnReadError::Record,
+        OnReadErrorArg::Stop => OnReadError::Stop,
+    };
+    let leftovers = match (args.resume.resume, args.resume.restart) {
+        (true, _) => Leftovers::Resume,
+        (_, true) => Leftovers::Restart,
+        _ => Leftovers::Refuse,
+    };
+    let mut job = CopyJob::new(source, destination)
+        .range(range(&args.what))
+        .clamp(args.what.clamp)
+        .dest_offset(args.what.dest_offset)
+        .force(args.consent.force)
+        .in_place(args.consent.in_place)
+        .to_device(args.consent.to_device)
+        .allow_same_device(args.consent.allow_same_device)
+        .sync(!args.consent.no_sync)
+        .verify(args.proof.verify)
+        .preserve(args.consent.preserve)
+        .repair(args.proof.repair)
+        .on_read_error(on_read_error)
+        .retries(args.how.retries)
+        .leftovers(leftovers)
+        .checkpoint_every(args.resume.checkpoint_every)
+        .allow_changed_source(args.resume.allow_changed_source);
+    for also in &args.consent.also {
+        job = job.also(also);
+    }
+    for algorithm in &args.proof.digests.digest {
+        job = job.digest(*algorithm);
+    }
+    for expected in &args.proof.digests.expect {
+        job = job.expect(expected.clone());
+    }
+    if let Some(map) = &args.resume.map {
+        job = job.map(map);
+    }
+    job = job
+        .engine(args.how.engine)
+        .reflink(match args.how.reflink {
+            ReflinkArg::Auto => Reflink::Auto,
+            ReflinkArg::Always => Reflink::Always,
+            ReflinkArg::Never => Reflink::Never,
+        })
+        .sparse(match args.how.sparse {
+            SparseArg::Auto => Sparse::Auto,
+            SparseArg::Always => Sparse::Always,
+            SparseArg::Never => Sparse::Never,
+        })
+        .preallocate(match args.how.preallocate {
+            PreallocateArg::Auto => Preallocate::Auto,
+            PreallocateArg::Off => Preallocate::Off,
+            PreallocateArg::Full => Preallocate::Full,
+        })
+        .keep_cache(args.how.keep_cache);
+    if let ThreadsArg::Exactly(threads) = args.how.threads {
+        job = job.threads(threads);
+    }
+    if let Some(size) = args.how.stripe_size {
+        job = job.stripe_size(size);
+    }
+    if let Some(size) = args.how.io_size {
+        job = job.io_size(size);
+    }
+    if let Some(rate) = args.how.limit_rate {
+        job = job.limit_rate(rate);
+    }
+    Ok(job)
+}
+
+/// The options of a copy of several files.
+///
+/// # Errors
+///
+/// A message for the user, where an option makes sense for one file only.
+pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
+    let one_only = [
+        (args.what.range.is_some(), "--range"),
+        (args.what.offset.is_some(), "--offset"),
+        (args.what.length.is_some(), "--length"),
+        (args.what.dest_offset != pcopy::Size::Bytes(0), "--dest-offset"),
+        (args.consent.in_place, "--in-place"),
+        (args.consent.to_device, "--to-device"),
+        (args.resume.map.is_some(), "--map"),
+        (!args.proof.digests.expect.is_empty(), "--expect"),
+        (args.proof.digests.digest_file.is_some(), "--digest-file"),
+        (args.proof.verify, "--verify"),
+        (!args.consent.also.is_empty(), "--also"),
+        (args.consent.preserve, "--preserve"),
+    ];
+    if let Some((_, option)) = one_only.into_iter().find(|&(given, _)| given) {
+        return Err(format!("{option} is for one source; `pcopy batch` copies many ranges"));
+    }
+    Ok(CommonArgs {
+        force: args.consent.force,
+        resume: args.resume.resume,
+        restart: args.resume.restart,
+        allow_same_device: args.consent.allow_same_device,
+        no_sync: args.consent.no_sync,
+        digest: args.proof.digests.digest.clone(),
+        jobs: None,
+        dry_run: args.dry_run,
+        how: args.how.clone(),
+        output: args.output.clone(),
+    })
+}

@@ -1,0 +1,75 @@
+//! A plain copy: one source to one destination, which may be standard output.
+
+use std::fs::File;
+use std::path::Path;
+
+use pcopy::{Error, Progress, Report};
+
+use super::args::CopyArgs;
+use super::exit::{self, Exit};
+use super::signals::Signals;
+use super::{batch, config, render, watch};
+
+/// Copies what the arguments name.
+pub fn run(args: &CopyArgs, signals: &Signals) -> Exit {
+    match &args.paths[..] {
+        [source, destination] => copy(args, source, destination, signals),
+        [sources @ .., directory] if sources.len() > 1 => match config::several(args) {
+            Ok(common) => batch::copy_files(sources, directory, &common, signals),
+            Err(message) => render::usage(&message),
+        },
+        _ => render::usage("a destination is missing; see pcopy --help"),
+    }
+}
+
+fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -> Exit {
+    let job = match config::job(args, source, destination) {
+        Ok(job) => job,
+        Err(message) => return render::usage(&message),
+    };
+    let stdout = config::is_stdout(destination).then(pcopy::sys::standard_output).transpose();
+    let stdout: Option<File> = match stdout {
+        Ok(stdout) => stdout,
+        Err(error) => return render::usage(&format!("cannot use standard output: {error}")),
+    };
+    let progress = Progress::new();
+    let result = match &stdout {
+        None if args.dry_run => job.dry_run(&progress),
+        Some(stdout) if args.dry_run => job.dry_run_into(stdout, &progress),
+        stdout => watch::run(&args.output, &progress, signals, |progress, cancel| match stdout {
+            None => job.run(progress, cancel),
+            Some(stdout) => job.run_into(stdout, progress, cancel),
+        }),
+    };
+    if let Err(error) = &result
+        && stdout.is_some()
+        && exit::is_closed_pipe(error)
+    {
+        // Whoever read has enough: nothing to talk about.
+        signals.die_of_closed_pipe();
+        return Exit::Failed;
+    }
+    tell(args, &result, source, destination)
+}
+
+/// Says how it went, and prints the digests.
+fn tell(
+    args: &CopyArgs,
+    result: &Result<Report, Error>,
+    source: &Path,
+    destination: &Path,
+) -> Exit {
+    let style = render::Style::new(&args.output, args.dry_run);
+    match result {
+        Ok(report) => style.finished(report),
+        Err(error) => style.failed(error, source, destination),
+    }
+    if let Ok(report) = result
+        && !args.dry_run
+        && let Err(message) = render::digests(report, &args.proof.digests, args.output.json)
+    {
+        render::problem(&message);
+        return Exit::Failed;
+    }
+    Exit::of(result)
+}

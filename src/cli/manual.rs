@@ -1,0 +1,61 @@
+//! Completions for shells and the manual pages, made from the definition of
+//! the command line so that they cannot fall behind it.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory};
+use clap_complete::Shell;
+
+use super::args::Cli;
+use super::exit::Exit;
+use super::render::to_stderr;
+
+/// Print completions for a shell
+#[derive(Args, Debug)]
+pub struct CompletionsArgs {
+    /// Which shell
+    pub shell: Shell,
+}
+
+/// Print the manual page, or write all of them to a directory
+#[derive(Args, Debug)]
+pub struct ManArgs {
+    /// Directory for one page a command
+    #[arg(value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+}
+
+/// `pcopy completions`.
+pub fn completions(args: &CompletionsArgs) -> Exit {
+    let mut text = Vec::new();
+    clap_complete::generate(args.shell, &mut Cli::command(), "pcopy", &mut text);
+    print(&text)
+}
+
+/// `pcopy man`.
+pub fn man(args: &ManArgs) -> Exit {
+    if let Some(directory) = &args.directory {
+        return match clap_mangen::generate_to(Cli::command(), directory) {
+            Ok(()) => Exit::Success,
+            Err(error) => {
+                to_stderr(&format!("pcopy: cannot write the manual pages: {error}"));
+                Exit::Failed
+            }
+        };
+    }
+    let mut text = Vec::new();
+    match clap_mangen::Man::new(Cli::command()).render(&mut text) {
+        Ok(()) => print(&text),
+        Err(error) => {
+            to_stderr(&format!("pcopy: cannot make the manual page: {error}"));
+            Exit::Failed
+        }
+    }
+}
+
+/// Whoever closes the pipe has seen enough.
+fn print(text: &[u8]) -> Exit {
+    let _ = std::io::stdout().lock().write_all(text);
+    Exit::Success
+}

@@ -1,0 +1,339 @@
+//! How a job went, for people on standard error or for programs on standard output.
+
+use std::io::Write;
+use std::path::Path;
+
+use pcopy::digest;
+use pcopy::error::quoted;
+use pcopy::report::Kind;
+use pcopy::size::human;
+use pcopy::{Error, ErrorKind, Outcome, Refusal, Report};
+use serde_json::json;
+
+use super::args::{DigestArgs, OutputArgs, ProgressArg};
+use super::config::is_stdout;
+use super::exit::Exit;
+
+/// Unreadable ranges listed in the text; the JSON report has all.
+const LISTED: usize = 20;
+
+/// How to say it.
+pub struct Style {
+    json: bool,
+    quiet: bool,
+    verbose: bool,
+    dry_run: bool,
+    /// Standard error carries one JSON event a line, to the last.
+    events: bool,
+    lists_differences: bool,
+}
+
+impl Style {
+    pub fn new(output: &OutputArgs, dry_run: bool) -> Style {
+        Style {
+            json: output.json,
+            quiet: output.quiet,
+            verbose: output.verbose,
+            dry_run,
+            events: output.progress == ProgressArg::Json,
+            lists_differences: true,
+        }
+    }
+
+    /// The same for a comparison, which lists differences on standard output.
+    pub fn of_comparison(output: &OutputArgs) -> Style {
+        Style { lists_differences: output.json, ..Style::new(output, false) }
+    }
+
+    /// A job that came to its end.
+    pub fn finished(&self, report: &Report) {
+        if self.json {
+            to_stdout(&report.to_json());
+        }
+        if report.outcome == Outcome::Partial {
+            self.say("message", &unreadable(report));
+            self.say("message", &format!("pcopy: to try them again: {}", resume_command()));
+        }
+        if self.quiet || (self.json && !self.verbose) {
+            return;
+        }
+        self.say(
+            "message",
+            &if self.dry_run { plan(report) } else { summary(report, self.verbose) },
+        );
+    }
+
+    /// A job that did not.
+    pub fn failed(&self, error: &Error, source: &Path, destination: &Path) {
+        if self.json {
+            let report = match error.report() {
+                Some(report) => report.clone(),
+                None => Report::of_error(error, source, destination),
+            };
+            to_stdout(&report.to_json());
+        }
+        self.say("error", &format!("pcopy: {}", error.chain()));
+        if let Some(hint) = hint(error) {
+            self.say("message", &format!("pcopy: {hint}"));
+        }
+        let Some(report) = error.report() else { return };
+        if !report.failed.is_empty() {
+            self.say("message", &unreadable(report));
+        }
+        if report.mismatches.len() > 1 && self.lists_differences {
+            self.say("message", &differing(report));
+        }
+        for note in &report.notes {
+            self.say("message", &format!("pcopy: {note}"));
+        }
+        if report.resumable {
+            self.say("message", &format!("pcopy: to go on from here: {}", resume_command()));
+        }
+    }
+
+    /// Says `text` on standard error, as an event where events are asked for.
+    fn say(&self, event: &str, text: &str) {
+        if self.events {
+            let text = text.strip_prefix("pcopy: ").unwrap_or(text);
+            to_stderr(&json!({"event": event, "text": text}).to_string());
+        } else {
+            to_stderr(text);
+        }
+    }
+}
+
+/// Writes the digests that were asked for by name, a line each as the usual
+/// tools print them: to their file, or to standard output unless that holds
+/// the JSON report; to standard error where it holds the copied bytes.
+///
+/// # Errors
+///
+/// A message if the file cannot be written.
+pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), String> {
+    let mut lines = Vec::new();
+    for digest in report.digests.iter().filter(|found| asked.digest.contains(&found.algorithm())) {
+        lines.extend(digest::line(digest, &report.destination.path));
+        lines.push(b'\n');
+    }
+    if let Some(file) = &asked.digest_file {
+        return std::fs::write(file, lines)
+            .map_err(|error| format!("cannot write the digests to {}: {error}", quoted(file)));
+    }
+    // Nobody reading is no reason to fail: the exit code tells.
+    let _ = if is_stdout(&report.destination.path) {
+        std::io::stderr().lock().write_all(&lines)
+    } else if !json {
+        std::io::stdout().lock().write_all(&lines)
+    } else {
+        Ok(())
+    };
+    Ok(())
+}
+
+/// The ranges that differ, a line each, on standard output: what a comparison is for.
+pub fn mismatches(report: &Report) {
+    for range in &report.mismatches {
+        to_stdout(&range.to_string());
+    }
+}
+
+/// A comparison that found no difference.
+pub fn verified(report: &Report) {
+    to_stderr(&format!(
+        "{} of {} are in {} (bytes {}), read back in {:.2} s{}{}",
+        human(report.range.len()),
+        quoted(&report.source.path),
+        quoted(&report.destination.path),
+        report.range,
+        report.seconds.verify,
+        if report.verified_by == Some("direct") { " past the page cache" } else { "" },
+        report.notes.iter().map(|note| format!("\n  {note}")).collect::<String>(),
+    ));
+}
+
+/// A command line that makes no sense.
+pub fn usage(message: &str) -> Exit {
+    problem(message);
+    Exit::Usage
+}
+
+/// A job that did not do what it was for.
+pub fn failed(message: &str) -> Exit {
+    to_stderr(&format!("pcopy: {message}"));
+    Exit::Failed
+}
+
+/// A message of the program itself.
+pub fn problem(message: &str) {
+    to_stderr(&format!("pcopy: {message}"));
+}
+
+fn hint(error: &Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::Refused(Refusal::Range { .. }) => Some("--clamp copies what exists of it"),
+        _ => None,
+    }
+}
+
+fn plan(report: &Report) -> String {
+    format!(
+        "would copy {} ({} bytes {}) of {} to {} at byte {}\n  \
+         engine {} ({}), {} threads, stripes of {}, requests of {}\n  \
+         holes kept: {}; nothing was written",
+        human(report.bytes.requested),
+        report.bytes.requested,
+        report.range,
+        quoted(&report.source.path),
+        quoted(&report.destination.path),
+        report.dest_offset,
+        report.engine,
+        report.engine_reason,
+        report.threads,
+        human(report.stripe_size),
+        human(report.io_size),
+        human(report.bytes.holes),
+    )
+}
+
+fn summary(report: &Report, verbose: bool) -> String {
+    let seconds = &report.seconds;
+    let rate = |bytes: u64, seconds: f64| match seconds {
+        s if s > 0.0 => human((bytes as f64 / s) as u64),
+        _ => human(0),
+    };
+    let copied = report.bytes.copied;
+    let mut text = format!(
+        "copied {} (bytes {}) of {} to {}\n  {:.2} s copying at {}/s",
+        human(copied),
+        report.range,
+        quoted(&report.source.path),
+        quoted(&report.destination.path),
+        seconds.copy,
+        rate(copied, seconds.copy),
+    );
+    if report.durable {
+        let overall = rate(copied, seconds.copy + seconds.sync);
+        text += &format!(", {:.2} s syncing; {overall}/s on the disk", seconds.sync);
+    } else if report.destination.kind != Kind::Stream {
+        text += "; not synced";
+    }
+    if report.verified == Some(true) {
+        let how = if report.verified_by == Some("direct") { " past the page cache" } else { "" };
+        text += &format!("\n  read back{how} in {:.2} s and found equal", seconds.verify);
+    }
+    if report.bytes.holes > 0 {
+        text += &format!("\n  {} kept as holes", human(report.bytes.holes));
+    }
+    if report.bytes.resumed > 0 {
+        text += &format!("\n  {} were there from an earlier run", human(report.bytes.resumed));
+    }
+    if report.clamped {
+        text += &format!(
+            "\n  the range was cut to what exists; the source has {} bytes",
+            report.source.size
+        );
+    }
+    for note in &report.notes {
+        text += &format!("\n  {note}");
+    }
+    if verbose {
+        text += &format!(
+            "\n  engine {} ({}), {} threads, stripes of {}, requests of {}",
+            report.engine,
+            report.engine_reason,
+            report.threads,
+            human(report.stripe_size),
+            human(report.io_size),
+        );
+    }
+    text
+}
+
+fn unreadable(report: &Report) -> String {
+    let left = if report.in_place { "left as they were in" } else { "left as holes in" };
+    let mut text = format!(
+        "pcopy: {} bytes in {} ranges could not be read and were {left} {}:",
+        report.bytes.failed,
+        report.failed.len(),
+        quoted(&report.destination.path)
+    );
+    for part in report.failed.iter().take(LISTED) {
+        text += &format!("\n  {}..{} {}", part.start, part.end, part.error);
+    }
+    if report.failed.len() > LISTED {
+        text += &format!("\n  and {} more", report.failed.len() - LISTED);
+    }
+    text
+}
+
+/// Ranges that differ, as a list that is not too long.
+fn differing(report: &Report) -> String {
+    let bytes: u64 = report.mismatches.iter().map(|range| range.len()).sum();
+    let mut text = format!("pcopy: {bytes} bytes differ in {} ranges:", report.mismatches.len());
+    for range in report.mismatches.iter().take(LISTED) {
+        text += &format!("\n  {range}");
+    }
+    if report.mismatches.len() > LISTED {
+        text += &format!("\n  and {} more", report.mismatches.len() - LISTED);
+    }
+    text
+}
+
+/// The command that was typed, with `--resume`, fit to be pasted into a shell.
+pub fn resume_command() -> String {
+    let mut words: Vec<String> = std::env::args_os()
+        .filter(|word| word != "--restart" && word != "--resume")
+        .map(|word| shell_word(&word))
+        .collect();
+    // Before the operands, so that a `--` among the words stays in front of
+    // them; behind the name of a command, whose option it is.
+    let first = if words.get(1).is_some_and(|word| word == "batch") { 2 } else { 1 };
+    words.insert(words.len().min(first), "--resume".to_owned());
+    words.join(" ")
+}
+
+/// A word as a POSIX shell reads it back; what is no UTF-8 needs `$'...'`.
+pub fn shell_word(word: &std::ffi::OsStr) -> String {
+    let bytes = word.as_encoded_bytes();
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(byte);
+    if !bytes.is_empty() && bytes.iter().all(plain) {
+        return word.to_string_lossy().into_owned();
+    }
+    match word.to_str() {
+        Some(text) if !text.chars().any(char::is_control) => {
+            format!("'{}'", text.replace('\'', r"'\''"))
+        }
+        _ => {
+            let escape = |&byte: &u8| match byte {
+                b' '..=b'~' if byte != b'\'' && byte != b'\\' => char::from(byte).to_string(),
+                _ => format!("\\x{byte:02x}"),
+            };
+            format!("$'{}'", bytes.iter().map(escape).collect::<String>())
+        }
+    }
+}
+
+/// Nobody reading is no reason to fail: the exit code tells.
+pub fn to_stdout(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+pub fn to_stderr(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_survive_a_shell() {
+        let check = |word: &str, shell| assert_eq!(shell_word(word.as_ref()), shell);
+        check("plain-1.img", "plain-1.img");
+        check("", "''");
+        check("two words", "'two words'");
+        check("it's", r"'it'\''s'");
+        check("new\nline", r"$'new\x0aline'");
+        check("größe", "'größe'");
+    }
+}

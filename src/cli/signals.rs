@@ -1,0 +1,55 @@
+//! Signals: the first wish to stop is a request, the second is an order.
+
+// How a system tells of such a wish.
+#[cfg_attr(unix, path = "signals/unix.rs")]
+#[cfg_attr(windows, path = "signals/windows.rs")]
+mod system;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use super::exit::Exit;
+
+/// What has arrived since the start.
+#[derive(Clone)]
+pub struct Signals {
+    /// Number of the signal that asked to stop; 0 if none did.
+    stop: Arc<AtomicUsize>,
+    /// Somebody asked for a status line.
+    status: Arc<AtomicBool>,
+}
+
+impl Signals {
+    /// Starts to listen. Where a handler cannot be installed the signal keeps
+    /// its default meaning, which is to end the process.
+    pub fn install() -> Signals {
+        let signals = Signals { stop: Arc::default(), status: Arc::default() };
+        system::register(&signals.stop, &signals.status);
+        signals
+    }
+
+    /// Whether somebody asked to stop.
+    pub fn stop_requested(&self) -> bool {
+        self.stop.load(SeqCst) != 0
+    }
+
+    /// Whether somebody asked for a status line since the last call.
+    pub fn take_status_request(&self) -> bool {
+        self.status.swap(false, SeqCst)
+    }
+
+    /// Ends the process as other tools end when nobody reads what they write.
+    /// Returns where there is no such signal.
+    pub fn die_of_closed_pipe(&self) {
+        system::die_of_closed_pipe();
+    }
+
+    /// Ends the process by the signal that interrupted the job, so that a
+    /// shell sees what happened. Returns if the job was not interrupted.
+    pub fn die_if_interrupted(&self, exit: Exit) {
+        if exit != Exit::Interrupted {
+            return;
+        }
+        system::end_by(self.stop.load(SeqCst));
+    }
+}

@@ -1,0 +1,33 @@
+//! Signals of Unix.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
+use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::flag;
+
+/// Sets `stop` to the number of the signal that asks to stop, and `status`
+/// when one asks for a line.
+pub fn register(stop: &Arc<AtomicUsize>, status: &Arc<AtomicBool>) {
+    let asked_before = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // In this order: the first signal arms what the second one meets.
+        let _ = flag::register_conditional_default(signal, Arc::clone(&asked_before));
+        let _ = flag::register(signal, Arc::clone(&asked_before));
+        let _ = flag::register_usize(signal, Arc::clone(stop), signal as usize);
+    }
+    let _ = flag::register(SIGUSR1, Arc::clone(status));
+    // Caught so that a file-size limit is an error of a write, not a death.
+    let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// Ends the process by `signal`, so that a shell sees what happened.
+pub fn end_by(signal: usize) {
+    let signal = i32::try_from(signal).unwrap_or(0);
+    let _ = signal_hook::low_level::emulate_default_handler(signal);
+}
+
+/// Ends the process as one that writes to a pipe without a reader.
+pub fn die_of_closed_pipe() {
+    let _ = signal_hook::low_level::emulate_default_handler(signal_hook::consts::SIGPIPE);
+}

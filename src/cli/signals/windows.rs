@@ -1,0 +1,27 @@
+//! Ctrl-C and Ctrl-Break of Windows.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use crate::cli::exit::Exit;
+
+/// What is kept of Ctrl-C and Ctrl-Break, which are not told apart: the number
+/// that SIGINT has elsewhere.
+const INTERRUPT: usize = 2;
+
+/// Sets `stop` with the first Ctrl-C or Ctrl-Break; the second ends the process
+/// where it stands. Nothing here asks for a status line.
+pub fn register(stop: &Arc<AtomicUsize>, _status: &Arc<AtomicBool>) {
+    let stop = Arc::clone(stop);
+    let _ = ctrlc::set_handler(move || {
+        if stop.swap(INTERRUPT, SeqCst) != 0 {
+            std::process::exit(Exit::Interrupted.code().into());
+        }
+    });
+}
+
+/// A process of Windows does not die by a signal: its exit code says it.
+pub fn end_by(_signal: usize) {}
+
+/// There is no such signal: the error of the write is what there is.
+pub fn die_of_closed_pipe() {}

@@ -1,0 +1,40 @@
+//! `pcopy verify`: a destination against its source, later and on its own.
+
+use pcopy::{Error, Progress, Report};
+
+use super::args::VerifyArgs;
+use super::exit::Exit;
+use super::signals::Signals;
+use super::{config, render, watch};
+
+/// Compares what the arguments name.
+pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
+    let job = config::verify(args);
+    let progress = Progress::new();
+    let result =
+        watch::run(&args.output, &progress, signals, |progress, cancel| job.run(progress, cancel));
+    tell(args, &result);
+    let report = result.as_ref().map_or_else(Error::report, Some);
+    let digests =
+        report.map_or(Ok(()), |report| render::digests(report, &args.digests, args.output.json));
+    if let Err(message) = digests {
+        render::problem(&message);
+        return Exit::Failed;
+    }
+    Exit::of(&result)
+}
+
+fn tell(args: &VerifyArgs, result: &Result<Report, Error>) {
+    let style = render::Style::of_comparison(&args.output);
+    match result {
+        Ok(report) if args.output.json => style.finished(report),
+        Ok(report) if !args.output.quiet => render::verified(report),
+        Ok(_) => {}
+        Err(error) => {
+            style.failed(error, &args.source, &args.destination);
+            if let Some(report) = error.report().filter(|_| !args.output.json) {
+                render::mismatches(report);
+            }
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! The three ways to show progress: a bar, plain lines, JSON events.
+
+use std::io::{IsTerminal, Write};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use pcopy::size::human;
+use pcopy::{Event, Phase, Snapshot};
+use serde_json::json;
+
+use crate::cli::args::{OutputArgs, ProgressArg};
+
+/// How often a plain line or a JSON event is written.
+const PLAIN_EVERY: Duration = Duration::from_secs(5);
+const JSON_EVERY: Duration = Duration::from_millis(500);
+
+/// Jobs shorter than this never show a bar: it would only flicker.
+const BAR_AFTER: Duration = Duration::from_millis(200);
+
+/// What can be said at one moment.
+pub struct Shown {
+    pub snapshot: Snapshot,
+    /// Bytes a second over the last seconds.
+    pub rate: f64,
+    /// The source offset a request has been waiting at for long, and how long.
+    pub waiting: Option<(u64, Duration)>,
+}
+
+impl Shown {
+    fn average(&self) -> f64 {
+        let seconds = self.snapshot.copying.as_secs_f64();
+        if seconds > 0.0 { self.snapshot.copied as f64 / seconds } else { 0.0 }
+    }
+
+    /// Time left at the average rate, while bytes are moving.
+    fn remaining(&self) -> Option<Duration> {
+        let left = self.snapshot.total.saturating_sub(self.snapshot.copied + self.snapshot.failed);
+        let average = self.average();
+        if self.snapshot.phase != Phase::Copying || average < 1.0 {
+            return None;
+        }
+        Duration::try_from_secs_f64(left as f64 / average).ok()
+    }
+
+    /// What stands behind the bar.
+    fn figures(&self) -> String {
+        let snapshot = &self.snapshot;
+        let mut text = String::new();
+        if snapshot.total_items > 0 {
+            text += &format!("{}/{} files, ", snapshot.items, snapshot.total_items);
+        }
+        match snapshot.phase {
+            Phase::Copying => {
+                text += &format!("{} of {}", human(snapshot.copied), human(snapshot.total));
+                // Before the rates: on a narrow terminal the end is cut off.
+                if let Some(left) = self.remaining() {
+                    text += &format!(", {} left", clock(left));
+                }
+                let (now, average) = (whole(self.rate), whole(self.average()));
+                text += &format!(", {now}/s now, {average}/s average");
+            }
+            Phase::Verifying => {
+                text += &format!(
+                    "{} of {} read back",
+                    human(snapshot.verified),
+                    human(snapshot.total + snapshot.resumed)
+                );
+            }
+            _ => text += &format!("{} copied", human(snapshot.copied)),
+        }
+        if snapshot.failed > 0 {
+            text += &format!(", {} unreadable", human(snapshot.failed));
+        }
+        if let Some((offset, time)) = self.waiting {
+            text += &format!(", byte {offset} waiting for {} s", time.as_secs());
+        }
+        text
+    }
+
+    /// One line for a log or a status request.
+    pub fn plain(&self) -> String {
+        let snapshot = &self.snapshot;
+        let percent = match snapshot.total {
+            0 => 100.0,
+            total => snapshot.copied as f64 * 100.0 / total as f64,
+        };
+        format!("{} {percent:.1}%: {}", snapshot.phase.name(), self.figures())
+    }
+}
+
+fn whole(rate: f64) -> String {
+    human(rate as u64)
+}
+
+/// `1:02:03`, or `2:03` below an hour.
+fn clock(time: Duration) -> String {
+    let seconds = time.as_secs();
+    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if hours > 0 {
+        format!("{hours}:{minutes:02}:{seconds:02}")
+    } else {
+        format!("{minutes}:{seconds:02}")
+    }
+}
+
+/// One of the ways to show progress.
+pub enum Show {
+    Bar { bar: ProgressBar, since: Instant },
+    Plain { last: Instant },
+    Json { last: Instant, phase: Phase },
+    Silent { lines: bool },
+}
+
+impl Show {
+    pub fn new(output: &OutputArgs) -> Show {
+        let now = Instant::now();
+        let terminal = std::io::stderr().is_terminal();
+        match output.progress {
+            // Asked for by name: shown even when quiet.
+            ProgressArg::Json => Show::Json { last: now, phase: Phase::Preparing },
+            _ if output.quiet => Show::Silent { lines: false },
+            ProgressArg::None => Show::Silent { lines: true },
+            ProgressArg::Auto if !terminal => Show::Plain { last: now },
+            ProgressArg::Plain => Show::Plain { last: now },
+            ProgressArg::Auto | ProgressArg::Bar => {
+                let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+                Show::Bar { bar, since: now }
+            }
+        }
+    }
+
+    /// Shows the moment, if it is time to.
+    pub fn update(&mut self, shown: &Shown) {
+        match self {
+            Show::Bar { bar, since } => {
+                if bar.is_hidden() && since.elapsed() >= BAR_AFTER {
+                    bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(10));
+                }
+                draw(bar, shown);
+            }
+            Show::Plain { last } if last.elapsed() >= PLAIN_EVERY => {
+                *last = Instant::now();
+                print(&shown.plain());
+            }
+            Show::Json { last, phase } => {
+                let changed = *phase != shown.snapshot.phase;
+                if changed || last.elapsed() >= JSON_EVERY {
+                    (*last, *phase) = (Instant::now(), shown.snapshot.phase);
+                    print(&progress_event("progress", shown));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Writes a line between the others.
+    pub fn line(&mut self, line: &str) {
+        match self {
+            Show::Bar { bar, .. } if !bar.is_hidden() => {
+                bar.suspend(|| print(&format!("pcopy: {line}")));
+            }
+            Show::Json { .. } => print(&json!({"event": "message", "text": line}).to_string()),
+            Show::Silent { lines: false } => {}
+            _ => print(&format!("pcopy: {line}")),
+        }
+    }
+
+    /// Passes an event on as JSON, where that is asked for.
+    pub fn event(&mut self, event: &Event) {
+        if !matches!(self, Show::Json { .. }) {
+            return;
+        }
+        let json = match event {
+            Event::Planned { destination, engine, reason } => json!({
+                "event": "planned", "destination": destination, "engine": engine, "reason": reason
+            }),
+            Event::Fallback(fallback) => json!({
+                "event": "fallback",
+                "from": fallback.from, "to": fallback.to, "reason": fallback.reason
+            }),
+            Event::ReadFailed { range, error } => json!({
+                "event": "read_failed", "start": range.start(), "end": range.end(), "error": error
+            }),
+            Event::Threads { threads, reason } => {
+                json!({"event": "threads", "threads": threads, "reason": reason})
+            }
+            Event::Checkpoint { bytes } => json!({"event": "checkpoint", "bytes": bytes}),
+            Event::Note(note) => json!({"event": "note", "text": note}),
+            _ => return,
+        };
+        print(&json.to_string());
+    }
+
+    /// Shows the last moment and clears the line for the report.
+    pub fn finish(&mut self, shown: &Shown) {
+        match self {
+            Show::Bar { bar, .. } => bar.finish_and_clear(),
+            Show::Json { .. } => print(&progress_event("finished", shown)),
+            _ => {}
+        }
+    }
+}
+
+fn draw(bar: &ProgressBar, shown: &Shown) {
+    let snapshot = &shown.snapshot;
+    let (position, length) = match snapshot.phase {
+        Phase::Verifying => (snapshot.verified, snapshot.total + snapshot.resumed),
+        _ => (snapshot.copied + snapshot.failed, snapshot.total),
+    };
+    if bar.length() != Some(length) {
+        bar.set_length(length);
+    }
+    bar.set_style(style());
+    bar.set_prefix(snapshot.phase.name());
+    bar.set_message(shown.figures());
+    bar.set_position(position);
+    bar.tick();
+}
+
+fn style() -> ProgressStyle {
+    let template = "{prefix:9} {percent:>3}% [{bar:24}] {wide_msg}";
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .progress_chars("=> ")
+}
+
+fn progress_event(name: &str, shown: &Shown) -> String {
+    let snapshot = &shown.snapshot;
+    json!({
+        "event": name,
+        "phase": snapshot.phase.name(),
+        "total": snapshot.total,
+        "copied": snapshot.copied,
+        "failed": snapshot.failed,
+        "resumed": snapshot.resumed,
+        "verified": snapshot.verified,
+        "items": snapshot.items,
+        "total_items": snapshot.total_items,
+        "threads": snapshot.threads,
+        "bytes_per_second": shown.rate.round(),
+        "average_bytes_per_second": shown.average().round(),
+        "seconds": snapshot.elapsed.as_secs_f64(),
+        "seconds_left": shown.remaining().map(|left| left.as_secs_f64().round()),
+        "waiting": shown.waiting.map(|(offset, time)| {
+            json!({"offset": offset, "seconds": time.as_secs_f64()})
+        }),
+    })
+    .to_string()
+}
+
+/// A line on standard error. Nobody listening is no reason to stop copying.
+fn print(line: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_left_reads_like_a_clock() {
+        let check = |seconds, text| assert_eq!(clock(Duration::from_secs(seconds)), text);
+        check(0, "0:00");
+        check(62, "1:02");
+        check(3723, "1:02:03");
+    }
+}

@@ -1,0 +1,381 @@
+//! The workers: claim a stripe, copy it, record it, until none is left.
+//!
+//! One thread supervises: it starts workers, asks the thread controller how
+//! many there should be, and runs the checkpoint when it is due. Workers share
+//! nothing but a claim function, atomics and the ledger of each transfer. The
+//! first error stops all of them; the one reported is that at the lowest
+//! offset, whichever worker met it first.
+//!
+//! This room does not know where stripes come from: a single copy and a batch
+//! hand in different claim functions. It does not open, stage or commit.
+
+pub mod controller;
+mod lane;
+mod reader;
+mod tap;
+mod throttle;
+mod transfer;
+
+pub use lane::{Halt, Lane};
+pub use tap::Tap;
+pub use throttle::Throttle;
+pub use transfer::{Failed, Transfer};
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::thread::{Builder, Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+
+use crossbeam::channel::{Receiver, Sender, unbounded};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::buffer::Buffer;
+use crate::progress::{CancelToken, Event, Progress, lock};
+use crate::range::ByteRange;
+use controller::Controller;
+
+/// How often the supervisor at least looks up from waiting.
+const LONGEST_TICK: Duration = Duration::from_millis(50);
+
+/// What to do with a source range that cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnReadError {
+    /// Record it and copy everything else.
+    #[default]
+    Record,
+    /// Stop the job.
+    Stop,
+}
+
+/// What all workers of a job share.
+pub struct Control<'a> {
+    /// Counters and events.
+    pub progress: &'a Progress,
+    /// The caller's wish to stop.
+    pub cancel: &'a CancelToken,
+    /// Longest request in bytes, a power of two.
+    pub io_size: u64,
+    /// Retries of a request before it is split.
+    pub retries: u32,
+    /// What to do with what stays unreadable.
+    pub on_read_error: OnReadError,
+    /// Limit on bytes a second.
+    pub throttle: Option<Throttle>,
+}
+
+/// A stripe and the transfer it belongs to.
+pub struct Assignment {
+    /// Whatever tells the work which assignment this is when it comes back.
+    pub ticket: u32,
+    /// What is copied to where.
+    pub transfer: Arc<Transfer>,
+    /// Which part, in bytes of the source.
+    pub stripe: ByteRange,
+}
+
+/// Where stripes come from and what happens to them afterwards.
+pub trait Work: Sync {
+    /// The next stripe that nobody has, or `None` when there are no more.
+    fn claim(&self) -> Result<Option<Assignment>>;
+
+    /// Called by the worker that copied `assignment`, once, also when part of it could not be read.
+    fn finished(&self, assignment: &Assignment) -> Result<()> {
+        let _ = assignment;
+        Ok(())
+    }
+
+    /// Called by the worker instead of `finished` when `assignment` ended in an
+    /// error at `offset` of the source. Returning an error stops everything;
+    /// work that consists of independent parts may swallow it.
+    fn failed(&self, assignment: &Assignment, offset: u64, error: Error) -> Result<()> {
+        let _ = (assignment, offset);
+        Err(error)
+    }
+
+    /// Called by the supervisor every now and then while workers are at work.
+    fn checkpoint(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// The shared state of one run of the crew.
+struct Shift<'a> {
+    control: &'a Control<'a>,
+    work: &'a dyn Work,
+    /// Set with the first error: nobody claims any more.
+    stop: AtomicBool,
+    /// How many workers there should be, and are.
+    wanted: AtomicUsize,
+    present: AtomicUsize,
+    /// How many of those present should go after their stripe.
+    surplus: AtomicUsize,
+    /// The error at the lowest offset, with that offset.
+    error: Mutex<Option<(u64, Error)>>,
+}
+
+/// How a run of the crew went.
+#[derive(Clone, Debug)]
+pub struct ShiftReport {
+    /// Workers, at most at one time.
+    pub threads: usize,
+    /// What the thread controller tried, if it had anything to decide.
+    pub decisions: Option<String>,
+}
+
+/// Copies everything that `work` hands out.
+///
+/// # Errors
+///
+/// The error at the lowest offset; [`ErrorKind::Cancelled`] if the caller
+/// asked to stop and nothing else went wrong.
+pub fn run(
+    control: &Control<'_>,
+    work: &dyn Work,
+    mut controller: Controller,
+) -> Result<ShiftReport> {
+    let shift = Shift {
+        control,
+        work,
+        stop: AtomicBool::new(false),
+        wanted: AtomicUsize::new(controller.threads()),
+        present: AtomicUsize::new(0),
+        surplus: AtomicUsize::new(0),
+        error: Mutex::new(None),
+    };
+    let threads = if controller.is_inline() {
+        shift.work_inline()
+    } else {
+        std::thread::scope(|scope| shift.supervise(scope, &mut controller))
+    };
+    if let Some((_, error)) = lock(&shift.error).take() {
+        return Err(error);
+    }
+    if control.cancel.is_cancelled() {
+        return Err(ErrorKind::Cancelled.into());
+    }
+    Ok(ShiftReport { threads, decisions: controller.summary() })
+}
+
+impl<'a> Shift<'a> {
+    /// Everything on the calling thread: for jobs so small that starting a
+    /// thread would cost more than the copy.
+    fn work_inline(&self) -> usize {
+        self.control.progress.set_threads(1);
+        self.present.store(1, Relaxed);
+        match self.buffer() {
+            Ok(mut buffer) => self.work_until_done(&mut buffer),
+            Err(error) => self.fail(0, error),
+        }
+        1
+    }
+
+    fn supervise<'scope>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        controller: &mut Controller,
+    ) -> usize {
+        let (leave, left) = unbounded();
+        let mut workers = Workers { shift: self, scope, leave, handles: Vec::new(), most: 0 };
+        workers.fill_up();
+        let begin = Instant::now();
+        let mut next_tick = begin + controller.look_again_in();
+        while self.present.load(Relaxed) > 0 {
+            match left.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
+                Ok(()) if Instant::now() < next_tick => continue,
+                _ => {}
+            }
+            next_tick = Instant::now() + controller.look_again_in().min(LONGEST_TICK);
+            if self.stopping() {
+                continue;
+            }
+            if let Err(error) = self.work.checkpoint() {
+                self.fail(0, error);
+            }
+            self.adjust(controller, begin, &mut workers);
+        }
+        drain(&left);
+        workers.join()
+    }
+
+    /// Asks the controller how many workers there should be.
+    fn adjust(
+        &self,
+        controller: &mut Controller,
+        begin: Instant,
+        workers: &mut Workers<'_, '_, 'a>,
+    ) {
+        let present = self.present.load(Relaxed);
+        self.control.progress.set_threads(present);
+        // Who was asked to go finishes a stripe first; what the others achieve
+        // can only be told when they are alone.
+        if present > self.wanted.load(Relaxed) {
+            return;
+        }
+        let copied = self.control.progress.snapshot().copied;
+        let Some(change) = controller.sample(begin.elapsed(), copied) else { return };
+        self.wanted.store(change.threads, Relaxed);
+        let event = Event::Threads { threads: change.threads, reason: change.reason };
+        self.control.progress.event(event);
+        workers.fill_up();
+    }
+
+    /// One buffer, or an error that says how much memory was missing.
+    fn buffer(&self) -> Result<Buffer> {
+        Buffer::new(crate::io::as_usize(self.control.io_size))
+    }
+
+    fn stopping(&self) -> bool {
+        self.stop.load(Relaxed) || self.control.cancel.is_cancelled()
+    }
+
+    fn work_until_done(&self, buffer: &mut Buffer) {
+        let seat = self.control.progress.seat();
+        while !self.stopping() && !self.leave_if_too_many() {
+            let assignment = match self.work.claim() {
+                Ok(Some(assignment)) => assignment,
+                Ok(None) => break,
+                Err(error) => {
+                    self.fail(0, error);
+                    break;
+                }
+            };
+            let transfer = &assignment.transfer;
+            let mut lane = Lane::new(self.control, &self.stop, transfer, buffer, &seat);
+            let guard = AbandonOnPanic(transfer);
+            let copied = transfer.copy(assignment.stripe, &mut lane);
+            drop(guard);
+            match copied {
+                Ok(()) => {
+                    if let Err(error) = self.work.finished(&assignment) {
+                        self.fail(assignment.stripe.start(), error);
+                    }
+                }
+                // Others may be waiting for the bytes that will not come now.
+                Err((_, None)) => {
+                    transfer.abandon();
+                    break;
+                }
+                Err((at, Some(error))) => {
+                    transfer.abandon();
+                    if let Err(error) = self.work.failed(&assignment, at, error) {
+                        self.fail(at, error);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether this worker is one too many, and the one to go.
+    fn leave_if_too_many(&self) -> bool {
+        let surplus = &self.surplus;
+        let take = |count: usize| count.checked_sub(1);
+        surplus.fetch_update(Relaxed, Relaxed, take).is_ok()
+    }
+
+    fn fail(&self, offset: u64, error: Error) {
+        self.stop.store(true, Relaxed);
+        let mut first = lock(&self.error);
+        if first.as_ref().is_none_or(|&(lowest, _)| offset < lowest) {
+            *first = Some((offset, error));
+        }
+    }
+}
+
+/// Wakes whoever waits for the bytes of a worker that panics.
+struct AbandonOnPanic<'a>(&'a Transfer);
+
+impl Drop for AbandonOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.abandon();
+        }
+    }
+}
+
+/// The worker threads of a shift.
+struct Workers<'scope, 'env, 'a> {
+    shift: &'scope Shift<'a>,
+    scope: &'scope Scope<'scope, 'env>,
+    leave: Sender<()>,
+    handles: Vec<ScopedJoinHandle<'scope, ()>>,
+    most: usize,
+}
+
+impl<'scope> Workers<'scope, '_, '_> {
+    /// Starts workers until there are as many as wanted, or asks as many to go. Where a thread or a
+    /// buffer cannot be had, there are fewer; none at all is an error.
+    fn fill_up(&mut self) {
+        let shift = self.shift;
+        let wanted = shift.wanted.load(Relaxed);
+        let mut hired = shift.present.load(Relaxed);
+        shift.surplus.store(hired.saturating_sub(wanted), Relaxed);
+        // Counted here and not by who is present: where little is left to do,
+        // the first are gone before the last have come.
+        while hired < wanted {
+            match shift.buffer().and_then(|buffer| self.start(buffer)) {
+                Ok(()) => hired += 1,
+                Err(error) if hired == 0 && self.most == 0 => return shift.fail(0, error),
+                Err(error) => {
+                    shift.wanted.store(hired, Relaxed);
+                    let reason = error.chain();
+                    shift.control.progress.event(Event::Threads { threads: hired, reason });
+                    break;
+                }
+            }
+        }
+        self.most = self.most.max(hired);
+        shift.control.progress.set_threads(shift.present.load(Relaxed));
+    }
+
+    fn start(&mut self, mut buffer: Buffer) -> Result<()> {
+        let shift = self.shift;
+        // Counted before it runs, so that the supervisor never sees none at the start.
+        shift.present.fetch_add(1, Relaxed);
+        let farewell = Farewell { leave: self.leave.clone(), present: &shift.present };
+        let worker = move || {
+            let _farewell = farewell;
+            shift.work_until_done(&mut buffer);
+        };
+        let name = format!("copy-{}", self.handles.len());
+        match Builder::new().name(name).spawn_scoped(self.scope, worker) {
+            Ok(handle) => {
+                self.handles.push(handle);
+                Ok(())
+            }
+            // The closure was dropped, and the farewell with it: not counted any more.
+            Err(source) => Err(ErrorKind::NoThread { source }.into()),
+        }
+    }
+
+    fn join(self) -> usize {
+        for handle in self.handles {
+            if let Err(panic) = handle.join() {
+                let message = panic
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+                    .or_else(|| panic.downcast_ref::<String>().cloned())
+                    .unwrap_or_else(|| "no message".to_owned());
+                self.shift.fail(0, ErrorKind::WorkerPanicked { message }.into());
+            }
+        }
+        self.most
+    }
+}
+
+/// Tells the supervisor that a worker is gone, also when it panicked.
+struct Farewell<'a> {
+    leave: Sender<()>,
+    present: &'a AtomicUsize,
+}
+
+impl Drop for Farewell<'_> {
+    fn drop(&mut self) {
+        self.present.fetch_sub(1, Relaxed);
+        // The supervisor may be gone already; then nobody needs to know.
+        let _ = self.leave.send(());
+    }
+}
+
+fn drain(left: &Receiver<()>) {
+    while left.try_recv().is_ok() {}
+}

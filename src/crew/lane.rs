@@ -1,0 +1,360 @@
+//! What one worker has in hand while it copies one stripe: its buffer, the
+//! transfer, and the rules for requests. Engines are written against this.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::Control;
+use super::transfer::Transfer;
+use crate::error::{Error, ErrorKind};
+use crate::io::buffer::Buffer;
+use crate::io::{Ordered, Sink, Source, as_u64, as_usize, transfer};
+use crate::progress::{Progress, Seat};
+use crate::range::{ByteRange, align_down};
+use crate::sparse::{self, Zeros};
+use crate::verify::fingerprint::{Marked, Marks, Printer};
+
+/// Longest request that moves no bytes through memory: beyond it, the cost of
+/// a system call is nothing, and a wish to stop would have to wait.
+const LARGEST_KERNEL_REQUEST: u64 = 16 << 20;
+
+/// Why an engine stopped in the middle of a stripe.
+pub enum Halt {
+    /// This way of moving bytes does not exist here. Everything of the stripe
+    /// before `at` is done; the next engine goes on from there.
+    Unsupported {
+        /// In bytes of the source.
+        at: u64,
+        /// What the system said.
+        reason: String,
+    },
+    /// The caller asked to stop, or another worker met an error.
+    Stopped,
+    /// The job cannot go on.
+    Failed {
+        /// In bytes of the source.
+        at: u64,
+        /// Why.
+        error: Error,
+    },
+}
+
+/// What one worker has in hand while it copies one stripe.
+pub struct Lane<'a> {
+    post: Post<'a>,
+    buffer: &'a mut Buffer,
+    /// The fingerprint being taken of the piece that is being moved.
+    printer: Option<(Printer, Marks)>,
+}
+
+impl<'a> Lane<'a> {
+    pub(super) fn new(
+        control: &'a Control<'a>,
+        stop: &'a AtomicBool,
+        transfer: &'a Transfer,
+        buffer: &'a mut Buffer,
+        seat: &'a Seat,
+    ) -> Lane<'a> {
+        Lane { post: Post { control, stop, transfer, seat }, buffer, printer: None }
+    }
+
+    /// The transfer the stripe belongs to.
+    pub fn transfer(&self) -> &'a Transfer {
+        self.post.transfer
+    }
+
+    /// Counters and events.
+    pub fn progress(&self) -> &'a Progress {
+        self.post.control.progress
+    }
+
+    /// Longest request in bytes.
+    pub fn io_size(&self) -> u64 {
+        let control = self.post.control;
+        // A rate is kept in small steps.
+        control.throttle.as_ref().map_or(control.io_size, |limit| control.io_size.min(limit.step()))
+    }
+
+    /// Longest request in bytes where none goes through a buffer.
+    pub fn kernel_io_size(&self) -> u64 {
+        match self.post.control.throttle {
+            Some(_) => self.io_size(),
+            None => self.io_size().max(LARGEST_KERNEL_REQUEST),
+        }
+    }
+
+    /// Called before every request: hears a wish to stop (invariant I8) and
+    /// keeps to the rate.
+    pub fn before_request(&self, bytes: u64) -> Result<(), Halt> {
+        self.post.before_request(bytes)
+    }
+
+    /// Runs a request that may wait for a device, so that a user can see what
+    /// is being waited for.
+    pub fn waiting<T>(&self, offset: u64, request: impl FnOnce() -> T) -> T {
+        self.post.waiting(offset, request)
+    }
+
+    /// The requests of a stripe: cut where the *destination* offset is a
+    /// multiple of the request size, so that no two requests share a block there.
+    pub fn requests(&self, stripe: ByteRange) -> impl Iterator<Item = ByteRange> + use<> {
+        let transfer = self.transfer();
+        let phase = transfer.dest_offset.wrapping_sub(transfer.range.start());
+        grid_pieces(stripe, self.io_size(), phase)
+    }
+
+    /// Reads `request` from `source`, writes it to `sink` and records it:
+    /// the body of every engine that moves bytes through a buffer.
+    pub fn copy_request(
+        &mut self,
+        source: &dyn Source,
+        sink: &dyn Sink,
+        request: ByteRange,
+    ) -> Result<(), Halt> {
+        self.before_request(request.len())?;
+        // At an address congruent to the place in the destination; that in the
+        // source mostly is, too.
+        let place = self.transfer().to_sink(request).start();
+        let memory = self.buffer.at(place, request.len());
+        let bad = match &mut self.printer {
+            None => self.post.read(source, request, memory)?,
+            Some((printer, marks)) => {
+                let marked = Marked::new(source, marks);
+                let bad = self.post.read(&marked, request, memory)?;
+                if marked.is_suspicious() {
+                    printer.distrust();
+                }
+                bad
+            }
+        };
+        let gap = bad.iter().next().filter(|_| sink.ordered().is_some());
+        for good in bad.missing_from(request).iter() {
+            // In a stream there is no place for what comes after a gap.
+            if gap.is_some_and(|gap| gap.start() < good.start()) {
+                break;
+            }
+            let skip = as_usize(good.start() - request.start());
+            let data = &memory[skip..skip + as_usize(good.len())];
+            self.post.write(sink, good, data)?;
+            if let Some((printer, _)) = &mut self.printer {
+                printer.add(good.start(), data);
+            }
+            // After the write: a worker that waits for its turn has nothing left to do.
+            self.post.transfer.tap().bytes(good.start(), data).map_err(|_| Halt::Stopped)?;
+        }
+        gap.map_or(Ok(()), |gap| Err(self.post.end_stream(sink, gap)))
+    }
+
+    /// Reads `request` from `source` into `memory`, which is the destination
+    /// itself, and records it.
+    pub fn read_request(
+        &mut self,
+        source: &dyn Source,
+        request: ByteRange,
+        memory: &mut [u8],
+    ) -> Result<(), Halt> {
+        self.before_request(request.len())?;
+        let bad = self.post.read(source, request, memory)?;
+        for good in bad.missing_from(request).iter() {
+            self.done(good);
+        }
+        Ok(())
+    }
+
+    /// Makes the place of `hole`, a hole of the source, read as zeros.
+    pub fn copy_hole(&mut self, sink: &dyn Sink, hole: ByteRange) -> Result<(), Halt> {
+        for piece in hole.pieces(self.kernel_io_size()) {
+            self.before_request(0)?;
+            let target = self.transfer().to_sink(piece);
+            self.waiting(piece.start(), || sink.write_zeroes(target))
+                .map_err(|error| self.post.write_failed(piece, 0, error))?;
+            self.transfer().record_hole(piece.len());
+            self.done(piece);
+            self.transfer().tap().zeroes(piece).map_err(|_| Halt::Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Runs `moving`, which moves `piece`, and records the fingerprint of what
+    /// went through the buffer where that is wanted.
+    pub(super) fn fingerprinted(
+        &mut self,
+        piece: ByteRange,
+        moving: impl FnOnce(&mut Self) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        if self.transfer().tap().wants_fingerprints() {
+            self.printer = Some((Printer::new(piece.start()), Marks::new()));
+        }
+        moving(self)?;
+        let taken = self.printer.take().and_then(|(printer, _)| printer.finish());
+        if let Some(fingerprint) = taken.filter(|taken| taken.range == piece) {
+            self.transfer().tap().record(fingerprint);
+        }
+        Ok(())
+    }
+
+    /// Reads `piece` from the destination, for those who look at all bytes.
+    pub(super) fn look_back(&mut self, piece: ByteRange) -> Result<(), Halt> {
+        let transfer = self.transfer();
+        let Some(back) = transfer.tap().back() else { return Ok(()) };
+        for request in self.requests(piece) {
+            self.before_request(request.len())?;
+            let target = transfer.to_sink(request);
+            let memory = self.buffer.at(target.start(), target.len());
+            let read = self
+                .post
+                .waiting(request.start(), || transfer::read_full(&**back, target.start(), memory));
+            read.map_err(|stop| {
+                let path = transfer.sink_path.clone();
+                let error = ErrorKind::Read { path, range: target, source: stop.error }.into();
+                Halt::Failed { at: request.start(), error }
+            })?;
+            transfer.tap().bytes(request.start(), memory).map_err(|_| Halt::Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Shows `hole` to those who look at all bytes.
+    pub(super) fn look_at_zeroes(&self, hole: ByteRange) -> Result<(), Halt> {
+        for request in hole.pieces(self.kernel_io_size()) {
+            self.before_request(0)?;
+            self.transfer().tap().zeroes(request).map_err(|_| Halt::Stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Counts `range` as written.
+    pub fn done(&self, range: ByteRange) {
+        self.post.done(range);
+    }
+}
+
+/// A lane without its buffer, so that both can be used at once.
+#[derive(Clone, Copy)]
+pub(super) struct Post<'a> {
+    pub control: &'a Control<'a>,
+    pub stop: &'a AtomicBool,
+    pub transfer: &'a Transfer,
+    pub seat: &'a Seat,
+}
+
+impl Post<'_> {
+    pub fn before_request(&self, bytes: u64) -> Result<(), Halt> {
+        if let Some(throttle) = &self.control.throttle {
+            throttle.wait(bytes, self.control.cancel);
+        }
+        if self.stop.load(Relaxed) || self.control.cancel.is_cancelled() {
+            return Err(Halt::Stopped);
+        }
+        Ok(())
+    }
+
+    pub fn waiting<T>(&self, offset: u64, request: impl FnOnce() -> T) -> T {
+        self.control.progress.waiting(self.seat, offset, request)
+    }
+
+    fn done(&self, range: ByteRange) {
+        self.transfer.record_done(range);
+        self.control.progress.add_copied(range.len());
+    }
+
+    /// Writes `data`, the bytes `good` of the source.
+    fn write(&self, sink: &dyn Sink, good: ByteRange, data: &[u8]) -> Result<(), Halt> {
+        if self.transfer.zeros == Zeros::Write {
+            return self.write_data(sink, good, data);
+        }
+        let target = self.transfer.to_sink(good);
+        for (run, zero) in sparse::runs(data, target.start()) {
+            let skip = run.start() - target.start();
+            let part = ByteRange::between(good.start() + skip, good.start() + skip + run.len());
+            if zero {
+                self.write_zeros(sink, part)?;
+            } else {
+                let skip = as_usize(skip);
+                self.write_data(sink, part, &data[skip..skip + as_usize(run.len())])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write_data(&self, sink: &dyn Sink, good: ByteRange, data: &[u8]) -> Result<(), Halt> {
+        let target = self.transfer.to_sink(good);
+        let written =
+            self.waiting(good.start(), || transfer::write_full(sink, target.start(), data));
+        written.map_err(|stop| self.write_failed(good, as_u64(stop.moved), stop.error))?;
+        self.done(good);
+        Ok(())
+    }
+
+    fn write_zeros(&self, sink: &dyn Sink, zeros: ByteRange) -> Result<(), Halt> {
+        if self.transfer.zeros == Zeros::MakeHoles {
+            let target = self.transfer.to_sink(zeros);
+            self.waiting(zeros.start(), || sink.write_zeroes(target))
+                .map_err(|error| self.write_failed(zeros, 0, error))?;
+        }
+        self.transfer.record_hole(zeros.len());
+        self.done(zeros);
+        Ok(())
+    }
+
+    /// The end of a stream whose source cannot be read at `gap`: after
+    /// everything before it has been written.
+    fn end_stream(&self, sink: &dyn Sink, gap: ByteRange) -> Halt {
+        let turn = self.transfer.to_sink(gap).start();
+        if sink.ordered().is_some_and(|stream| stream.wait_for(turn).is_err()) {
+            return Halt::Stopped;
+        }
+        let failed = self.transfer.failed();
+        let why = failed.iter().find(|part| part.range.contains(gap));
+        let why = why.map_or("it cannot be read", |part| &part.error);
+        let (path, source) = (self.transfer.source_path.clone(), io::Error::other(why));
+        Halt::Failed { at: gap.start(), error: ErrorKind::Read { path, range: gap, source }.into() }
+    }
+
+    /// The error of a write of `good` after `moved` bytes of it.
+    fn write_failed(&self, good: ByteRange, moved: u64, source: io::Error) -> Halt {
+        if self.transfer.sink.ordered().is_some_and(Ordered::is_abandoned) {
+            return Halt::Stopped;
+        }
+        let at = good.start() + moved;
+        let range = self.transfer.to_sink(good.split_at(at).1);
+        let path = self.transfer.sink_path.clone();
+        Halt::Failed { at, error: ErrorKind::Write { path, range, source }.into() }
+    }
+}
+
+/// Pieces of `range` cut wherever `offset + phase` is a multiple of `size`, a power of two.
+fn grid_pieces(range: ByteRange, size: u64, phase: u64) -> impl Iterator<Item = ByteRange> {
+    let mut rest = range;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let shifted = rest.start().wrapping_add(phase);
+        let to_edge = size - (shifted - align_down(shifted, size));
+        let (head, tail) = rest.split_at(rest.start().saturating_add(to_edge));
+        rest = tail;
+        Some(head)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_cut_on_the_grid_of_the_destination() {
+        let range = |a, b| ByteRange::new(a, b).unwrap();
+        let check = |whole: ByteRange, phase: u64, edges: &[u64]| {
+            let pieces: Vec<_> = grid_pieces(whole, 8, phase).collect();
+            let expected: Vec<_> = edges.windows(2).map(|pair| range(pair[0], pair[1])).collect();
+            assert_eq!(pieces, expected);
+        };
+        check(range(0, 20), 0, &[0, 8, 16, 20]);
+        check(range(3, 20), 0, &[3, 8, 16, 20]);
+        check(range(3, 20), 5, &[3, 11, 19, 20]);
+        check(range(3, 20), 0u64.wrapping_sub(3), &[3, 11, 19, 20]);
+        check(range(u64::MAX - 9, u64::MAX), 0, &[u64::MAX - 9, u64::MAX - 7, u64::MAX]);
+        assert_eq!(grid_pieces(range(5, 5), 8, 0).count(), 0);
+    }
+}

@@ -1,0 +1,264 @@
+//! One source range on its way to one sink: what is done, what failed, and
+//! which engine moves the bytes.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use super::lane::{Halt, Lane};
+use super::tap::{Tap, Todo};
+use crate::engine::Engine;
+use crate::error::{Error, ErrorKind};
+use crate::io::manners::Manners;
+use crate::io::{Sink, Source};
+use crate::progress::{Event, lock};
+use crate::range::{ByteRange, RangeSet};
+use crate::report::Fallback;
+use crate::sparse::Zeros;
+
+/// A source range that could not be read.
+#[derive(Clone, Debug)]
+pub struct Failed {
+    /// In bytes of the source.
+    pub range: ByteRange,
+    /// What the system said.
+    pub error: String,
+}
+
+/// One source range on its way to one sink.
+pub struct Transfer {
+    /// Where bytes come from.
+    pub source: Arc<dyn Source>,
+    /// Its name, for messages.
+    pub source_path: PathBuf,
+    /// Where bytes go.
+    pub sink: Arc<dyn Sink>,
+    /// Its name, for messages.
+    pub sink_path: PathBuf,
+    /// What is copied, in bytes of the source.
+    pub range: ByteRange,
+    /// Where its first byte goes in the sink.
+    pub dest_offset: u64,
+    /// Smallest unit the source can be read in, in bytes: where splitting stops.
+    pub sector: u64,
+    /// Holes of the source that must be made in the sink, in bytes of the source.
+    pub holes: RangeSet,
+    /// What to do with zeros that were read.
+    pub zeros: Zeros,
+    /// What becomes of the page cache.
+    pub manners: Manners,
+    /// Ways to move bytes, best first; unless the user named one, the last
+    /// serves everything.
+    engines: Vec<Box<dyn Engine>>,
+    /// Which of them is in use.
+    engine: AtomicUsize,
+    /// Bytes that were not moved but became, or stayed, holes.
+    hole_bytes: AtomicU64,
+    /// What looks at the bytes as they pass.
+    tap: Tap,
+    ledger: Mutex<Ledger>,
+}
+
+#[derive(Default)]
+struct Ledger {
+    done: RangeSet,
+    failed: Vec<Failed>,
+    distrusted: RangeSet,
+    fallbacks: Vec<Fallback>,
+}
+
+impl Transfer {
+    /// A transfer of which nothing is done. `engines` is not empty; where its
+    /// last entry gives way, the transfer has failed.
+    pub fn new(
+        source: (Arc<dyn Source>, PathBuf),
+        sink: (Arc<dyn Sink>, PathBuf),
+        range: ByteRange,
+        dest_offset: u64,
+        sector: u32,
+        engines: Vec<Box<dyn Engine>>,
+    ) -> Transfer {
+        Transfer {
+            source: source.0,
+            source_path: source.1,
+            sink: sink.0,
+            sink_path: sink.1,
+            range,
+            dest_offset,
+            sector: u64::from(sector.max(1)),
+            holes: RangeSet::new(),
+            zeros: Zeros::Write,
+            manners: Manners::none(),
+            engines,
+            engine: AtomicUsize::new(0),
+            hole_bytes: AtomicU64::new(0),
+            tap: Tap::none(),
+            ledger: Mutex::new(Ledger::default()),
+        }
+    }
+
+    /// Lets `tap` look at the bytes as they pass. With digests, the stripes
+    /// handed out must cover the whole range, in ascending order.
+    pub fn tapped(mut self, tap: Tap) -> Transfer {
+        self.tap = tap;
+        self
+    }
+
+    /// What looks at the bytes as they pass.
+    pub fn tap(&self) -> &Tap {
+        &self.tap
+    }
+
+    /// Source bytes as bytes of the sink.
+    pub fn to_sink(&self, range: ByteRange) -> ByteRange {
+        range
+            .rebase(self.range.start(), self.dest_offset)
+            .expect("preflight has checked that the whole range fits behind the offset")
+    }
+
+    /// Copies the data of `stripe` and makes its holes, in ascending order,
+    /// and shows those who look also what needs no copying.
+    ///
+    /// # Errors
+    ///
+    /// The offset in the source and the error, or no error if the caller asked to stop.
+    pub(super) fn copy(
+        &self,
+        stripe: ByteRange,
+        lane: &mut Lane<'_>,
+    ) -> Result<(), (u64, Option<Error>)> {
+        for (piece, todo) in self.tap.pieces(stripe, &self.holes) {
+            let result = match todo {
+                Todo::Move => self.move_piece(piece, lane),
+                Todo::MakeHole => lane.copy_hole(&*self.sink, piece),
+                Todo::ReadBack => lane.look_back(piece),
+                Todo::Zeroes => lane.look_at_zeroes(piece),
+            };
+            result.map_err(|halt| match halt {
+                Halt::Stopped => (piece.start(), None),
+                Halt::Failed { at, error } => (at, Some(error)),
+                Halt::Unsupported { at, reason } => {
+                    let engine = self.engine().name();
+                    (at, Some(ErrorKind::EngineGaveWay { engine, reason }.into()))
+                }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Moves `piece` and leaves the page cache as it should be left.
+    fn move_piece(&self, piece: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+        let was_cached = self.manners.before(&*self.source, piece);
+        lane.fingerprinted(piece, |lane| self.copy_data(piece, lane))?;
+        let target = self.to_sink(piece);
+        self.manners.after(was_cached, (&*self.source, piece), (&*self.sink, target));
+        Ok(())
+    }
+
+    /// Copies `part`, with the next engine from where the first gave way.
+    fn copy_data(&self, part: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+        let mut rest = part;
+        loop {
+            let current = self.engine.load(Ordering::Acquire);
+            match self.engines[current].copy(rest, lane) {
+                Err(Halt::Unsupported { at, reason }) => {
+                    self.give_way(current, reason, lane)
+                        .map_err(|error| Halt::Failed { at, error })?;
+                    rest = rest.split_at(at).1;
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn give_way(&self, from: usize, reason: String, lane: &Lane<'_>) -> Result<(), Error> {
+        let Some(next) = self.engines.get(from + 1) else {
+            // A named engine has no stand-in.
+            let engine = self.engines[from].name();
+            return Err(ErrorKind::EngineGaveWay { engine, reason }.into());
+        };
+        let swap =
+            self.engine.compare_exchange(from, from + 1, Ordering::AcqRel, Ordering::Acquire);
+        // Only the first worker to notice reports it.
+        if swap.is_ok() {
+            let from = self.engines[from].name().to_owned();
+            let fallback = Fallback { from, to: next.name().to_owned(), reason };
+            lock(&self.ledger).fallbacks.push(fallback.clone());
+            lane.progress().event(Event::Fallback(fallback));
+        }
+        Ok(())
+    }
+
+    /// The engine in use now.
+    pub fn engine(&self) -> &dyn Engine {
+        &*self.engines[self.engine.load(Ordering::Acquire)]
+    }
+
+    /// Wakes whoever waits for a turn that will not come.
+    pub(super) fn abandon(&self) {
+        self.tap.abandon();
+        if let Some(stream) = self.sink.ordered() {
+            stream.abandon();
+        }
+    }
+
+    pub(crate) fn record_done(&self, range: ByteRange) {
+        lock(&self.ledger).done.insert(range);
+    }
+
+    /// Counts `bytes` as a hole. They are recorded as done besides.
+    pub(super) fn record_hole(&self, bytes: u64) {
+        self.hole_bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes done so far that were not moved but became, or stayed, holes.
+    pub fn hole_bytes(&self) -> u64 {
+        self.hole_bytes.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn record_failed(&self, range: ByteRange, error: &str) {
+        self.tap.spoil();
+        let mut ledger = lock(&self.ledger);
+        match ledger.failed.last_mut() {
+            // Sectors of one bad run fail one by one with the same words.
+            Some(last) if last.range.end() == range.start() && last.error == error => {
+                last.range = ByteRange::between(last.range.start(), range.end());
+            }
+            _ => ledger.failed.push(Failed { range, error: error.to_owned() }),
+        }
+    }
+
+    /// What has been written so far, in bytes of the source.
+    pub fn done(&self) -> RangeSet {
+        lock(&self.ledger).done.clone()
+    }
+
+    /// Takes back that `ranges` are done, now or earlier: they were found not to be.
+    pub fn distrust(&self, ranges: &RangeSet) {
+        lock(&self.ledger).distrusted.merge(ranges);
+    }
+
+    /// What was written and found to be wrong, in bytes of the source.
+    pub fn distrusted(&self) -> RangeSet {
+        lock(&self.ledger).distrusted.clone()
+    }
+
+    /// What could not be read so far, ascending, touching runs with the same error merged.
+    pub fn failed(&self) -> Vec<Failed> {
+        let mut failed = lock(&self.ledger).failed.clone();
+        failed.sort_by_key(|part| part.range);
+        failed.dedup_by(|next, last| {
+            let touches = last.range.end() == next.range.start() && last.error == next.error;
+            if touches {
+                last.range = ByteRange::between(last.range.start(), next.range.end());
+            }
+            touches
+        });
+        failed
+    }
+
+    /// Engines that gave way so far.
+    pub fn fallbacks(&self) -> Vec<Fallback> {
+        lock(&self.ledger).fallbacks.clone()
+    }
+}

@@ -1,0 +1,52 @@
+//! Digests of a copied range, computed from the buffers that are copied anyway.
+//!
+//! Workers finish their pieces in no particular order, and a digest is defined
+//! by one order. Three answers, one to a file:
+//!
+//! - BLAKE3 is a tree of subtrees: each piece is hashed where it stands and the
+//!   results are merged when neighbours are there (`tree`).
+//! - CRC-32C of two neighbours combines into that of both (`runs`).
+//! - SHA-256, SHA-1, MD5 and XXH3 know only one order: a piece whose turn has
+//!   not come waits, so that the reader is held back and nothing is stored
+//!   (`turns`).
+//!
+//! [`Digester`] is what the workers of a copy share. [`Hasher`] is the plain
+//! streaming form for everyone who reads in order. All of them print what the
+//! usual tools print (`b3sum`, `sha256sum`, `sha1sum`, `md5sum`, `xxhsum -H3`,
+//! `rhash --crc32c`); [`line()`] writes their lines.
+//!
+//! This room hashes bytes it is handed. It opens, reads and prints nothing, and
+//! knows neither sources nor stripes.
+
+mod algorithm;
+mod content;
+mod digester;
+mod fate;
+mod hasher;
+mod line;
+mod runs;
+mod tree;
+mod turns;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use algorithm::{Algorithm, UnknownAlgorithm, ordered};
+pub use digester::{Abandoned, Digester};
+pub use hasher::{Hasher, hash_slice};
+pub use line::line;
+pub use value::{Digest, Expectation, ExpectationError};
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// Locks, also after another worker panicked: what it left behind is then
+/// incomplete, which every part notices by itself when it finishes.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is behind a mutex that is no longer shared.
+fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,187 @@
+//! The digests that the workers of one copy compute together.
+
+use std::sync::Mutex;
+
+use super::content::Content;
+use super::fate::Fate;
+use super::runs::Runs;
+use super::tree::Tree;
+use super::turns::Turns;
+use super::{Algorithm, Digest, into_inner, lock};
+use crate::range::{ByteRange, RangeSet};
+
+/// Computes digests of a range while its pieces pass by, shared by all workers.
+///
+/// Every byte of the range is handed over exactly once, as a buffer
+/// ([`update`](Digester::update)) or as zeros
+/// ([`update_zeroes`](Digester::update_zeroes)), in pieces of any size. Bytes
+/// that an earlier run has copied are read back and handed over like any other.
+///
+/// Without ordered algorithms ([`ordered`](super::ordered)) pieces come in any
+/// order from any thread, and are hashed at the same time. They need no
+/// alignment; BLAKE3 is fastest when they start at multiples of their own size,
+/// counted from the start of the range.
+///
+/// With ordered algorithms a call **waits** until everything before its piece
+/// was handed over. So that this ends and costs no more memory than it must:
+///
+/// - pieces are claimed in ascending order, and a worker hands over one piece
+///   before it claims the next: then the first missing piece is always in the
+///   hands of a worker that is not waiting;
+/// - nothing is left out: holes between pieces are handed over in their turn;
+/// - stripes are as small as one request: then each waiting worker holds one
+///   buffer, and the workers do not wait for a whole stripe of another;
+/// - a worker that stops for good calls [`abandon`](Digester::abandon), one that
+///   could not read its piece calls [`spoil`](Digester::spoil).
+pub struct Digester {
+    range: ByteRange,
+    /// What was handed over, to know what is missing or came twice.
+    seen: Mutex<RangeSet>,
+    fate: Fate,
+    methods: Vec<Method>,
+}
+
+/// How a digest is computed from pieces.
+enum Method {
+    Tree(Tree),
+    Runs(Runs),
+    Turns(Turns),
+}
+
+impl Digester {
+    /// For the bytes of `range`, which also gives the positions of the pieces.
+    /// An algorithm that is named twice is computed once.
+    pub fn new(algorithms: &[Algorithm], range: ByteRange) -> Digester {
+        let first_mentions = algorithms
+            .iter()
+            .enumerate()
+            .filter(|(index, algorithm)| !algorithms[..*index].contains(algorithm));
+        let methods =
+            first_mentions.map(|(_, algorithm)| Method::new(*algorithm, range.len())).collect();
+        Digester { range, seen: Mutex::default(), fate: Fate::new(), methods }
+    }
+
+    /// Hashes the bytes of the range that start at position `start`.
+    ///
+    /// Returns at once if there will be no digest any more. A piece outside the
+    /// range, or that came before, makes the digest incomplete, not wrong.
+    ///
+    /// # Errors
+    ///
+    /// [`Abandoned`], also when the call was waiting for its turn.
+    pub fn update(&self, start: u64, data: &[u8]) -> Result<(), Abandoned> {
+        self.add(start, Content::Data(data))
+    }
+
+    /// Hashes a hole: zeros that nobody has to read or hold. A hole may be of
+    /// any size. CRC-32C skips it; the others hash zeros at their usual speed,
+    /// on this thread. BLAKE3 gains from a large hole being handed over in
+    /// parts by several workers.
+    ///
+    /// # Errors
+    ///
+    /// [`Abandoned`], also when the call was waiting or hashing.
+    pub fn update_zeroes(&self, hole: ByteRange) -> Result<(), Abandoned> {
+        self.add(hole.start(), Content::Zeroes(hole.len()))
+    }
+
+    fn add(&self, start: u64, content: Content<'_>) -> Result<(), Abandoned> {
+        if !content.is_empty() && !self.fate.is_lost() {
+            match self.claim(start, content.len()) {
+                Some(offset) => self.hash(offset, content),
+                None => self.spoil(),
+            }
+        }
+        if self.fate.is_abandoned() { Err(Abandoned) } else { Ok(()) }
+    }
+
+    /// Notes a piece as handed over; its offset in the range, unless it does not
+    /// lie in the range or has come before.
+    fn claim(&self, start: u64, len: u64) -> Option<u64> {
+        let piece = ByteRange::with_len(start, len).filter(|piece| self.range.contains(*piece))?;
+        let mut seen = lock(&self.seen);
+        if !seen.within(piece).is_empty() {
+            return None;
+        }
+        seen.insert(piece);
+        Some(start - self.range.start())
+    }
+
+    fn hash(&self, offset: u64, content: Content<'_>) {
+        // What needs no turn goes first: the turn may come meanwhile.
+        for method in self.methods.iter().filter(|method| !method.waits()) {
+            method.update(offset, content, &self.fate);
+        }
+        // One worker may be in the second of these while the next is in the
+        // first, so several ordered digests run side by side.
+        for method in self.methods.iter().filter(|method| method.waits()) {
+            method.update(offset, content, &self.fate);
+        }
+    }
+
+    /// Gives the digests up because some bytes cannot be had. The copy goes on:
+    /// whoever waits returns, and further calls cost nothing.
+    pub fn spoil(&self) {
+        self.fate.spoil();
+        self.wake();
+    }
+
+    /// Gives everything up because the copy stops: whoever waits, and every
+    /// later call, returns [`Abandoned`].
+    pub fn abandon(&self) {
+        self.fate.abandon();
+        self.wake();
+    }
+
+    fn wake(&self) {
+        for method in &self.methods {
+            if let Method::Turns(turns) = method {
+                turns.wake();
+            }
+        }
+    }
+
+    /// The digests, in the order in which their algorithms were first named, or
+    /// `None` if bytes are missing, came twice, or the digests were given up.
+    pub fn finish(self) -> Option<Vec<Digest>> {
+        if self.fate.is_lost() || !into_inner(self.seen).covers(self.range) {
+            return None;
+        }
+        self.methods.into_iter().map(Method::finish).collect()
+    }
+}
+
+impl Method {
+    fn new(algorithm: Algorithm, len: u64) -> Method {
+        match algorithm {
+            Algorithm::Blake3 => Method::Tree(Tree::new(len)),
+            Algorithm::Crc32c => Method::Runs(Runs::new(len)),
+            _ => Method::Turns(Turns::new(algorithm, len)),
+        }
+    }
+
+    fn waits(&self) -> bool {
+        matches!(self, Method::Turns(_))
+    }
+
+    fn update(&self, start: u64, content: Content<'_>, fate: &Fate) {
+        match self {
+            Method::Tree(tree) => tree.update(start, content, fate),
+            Method::Runs(runs) => runs.update(start, content),
+            Method::Turns(turns) => turns.update(start, content, fate),
+        }
+    }
+
+    fn finish(self) -> Option<Digest> {
+        match self {
+            Method::Tree(tree) => tree.finish(),
+            Method::Runs(runs) => runs.finish(),
+            Method::Turns(turns) => turns.finish(),
+        }
+    }
+}
+
+/// The copy was stopped; its digests will not be finished.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the digests were abandoned because the copy stops")]
+pub struct Abandoned;

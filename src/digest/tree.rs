@@ -1,0 +1,240 @@
+//! BLAKE3 of pieces in any order.
+//!
+//! BLAKE3 cuts its input into chunks of 1 KiB and hashes them as the leaves of a
+//! binary tree in which every left subtree is complete. A piece is cut into the
+//! largest subtrees it covers; each is hashed at its position into a chaining
+//! value, and two siblings are replaced by their parent as soon as both are
+//! there, like the carries of a binary counter. What is kept is a logarithmic
+//! number of chaining values for each gap, whatever the length of the copy.
+//!
+//! Pieces need not respect chunks: a chunk that a piece covers in part is
+//! gathered in a buffer of its own until the rest of it arrives.
+//!
+//! A hole costs as much as data: the position of a chunk is part of its hash, so
+//! that even equal subtrees of zeros have different values and there is nothing
+//! to remember. (Parents do not know their position, but they are a sixteenth of
+//! the work.)
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
+
+use super::content::Content;
+use super::fate::Fate;
+use super::{Algorithm, Digest, into_inner, lock};
+
+const CHUNK: u64 = blake3::CHUNK_LEN as u64;
+
+/// Largest subtree hashed at once; how often a hole looks whether to stop.
+const LARGEST: u64 = 1 << 20;
+
+/// The parts of the tree over a range that are known so far.
+pub(super) struct Tree {
+    len: u64,
+    parts: Mutex<Parts>,
+}
+
+#[derive(Default)]
+struct Parts {
+    /// Hashed subtrees whose sibling is missing, by the position of their first
+    /// byte. The two below the root stay: only the end makes a root of them.
+    subtrees: BTreeMap<u64, Subtree>,
+    /// Chunks that have arrived in part, by their position.
+    chunks: BTreeMap<u64, Box<PartialChunk>>,
+}
+
+/// The value of the subtree that ends at `end`.
+struct Subtree {
+    end: u64,
+    value: ChainingValue,
+}
+
+struct PartialChunk {
+    bytes: [u8; CHUNK as usize],
+    /// How many have arrived, anywhere in the chunk.
+    filled: u64,
+}
+
+impl Tree {
+    /// For a range of `len` bytes.
+    pub fn new(len: u64) -> Tree {
+        Tree { len, parts: Mutex::default() }
+    }
+
+    /// Adds the bytes from `start` on; each byte once, in any order. Returns
+    /// early once the digest is lost.
+    pub fn update(&self, start: u64, content: Content<'_>, fate: &Fate) {
+        let (mut at, mut rest) = (start, content);
+        while !rest.is_empty() && !fate.is_lost() {
+            let subtree = self.subtree_at(at, rest.len());
+            let len = subtree.unwrap_or_else(|| rest.len().min(CHUNK - at % CHUNK));
+            let (head, tail) = rest.split_at(len);
+            match subtree {
+                Some(_) => self.add(at, len, hash_subtree(at, head.blocks())),
+                None => self.gather(at, head),
+            }
+            (at, rest) = (at + len, tail);
+        }
+    }
+
+    /// Length of the largest subtree that starts at `at` and is covered by the
+    /// `available` bytes from there, or `None` if not even a chunk is.
+    fn subtree_at(&self, at: u64, available: u64) -> Option<u64> {
+        if self.len <= CHUNK || !at.is_multiple_of(CHUNK) {
+            return None;
+        }
+        // The whole range is the root, which is hashed differently.
+        let possible =
+            hazmat::max_subtree_len(at).unwrap_or_else(|| hazmat::left_subtree_len(self.len));
+        let most = possible.min(LARGEST);
+        if at + available == self.len && available <= most {
+            // The right edge of the tree: the only place for a subtree that is
+            // no power of two.
+            return Some(available);
+        }
+        let covered = available.min(most);
+        (covered >= CHUNK).then(|| 1 << covered.ilog2())
+    }
+
+    /// Keeps a part of a chunk until all of it is there.
+    fn gather(&self, at: u64, part: Content<'_>) {
+        let start = at - at % CHUNK;
+        let chunk_len = CHUNK.min(self.len - start);
+        let mut parts = lock(&self.parts);
+        let chunk = parts.chunks.entry(start).or_default();
+        chunk.put(at - start, part);
+        // A single chunk is the root and waits for the end.
+        if chunk.filled < chunk_len || self.len <= CHUNK {
+            return;
+        }
+        let complete = parts.chunks.remove(&start);
+        drop(parts);
+        if let Some(chunk) = complete {
+            let bytes = &chunk.bytes[..chunk_len as usize];
+            self.add(start, chunk_len, hash_subtree(start, std::iter::once(bytes)));
+        }
+    }
+
+    fn add(&self, start: u64, len: u64, value: ChainingValue) {
+        let subtree = Subtree { end: start + len, value };
+        lock(&self.parts).insert(start, subtree, self.len);
+    }
+
+    /// The digest of the whole range, if it was seen.
+    pub fn finish(self) -> Option<Digest> {
+        let parts = into_inner(self.parts);
+        let hash = if self.len <= CHUNK {
+            let chunk = parts.chunks.into_values().next().unwrap_or_default();
+            let bytes = &chunk.bytes[..self.len as usize];
+            (chunk.filled == self.len).then(|| blake3::hash(bytes))?
+        } else {
+            let mut subtrees = parts.subtrees.into_iter();
+            let (start, left) = subtrees.next()?;
+            let (middle, right) = subtrees.next()?;
+            let whole = start == 0 && left.end == middle && right.end == self.len;
+            whole.then(|| hazmat::merge_subtrees_root(&left.value, &right.value, Mode::Hash))?
+        };
+        Some(Digest::new(Algorithm::Blake3, *hash.as_bytes()))
+    }
+}
+
+impl Parts {
+    /// Puts a subtree of a tree over `len` bytes in its place and replaces
+    /// siblings by their parent as far up as both are there.
+    fn insert(&mut self, mut start: u64, mut subtree: Subtree, len: u64) {
+        while let Some((parent, middle, end)) = parent_of(start, subtree.end, len) {
+            let is_left = start == parent;
+            let (sibling, sibling_end) = if is_left { (middle, end) } else { (parent, middle) };
+            if self.subtrees.get(&sibling).is_none_or(|other| other.end != sibling_end) {
+                break;
+            }
+            let Some(other) = self.subtrees.remove(&sibling) else {
+                break;
+            };
+            let (left, right) = if is_left { (&subtree, &other) } else { (&other, &subtree) };
+            let value = hazmat::merge_subtrees_non_root(&left.value, &right.value, Mode::Hash);
+            (start, subtree) = (parent, Subtree { end, value });
+        }
+        self.subtrees.insert(start, subtree);
+    }
+}
+
+/// Start, middle and end of the parent of a subtree in the tree over `len`
+/// bytes, or `None` if that is the root.
+fn parent_of(start: u64, end: u64, len: u64) -> Option<(u64, u64, u64)> {
+    // A subtree is a right child if it starts at an odd multiple of its length,
+    // or if nothing follows. Its left sibling, always complete, is then as long
+    // as the lowest bit of its start.
+    let lowest_bit = start & start.wrapping_neg();
+    let (first, middle, last) = if end == len || end - start == lowest_bit {
+        (start - lowest_bit, start, end)
+    } else {
+        (start, end, len.min(end + (end - start)))
+    };
+    let is_root = first == 0 && last == len;
+    (!is_root).then_some((first, middle, last))
+}
+
+/// The chaining value of the subtree that starts at byte `start` of the input.
+fn hash_subtree<'a>(start: u64, blocks: impl Iterator<Item = &'a [u8]>) -> ChainingValue {
+    let mut hasher = blake3::Hasher::new();
+    hasher.set_input_offset(start);
+    for block in blocks {
+        hasher.update(block);
+    }
+    hasher.finalize_non_root()
+}
+
+impl PartialChunk {
+    /// Copies a part that lies within the chunk to its place.
+    fn put(&mut self, at: u64, part: Content<'_>) {
+        let end = at + part.len();
+        let place = &mut self.bytes[at as usize..end as usize];
+        match part {
+            Content::Data(data) => place.copy_from_slice(data),
+            // The chunk began as zeros.
+            Content::Zeroes(_) => {}
+        }
+        self.filled += part.len();
+    }
+}
+
+impl Default for PartialChunk {
+    fn default() -> PartialChunk {
+        PartialChunk { bytes: [0; CHUNK as usize], filled: 0 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Inserts the subtrees of a range in windows of shuffled stripes, as
+    /// workers would, and returns the most that were kept at once.
+    fn peak(stripes: u64, stripe: u64, workers: u64) -> usize {
+        let len = stripes * stripe - 7;
+        let mut parts = Parts::default();
+        let mut peak = 0;
+        for window in 0..stripes.div_ceil(workers) {
+            let first = window * workers;
+            let last = stripes.min(first + workers);
+            for start in (first..last).rev().map(|index| index * stripe) {
+                let end = len.min(start + stripe);
+                parts.insert(start, Subtree { end, value: [0; 32] }, len);
+                peak = peak.max(parts.subtrees.len());
+            }
+        }
+        assert_eq!(parts.subtrees.len(), 2, "only the children of the root are left");
+        peak
+    }
+
+    #[test]
+    fn memory_follows_the_gaps_not_the_length() {
+        // 100 TiB in stripes of 64 MiB: one subtree a level, one a worker.
+        let stripes = 100 << 14;
+        assert!(peak(stripes, 64 << 20, 1) <= 22);
+        assert!(peak(stripes, 64 << 20, 8) <= 22 + 8);
+        assert!(peak(stripes, 64 << 20, 32) <= 22 + 32);
+    }
+}

@@ -1,0 +1,80 @@
+//! A digest that knows only one order: pieces take turns.
+//!
+//! There is one hasher and the position it has reached. A worker whose piece
+//! starts elsewhere waits until its predecessors are hashed. It keeps its one
+//! buffer meanwhile and reads nothing more, so the copy is held back to the
+//! speed of the hash and no window of buffers has to be bounded.
+
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use super::content::Content;
+use super::fate::Fate;
+use super::{Algorithm, Digest, Hasher, into_inner, lock};
+
+/// The hasher, handed from piece to piece in ascending order.
+pub(super) struct Turns {
+    len: u64,
+    turn: Mutex<Turn>,
+    moved: Condvar,
+}
+
+struct Turn {
+    /// First byte that has not been hashed.
+    next: u64,
+    /// Away while a worker uses it.
+    hasher: Option<Hasher>,
+}
+
+impl Turns {
+    /// For a range of `len` bytes.
+    pub fn new(algorithm: Algorithm, len: u64) -> Turns {
+        let turn = Turn { next: 0, hasher: Some(Hasher::new(algorithm)) };
+        Turns { len, turn: Mutex::new(turn), moved: Condvar::new() }
+    }
+
+    /// Waits until everything before `start` was hashed, then hashes `content`.
+    /// Returns early, without having hashed it, once the digest is lost.
+    pub fn update(&self, start: u64, content: Content<'_>, fate: &Fate) {
+        let Some(mut hasher) = self.wait_for(start, fate) else {
+            return;
+        };
+        // Zeros may be many: a cancelled copy does not wait for them.
+        for block in content.blocks() {
+            if fate.is_lost() {
+                return;
+            }
+            hasher.update(block);
+        }
+        let mut turn = lock(&self.turn);
+        turn.next = start + content.len();
+        turn.hasher = Some(hasher);
+        drop(turn);
+        self.moved.notify_all();
+    }
+
+    fn wait_for(&self, start: u64, fate: &Fate) -> Option<Hasher> {
+        let mut turn = lock(&self.turn);
+        while !fate.is_lost() {
+            if turn.next == start {
+                return turn.hasher.take();
+            }
+            turn = self.moved.wait(turn).unwrap_or_else(PoisonError::into_inner);
+        }
+        None
+    }
+
+    /// Makes everyone who waits look at the fate again. To be called after it
+    /// changed.
+    pub fn wake(&self) {
+        // Whoever looked before the change either waits by now or still holds
+        // the lock: taken once, none can miss the call.
+        drop(lock(&self.turn));
+        self.moved.notify_all();
+    }
+
+    /// The digest of the whole range, if it was seen.
+    pub fn finish(self) -> Option<Digest> {
+        let turn = into_inner(self.turn);
+        (turn.next == self.len).then_some(turn.hasher?.finalize())
+    }
+}

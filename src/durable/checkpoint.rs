@@ -1,0 +1,218 @@
+//! Recording how far a copy got, in an order that never lies (invariant I3).
+//!
+//! ```text
+//! snapshot of what is done  →  sync the data  →  save the map
+//! ```
+//!
+//! The snapshot is taken *before* the sync begins: what is written during the
+//! sync may or may not be covered by it, so it is not in this map but in the
+//! next. A sync or a save that fails ends the job; the map on the disk is then
+//! still the last good one, and everything since goes back to not tried.
+
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use super::map::{Identity, Map, MapFile};
+use crate::crew::Transfer;
+use crate::error::{Error, ErrorKind, Result};
+use crate::progress::{Event, Progress, lock};
+use crate::range::{ByteRange, RangeSet};
+
+/// Default time between checkpoints: what a crash costs at most.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
+
+/// A checkpoint is also made after so many bytes, on storage so fast that the
+/// time alone would leave tens of gigabytes unrecorded.
+pub const CHECKPOINT_BYTES: u64 = 4 << 30;
+
+/// Makes checkpoints of one copy.
+pub struct Checkpointer {
+    file: MapFile,
+    identity: Identity,
+    every: Duration,
+    extent: ByteRange,
+    /// Done before this run, and holes, which need no work.
+    settled: RangeSet,
+    last: Mutex<Last>,
+}
+
+struct Last {
+    at: Instant,
+    copied: u64,
+    /// Whether there is a map on the disk.
+    saved: bool,
+    /// Whether a sync or a save has failed: from then on a sync proves nothing.
+    broken: bool,
+}
+
+impl Checkpointer {
+    /// A checkpointer for the copy of `extent`, of which `settled` needs no
+    /// more work. `resumed`: a map is there already.
+    pub fn new(
+        file: MapFile,
+        identity: Identity,
+        every: Duration,
+        extent: ByteRange,
+        settled: RangeSet,
+        resumed: bool,
+    ) -> Checkpointer {
+        let last =
+            Mutex::new(Last { at: Instant::now(), copied: 0, saved: resumed, broken: false });
+        Checkpointer { file, identity, every, extent, settled, last }
+    }
+
+    /// Makes a checkpoint if it is time to.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`]; both end the job.
+    pub fn tick(&self, transfer: &Transfer, progress: &Progress) -> Result<()> {
+        let copied = progress.snapshot().copied;
+        let due = {
+            let last = lock(&self.last);
+            copied > last.copied
+                && (last.at.elapsed() >= self.every || copied - last.copied >= CHECKPOINT_BYTES)
+        };
+        if !due {
+            return Ok(());
+        }
+        self.save(transfer)?;
+        // Counted from the end: a slow disk must not spend all its time on checkpoints.
+        let mut last = lock(&self.last);
+        (last.at, last.copied) = (Instant::now(), copied);
+        progress.event(Event::Checkpoint { bytes: copied });
+        Ok(())
+    }
+
+    /// Makes a checkpoint now.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`].
+    pub fn save(&self, transfer: &Transfer) -> Result<()> {
+        // Invariant I9: a second sync may report success for data that is lost.
+        if lock(&self.last).broken {
+            let path = transfer.sink_path.clone();
+            let source = std::io::Error::other("an earlier checkpoint failed");
+            return Err(ErrorKind::Sync { path, source }.into());
+        }
+        let map = self.snapshot(transfer);
+        transfer.sink.sync_data().map_err(|source| {
+            lock(&self.last).broken = true;
+            let path = transfer.sink_path.clone();
+            ErrorKind::Sync { path, source }
+        })?;
+        self.write(&map)
+    }
+
+    /// Records what is done when `error` has ended the copy, as far as it can
+    /// still be known: after a failed sync a second one may lie, so the last
+    /// good map stands. The same for a failed map. Either may have happened
+    /// although `error` is another one: only one error of a job is reported.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`].
+    pub fn keep(&self, transfer: &Transfer, error: &Error) -> Result<()> {
+        match error.kind() {
+            ErrorKind::Sync { .. } | ErrorKind::Journal { .. } => Ok(()),
+            _ if lock(&self.last).broken => Ok(()),
+            _ => self.save(transfer),
+        }
+    }
+
+    /// Records what is done, when the caller has just synced the data and
+    /// nothing has been written since.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Journal`].
+    pub fn save_synced(&self, transfer: &Transfer) -> Result<()> {
+        self.write(&self.snapshot(transfer))
+    }
+
+    fn snapshot(&self, transfer: &Transfer) -> Map {
+        let mut done = transfer.done();
+        done.merge(&self.settled);
+        done.subtract(&transfer.distrusted());
+        let failed = transfer.failed().into_iter().map(|part| part.range).collect();
+        Map { identity: Some(self.identity.clone()), done, failed, extent: self.extent }
+    }
+
+    fn write(&self, map: &Map) -> Result<()> {
+        self.file.save(map).map_err(|error| {
+            lock(&self.last).broken = true;
+            let (path, source) = (self.file.path(), std::io::Error::other(error));
+            ErrorKind::Journal { path, source }
+        })?;
+        lock(&self.last).saved = true;
+        Ok(())
+    }
+
+    /// Whether there is a map on the disk.
+    pub fn has_saved(&self) -> bool {
+        lock(&self.last).saved
+    }
+
+    /// Removes the map of a copy that is complete.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Journal`].
+    pub fn remove(&self) -> Result<()> {
+        if !self.has_saved() {
+            return Ok(());
+        }
+        self.file.remove().map_err(|error| {
+            let (path, source) = (self.file.path(), std::io::Error::other(error));
+            ErrorKind::Journal { path, source }.into()
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::durable::map::{Destination, Mode, Source};
+    use crate::engine::Positioned;
+    use crate::io::memory::Memory;
+    use crate::io::transfer::write_full;
+    use crate::testing::{Faulty, Operation, Rule, Volatile};
+    use std::sync::Arc;
+
+    /// Two errors can meet: a write fails at the start of the range while a
+    /// sync fails, and only one of them is reported. Whichever it is, the data
+    /// is lost, and a second sync would say that it is not.
+    #[test]
+    fn after_a_failed_sync_nothing_is_recorded_whatever_ended_the_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = MapFile::new(&folder.path().join("map")).unwrap();
+        let medium = Faulty::new(Memory::zeroed(512)).with(Rule::on(Operation::Sync).call(1));
+        let disk = Arc::new(Volatile::new(medium));
+        let source = (Arc::new(Memory::zeroed(512)) as Arc<_>, "source".into());
+        let range = ByteRange::to(512);
+        let sink = (Arc::clone(&disk) as Arc<_>, "sink".into());
+        let transfer = Transfer::new(source, sink, range, 0, 512, vec![Box::new(Positioned)]);
+        let every = Duration::ZERO;
+        let settled = RangeSet::new();
+        let identity = identity(range);
+        let checkpointer = Checkpointer::new(file, identity, every, range, settled, false);
+
+        write_full(&*disk, 0, &[1; 512]).unwrap();
+        transfer.record_done(range);
+        let error = checkpointer.save(&transfer).unwrap_err();
+        assert!(matches!(error.kind(), ErrorKind::Sync { .. }), "{error}");
+        let (path, source) = ("sink".into(), std::io::ErrorKind::StorageFull.into());
+        let other = ErrorKind::Write { path, range, source }.into();
+        checkpointer.keep(&transfer, &other).unwrap();
+        assert!(!checkpointer.has_saved(), "the map would be ahead of the data");
+    }
+
+    fn identity(range: ByteRange) -> Identity {
+        let (path, kind) = (std::path::PathBuf::from("/x"), "file".to_owned());
+        let source =
+            Source { path: path.clone(), kind: kind.clone(), size: 512, mtime_ns: None, id: None };
+        let destination = Destination { path, offset: 0, kind, mode: Mode::New, id: None };
+        Identity { source, range, destination, options: Default::default() }
+    }
+}

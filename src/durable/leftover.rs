@@ -1,0 +1,273 @@
+//! What an interrupted run left, and whether this job may go on from it.
+//!
+//! A run leaves up to two things: the part, which holds bytes, and the map,
+//! which says which of them are on the disk. The part is locked while a run
+//! writes it, so whoever gets the lock knows that no other run is at work; the
+//! map is read only after that. Nothing is changed here: what is to be
+//! discarded is discarded when the job begins.
+
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+use super::map::{Identity, Map, MapFile, ObjectId};
+use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
+use crate::error::{Refusal, Result};
+use crate::sys::{self, Facts, Node};
+
+/// What to do with what an interrupted run left.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Leftovers {
+    /// Refuse to start while there is something.
+    #[default]
+    Refuse,
+    /// Go on from it; from the beginning if there is nothing.
+    Resume,
+    /// Discard it and start from the beginning.
+    Restart,
+}
+
+/// Where a job begins.
+pub enum Start {
+    /// Nothing was left.
+    Fresh,
+    /// What was left is to be discarded. The part, if there is one, stays
+    /// open and locked until then.
+    Over(Option<File>),
+    /// An earlier run got so far.
+    From(Box<Earlier>),
+}
+
+/// What an earlier run got done.
+pub struct Earlier {
+    /// What is done, failed, and not tried.
+    pub map: Map,
+    /// The file the earlier run wrote, open and locked; `None` where the
+    /// destination itself is it.
+    pub file: Option<(File, Facts)>,
+    /// The earlier run gave the file its final name, because all that was
+    /// missing could not be read.
+    pub committed: bool,
+}
+
+/// Where the map of a destination lives unless the user says otherwise: beside
+/// a file; for a device in the working directory, because the folder of device
+/// nodes is emptied by every restart of the machine.
+pub fn default_map_path(target: &Target) -> PathBuf {
+    let path = target.path();
+    match target {
+        Target::Device(..) => PathBuf::from(sibling_name(&sys::device_name(path), MAP_SUFFIX)),
+        _ => {
+            let name = path.file_name().unwrap_or_default();
+            path.with_file_name(sibling_name(name, MAP_SUFFIX))
+        }
+    }
+}
+
+/// Takes the lock that says "a run is writing this". It lasts as long as the
+/// file is open. A file system without locks is no reason to refuse.
+///
+/// # Errors
+///
+/// [`Refusal::Busy`] if another run has it.
+pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
+    match sys::try_lock(file) {
+        Err(TryLockError::WouldBlock) => Err(Refusal::Busy { path: path.to_owned() }),
+        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    }
+}
+
+/// Finds out where the job begins.
+///
+/// # Errors
+///
+/// A [`Refusal`]: something was left and the user did not say what to do with
+/// it, it is another run's or another job's, or it is not usable.
+pub fn find(
+    target: &Target,
+    map_file: &MapFile,
+    leftovers: Leftovers,
+    identity: impl Fn(Option<ObjectId>) -> Identity,
+) -> Result<Start> {
+    match target {
+        Target::Staged(staged) => find_staged(staged, map_file, leftovers, identity),
+        Target::InPlace(open) => find_open(open, None, map_file, leftovers, &identity),
+        Target::Device(open, info, _) => {
+            find_open(open, info.serial.clone(), map_file, leftovers, &identity)
+        }
+    }
+}
+
+fn find_open(
+    target: &OpenTarget,
+    serial: Option<String>,
+    map_file: &MapFile,
+    leftovers: Leftovers,
+    identity: &impl Fn(Option<ObjectId>) -> Identity,
+) -> Result<Start> {
+    lock_destination(&target.file, &target.path)?;
+    if leftovers == Leftovers::Restart {
+        check_discardable(map_file)?;
+        return Ok(Start::Over(None));
+    }
+    let Some(map) = load(map_file)? else { return Ok(Start::Fresh) };
+    if leftovers == Leftovers::Refuse {
+        return Err(Refusal::Leftover { path: map_file.path() }.into());
+    }
+    let job = identity(Some(object_id(&target.facts, serial)));
+    check_identity(&map, map_file, &job)?;
+    if target.facts.node == Node::File {
+        check_length(&map, &job, &target.facts, &target.path)?;
+    }
+    Ok(Start::From(Box::new(Earlier { map, file: None, committed: false })))
+}
+
+fn find_staged(
+    target: &StagedTarget,
+    map_file: &MapFile,
+    leftovers: Leftovers,
+    identity: impl Fn(Option<ObjectId>) -> Identity,
+) -> Result<Start> {
+    let part = open_part(target)?;
+    match leftovers {
+        Leftovers::Refuse => {
+            if part.is_some() {
+                return Err(Refusal::Leftover { path: target.part_path() }.into());
+            }
+            match load(map_file) {
+                Ok(None) => Ok(Start::Fresh),
+                _ => Err(Refusal::Leftover { path: map_file.path() }.into()),
+            }
+        }
+        Leftovers::Restart => {
+            check_discardable(map_file)?;
+            Ok(Start::Over(part.map(|(file, _)| file)))
+        }
+        Leftovers::Resume => resume_staged(target, map_file, part, identity),
+    }
+}
+
+fn resume_staged(
+    target: &StagedTarget,
+    map_file: &MapFile,
+    part: Option<(File, Facts)>,
+    identity: impl Fn(Option<ObjectId>) -> Identity,
+) -> Result<Start> {
+    let Some(map) = load(map_file)? else {
+        // A part without a map: the run ended before anything was known to be on the disk.
+        return Ok(part.map_or(Start::Fresh, |(file, _)| Start::Over(Some(file))));
+    };
+    if map.identity.is_none() {
+        let reason = "it is not of this program; with such a map, --in-place says that the \
+                      destination holds what it calls done";
+        return Err(Refusal::BadMap { path: map_file.path(), reason: reason.to_owned() }.into());
+    }
+    if let Some((file, facts)) = part {
+        let job = identity(Some(object_id(&facts, None)));
+        check_identity(&map, map_file, &job)?;
+        check_length(&map, &job, &facts, &target.part_path())?;
+        let file = Some((file, facts));
+        return Ok(Start::From(Box::new(Earlier { map, file, committed: false })));
+    }
+    // No part: the earlier run may have given the file its name and ended
+    // before it could remove the map, or left the map for what was unreadable.
+    let Some(facts) = target.existing.clone().filter(|facts| facts.node == Node::File) else {
+        let reason = format!(
+            "{} is gone; --restart starts from the beginning",
+            crate::error::quoted(target.part_path())
+        );
+        return Err(Refusal::NothingToResume { reason }.into());
+    };
+    let job = identity(Some(object_id(&facts, None)));
+    check_identity(&map, map_file, &job)?;
+    check_length(&map, &job, &facts, &target.path)?;
+    let file = open_locked(target, &target.name, &target.path)?;
+    Ok(Start::From(Box::new(Earlier { map, file, committed: true })))
+}
+
+/// The part, open and locked, if there is one and it is a regular file. What
+/// else has the name is treated as a part that is not usable.
+fn open_part(target: &StagedTarget) -> Result<Option<(File, Facts)>, Refusal> {
+    open_locked(target, &target.part_name(), &target.part_path())
+}
+
+fn open_locked(
+    target: &StagedTarget,
+    name: &std::ffi::OsStr,
+    path: &Path,
+) -> Result<Option<(File, Facts)>, Refusal> {
+    let cannot = |source| Refusal::CannotCreate {
+        directory: target.directory_path.clone(),
+        name: PathBuf::from(name),
+        source,
+    };
+    let Some(found) = target.directory.facts(name).map_err(cannot)? else { return Ok(None) };
+    if found.node != Node::File {
+        return Err(Refusal::Leftover { path: path.to_owned() });
+    }
+    let file = target.directory.open_existing(name).map_err(cannot)?;
+    lock_destination(&file, path)?;
+    // Between the look and the lock the run that had it may have ended and
+    // given the file its final name: then it is not the part any more.
+    let facts = sys::facts(&file).map_err(cannot)?;
+    let still = target.directory.facts(name).map_err(cannot)?;
+    if !still.is_some_and(|still| still.same_thing(&facts)) {
+        return Err(Refusal::Busy { path: path.to_owned() });
+    }
+    Ok(Some((file, facts)))
+}
+
+fn load(map_file: &MapFile) -> Result<Option<Map>, Refusal> {
+    map_file.load().map_err(|error| Refusal::BadMap {
+        path: map_file.path(),
+        reason: crate::error::chain(&error),
+    })
+}
+
+fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), Refusal> {
+    // A map that ddrescue wrote has no identity: the user vouches for it.
+    let Some(identity) = &map.identity else { return Ok(()) };
+    match identity.difference(job) {
+        None => Ok(()),
+        Some(difference) => {
+            let what = difference.to_string();
+            Err(Refusal::ForeignMap { path: map_file.path(), what })
+        }
+    }
+}
+
+/// A file that ends before what the map calls done was cut by somebody else:
+/// what is missing would come back as zeros.
+fn check_length(map: &Map, job: &Identity, facts: &Facts, path: &Path) -> Result<(), Refusal> {
+    let done =
+        map.done.within(job.range).as_slice().last().map_or(job.range.start(), |run| run.end());
+    let needed = job.destination.offset.saturating_add(done - job.range.start());
+    if facts.size >= needed {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} has {} bytes, and the map says that {needed} were written; --restart starts from \
+         the beginning",
+        crate::error::quoted(path),
+        facts.size,
+    );
+    Err(Refusal::NothingToResume { reason })
+}
+
+/// What `--restart` discards must be a map, if only a damaged one: a file that
+/// never was one has been named by mistake.
+fn check_discardable(map_file: &MapFile) -> Result<(), Refusal> {
+    let path = map_file.path();
+    match map_file.was_a_map() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
+        Err(error) => Err(Refusal::BadMap { path, reason: crate::error::chain(&error) }),
+    }
+}
+
+/// What tells a file or device from every other.
+pub fn object_id(facts: &Facts, serial: Option<String>) -> ObjectId {
+    match facts.node {
+        Node::BlockDevice => ObjectId::Device { number: facts.represents, serial },
+        _ => ObjectId::File { device: facts.device, inode: facts.inode },
+    }
+}

@@ -1,0 +1,188 @@
+//! The file a map lives in, replaced so that after a crash at any moment it
+//! holds either the old map or the new one.
+//!
+//! A save writes a temporary beside the map, syncs it, renames it over the map
+//! and syncs the directory. Without the first sync the name could come to
+//! point to an empty file; without the last the old map could come back, which
+//! is merely behind. The temporary is made new, never opened: a link planted
+//! under its name is unlinked, not followed. There is one name for it, so that
+//! at most one is ever left, and the next save clears it away.
+
+use super::{Map, MapError};
+use crate::sys::{self, Directory, Replace};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+/// Longest name of a file, in bytes, on the file systems in use.
+const NAME_MAX: usize = 255;
+
+/// No map is longer; some forty million blocks. Keeps a disk image given as
+/// `--map` by mistake out of memory.
+const LONGEST_MAP: u64 = 1 << 30;
+
+/// What every map begins with, ours and those of ddrescue.
+const FIRST_WORDS: &[u8] = b"# Mapfile. Created by ";
+
+/// Where a map is kept. See the documentation of the room above on why it is
+/// not locked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MapFile {
+    dir: PathBuf,
+    name: OsString,
+}
+
+impl MapFile {
+    /// The map at `path`, which need not exist; its directory must by the first save.
+    ///
+    /// # Errors
+    ///
+    /// If `path` does not end in a name.
+    pub fn new(path: &Path) -> Result<MapFile, MapError> {
+        let Some(name) = path.file_name() else {
+            return Err(unusable(path, "not the name of a file"));
+        };
+        let dir = match path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        Ok(MapFile { dir, name: name.to_owned() })
+    }
+
+    /// Where the map is.
+    pub fn path(&self) -> PathBuf {
+        self.dir.join(&self.name)
+    }
+
+    /// The map, or `None` if there is no such file.
+    ///
+    /// Never waits: a pipe, a link or a device under the name is refused.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Io`] if it cannot be read, [`MapError::Unusable`] if it is no map.
+    pub fn load(&self) -> Result<Option<Map>, MapError> {
+        let path = self.path();
+        let Some(file) = self.open()? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let reading = |error| failed("read", &path, error);
+        file.take(LONGEST_MAP + 1).read_to_end(&mut bytes).map_err(reading)?;
+        if bytes.len() as u64 > LONGEST_MAP {
+            return Err(unusable(&path, "too long for a map"));
+        }
+        let wrap = |source| MapError::Unusable { path: path.clone(), source: Box::new(source) };
+        Map::from_bytes(&bytes).map(Some).map_err(wrap)
+    }
+
+    /// The open file, or `None` if there is none.
+    fn open(&self) -> Result<Option<File>, MapError> {
+        let path = self.path();
+        let reading = |error| failed("read", &path, error);
+        match fs::symlink_metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(reading(error)),
+            Ok(found) if found.is_symlink() => {
+                return Err(unusable(&path, "a symbolic link, which a save would replace"));
+            }
+            Ok(_) => {}
+        }
+        let file = sys::open_unfollowed(&path).map_err(reading)?;
+        if !file.metadata().map_err(reading)?.is_file() {
+            return Err(unusable(&path, "not a regular file"));
+        }
+        Ok(Some(file))
+    }
+
+    /// Whether discarding what has the name loses nothing but a map: it begins
+    /// as one, however it goes on, or is empty, or is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](MapFile::load).
+    pub fn was_a_map(&self) -> Result<bool, MapError> {
+        let Some(file) = self.open()? else { return Ok(true) };
+        let mut start = Vec::new();
+        let reading = |error| failed("read", &self.path(), error);
+        file.take(FIRST_WORDS.len() as u64).read_to_end(&mut start).map_err(reading)?;
+        Ok(FIRST_WORDS.starts_with(&start))
+    }
+
+    /// Replaces the map by `map`, durably.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Io`]. The map there was before is still in place, unless it
+    /// was the last step, the sync of the directory, that failed.
+    pub fn save(&self, map: &Map) -> Result<(), MapError> {
+        let temporary = self.temporary();
+        let path = self.path();
+        remove_if_present(&temporary)?;
+        let written = write_new(&temporary, &map.to_bytes()).and_then(|()| {
+            let rename = || {
+                let name = temporary.file_name().unwrap_or_default();
+                Directory::open(&self.dir)?.rename(name, &self.name, Replace::Yes)
+            };
+            rename().map_err(|error| failed("rename the new map to", &path, error))
+        });
+        if let Err(error) = written {
+            // The first error is the one to report; a temporary that stays is
+            // cleared away by the next save.
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
+        sync_directory(&self.dir)
+    }
+
+    /// Takes the map away, and a temporary left by a killed run; both may be absent.
+    ///
+    /// # Errors
+    ///
+    /// [`MapError::Io`].
+    pub fn remove(&self) -> Result<(), MapError> {
+        let temporary = remove_if_present(&self.temporary())?;
+        let map = remove_if_present(&self.path())?;
+        if temporary || map { sync_directory(&self.dir) } else { Ok(()) }
+    }
+
+    /// The map's name with `.tmp`, or a short one made from it where that is too long.
+    pub(super) fn temporary(&self) -> PathBuf {
+        let suffix = OsStr::new(".tmp");
+        let bytes = self.name.as_encoded_bytes();
+        if bytes.len() + suffix.len() > NAME_MAX {
+            return self.dir.join(format!(".pcopy-map-{:08x}.tmp", crc32c::crc32c(bytes)));
+        }
+        let mut name = self.name.clone();
+        name.push(suffix);
+        self.dir.join(name)
+    }
+}
+
+fn write_new(path: &Path, bytes: &[u8]) -> Result<(), MapError> {
+    // For its owner alone: a map names paths.
+    let mut file = sys::create_private(path).map_err(|error| failed("create", path, error))?;
+    file.write_all(bytes).map_err(|error| failed("write", path, error))?;
+    file.sync_all().map_err(|error| failed("sync", path, error))
+}
+
+/// Whether there was one.
+fn remove_if_present(path: &Path) -> Result<bool, MapError> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("remove", path, error)),
+    }
+}
+
+fn sync_directory(dir: &Path) -> Result<(), MapError> {
+    let sync = || Directory::open(dir)?.sync();
+    sync().map_err(|error| failed("sync the directory", dir, error))
+}
+
+fn failed(operation: &'static str, path: &Path, source: io::Error) -> MapError {
+    MapError::Io { operation, path: path.to_owned(), source }
+}
+
+fn unusable(path: &Path, reason: &str) -> MapError {
+    MapError::Unusable { path: path.to_owned(), source: Box::new(MapError::whole(reason)) }
+}

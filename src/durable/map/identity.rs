@@ -1,0 +1,318 @@
+//! Which job a map belongs to. A map resumes only a job whose identity has no
+//! [difference](Identity::difference) from its own. This room compares what it
+//! is given; it looks at no file.
+
+use super::MapError;
+use super::escape::{escape, unescape};
+use crate::range::ByteRange;
+use crate::sys::{bytes_of, os_string};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// Everything that must be the same for a map to go on being true.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Identity {
+    /// Where the bytes come from.
+    pub source: Source,
+    /// Which of them the job copies.
+    pub range: ByteRange,
+    /// Where they go.
+    pub destination: Destination,
+    /// Options that change which bytes land in the destination, by name.
+    pub options: BTreeMap<String, String>,
+}
+
+/// The source of a job, as it was when the job began.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Source {
+    /// Absolute, so that a resume from another directory finds the same.
+    pub path: PathBuf,
+    /// What it is, in the words of the report: `file`, `block-device`.
+    pub kind: String,
+    /// Bytes.
+    pub size: u64,
+    /// Last change, in nanoseconds since 1970; `None` where it says nothing, as for devices.
+    pub mtime_ns: Option<i128>,
+    /// Which object the path named; see [`ObjectId`] for when this is `None`.
+    pub id: Option<ObjectId>,
+}
+
+/// The destination of a job.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Destination {
+    /// The final name, absolute.
+    pub path: PathBuf,
+    /// Where in the destination the first byte of the range goes.
+    pub offset: u64,
+    /// What it is, in the words of the report.
+    pub kind: String,
+    /// How the bytes get there.
+    pub mode: Mode,
+    /// The object written to: the part file, or the destination itself where
+    /// there is none. A part file put there by another run has another one.
+    pub id: Option<ObjectId>,
+}
+
+/// How a destination comes to be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Mode {
+    /// A new file, staged as a part file.
+    New,
+    /// A staged file that replaces the one there.
+    Force,
+    /// Written into an existing file.
+    InPlace,
+    /// Written to a device.
+    Device,
+}
+
+/// Which object a path named, by what outlives a reboot.
+///
+/// Give none where the numbers do not outlive a mount (FAT and exFAT make
+/// inode numbers up): an unknown identity is better than a false one that
+/// refuses every resume.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ObjectId {
+    /// A file.
+    File {
+        /// Number of the device the file system is on. Kept for the reader and
+        /// not compared: btrfs, NFS, LVM and loop devices get another one at
+        /// the next mount, and a job is resumed after a reboot.
+        device: u64,
+        /// Number of the file in its file system.
+        inode: u64,
+    },
+    /// A device.
+    Device {
+        /// Number of the device itself; compared only where there is no
+        /// serial, because disks are numbered anew at each boot.
+        number: u64,
+        /// Serial number of the disk.
+        serial: Option<String>,
+    },
+}
+
+/// The first field in which a map and a job differ.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Difference {
+    /// Name of the field, as in the map.
+    pub field: String,
+    /// What the map says; `absent` if it does not have the field.
+    pub map_value: String,
+    /// What the job says; `absent` likewise.
+    pub job_value: String,
+}
+
+impl fmt::Display for Difference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Difference { field, map_value, job_value } = self;
+        write!(f, "{field} is {map_value} in the map and {job_value} in this job")
+    }
+}
+
+impl Mode {
+    const ALL: [Mode; 4] = [Mode::New, Mode::Force, Mode::InPlace, Mode::Device];
+
+    fn name(self) -> &'static str {
+        match self {
+            Mode::New => "new",
+            Mode::Force => "force",
+            Mode::InPlace => "in-place",
+            Mode::Device => "device",
+        }
+    }
+}
+
+/// One field of an identity as it stands in the map.
+struct Field {
+    name: String,
+    value: String,
+    compared: bool,
+}
+
+impl Identity {
+    /// What keeps a map with this identity from resuming `job`: the first
+    /// field that differs, in the order of the map; `None` if nothing does.
+    pub fn difference(&self, job: &Identity) -> Option<Difference> {
+        let (ours, theirs) = (self.fields(), job.fields());
+        // A field absent on one side has no value there, whichever side that is.
+        let names = ours.iter().chain(&theirs).filter(|field| field.compared);
+        names.map(|field| field.name.as_str()).find_map(|name| {
+            let (map_value, job_value) = (value_of(&ours, name), value_of(&theirs, name));
+            (map_value != job_value).then(|| Difference {
+                field: name.to_owned(),
+                map_value: map_value.unwrap_or("absent").to_owned(),
+                job_value: job_value.unwrap_or("absent").to_owned(),
+            })
+        })
+    }
+
+    /// Names and values in the order of the map; values are one line each.
+    pub(super) fn lines(&self) -> impl Iterator<Item = (String, String)> {
+        self.fields().into_iter().map(|field| (field.name, field.value))
+    }
+
+    /// The one list of fields: what is written is what is compared.
+    fn fields(&self) -> Vec<Field> {
+        let Identity { source, range, destination, options } = self;
+        let mut list = Vec::new();
+        let mut add = |name: &str, value: String, compared| {
+            list.push(Field { name: name.to_owned(), value, compared });
+        };
+        add("source-path", path_value(&source.path), true);
+        add("source-kind", escape(source.kind.as_bytes()), true);
+        add("source-size", source.size.to_string(), true);
+        if let Some(time) = source.mtime_ns {
+            add("source-mtime-ns", time.to_string(), true);
+        }
+        for (name, value, compared) in id_values(source.id.as_ref()) {
+            add(&format!("source-{name}"), value, compared);
+        }
+        add("range-start", range.start().to_string(), true);
+        add("range-end", range.end().to_string(), true);
+        add("dest-path", path_value(&destination.path), true);
+        add("dest-offset", destination.offset.to_string(), true);
+        add("dest-kind", escape(destination.kind.as_bytes()), true);
+        add("dest-mode", destination.mode.name().to_owned(), true);
+        for (name, value, compared) in id_values(destination.id.as_ref()) {
+            add(&format!("dest-{name}"), value, compared);
+        }
+        for (name, value) in options {
+            // A space ends the name of a field.
+            let name = escape(name.as_bytes()).replace(' ', "%20");
+            add(&format!("option.{name}"), escape(value.as_bytes()), true);
+        }
+        list
+    }
+
+    /// The identity that [`lines`](Identity::lines) was taken from.
+    pub(super) fn from_fields(mut fields: Fields) -> Result<Identity, MapError> {
+        let source = Source {
+            path: fields.path("source-path")?,
+            kind: fields.text("source-kind")?,
+            size: fields.number("source-size")?,
+            mtime_ns: fields.optional("source-mtime-ns", |value| value.parse().ok())?,
+            id: fields.id("source")?,
+        };
+        let (start, end) = (fields.number("range-start")?, fields.number("range-end")?);
+        let range = ByteRange::new(start, end)
+            .ok_or_else(|| MapError::whole("range-end lies before range-start"))?;
+        let destination = Destination {
+            path: fields.path("dest-path")?,
+            offset: fields.number("dest-offset")?,
+            kind: fields.text("dest-kind")?,
+            mode: fields.required("dest-mode", |value| {
+                Mode::ALL.into_iter().find(|mode| mode.name() == value)
+            })?,
+            id: fields.id("dest")?,
+        };
+        Ok(Identity { source, range, destination, options: fields.options()? })
+    }
+}
+
+fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a str> {
+    fields
+        .iter()
+        .find(|field| field.compared && field.name == name)
+        .map(|field| field.value.as_str())
+}
+
+fn path_value(path: &Path) -> String {
+    escape(&bytes_of(path.as_os_str()))
+}
+
+/// Name, value, and whether it is compared.
+fn id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, bool)> {
+    match id {
+        None => Vec::new(),
+        Some(ObjectId::File { device, inode }) => {
+            vec![("device", device.to_string(), false), ("inode", inode.to_string(), true)]
+        }
+        Some(ObjectId::Device { number, serial: None }) => {
+            vec![("device-number", number.to_string(), true)]
+        }
+        Some(ObjectId::Device { number, serial: Some(serial) }) => {
+            vec![
+                ("device-number", number.to_string(), false),
+                ("serial", escape(serial.as_bytes()), true),
+            ]
+        }
+    }
+}
+
+/// The fields of a map while they are being read: each is taken out once, and
+/// what is left over is unknown.
+#[derive(Default)]
+pub(super) struct Fields(BTreeMap<String, (usize, String)>);
+
+impl Fields {
+    /// Adds a field found on `line`.
+    pub(super) fn add(&mut self, line: usize, name: &str, value: &str) -> Result<(), MapError> {
+        match self.0.insert(name.to_owned(), (line, value.to_owned())) {
+            None => Ok(()),
+            Some((first, _)) => {
+                Err(MapError::at(line, format!("{name} is already on line {first}")))
+            }
+        }
+    }
+
+    fn optional<T>(
+        &mut self,
+        name: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, MapError> {
+        let Some((line, value)) = self.0.remove(name) else {
+            return Ok(None);
+        };
+        let bad = || MapError::at(line, format!("{name} cannot be {value:?}"));
+        read(&value).map(Some).ok_or_else(bad)
+    }
+
+    fn required<T>(&mut self, name: &str, read: impl Fn(&str) -> Option<T>) -> Result<T, MapError> {
+        self.optional(name, read)?.ok_or_else(|| MapError::whole(format!("{name} is missing")))
+    }
+
+    fn number(&mut self, name: &str) -> Result<u64, MapError> {
+        self.required(name, |value| value.parse().ok())
+    }
+
+    fn text(&mut self, name: &str) -> Result<String, MapError> {
+        self.required(name, plain_text)
+    }
+
+    fn path(&mut self, name: &str) -> Result<PathBuf, MapError> {
+        self.required(name, |value| unescape(value).and_then(os_string).map(PathBuf::from))
+    }
+
+    fn id(&mut self, of: &str) -> Result<Option<ObjectId>, MapError> {
+        let number = |value: &str| value.parse().ok();
+        if let Some(number) = self.optional(&format!("{of}-device-number"), number)? {
+            let serial = self.optional(&format!("{of}-serial"), plain_text)?;
+            return Ok(Some(ObjectId::Device { number, serial }));
+        }
+        let Some(device) = self.optional(&format!("{of}-device"), number)? else {
+            return Ok(None);
+        };
+        Ok(Some(ObjectId::File { device, inode: self.number(&format!("{of}-inode"))? }))
+    }
+
+    /// All that is left, which must be options.
+    fn options(self) -> Result<BTreeMap<String, String>, MapError> {
+        let mut options = BTreeMap::new();
+        for (name, (line, value)) in self.0 {
+            let Some(option) = name.strip_prefix("option.") else {
+                return Err(MapError::at(line, format!("unknown field {name:?}")));
+            };
+            let (Some(option), Some(value)) = (plain_text(option), plain_text(&value)) else {
+                return Err(MapError::at(line, format!("{name} cannot be {value:?}")));
+            };
+            options.insert(option, value);
+        }
+        Ok(options)
+    }
+}
+
+fn plain_text(value: &str) -> Option<String> {
+    String::from_utf8(unescape(value)?).ok()
+}

@@ -1,0 +1,149 @@
+use super::*;
+use std::fs;
+use std::path::Path;
+
+/// A directory and a map in it of the given name.
+fn fixture(name: &str) -> (tempfile::TempDir, MapFile) {
+    let dir = tempfile::tempdir().unwrap();
+    let file = MapFile::new(&dir.path().join(name)).unwrap();
+    (dir, file)
+}
+
+fn names_in(dir: &Path) -> Vec<std::ffi::OsString> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_map_is_saved_replaced_loaded_and_removed() {
+    let (dir, file) = fixture("x.pcopy-map");
+    assert_eq!(file.load().unwrap(), None);
+    file.remove().unwrap();
+    file.save(&sample()).unwrap();
+    assert_eq!(file.load().unwrap(), Some(sample()));
+    let later = Map { done: set(&[(0x200, 0x10200)]), failed: RangeSet::new(), ..sample() };
+    file.save(&later).unwrap();
+    assert_eq!(file.load().unwrap(), Some(later));
+    assert_eq!(names_in(dir.path()), ["x.pcopy-map"]);
+    file.remove().unwrap();
+    assert!(names_in(dir.path()).is_empty());
+}
+
+#[test]
+fn a_name_without_a_directory_is_in_the_current_one() {
+    assert_eq!(MapFile::new(Path::new("m")).unwrap().path(), Path::new("./m"));
+    for bad in ["", "/", ".."] {
+        assert!(MapFile::new(Path::new(bad)).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn the_longest_names_can_be_saved() {
+    for length in [1, 250, 251, 252, 255] {
+        let (dir, file) = fixture(&"n".repeat(length));
+        file.save(&sample()).unwrap();
+        file.save(&sample()).unwrap();
+        assert_eq!(file.load().unwrap(), Some(sample()));
+        assert_eq!(names_in(dir.path()).len(), 1, "{length}");
+    }
+    let (dir, file) = fixture(&"n".repeat(256));
+    let error = file.save(&sample()).expect_err("too long");
+    assert!(chain(&error).contains("too long"), "{}", chain(&error));
+    assert!(names_in(dir.path()).is_empty(), "no temporary stays");
+}
+
+#[test]
+fn what_a_killed_run_left_is_cleared_away() {
+    let (dir, file) = fixture("m");
+    fs::write(file.temporary(), "half a m").unwrap();
+    assert_eq!(file.load().unwrap(), None, "a temporary is not a map");
+    file.save(&sample()).unwrap();
+    assert_eq!(names_in(dir.path()), ["m"]);
+    fs::write(file.temporary(), "half a m").unwrap();
+    file.remove().unwrap();
+    assert!(names_in(dir.path()).is_empty());
+}
+
+#[test]
+fn a_failed_save_leaves_the_old_map_alone() {
+    let (dir, file) = fixture("m");
+    file.save(&sample()).unwrap();
+    fs::create_dir(file.temporary()).unwrap();
+    let error = file.save(&Map::default()).expect_err("a directory in the way");
+    assert!(matches!(error, MapError::Io { operation: "remove", .. }), "{error:?}");
+    assert_eq!(file.load().unwrap(), Some(sample()));
+
+    let missing = MapFile::new(&dir.path().join("no/m")).unwrap();
+    let error = missing.save(&sample()).expect_err("no directory");
+    assert!(matches!(error, MapError::Io { operation: "create", .. }), "{error:?}");
+
+    let (_dir, file) = fixture("occupied");
+    fs::create_dir(file.path()).unwrap();
+    assert!(file.save(&sample()).is_err());
+    assert!(!file.temporary().exists());
+}
+
+#[test]
+fn a_damaged_file_is_refused_with_its_path_and_the_reason() {
+    let (_dir, file) = fixture("m");
+    fs::write(file.path(), "0 ? 1\n0 1 +\n5 1 +\n").unwrap();
+    let text = chain(&file.load().expect_err("a gap"));
+    assert!(text.contains("m\" as a map: line 3: the block at 0x5 leaves a gap"), "{text}");
+}
+
+#[cfg(unix)]
+mod unix {
+    use super::*;
+    use std::os::unix::fs::{MetadataExt, symlink};
+
+    #[test]
+    fn only_the_owner_can_read_a_map() {
+        let (_dir, file) = fixture("m");
+        file.save(&sample()).unwrap();
+        assert_eq!(fs::metadata(file.path()).unwrap().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn planted_links_are_neither_followed_nor_read() {
+        let (dir, file) = fixture("m");
+        let victim = dir.path().join("victim");
+        fs::write(&victim, "precious").unwrap();
+        symlink(&victim, file.temporary()).unwrap();
+        file.save(&sample()).unwrap();
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+        assert_eq!(names_in(dir.path()), ["m", "victim"]);
+
+        fs::remove_file(file.path()).unwrap();
+        for target in [victim.as_path(), Path::new("nowhere")] {
+            symlink(target, file.path()).unwrap();
+            let text = chain(&file.load().expect_err("a link"));
+            assert!(text.contains("a symbolic link"), "{text}");
+            fs::remove_file(file.path()).unwrap();
+        }
+        assert_eq!(fs::read(&victim).unwrap(), b"precious");
+    }
+
+    #[test]
+    fn a_pipe_or_a_directory_in_place_of_the_map_is_refused_without_waiting() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let (dir, file) = fixture("m");
+        mknodat(CWD, file.path(), FileType::Fifo, Mode::RWXU, 0).unwrap();
+        let text = chain(&file.load().expect_err("a pipe"));
+        assert!(text.contains("not a regular file"), "{text}");
+        let directory = MapFile::new(dir.path()).unwrap();
+        assert!(directory.load().is_err());
+    }
+
+    #[test]
+    fn a_name_of_any_bytes_will_do() {
+        let name = std::os::unix::ffi::OsStringExt::from_vec(b"a\nb\xff%".to_vec());
+        let (dir, _) = fixture("unused");
+        let name: std::ffi::OsString = name;
+        let file = MapFile::new(&dir.path().join(&name)).unwrap();
+        file.save(&sample()).unwrap();
+        assert_eq!(file.load().unwrap(), Some(sample()));
+        assert_eq!(names_in(dir.path()), [name]);
+    }
+}

@@ -1,0 +1,230 @@
+//! Writing under a temporary name, and the commit.
+//!
+//! A new file is invisible under its final name until it is complete (invariant
+//! I4). It is made with mode 0600, exclusively, never through a link, and gets
+//! its final mode just before the rename. Nothing fallible happens in `Drop`:
+//! whoever drops a stage without `commit` leaves the part where it is.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::leftover::{Earlier, Start, lock_destination};
+use super::target::{StagedTarget, Target};
+use crate::error::{ErrorKind, Refusal, Result};
+use crate::io::FileIo;
+use crate::preserve;
+use crate::source::OpenSource;
+use crate::sys::{self, Claim, Node};
+
+/// A destination that is being written.
+pub struct Stage {
+    io: Arc<FileIo>,
+    /// The path the file has while it is written.
+    path: PathBuf,
+    /// Set for a file that gets its name at the end.
+    pending: Option<StagedTarget>,
+    /// Keeps others off a device until it is complete.
+    claim: Option<Claim>,
+    /// Set for a file that an earlier run gave its name: only whether the name
+    /// is on the disk is not known.
+    named: Option<StagedTarget>,
+}
+
+impl Stage {
+    /// Makes the destination ready to be written up to `end`, from where
+    /// `start` says.
+    ///
+    /// # Errors
+    ///
+    /// A file-system error, with nothing left behind that was not there before.
+    pub fn begin(target: Target, end: u64, start: Start) -> Result<Stage> {
+        match target {
+            Target::Staged(target) => match start {
+                Start::From(earlier) => Stage::go_on(target, *earlier, end),
+                Start::Over(part) => {
+                    let path = target.part_path();
+                    target.directory.remove(&target.part_name()).map_err(|source| {
+                        ErrorKind::Destination { step: "remove", path, source }
+                    })?;
+                    // Its lock has kept other runs away until here.
+                    drop(part);
+                    Stage::create(target, end)
+                }
+                Start::Fresh => Stage::create(target, end),
+            },
+            Target::InPlace(target) => {
+                if end > target.facts.size {
+                    resize(&target.file, &target.path, end)?;
+                }
+                let io = FileIo::new(target.file, end.max(target.facts.size));
+                Ok(Stage {
+                    io: Arc::new(io),
+                    path: target.path,
+                    pending: None,
+                    named: None,
+                    claim: None,
+                })
+            }
+            Target::Device(target, info, claim) => {
+                let io = FileIo::device(target.file, &info);
+                Ok(Stage {
+                    io: Arc::new(io),
+                    path: target.path,
+                    pending: None,
+                    named: None,
+                    claim: Some(claim),
+                })
+            }
+        }
+    }
+
+    fn create(target: StagedTarget, end: u64) -> Result<Stage> {
+        let part = target.part_name();
+        let path = target.part_path();
+        let file = target.directory.create_new(&part).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Refusal::Leftover { path: path.clone() },
+            _ => Refusal::CannotCreate {
+                directory: target.directory_path.clone(),
+                name: PathBuf::from(&part),
+                source,
+            },
+        })?;
+        lock_destination(&file, &path)?;
+        if let Err(error) = resize(&file, &path, end) {
+            // Nothing was written yet, so nothing is worth keeping.
+            let _ = target.directory.remove(&part);
+            return Err(error);
+        }
+        let io = Arc::new(FileIo::new(file, end));
+        Ok(Stage { io, path, pending: Some(target), named: None, claim: None })
+    }
+
+    fn go_on(target: StagedTarget, earlier: Earlier, end: u64) -> Result<Stage> {
+        let Some((file, facts)) = earlier.file else { return Stage::create(target, end) };
+        let path = if earlier.committed { target.path.clone() } else { target.part_path() };
+        if facts.size != end {
+            resize(&file, &path, end)?;
+        }
+        let io = Arc::new(FileIo::new(file, end));
+        let (pending, named) =
+            if earlier.committed { (None, Some(target)) } else { (Some(target), None) };
+        Ok(Stage { io, path, pending, named, claim: None })
+    }
+
+    /// The open destination.
+    pub fn io(&self) -> &Arc<FileIo> {
+        &self.io
+    }
+
+    /// The path the file has while it is written.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes a new part away again, into which nothing has been written.
+    pub fn discard(self) {
+        if let Some(target) = &self.pending {
+            // Left over, it would be met, and named, by the next run.
+            let _ = target.directory.remove(&target.part_name());
+        }
+    }
+
+    /// Waits until everything written is on the disk.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`]. Never to be retried: the kernel may have dropped
+    /// what it could not write and report success the second time.
+    pub fn sync(&self) -> Result<()> {
+        let path = self.path.clone();
+        let file = self.io.as_file();
+        file.sync_all().map_err(|source| ErrorKind::Sync { path, source }.into())
+    }
+
+    /// Gives the file what `source` has besides its content, as the last
+    /// change before the commit. Returns what could not be carried over.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`], if that is to be made durable and cannot.
+    pub fn preserve(&self, source: &OpenSource, sync: bool) -> Result<Vec<String>> {
+        let lost = preserve::carry_over(source.io.as_file(), self.io.as_file());
+        if sync {
+            self.sync()?;
+        }
+        Ok(lost)
+    }
+
+    /// Gives the final name. With `durable`, the name is on the disk when this returns; the content must have been synced before.
+    ///
+    /// # Errors
+    ///
+    /// The step that failed. The part is still there then, unless only the
+    /// sync of the directory failed.
+    pub fn commit(mut self, durable: bool) -> Result<()> {
+        if let Some(claim) = self.claim.take() {
+            claim.release(self.io.as_file());
+        }
+        if let Some(target) = &self.pending {
+            let (part, name) = (target.part_name(), &target.name);
+            self.check_is_at(target, &part)?;
+            target.directory.rename(&part, name, target.replace()).map_err(|source| {
+                let (step, path) = ("rename the finished copy to", target.path.clone());
+                ErrorKind::Destination { step, path, source }
+            })?;
+            // A rename goes by name: only now is it known what was renamed.
+            self.check_is_at(target, name)?;
+        }
+        if durable && let Some(target) = self.pending.or(self.named) {
+            target.directory.sync().map_err(|source| {
+                let path = target.directory_path.clone();
+                ErrorKind::Sync { path, source }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that `name` is the file that was written: whoever may write
+    /// in the directory may have put something else, a link say, in its place.
+    fn check_is_at(&self, target: &StagedTarget, name: &OsStr) -> Result<()> {
+        let ours = sys::facts(self.io.as_file());
+        let found = ours.and_then(|ours| {
+            let there = target.directory.facts(name)?;
+            Ok(there.is_some_and(|there| there.same_thing(&ours)))
+        });
+        let error = match found {
+            Ok(true) => return Ok(()),
+            Ok(false) => io::Error::other("somebody put another file in its place"),
+            Err(error) => error,
+        };
+        let path = target.directory_path.join(name);
+        Err(ErrorKind::Destination { step: "find what was copied at", path, source: error }.into())
+    }
+
+    /// Gives the file the mode it will have under its final name: that of the
+    /// file it replaces, or what the umask leaves. Before the final sync, so
+    /// that the sync covers it.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub fn set_final_mode(&self) -> Result<()> {
+        let Some(target) = &self.pending else { return Ok(()) };
+        let replaced = target.existing.as_ref().filter(|facts| facts.node == Node::File);
+        // Content changed, so special bits do not carry over.
+        let mode = replaced.map_or_else(sys::new_file_mode, |facts| facts.mode & 0o777);
+        sys::set_mode(self.io.as_file(), mode).map_err(|source| {
+            let step = "set the mode of";
+            ErrorKind::Destination { step, path: self.path.clone(), source }.into()
+        })
+    }
+}
+
+fn resize(file: &std::fs::File, path: &Path, len: u64) -> Result<()> {
+    file.set_len(len).map_err(|source| {
+        let step = "resize";
+        ErrorKind::Destination { step, path: path.to_owned(), source }.into()
+    })
+}

@@ -1,0 +1,335 @@
+//! What the destination is, found out without changing anything.
+//!
+//! The parent directory is opened once and everything later happens inside it,
+//! by name, so that swapping a parent for a link changes nothing. This room
+//! decides what *may* be written; `stage` does it.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::error::{Refusal, Result, Side};
+use crate::report::{DestinationReport, Kind};
+use crate::source::copyable;
+use crate::sys::{self, Claim, DeviceInfo, Directory, Facts, Node, Replace};
+
+/// Ending of a file that is being written.
+pub const PART_SUFFIX: &str = ".pcopy-part";
+
+/// Ending of the resume map of a destination.
+pub const MAP_SUFFIX: &str = ".pcopy-map";
+
+/// What the user consents to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Consent {
+    /// Replace an existing file.
+    pub force: bool,
+    /// Write into an existing file.
+    pub in_place: bool,
+    /// Write to a block device.
+    pub to_device: bool,
+    /// Go on from what an earlier run left, which may be the destination itself.
+    pub resume: bool,
+}
+
+/// What the destination is.
+pub enum Target {
+    /// A file that appears, or is replaced, when it is complete.
+    Staged(StagedTarget),
+    /// An existing file, changed inside the range.
+    InPlace(OpenTarget),
+    /// A block device.
+    Device(OpenTarget, DeviceInfo, Claim),
+}
+
+/// A name in a directory that is to be given to a complete file.
+pub struct StagedTarget {
+    /// Final path, for messages.
+    pub path: PathBuf,
+    /// Its directory.
+    pub directory: Directory,
+    /// Path of the directory, for messages.
+    pub directory_path: PathBuf,
+    /// Its name there.
+    pub name: OsString,
+    /// What has the name now.
+    pub existing: Option<Facts>,
+}
+
+/// A destination that is written where it is.
+pub struct OpenTarget {
+    /// Path, for messages.
+    pub path: PathBuf,
+    /// Open for reading and writing.
+    pub file: File,
+    /// What it is.
+    pub facts: Facts,
+}
+
+impl Target {
+    /// Looks at `path`. If it is a directory, the destination is in it, under
+    /// the name of `source`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`]; nothing has been changed.
+    pub fn look(path: &Path, source: &Path, consent: Consent) -> Result<Target> {
+        let mut path = path.to_owned();
+        let mut facts = facts_of(&path)?;
+        if facts.as_ref().is_some_and(|facts| facts.node == Node::Directory) {
+            path.push(source.file_name().ok_or_else(|| no_name(source))?);
+            facts = facts_of(&path)?;
+        }
+        let Some(facts) = facts else {
+            if consent.in_place {
+                return Err(Refusal::NothingInPlace { path }.into());
+            }
+            // Nothing there, or a link that leads nowhere: the name decides.
+            let target = StagedTarget::new(path)?;
+            if consent.to_device || target.directory_holds_devices() {
+                return Err(Refusal::AmongDevices { path: target.path }.into());
+            }
+            return target.permitted(consent);
+        };
+        copyable(Side::Destination, &path, facts.node)?;
+        match facts.node {
+            Node::BlockDevice => open_device(path, consent),
+            _ if consent.to_device => Err(Refusal::NotADevice { path }.into()),
+            _ if consent.in_place => open_in_place(path),
+            _ => StagedTarget::new(path)?.permitted(consent),
+        }
+    }
+
+    /// Final path.
+    pub fn path(&self) -> &Path {
+        match self {
+            Target::Staged(target) => &target.path,
+            Target::InPlace(target) | Target::Device(target, ..) => &target.path,
+        }
+    }
+
+    /// What stands at the final path now.
+    pub fn facts(&self) -> Option<&Facts> {
+        match self {
+            Target::Staged(target) => target.existing.as_ref(),
+            Target::InPlace(target) | Target::Device(target, ..) => Some(&target.facts),
+        }
+    }
+
+    /// Serial number, if it is a device that has one.
+    pub fn serial(&self) -> Option<String> {
+        match self {
+            Target::Device(_, info, _) => info.serial.clone(),
+            _ => None,
+        }
+    }
+
+    /// The part of the report that describes it.
+    pub fn report(&self) -> DestinationReport {
+        let kind = if matches!(self, Target::Device(..)) { Kind::BlockDevice } else { Kind::File };
+        DestinationReport { path: self.path().to_owned(), kind }
+    }
+
+    /// The destination in one line, a device with model and serial number.
+    pub fn describe(&self) -> String {
+        let name = crate::error::quoted(self.path());
+        match self {
+            Target::Staged(_) => name.to_string(),
+            Target::InPlace(_) => format!("{name} (in place)"),
+            Target::Device(_, info, _) => format!("{name} ({})", describe_device(info)),
+        }
+    }
+}
+
+/// Model, serial number and size of a device, as far as it says.
+pub fn describe_device(info: &DeviceInfo) -> String {
+    let mut words = Vec::new();
+    if let Some(model) = &info.model {
+        words.push(model.clone());
+    }
+    if let Some(serial) = &info.serial {
+        words.push(format!("serial {serial}"));
+    }
+    words.push(format!("{} bytes", info.size));
+    words.join(", ")
+}
+
+impl StagedTarget {
+    fn new(path: PathBuf) -> Result<StagedTarget> {
+        let name = path.file_name().ok_or_else(|| no_name(&path))?.to_owned();
+        let directory_path = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => PathBuf::from("."),
+        };
+        let cannot_create = |source| Refusal::CannotCreate {
+            directory: directory_path.clone(),
+            name: PathBuf::from(&name),
+            source,
+        };
+        let ends_in_separator = path.as_os_str().as_encoded_bytes().last();
+        let ends_in_separator =
+            ends_in_separator.is_some_and(|&byte| std::path::is_separator(char::from(byte)));
+        if ends_in_separator {
+            return Err(cannot_create(std::io::ErrorKind::NotADirectory.into()).into());
+        }
+        let directory = Directory::open(&directory_path).map_err(cannot_create)?;
+        directory.check_writable().map_err(cannot_create)?;
+        let existing = directory.facts(&name).map_err(cannot_create)?;
+        Ok(StagedTarget { path, directory, directory_path, name, existing })
+    }
+
+    fn permitted(self, consent: Consent) -> Result<Target> {
+        if self.existing.is_some() && !consent.force && !consent.resume {
+            return Err(Refusal::Exists { path: self.path }.into());
+        }
+        Ok(Target::Staged(self))
+    }
+
+    fn directory_holds_devices(&self) -> bool {
+        self.directory.own_facts().is_ok_and(|facts| sys::holds_device_nodes(facts.device))
+    }
+
+    /// Whether committing replaces something.
+    pub fn replace(&self) -> Replace {
+        if self.existing.is_some() { Replace::Yes } else { Replace::Never }
+    }
+
+    /// Name of the file that is written before it gets its final name.
+    pub fn part_name(&self) -> OsString {
+        sibling_name(&self.name, PART_SUFFIX)
+    }
+
+    /// Path of that file, for messages.
+    pub fn part_path(&self) -> PathBuf {
+        self.directory_path.join(self.part_name())
+    }
+}
+
+/// `name` with `suffix`. Where that would be too long for a file system, the
+/// name is cut and a hash of the whole name keeps it distinct.
+pub fn sibling_name(name: &OsStr, suffix: &str) -> OsString {
+    let mut sibling = name.to_owned();
+    sibling.push(suffix);
+    if sibling.len() <= sys::NAME_MAX {
+        return sibling;
+    }
+    let tag = format!("~{:016x}", fnv1a(name.as_encoded_bytes()));
+    let room = sys::NAME_MAX - suffix.len() - tag.len();
+    // Lossy is enough: the hash is what tells names apart.
+    let mut short: String = name.to_string_lossy().into_owned();
+    while short.len() > room {
+        short.pop();
+    }
+    OsString::from(short + &tag + suffix)
+}
+
+/// FNV-1a, 64 bits: stable over versions, which std's hashers are not, so that
+/// a later run finds the part of an earlier one.
+fn fnv1a(bytes: &[u8]) -> u64 {
+    let step = |hash: u64, &byte: &u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
+}
+
+fn facts_of(path: &Path) -> Result<Option<Facts>, Refusal> {
+    sys::facts_of_path(path).map_err(|source| Refusal::CannotOpen {
+        side: Side::Destination,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn no_name(path: &Path) -> Refusal {
+    Refusal::NotCopyable {
+        side: Side::Destination,
+        path: path.to_owned(),
+        what: "no name for a file",
+        hint: "end it in the name the copy shall have",
+    }
+}
+
+fn open_in_place(path: PathBuf) -> Result<Target> {
+    let file = open(&path, sys::open_in_place)?;
+    let facts = facts_of_open(&path, &file)?;
+    if facts.node != Node::File {
+        copyable(Side::Destination, &path, facts.node)?;
+        return Err(Refusal::DeviceBusy { path }.into());
+    }
+    Ok(Target::InPlace(OpenTarget { path, file, facts }))
+}
+
+fn open_device(path: PathBuf, consent: Consent) -> Result<Target> {
+    let description = || {
+        let reader = sys::open_source(&path).and_then(|file| sys::device_info(&file));
+        reader.map_or_else(|error| error.to_string(), |info| describe_device(&info))
+    };
+    if !consent.to_device {
+        return Err(Refusal::DeviceWithoutConsent { description: description(), path }.into());
+    }
+    // Asked before opening for writing: a read-only device can be opened by
+    // root all the same and fails with the first write.
+    let reader = open(&path, sys::open_source)?;
+    let info = device_info_of(&path, &reader)?;
+    if info.read_only {
+        return Err(Refusal::DeviceReadOnly { path }.into());
+    }
+    let (file, claim) = match sys::open_device(&path) {
+        Ok(open) => open,
+        Err(error) if error.kind() == std::io::ErrorKind::ResourceBusy => {
+            return Err(Refusal::DeviceBusy { path }.into());
+        }
+        Err(source) => {
+            return Err(Refusal::CannotOpen { side: Side::Destination, path, source }.into());
+        }
+    };
+    let facts = facts_of_open(&path, &file)?;
+    if facts.node != Node::BlockDevice {
+        return Err(Refusal::NotADevice { path }.into());
+    }
+    let info = device_info_of(&path, &file)?;
+    Ok(Target::Device(OpenTarget { path, file, facts }, info, claim))
+}
+
+fn open(path: &Path, how: impl Fn(&Path) -> std::io::Result<File>) -> Result<File, Refusal> {
+    how(path).map_err(|source| Refusal::CannotOpen {
+        side: Side::Destination,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn facts_of_open(path: &Path, file: &File) -> Result<Facts, Refusal> {
+    sys::facts_as(file, path).map_err(|source| Refusal::CannotOpen {
+        side: Side::Destination,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn device_info_of(path: &Path, file: &File) -> Result<DeviceInfo, Refusal> {
+    sys::device_info(file).map_err(|source| Refusal::CannotOpen {
+        side: Side::Destination,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_every_length_get_a_sibling_that_fits() {
+        let long_a = "a".repeat(255);
+        let long_b = "a".repeat(254) + "b";
+        let wide = "ü".repeat(127);
+        for name in ["x", &long_a, &long_b, &wide] {
+            let part = sibling_name(OsStr::new(name), PART_SUFFIX);
+            assert!(part.len() <= 255 && part.to_string_lossy().ends_with(PART_SUFFIX));
+        }
+        assert_eq!(sibling_name(OsStr::new("x"), PART_SUFFIX), "x.pcopy-part");
+        assert_ne!(
+            sibling_name(OsStr::new(&long_a), PART_SUFFIX),
+            sibling_name(OsStr::new(&long_b), PART_SUFFIX)
+        );
+    }
+}

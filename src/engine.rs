@@ -1,0 +1,119 @@
+//! Ways to move the bytes of a stripe, and the choice between them.
+//!
+//! An engine is one file in this folder and one row in [`TABLE`]. It is handed
+//! a stripe and a [`Lane`], and knows neither the plan nor the other workers.
+//! What it can serve is decided from [`Capabilities`], before anything is
+//! written; whether it really works here may only show with the first request,
+//! and then it gives way to the next one, visibly.
+
+pub mod capabilities;
+mod direct;
+mod mmap;
+mod offload;
+mod positioned;
+mod select;
+mod splice;
+#[cfg(all(test, unix))]
+mod tests;
+
+pub use capabilities::{Capabilities, Reflink, Wishes};
+pub use positioned::Positioned;
+pub use select::{EngineChoice, Made, Selection, select};
+
+use std::fs::File;
+use std::sync::Arc;
+
+use crate::crew::{Halt, Lane};
+use crate::io::{Sink, Source};
+use crate::range::ByteRange;
+
+/// One way to move the bytes of a stripe.
+pub trait Engine: Send + Sync {
+    /// Its name on the command line and in the report.
+    fn name(&self) -> &'static str;
+
+    /// Copies `stripe`, telling `lane` of everything that is done or failed.
+    ///
+    /// # Errors
+    ///
+    /// See [`Halt`]. Everything before the offset in it has been dealt with.
+    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt>;
+
+    /// Things worth knowing that are no errors, for the report.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Whether an engine can serve a copy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fit {
+    /// It can. What speaks for it.
+    Yes(&'static str),
+    /// It cannot, and why.
+    No(&'static str),
+}
+
+/// An engine, before it is made for a copy.
+pub struct Row {
+    /// Its name on the command line and in the report.
+    pub name: &'static str,
+    /// Whether it can serve a copy.
+    pub suits: fn(&Capabilities) -> Fit,
+    /// Makes it, trying out what can be tried without writing; or the reason
+    /// why it does not work here after all.
+    make: fn(&Site<'_>) -> Result<Box<dyn Engine>, String>,
+    /// Request size that serves it best, in bytes (measured).
+    pub io_size: u64,
+    /// Whether it is better off with a destination whose storage is reserved.
+    pub wants_space: bool,
+}
+
+/// Every engine there is.
+pub static TABLE: [Row; 5] = [positioned::ROW, direct::ROW, offload::ROW, mmap::ROW, splice::ROW];
+
+/// Request size through the page cache: beyond a few hundred KiB the overhead
+/// of a system call vanishes, and larger requests only push each other out of
+/// the processor's cache (measured; GNU cp arrives at the same).
+const CACHED_IO_SIZE: u64 = 256 << 10;
+
+/// What an engine is made for: both ends are open by now.
+pub struct Site<'a> {
+    /// Where bytes come from.
+    pub source: &'a Arc<dyn Source>,
+    /// Where bytes go.
+    pub sink: &'a Arc<dyn Sink>,
+    /// What is copied, in bytes of the source.
+    pub range: ByteRange,
+    /// Where its first byte goes in the sink.
+    pub dest_offset: u64,
+    /// Length of the sink in bytes.
+    pub sink_len: u64,
+    /// Longest request in bytes.
+    pub io_size: u64,
+    /// What was known when the engine was chosen.
+    pub capabilities: &'a Capabilities,
+}
+
+/// Both open files, for engines that let the kernel move the bytes.
+fn files<'a>(source: &'a dyn Source, sink: &'a dyn Sink) -> Result<(&'a File, &'a File), String> {
+    match (source.file(), sink.file()) {
+        (Some(source), Some(sink)) => Ok((source, sink)),
+        _ => Err("source and destination must be files or devices".to_owned()),
+    }
+}
+
+/// Copies `range` by ordinary requests through the buffer: all of `positioned`,
+/// and what every other engine does where its own way is in doubt.
+fn copy_buffered(range: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+    let transfer = lane.transfer();
+    for request in lane.requests(range) {
+        lane.copy_request(&*transfer.source, &*transfer.sink, request)?;
+    }
+    Ok(())
+}
+
+/// The row of the engine called `name`.
+pub fn named(name: &str) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.name == name)
+}

@@ -1,0 +1,225 @@
+//! What a copy offers to choose an engine by: asked once, before anything is
+//! written, and of the open descriptors.
+
+use std::fs::File;
+
+use crate::durable::target::Target;
+use crate::io::manners::Warmth;
+use crate::range::ByteRange;
+use crate::source::OpenSource;
+use crate::sparse::Sparse;
+use crate::sys::{self, DirectAlignment, FileSystem, FileSystemKind};
+
+/// Whether extents are shared with the source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Reflink {
+    /// Where the file system can.
+    #[default]
+    Auto,
+    /// Or the copy is refused.
+    Always,
+    /// Every byte is stored again.
+    Never,
+}
+
+/// What the caller wants that bears on the choice.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wishes {
+    /// Whether extents are shared.
+    pub reflink: Reflink,
+    /// What becomes of holes.
+    pub sparse: Sparse,
+    /// Whether the job waits for the disk.
+    pub sync: bool,
+    /// Whether the bytes are wanted in memory, for a digest.
+    pub needs_bytes: bool,
+    /// How many workers there will be.
+    pub threads: usize,
+}
+
+/// One end of a copy.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct End {
+    /// The file system; `None` for a device, and for what is no file.
+    pub file_system: Option<FileSystem>,
+    /// Whether it is a block device.
+    pub device: bool,
+    /// What requests past the page cache must be multiples of; `None` where
+    /// there are none.
+    pub direct: Option<DirectAlignment>,
+    /// Whether the disk spins, if it says.
+    pub rotational: Option<bool>,
+}
+
+impl End {
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        self.file_system.is_some()
+    }
+
+    /// Whether there is an open file behind it at all.
+    pub fn is_open(&self) -> bool {
+        self.device || self.is_file()
+    }
+
+    /// Whether its files may share storage with others.
+    pub fn may_share(&self) -> bool {
+        self.file_system.is_some_and(|system| system.kind.may_share())
+    }
+
+    /// Unit of storage in bytes.
+    pub fn block(&self) -> u64 {
+        self.file_system.map_or(4096, |system| system.block)
+    }
+
+    /// Whether requests past the page cache are known to be good here.
+    pub fn is_good_past_cache(&self) -> bool {
+        use FileSystemKind::{Ext, Xfs};
+        let good = |system: FileSystem| matches!(system.kind, Ext | Xfs);
+        self.direct.is_some() && (self.device || self.file_system.is_some_and(good))
+    }
+}
+
+/// What a copy offers to choose an engine by.
+#[derive(Clone, Debug, Default)]
+pub struct Capabilities {
+    /// What is read.
+    pub source: End,
+    /// What is written.
+    pub destination: End,
+    /// Whether both are files of one file system.
+    pub same_file_system: bool,
+    /// Whether offsets in source and destination are the same within a block.
+    pub congruent: bool,
+    /// Bytes to be moved.
+    pub bytes: u64,
+    /// Whether the destination is a new file that nobody else knows.
+    pub fresh: bool,
+    /// How much of the source is in the page cache. Only asked where much is
+    /// to be moved.
+    pub warmth: Warmth,
+    /// Memory that could be had, in bytes.
+    pub memory: Option<u64>,
+    /// Whether the bytes are wanted in memory.
+    pub needs_bytes: bool,
+    /// Whether holes and zeros must be stored.
+    pub keep_no_holes: bool,
+    /// Whether the job waits for the disk.
+    pub sync: bool,
+    /// Whether extents are shared.
+    pub reflink: Reflink,
+    /// How many workers there will be.
+    pub threads: usize,
+}
+
+/// Below this many bytes no engine is worth the questions.
+pub const WORTH_ASKING: u64 = 1 << 20;
+
+impl Capabilities {
+    /// Asks source and target.
+    pub fn of(
+        source: &OpenSource,
+        target: &Target,
+        (from, to): (ByteRange, ByteRange),
+        bytes: u64,
+        fresh: bool,
+        wishes: Wishes,
+    ) -> Capabilities {
+        let destination = end_of_target(target);
+        let block = destination.block();
+        let asking = bytes >= WORTH_ASKING;
+        Capabilities {
+            source: end_of_source(source),
+            same_file_system: file_system_of(target)
+                .is_some_and(|device| source.device.is_none() && device == source.facts.device),
+            congruent: from.start() % block == to.start() % block,
+            bytes,
+            fresh,
+            warmth: if asking { warmth(source, from) } else { Warmth::Warm },
+            memory: if asking { sys::available_memory() } else { None },
+            needs_bytes: wishes.needs_bytes || wishes.sparse == Sparse::Always,
+            keep_no_holes: wishes.sparse == Sparse::Never,
+            sync: wishes.sync,
+            reflink: wishes.reflink,
+            threads: wishes.threads,
+            destination,
+        }
+    }
+}
+
+/// How much of what is there to be read is in the page cache.
+fn warmth(source: &OpenSource, range: ByteRange) -> Warmth {
+    let stored = if source.device.is_some() { u64::MAX } else { source.facts.allocated };
+    let stored = stored.min(range.len());
+    match sys::cached_bytes(source.io.as_file(), range) {
+        Ok(cached) if cached <= stored / 64 => Warmth::Cold,
+        Ok(cached) if cached < stored - stored / 64 => Warmth::Mixed,
+        _ => Warmth::Warm,
+    }
+}
+
+/// Where nothing says otherwise: what suits every disk there is.
+const CAREFUL: DirectAlignment = DirectAlignment { memory: 4096, offset: 4096 };
+
+/// What is known of a source.
+pub(crate) fn end_of_source(source: &OpenSource) -> End {
+    let file = source.io.as_file();
+    let sector = u64::from(source.sector());
+    let careful = DirectAlignment { offset: sector, ..CAREFUL };
+    let guess = if source.device.is_some() { careful } else { CAREFUL };
+    let direct = direct_of(file, guess);
+    match &source.device {
+        Some(info) => End { device: true, direct, rotational: info.rotational, ..End::default() },
+        None => End {
+            file_system: sys::file_system(file).ok(),
+            direct,
+            rotational: sys::is_rotational(source.facts.device),
+            ..End::default()
+        },
+    }
+}
+
+/// What is known of a destination.
+pub(crate) fn end_of_target(target: &Target) -> End {
+    match target {
+        Target::Staged(target) => {
+            let file_system = sys::file_system(&target.directory).ok();
+            // A file that is not there yet cannot be asked.
+            let memory = file_system.is_some_and(|system| system.kind == FileSystemKind::Tmpfs);
+            let device = target.directory.own_facts().ok().map(|facts| facts.device);
+            let rotational = device.and_then(sys::is_rotational);
+            End { file_system, direct: (!memory).then_some(CAREFUL), rotational, ..End::default() }
+        }
+        Target::InPlace(target) => End {
+            file_system: sys::file_system(&target.file).ok(),
+            direct: direct_of(&target.file, CAREFUL),
+            rotational: sys::is_rotational(target.facts.device),
+            ..End::default()
+        },
+        Target::Device(target, info, _) => End {
+            device: true,
+            direct: direct_of(&target.file, CAREFUL),
+            rotational: info.rotational,
+            ..End::default()
+        },
+    }
+}
+
+/// `unasked` where the system does not say.
+fn direct_of(file: &File, unasked: DirectAlignment) -> Option<DirectAlignment> {
+    // It takes the flag, and goes through memory all the same.
+    if sys::file_system(file).is_ok_and(|system| system.kind == FileSystemKind::Tmpfs)
+        && file.metadata().is_ok_and(|metadata| metadata.is_file())
+    {
+        return None;
+    }
+    sys::direct_alignment(file).ok().map(|asked| asked.unwrap_or(unasked))
+}
+
+fn file_system_of(target: &Target) -> Option<u64> {
+    match target {
+        Target::Staged(target) => target.directory.own_facts().ok().map(|facts| facts.device),
+        Target::InPlace(target) => Some(target.facts.device),
+        Target::Device(..) => None,
+    }
+}

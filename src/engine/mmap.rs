@@ -1,0 +1,80 @@
+//! `mmap`: the source is read straight into the mapped destination.
+//!
+//! A map of a file whose storage runs out, or that somebody makes shorter,
+//! ends the process with a signal. So the destination is a new file that
+//! nobody else knows, on a file system that keeps its word about reserved
+//! storage, and the storage of a piece is reserved before it is mapped.
+
+use super::{Capabilities, Engine, Fit, Row, copy_buffered};
+use crate::crew::{Halt, Lane};
+use crate::error::ErrorKind;
+use crate::io::as_usize;
+use crate::range::ByteRange;
+use crate::sys::{self, FileSystemKind, Map};
+
+pub(super) const ROW: Row = Row {
+    name: "mmap",
+    suits,
+    make: |_| Ok(Box::new(Mmap)),
+    io_size: super::CACHED_IO_SIZE,
+    wants_space: false,
+};
+
+/// Most bytes mapped at once by a worker: enough for the cost of mapping to
+/// vanish, and no strain on a small address space.
+const WINDOW: u64 = 64 << 20;
+
+fn suits(capabilities: &Capabilities) -> Fit {
+    use FileSystemKind::{Ext, Tmpfs, Xfs};
+    let destination = &capabilities.destination;
+    if !destination.is_file() || !capabilities.fresh {
+        return Fit::No("only a new file is mapped: another process could make an old one shorter");
+    }
+    if !matches!(destination.file_system.map(|system| system.kind), Some(Ext | Xfs | Tmpfs)) {
+        return Fit::No("the file system may run out of space after it has reserved it");
+    }
+    if capabilities.needs_bytes {
+        return Fit::No("the bytes are looked at on their way");
+    }
+    Fit::Yes("the source is read straight into the mapped destination")
+}
+
+struct Mmap;
+
+impl Engine for Mmap {
+    fn name(&self) -> &'static str {
+        ROW.name
+    }
+
+    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+        stripe.pieces(WINDOW).try_for_each(|window| copy_window(window, lane))
+    }
+}
+
+fn copy_window(window: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+    let at = window.start();
+    let transfer = lane.transfer();
+    let target = transfer.to_sink(window);
+    let Some(file) = transfer.sink.file() else {
+        return copy_buffered(window, lane);
+    };
+    match lane.waiting(at, || sys::reserve(file, target)) {
+        Ok(()) => {}
+        Err(error) if sys::is_not_offered(&error) => {
+            return Err(Halt::Unsupported { at, reason: format!("reserving space: {error}") });
+        }
+        Err(source) => {
+            let path = transfer.sink_path.clone();
+            let error = ErrorKind::Write { path, range: target, source }.into();
+            return Err(Halt::Failed { at, error });
+        }
+    }
+    let mut map = Map::new(file, target)
+        .map_err(|error| Halt::Unsupported { at, reason: format!("mmap: {error}") })?;
+    for request in lane.requests(window) {
+        let skip = as_usize(request.start() - window.start());
+        let memory = &mut map.bytes()[skip..skip + as_usize(request.len())];
+        lane.read_request(&*transfer.source, request, memory)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! `offload`: the kernel moves the bytes. Where the file system can share
+//! extents, the aligned middle of the range is shared at once, when the engine
+//! is made, and only its edges are copied; everywhere else
+//! `copy_file_range` moves stripe after stripe.
+//!
+//! An error that says "not here" makes the engine give way. Any other error is
+//! looked into by ordinary reads and writes of the same bytes: they say which
+//! side it is on, and rescue all but the bad sectors.
+
+use std::io;
+
+use super::{Capabilities, Engine, Fit, Reflink, Row, Site, copy_buffered, files};
+use crate::crew::{Halt, Lane};
+use crate::range::{ByteRange, align_down, align_up};
+use crate::sys;
+
+pub(super) const ROW: Row = Row {
+    name: "offload",
+    suits,
+    make: |site| Ok(Box::new(Offload::make(site)?)),
+    io_size: super::CACHED_IO_SIZE,
+    wants_space: false,
+};
+
+fn suits(capabilities: &Capabilities) -> Fit {
+    let Capabilities { source, destination, .. } = capabilities;
+    if !source.is_file() || !destination.is_file() {
+        return Fit::No("the kernel copies only from file to file by itself");
+    }
+    if capabilities.needs_bytes {
+        return Fit::No("the bytes are looked at on their way");
+    }
+    let may_share = destination.may_share();
+    if may_share && capabilities.reflink == Reflink::Never {
+        return Fit::No("the file system may share extents, and --reflink never forbids it");
+    }
+    if may_share && capabilities.keep_no_holes {
+        return Fit::No("the file system may keep holes, and --sparse never forbids it");
+    }
+    Fit::Yes("the kernel copies from file to file by itself")
+}
+
+struct Offload {
+    /// What needs no copying any more, in bytes of the source.
+    shared: ByteRange,
+    notes: Vec<String>,
+}
+
+impl Offload {
+    fn make(site: &Site<'_>) -> Result<Offload, String> {
+        let (from, to) = files(&**site.source, &**site.sink)?;
+        let mut notes = Vec::new();
+        match Offload::share(site) {
+            Ok(Some(shared)) => {
+                notes.push(format!("{} bytes share the storage of the source", shared.len()));
+                return Ok(Offload { shared, notes });
+            }
+            Ok(None) => {}
+            Err(reason) if site.capabilities.reflink == Reflink::Always => return Err(reason),
+            Err(reason) => notes.push(reason),
+        }
+        // A request of no bytes is refused for the same reasons as any other.
+        // What is no refusal is met again, and dealt with, where it belongs.
+        match sys::copy_range(from, site.range.start(), to, site.dest_offset, 0) {
+            Err(error) if sys::is_not_offered(&error) => {
+                return Err(format!("copy_file_range: {error}"));
+            }
+            _ => {}
+        }
+        Ok(Offload { shared: ByteRange::default(), notes })
+    }
+
+    /// Shares what can be shared. `None` where nobody would expect it.
+    fn share(site: &Site<'_>) -> Result<Option<ByteRange>, String> {
+        let capabilities = site.capabilities;
+        if capabilities.reflink == Reflink::Never || !capabilities.destination.may_share() {
+            return match capabilities.reflink {
+                Reflink::Always => Err("the file system cannot share extents".to_owned()),
+                _ => Ok(None),
+            };
+        }
+        let Some(range) = shareable(site) else {
+            return Err("no whole block of the source is a whole block of the destination, \
+                        so extents cannot be shared"
+                .to_owned());
+        };
+        let (from, to) = files(&**site.source, &**site.sink)?;
+        let place = site.dest_offset + (range.start() - site.range.start());
+        sys::share_range(from, range, to, place)
+            .map(|()| Some(range))
+            .map_err(|error| format!("extents cannot be shared: {error}"))
+    }
+}
+
+/// The part of the range that is whole blocks on both sides. The end of the
+/// source counts as the end of a block where it becomes the end of the sink.
+fn shareable(site: &Site<'_>) -> Option<ByteRange> {
+    let block = site.capabilities.destination.block();
+    let range = site.range;
+    if range.start() % block != site.dest_offset % block {
+        return None;
+    }
+    let start = align_up(range.start(), block);
+    let sink_end = site.dest_offset + range.len();
+    let both_end = range.end() == site.source.size() && sink_end == site.sink_len;
+    let end = if both_end { range.end() } else { align_down(range.end(), block) };
+    ByteRange::new(start, end).filter(|range| !range.is_empty())
+}
+
+impl Engine for Offload {
+    fn name(&self) -> &'static str {
+        ROW.name
+    }
+
+    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+        if self.shared.is_empty() {
+            return copy_in_kernel(stripe, lane);
+        }
+        let (head, rest) = stripe.split_at(self.shared.start());
+        let (middle, tail) = rest.split_at(self.shared.end());
+        copy_buffered(head, lane)?;
+        lane.before_request(0)?;
+        lane.done(middle);
+        copy_buffered(tail, lane)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+fn copy_in_kernel(stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+    let transfer = lane.transfer();
+    let (from, to) = files(&*transfer.source, &*transfer.sink)
+        .map_err(|reason| Halt::Unsupported { at: stripe.start(), reason })?;
+    let mut rest = stripe;
+    while !rest.is_empty() {
+        let at = rest.start();
+        let (piece, after) = rest.split_at(at.saturating_add(lane.kernel_io_size()));
+        lane.before_request(piece.len())?;
+        let place = transfer.to_sink(piece).start();
+        match lane.waiting(at, || sys::copy_range(from, at, to, place, piece.len())) {
+            // The end of the source, or one of the files that this call takes
+            // for empty: an ordinary read knows which.
+            Ok(0) => return copy_buffered(rest, lane),
+            Ok(moved) => {
+                let (done, left) = rest.split_at(at + moved);
+                lane.done(done);
+                rest = left;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if sys::is_not_offered(&error) => {
+                return Err(Halt::Unsupported { at, reason: format!("copy_file_range: {error}") });
+            }
+            Err(_) => {
+                copy_buffered(piece, lane)?;
+                rest = after;
+            }
+        }
+    }
+    Ok(())
+}

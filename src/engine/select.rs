@@ -1,0 +1,172 @@
+//! The choice of an engine: one function from what a copy offers to the
+//! engines to try and the reason, and the making of what was chosen.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::{Capabilities, Engine, Fit, Reflink, Row, Site, TABLE, named};
+use crate::error::Refusal;
+use crate::io::manners::{LARGE, Warmth};
+use crate::report::Fallback;
+
+/// Which engine the caller wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum EngineChoice {
+    /// The one that suits best.
+    #[default]
+    Auto,
+    /// This one and no other.
+    Named(&'static str),
+}
+
+impl FromStr for EngineChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<EngineChoice, String> {
+        match named(text) {
+            _ if text == "auto" => Ok(EngineChoice::Auto),
+            Some(row) => Ok(EngineChoice::Named(row.name)),
+            None => Err(format!("must be {}", Names)),
+        }
+    }
+}
+
+/// Every word that chooses an engine, for messages.
+struct Names;
+
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("auto")?;
+        TABLE.iter().try_for_each(|row| write!(f, ", {}", row.name))
+    }
+}
+
+/// The engines to try, best first, and why.
+#[derive(Clone)]
+pub struct Selection {
+    rows: Vec<&'static Row>,
+    /// Why the first of them.
+    pub reason: String,
+    capabilities: Capabilities,
+}
+
+/// Chooses.
+///
+/// # Errors
+///
+/// [`Refusal::EngineUnsuitable`] where the caller named an engine that cannot
+/// serve, or insists on sharing extents where that is impossible.
+pub fn select(choice: EngineChoice, capabilities: Capabilities) -> Result<Selection, Refusal> {
+    let (name, reason) = match choice {
+        EngineChoice::Named(name) => (name, "asked for"),
+        EngineChoice::Auto => best(&capabilities),
+    };
+    let row = named(name).expect("only names of the table get here");
+    let must_share = capabilities.reflink == Reflink::Always;
+    let refused = |reason: &str| {
+        let (engine, reason) = (row.name, reason.to_owned());
+        Err(Refusal::EngineUnsuitable { engine, reason })
+    };
+    if must_share && row.name != "offload" {
+        return refused("it cannot share extents, and --reflink always asks for it");
+    }
+    if let Fit::No(reason) = (row.suits)(&capabilities) {
+        return refused(reason);
+    }
+    let alone = must_share || choice != EngineChoice::Auto;
+    let last = named("positioned").filter(|last| !alone && last.name != row.name);
+    let rows = std::iter::once(row).chain(last).collect();
+    Ok(Selection { rows, reason: reason.to_owned(), capabilities })
+}
+
+/// The engine that suits best, and why. It always suits.
+fn best(capabilities: &Capabilities) -> (&'static str, &'static str) {
+    let Capabilities { source, destination, .. } = capabilities;
+    let suits =
+        |name| named(name).is_some_and(|row| matches!((row.suits)(capabilities), Fit::Yes(_)));
+    let offload = suits("offload") && capabilities.same_file_system;
+    if capabilities.reflink == Reflink::Always {
+        return ("offload", "extents are to be shared");
+    }
+    if offload && destination.may_share() && capabilities.congruent {
+        return ("offload", "the file system can share extents");
+    }
+    if capabilities.bytes < LARGE {
+        return ("positioned", "little to copy");
+    }
+    let larger_than_memory =
+        capabilities.memory.is_some_and(|memory| capabilities.bytes > memory / 2);
+    let past_cache = source.is_good_past_cache()
+        && destination.is_good_past_cache()
+        && source.rotational != Some(true)
+        && destination.rotational != Some(true)
+        && capabilities.threads > 1
+        && capabilities.warmth == Warmth::Cold;
+    if past_cache && larger_than_memory {
+        return ("direct", "too large for the page cache");
+    }
+    // A device may have much to answer at once; reading ahead asks for one
+    // piece after the other. From file to file, measured, the page cache keeps
+    // up with the disk as long as writing begins early, which it does.
+    if past_cache && source.device {
+        return ("direct", "a device that is not cached answers many large requests best");
+    }
+    if offload && !destination.may_share() {
+        return ("offload", "both files are on one file system, where the kernel copies by itself");
+    }
+    ("positioned", "serves every source and destination")
+}
+
+/// The engines of a copy, made.
+pub struct Made {
+    /// Best first.
+    pub engines: Vec<Box<dyn Engine>>,
+    /// Those that did not work here after all.
+    pub fallbacks: Vec<Fallback>,
+}
+
+impl Selection {
+    /// Name of the engine chosen.
+    pub fn name(&self) -> &'static str {
+        self.rows[0].name
+    }
+
+    /// Request size that serves it best, in bytes.
+    pub fn io_size(&self) -> u64 {
+        self.rows[0].io_size
+    }
+
+    /// Whether it is better off with a destination whose storage is reserved.
+    pub fn wants_space(&self) -> bool {
+        self.rows[0].wants_space
+    }
+
+    /// What it was chosen by.
+    pub fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+
+    /// Makes the engines for open ends.
+    ///
+    /// # Errors
+    ///
+    /// If none works; nothing has been written then.
+    pub fn make(&self, site: &Site<'_>) -> Result<Made, Refusal> {
+        let mut made = Made { engines: Vec::new(), fallbacks: Vec::new() };
+        for (at, row) in self.rows.iter().enumerate() {
+            match ((row.make)(site), self.rows.get(at + 1)) {
+                (Ok(engine), _) => made.engines.push(engine),
+                (Err(reason), None) if made.engines.is_empty() => {
+                    return Err(Refusal::EngineUnsuitable { engine: row.name, reason });
+                }
+                // Another engine serves already, or will.
+                (Err(_), None) => {}
+                (Err(reason), Some(next)) => {
+                    let (from, to) = (row.name.to_owned(), next.name.to_owned());
+                    made.fallbacks.push(Fallback { from, to, reason });
+                }
+            }
+        }
+        Ok(made)
+    }
+}

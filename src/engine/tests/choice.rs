@@ -1,0 +1,106 @@
+//! The choice of an engine from capabilities alone.
+
+use crate::engine::capabilities::{Capabilities, End, Reflink};
+use crate::engine::{EngineChoice, select};
+use crate::io::manners::Warmth;
+use crate::sys::{DirectAlignment, FileSystem, FileSystemKind};
+
+fn file_on(kind: FileSystemKind) -> End {
+    let direct = Some(DirectAlignment { memory: 512, offset: 512 });
+    End { file_system: Some(FileSystem { kind, block: 4096 }), direct, ..End::default() }
+}
+
+fn device() -> End {
+    let direct = Some(DirectAlignment { memory: 512, offset: 512 });
+    End { device: true, direct, ..End::default() }
+}
+
+/// A gigabyte, cold, synced, from one new file to another on ext4.
+fn usual() -> Capabilities {
+    Capabilities {
+        source: file_on(FileSystemKind::Ext),
+        destination: file_on(FileSystemKind::Ext),
+        same_file_system: true,
+        congruent: true,
+        bytes: 1 << 30,
+        fresh: true,
+        warmth: Warmth::Cold,
+        memory: Some(16 << 30),
+        sync: true,
+        threads: 2,
+        ..Capabilities::default()
+    }
+}
+
+#[test]
+fn the_engine_follows_from_what_the_copy_offers() {
+    let check = |expected: &str, change: &dyn Fn(&mut Capabilities)| {
+        let mut capabilities = usual();
+        change(&mut capabilities);
+        let selection = select(EngineChoice::Auto, capabilities).unwrap();
+        assert_eq!(selection.name(), expected, "{}", selection.reason);
+        assert!(!selection.reason.is_empty());
+    };
+    let tmpfs = End { direct: None, ..file_on(FileSystemKind::Tmpfs) };
+    let spinning = End { rotational: Some(true), ..device() };
+    check("offload", &|_| {});
+    check("direct", &|c| c.bytes = 10 << 30);
+    check("direct", &|c| (c.sync, c.bytes) = (false, 10 << 30));
+    check("direct", &|c| (c.source, c.same_file_system) = (device(), false));
+    check("direct", &|c| (c.needs_bytes, c.bytes) = (true, 10 << 30));
+    check("positioned", &|c| c.needs_bytes = true);
+    check("positioned", &|c| c.same_file_system = false);
+    check("positioned", &|c| {
+        (c.source, c.same_file_system, c.warmth) = (device(), false, Warmth::Warm);
+    });
+    check("offload", &|c| c.warmth = Warmth::Warm);
+    check("offload", &|c| c.sync = false);
+    check("offload", &|c| c.threads = 1);
+    check("positioned", &|c| (c.sync, c.same_file_system) = (false, false));
+    check("positioned", &|c| (c.needs_bytes, c.warmth) = (true, Warmth::Warm));
+    check("positioned", &|c| c.bytes = 1 << 20);
+    check("positioned", &|c| (c.source, c.same_file_system) = (spinning, false));
+    check("positioned", &|c| (c.destination, c.same_file_system) = (tmpfs, false));
+    for kind in [FileSystemKind::Xfs, FileSystemKind::Btrfs, FileSystemKind::Other] {
+        let share = move |c: &mut Capabilities| {
+            (c.source, c.destination) = (file_on(kind), file_on(kind));
+        };
+        check("offload", &share);
+        check("offload", &|c| {
+            share(c);
+            c.bytes = 1;
+        });
+        check("positioned", &|c| {
+            share(c);
+            c.reflink = Reflink::Never;
+        });
+        check("positioned", &|c| {
+            share(c);
+            c.keep_no_holes = true;
+        });
+    }
+}
+
+#[test]
+fn what_cannot_serve_is_refused_with_a_reason() {
+    let check = |choice: &str, change: &dyn Fn(&mut Capabilities), words: &str| {
+        let mut capabilities = usual();
+        change(&mut capabilities);
+        let refusal = select(choice.parse().unwrap(), capabilities).err().expect("refused");
+        assert!(refusal.to_string().contains(words), "{refusal}");
+    };
+    let nothing = End::default();
+    let tmpfs = End { direct: None, ..file_on(FileSystemKind::Tmpfs) };
+    check("mmap", &|c| c.fresh = false, "only a new file");
+    check("mmap", &|c| c.destination = device(), "only a new file");
+    check("mmap", &|c| c.destination = file_on(FileSystemKind::Btrfs), "run out of space");
+    check("mmap", &|c| c.needs_bytes = true, "looked at");
+    check("offload", &|c| c.source = device(), "from file to file");
+    check("offload", &|c| c.needs_bytes = true, "looked at");
+    check("splice", &|c| c.needs_bytes = true, "looked at");
+    check("splice", &|c| c.destination = nothing, "open files");
+    check("direct", &|c| (c.source, c.destination) = (tmpfs, tmpfs), "neither side");
+    check("positioned", &|c| c.reflink = Reflink::Always, "cannot share");
+    check("auto", &|c| (c.reflink, c.needs_bytes) = (Reflink::Always, true), "looked at");
+    assert!("uring".parse::<EngineChoice>().unwrap_err().contains("auto, positioned, direct"));
+}

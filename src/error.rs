@@ -1,0 +1,341 @@
+//! What can go wrong, grouped by what the caller can do about it.
+//!
+//! An [`Error`] means that the job could not be run or that its result must
+//! not be trusted. Source ranges that could not be read are *not* errors:
+//! they are data in the [`Report`]. This room knows no exit
+//! codes; it only sorts errors into [`Outcome`]s.
+//!
+//! `Display` of an error never repeats its source: whoever prints one walks
+//! the chain once, as [`Error::chain`] does.
+
+mod refusal;
+
+pub use refusal::Refusal;
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::batch::BatchReport;
+use crate::range::ByteRange;
+use crate::report::{Outcome, Report};
+
+/// Which end of a copy a thing is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Side {
+    /// What is read.
+    Source,
+    /// What is written.
+    Destination,
+}
+
+impl fmt::Display for Side {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Side::Source => "source",
+            Side::Destination => "destination",
+        })
+    }
+}
+
+/// What went wrong.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// The options contradict each other.
+    #[error("{0}")]
+    Usage(String),
+    /// A check before the first byte said no. Nothing was written.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A source range could not be read, and the policy is to stop.
+    #[error("cannot read bytes {range} of {}", quoted(path))]
+    Read {
+        /// The source.
+        path: PathBuf,
+        /// What was asked for, in bytes of the source.
+        range: ByteRange,
+        /// Why.
+        source: io::Error,
+    },
+    /// The source ended before its length at the start.
+    #[error(
+        "{} ends at byte {at}, before the end of the range: it became shorter during the copy",
+        quoted(path)
+    )]
+    SourceShrank {
+        /// The source.
+        path: PathBuf,
+        /// Where the end of file was met, in bytes of the source.
+        at: u64,
+    },
+    /// Size, modification or change time of the source are not what they were.
+    #[error("{} changed during the copy: {what}", quoted(path))]
+    SourceChanged {
+        /// The source.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
+    /// A destination range could not be written.
+    #[error("cannot write bytes {range} of {}", quoted(path))]
+    Write {
+        /// The destination.
+        path: PathBuf,
+        /// What was to be written, in bytes of the destination.
+        range: ByteRange,
+        /// Why.
+        source: io::Error,
+    },
+    /// Another step on the destination failed.
+    #[error("cannot {step} {}", quoted(path))]
+    Destination {
+        /// The step, as a verb: "resize", "rename".
+        step: &'static str,
+        /// The destination.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Data could not be made durable. Never retried: the next attempt may lie.
+    #[error("cannot make {} durable", quoted(path))]
+    Sync {
+        /// File or directory.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The resume map could not be written.
+    #[error("cannot save the map {}", quoted(path))]
+    Journal {
+        /// The map.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A digest is not the expected one. Nothing was committed.
+    #[error("{algorithm} of the copied range is {actual}, expected {expected}")]
+    DigestMismatch {
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Hexadecimal digest of what was copied.
+        actual: String,
+        /// What was expected.
+        expected: String,
+    },
+    /// The destination, read back, is not what was read from the source.
+    #[error(
+        "{} is not what was read from the source: bytes {range} of the source differ, \
+         in the stripe {stripe}",
+        quoted(path)
+    )]
+    VerifyMismatch {
+        /// The destination.
+        path: PathBuf,
+        /// The first range that differs, in bytes of the source.
+        range: ByteRange,
+        /// The stripe it lies in.
+        stripe: ByteRange,
+    },
+    /// A destination was left out while others were written.
+    #[error("{reason}; the other destinations are not affected")]
+    LeftOut {
+        /// Why it could not even be begun.
+        reason: String,
+    },
+    /// Not even one buffer could be had.
+    #[error("not enough memory for a buffer of {bytes} bytes")]
+    OutOfMemory {
+        /// Size of the buffer.
+        bytes: usize,
+    },
+    /// No worker could be started.
+    #[error("cannot start a worker thread")]
+    NoThread {
+        /// Why.
+        source: io::Error,
+    },
+    /// A named engine met what it cannot copy, and nothing was to stand in for it.
+    #[error("engine {engine} cannot go on: {reason}")]
+    EngineGaveWay {
+        /// The engine asked for.
+        engine: &'static str,
+        /// What the system said.
+        reason: String,
+    },
+    /// A worker panicked: a defect in this program or in a library user's own source or sink.
+    #[error("a worker thread panicked: {message}")]
+    WorkerPanicked {
+        /// What it said.
+        message: String,
+    },
+    /// The caller asked to stop.
+    #[error("interrupted")]
+    Cancelled,
+}
+
+/// An error of a job, with the report of what was done until then.
+pub struct Error {
+    kind: Box<ErrorKind>,
+    report: Option<Box<Report>>,
+    batch: Option<Box<BatchReport>>,
+}
+
+/// The result of everything that can fail here.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+impl Error {
+    /// What went wrong.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.kind
+    }
+
+    /// What had been done when it went wrong, where the job got far enough to know.
+    pub fn report(&self) -> Option<&Report> {
+        self.report.as_deref()
+    }
+
+    /// What a batch had done when it went wrong, likewise.
+    pub fn batch_report(&self) -> Option<&BatchReport> {
+        self.batch.as_deref()
+    }
+
+    /// The outcome this error stands for.
+    pub fn outcome(&self) -> Outcome {
+        match *self.kind {
+            ErrorKind::Usage(_) | ErrorKind::Refused(_) => Outcome::Refused,
+            ErrorKind::DigestMismatch { .. } | ErrorKind::VerifyMismatch { .. } => {
+                Outcome::Mismatch
+            }
+            ErrorKind::Cancelled => Outcome::Interrupted,
+            _ => Outcome::Failed,
+        }
+    }
+
+    /// The error and its causes on one line, each said once:
+    /// `cannot write bytes 0..65536 of 'x': No space left on device`.
+    pub fn chain(&self) -> String {
+        chain(&*self.kind)
+    }
+
+    pub(crate) fn with_report(mut self, report: Report) -> Error {
+        self.report = Some(Box::new(report));
+        self
+    }
+
+    pub(crate) fn with_batch(mut self, report: BatchReport) -> Error {
+        self.batch = Some(Box::new(report));
+        self
+    }
+}
+
+/// An error and its causes on one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(&plain(error));
+        cause = error.source();
+    }
+    line
+}
+
+/// `No space left on device` rather than `No space left on device (os error 28)`.
+fn plain(error: &dyn std::error::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+impl From<ErrorKind> for Error {
+    fn from(kind: ErrorKind) -> Error {
+        Error { kind: Box::new(kind), report: None, batch: None }
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Error {
+        ErrorKind::Refused(refusal).into()
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.kind, f)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.kind, f)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.kind.source()
+    }
+}
+
+/// A path as it can stand in a message: in single quotes, with newlines,
+/// other control characters and bytes that are no UTF-8 escaped, so that a
+/// name can neither forge a line nor reach the terminal.
+pub fn quoted(path: impl AsRef<OsStr>) -> Quoted {
+    Quoted(Path::new(path.as_ref()).to_owned())
+}
+
+/// See [`quoted`].
+pub struct Quoted(PathBuf);
+
+impl fmt::Display for Quoted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        use fmt::Write;
+        f.write_char('\'')?;
+        for chunk in self.0.as_os_str().as_encoded_bytes().utf8_chunks() {
+            for c in chunk.valid().chars() {
+                match c {
+                    // On Windows a backslash is what paths are made of.
+                    '\\' if crate::sys::WINDOWS_NAMES => f.write_char(c)?,
+                    '\'' | '\\' => write!(f, "\\{c}")?,
+                    c if c.is_control() => write!(f, "{}", c.escape_default())?,
+                    c => f.write_char(c)?,
+                }
+            }
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        f.write_char('\'')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_cannot_forge_a_line() {
+        let check = |name: &str, shown: &str| assert_eq!(quoted(name).to_string(), shown);
+        check("plain", "'plain'");
+        check("two\nlines", "'two\\nlines'");
+        check("it's", "'it\\'s'");
+        check("\u{1b}[2J", "'\\u{1b}[2J'");
+        check("grüße", "'grüße'");
+    }
+
+    #[test]
+    fn the_chain_says_each_cause_once() {
+        let error = Error::from(ErrorKind::Write {
+            path: "x".into(),
+            range: ByteRange::to(65536),
+            source: io::Error::from_raw_os_error(28),
+        });
+        assert!(error.chain().starts_with("cannot write bytes 0..65536 of 'x': "));
+        assert!(!error.chain().contains("os error"));
+        assert!(error.chain().matches("No space").count() <= 1);
+    }
+}

@@ -1,0 +1,228 @@
+//! Everything that is refused before the first byte, each with what a user
+//! needs to decide otherwise.
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Side, quoted};
+use crate::range::{ByteRange, RangeError};
+
+/// Why a job was refused. Nothing has been written when one of these is returned.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Refusal {
+    /// The path cannot be opened at all.
+    #[error("cannot open {side} {}", quoted(path))]
+    CannotOpen {
+        /// Which end.
+        side: Side,
+        /// What was named.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is a directory, pipe, socket or character device.
+    #[error("{side} {} is {what}; {hint}", quoted(path))]
+    NotCopyable {
+        /// Which end.
+        side: Side,
+        /// What was named.
+        path: PathBuf,
+        /// The kind of thing it is, with its article.
+        what: &'static str,
+        /// What to do instead.
+        hint: &'static str,
+    },
+    /// The range does not lie inside the source.
+    #[error("range does not lie inside {}", quoted(path))]
+    Range {
+        /// The source.
+        path: PathBuf,
+        /// Where and why.
+        source: RangeError,
+    },
+    /// Range or destination offset lead beyond what a `u64` or a file can address.
+    #[error("destination {} would end beyond the largest possible offset", quoted(path))]
+    TooFar {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The destination exists and the user said neither how to replace nor how to change it.
+    #[error("destination {} exists; --force replaces it, --in-place writes into it", quoted(path))]
+    Exists {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// `--in-place` names something that is not there.
+    #[error(
+        "destination {} does not exist, so there is nothing to write into; leave --in-place out",
+        quoted(path)
+    )]
+    NothingInPlace {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// An earlier run left its part or its map.
+    #[error(
+        "an interrupted copy left {}; --resume goes on from it, --restart discards it",
+        quoted(path)
+    )]
+    Leftover {
+        /// What was left.
+        path: PathBuf,
+    },
+    /// `--resume`, and what it would need is not there.
+    #[error("cannot resume: {reason}")]
+    NothingToResume {
+        /// What is missing.
+        reason: String,
+    },
+    /// The map belongs to another job.
+    #[error("map {} is of another job: {what}", quoted(path))]
+    ForeignMap {
+        /// The map.
+        path: PathBuf,
+        /// The field that differs, and both values.
+        what: String,
+    },
+    /// The map cannot be read.
+    #[error("map {} cannot be used: {reason}", quoted(path))]
+    BadMap {
+        /// The map.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another run is at work on the same destination.
+    #[error("another copy is writing {}", quoted(path))]
+    Busy {
+        /// What is locked.
+        path: PathBuf,
+    },
+    /// The destination is a block device and consent was not given.
+    #[error(
+        "destination {} is a block device ({description}); --to-device writes to it",
+        quoted(path)
+    )]
+    DeviceWithoutConsent {
+        /// The device.
+        path: PathBuf,
+        /// Model, serial number and size.
+        description: String,
+    },
+    /// `--to-device`, and the destination is no block device.
+    #[error("destination {} is not a block device, so --to-device has no meaning", quoted(path))]
+    NotADevice {
+        /// What was named.
+        path: PathBuf,
+    },
+    /// The device is mounted, swapped on, or part of something.
+    #[error("device {} is in use: mounted, or claimed by another program", quoted(path))]
+    DeviceBusy {
+        /// The device.
+        path: PathBuf,
+    },
+    /// The device is write-protected.
+    #[error("device {} is read-only", quoted(path))]
+    DeviceReadOnly {
+        /// The device.
+        path: PathBuf,
+    },
+    /// The range does not fit on the device.
+    #[error("bytes {range} do not fit on {}, which has {size} bytes", quoted(path))]
+    DeviceTooSmall {
+        /// The device.
+        path: PathBuf,
+        /// Where the copy would go.
+        range: ByteRange,
+        /// Size of the device in bytes.
+        size: u64,
+    },
+    /// Source and destination are one file or device.
+    #[error("{} and {} are the same {what}", quoted(source_path), quoted(path))]
+    SameFile {
+        /// One name.
+        source_path: PathBuf,
+        /// The other.
+        path: PathBuf,
+        /// "file" or "device".
+        what: &'static str,
+    },
+    /// Both ranges lie in one file or device and share bytes.
+    #[error(
+        "source bytes {from} and destination bytes {to} overlap in the same {what} {}",
+        quoted(path)
+    )]
+    Overlap {
+        /// The file or device.
+        path: PathBuf,
+        /// What would be read.
+        from: ByteRange,
+        /// What would be written.
+        to: ByteRange,
+        /// "file" or "device".
+        what: &'static str,
+    },
+    /// Writing the destination would change the device that is being read.
+    #[error(
+        "destination {} lies on the device being read, {}: writing there may destroy what is to be copied; --allow-same-device goes ahead",
+        quoted(path),
+        quoted(source_path)
+    )]
+    SameDevice {
+        /// The destination.
+        path: PathBuf,
+        /// The source.
+        source_path: PathBuf,
+    },
+    /// The file system has less room than the copy needs.
+    #[error("not enough space for {}: {needed} bytes needed, {available} available", quoted(path))]
+    NoSpace {
+        /// The destination.
+        path: PathBuf,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes free.
+        available: u64,
+    },
+    /// A regular file would be created among the device nodes.
+    #[error(
+        "{} does not exist, and a regular file does not belong among device nodes",
+        quoted(path)
+    )]
+    AmongDevices {
+        /// The destination.
+        path: PathBuf,
+    },
+    /// The directory of the destination is missing or cannot be written.
+    #[error("cannot create {} in {}", quoted(name), quoted(directory))]
+    CannotCreate {
+        /// The directory.
+        directory: PathBuf,
+        /// The name in it.
+        name: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A named engine cannot serve this copy.
+    #[error("engine {engine} cannot copy this: {reason}")]
+    EngineUnsuitable {
+        /// The engine asked for.
+        engine: &'static str,
+        /// Why it cannot.
+        reason: String,
+    },
+    /// Space cannot be reserved, and it was asked for.
+    #[error("cannot reserve {bytes} bytes for {}", quoted(path))]
+    CannotReserve {
+        /// The destination.
+        path: PathBuf,
+        /// How much.
+        bytes: u64,
+        /// Why.
+        source: io::Error,
+    },
+    /// Anything else that can be told before the first byte.
+    #[error("{0}")]
+    Other(String),
+}

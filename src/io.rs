@@ -1,0 +1,118 @@
+//! Positioned input and output: what can be read, what can be written, and the
+//! only loops that handle short counts.
+//!
+//! [`Source`] and [`Sink`] are the seams of the engine towards the world.
+//! Workers share them by reference, so every call names its offset and none
+//! moves a cursor. This room knows nothing of plans, stripes or retries.
+
+pub mod buffer;
+mod fanout;
+mod file;
+pub mod manners;
+pub mod memory;
+mod ordered;
+pub mod transfer;
+mod uncached;
+
+pub use fanout::Fanout;
+pub use file::FileIo;
+pub use ordered::Ordered;
+
+use std::fs::File;
+use std::io;
+
+use positioned_io::ReadAt;
+
+use crate::range::ByteRange;
+
+/// A run of data or a hole in a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// Where, in bytes of the source.
+    pub range: ByteRange,
+    /// Whether it holds data. A hole reads as zeros and takes no space.
+    pub data: bool,
+}
+
+/// Something to read from at any offset, by several threads at once.
+///
+/// `read_at` is the one of [`positioned_io::ReadAt`]: it may return fewer
+/// bytes than asked for, and 0 means end of file.
+pub trait Source: ReadAt + Send + Sync {
+    /// Size in bytes when it was opened.
+    fn size(&self) -> u64;
+
+    /// The extent that holds `from`, or an empty one at the end.
+    ///
+    /// # Errors
+    ///
+    /// Callers take an error as "not known" and read everything.
+    fn next_extent(&self, from: u64) -> io::Result<Extent> {
+        let end = self.size();
+        Ok(Extent { range: ByteRange::between(from.min(end), end), data: true })
+    }
+
+    /// The open file, for engines that let the kernel move the bytes.
+    fn file(&self) -> Option<&File> {
+        None
+    }
+}
+
+/// Something to write to at any offset, by several threads at once.
+pub trait Sink: Send + Sync {
+    /// Writes some of `data` at `offset` and returns how much. Never 0 for
+    /// non-empty `data` without being treated as an error by the caller.
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize>;
+
+    /// Makes `range` read as zeros, by a hole where possible.
+    fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
+        static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+        for piece in range.pieces(ZEROES.len() as u64) {
+            let zeroes = &ZEROES[..usize::try_from(piece.len()).unwrap_or(ZEROES.len())];
+            transfer::write_full(self, piece.start(), zeroes).map_err(|stop| stop.error)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until everything written before the call is durable.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// The stream, if it is one and must be written in order.
+    fn ordered(&self) -> Option<&Ordered> {
+        None
+    }
+
+    /// The open file, for engines that let the kernel move the bytes.
+    fn file(&self) -> Option<&File> {
+        None
+    }
+}
+
+/// A shared sink is a sink, so that a decorator can wrap what somebody else looks at.
+impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        (**self).write_at(offset, data)
+    }
+
+    fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
+        (**self).write_zeroes(range)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        (**self).sync_data()
+    }
+
+    fn file(&self) -> Option<&File> {
+        (**self).file()
+    }
+}
+
+/// A buffer length as an offset. Lossless: no supported platform has a `usize` beyond 64 bits.
+pub(crate) fn as_u64(len: usize) -> u64 {
+    len as u64
+}
+
+/// A length that is known to fit in memory, because a buffer of that size exists.
+pub(crate) fn as_usize(len: u64) -> usize {
+    usize::try_from(len).expect("a request is never longer than the buffer it is for")
+}

@@ -1,0 +1,130 @@
+//! An open file or block device as source and sink.
+
+use std::fs::File;
+use std::io;
+
+use positioned_io::{ReadAt, Size, WriteAt};
+
+use super::uncached::Uncached;
+use super::{Extent, Sink, Source};
+use crate::range::ByteRange;
+use crate::sys::{self, DeviceInfo, PositionedFile};
+
+/// An open file or block device.
+///
+/// It stands in for positioned-io's own `RandomAccessFile`, which switches
+/// readahead off on Linux, and knows the size of devices.
+pub struct FileIo {
+    file: PositionedFile,
+    size: u64,
+    /// Whether the file system is asked for holes.
+    has_holes: bool,
+    /// For what the page cache cannot get.
+    uncached: Uncached,
+}
+
+impl FileIo {
+    /// Takes a regular file whose size is, or will be, `size` bytes.
+    pub fn new(file: File, size: u64) -> FileIo {
+        let file = PositionedFile::file(file);
+        FileIo { file, size, has_holes: true, uncached: Uncached::default() }
+    }
+
+    /// Takes a block device. It has no holes.
+    pub fn device(file: File, info: &DeviceInfo) -> FileIo {
+        let file = PositionedFile::device(file, info);
+        FileIo { file, size: info.size, has_holes: false, uncached: Uncached::default() }
+    }
+
+    /// Size in bytes when it was opened.
+    pub fn len(&self) -> u64 {
+        self.size
+    }
+
+    /// Whether it holds no byte.
+    pub fn is_empty(&self) -> bool {
+        self.size == 0
+    }
+
+    /// The open file.
+    pub fn as_file(&self) -> &File {
+        self.file.as_file()
+    }
+}
+
+impl ReadAt for FileIo {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let cached = |buffer: &mut [u8]| self.file.read_at(buffer, offset);
+        self.uncached.read_at(self.as_file(), offset, buffer, cached)
+    }
+}
+
+impl WriteAt for &FileIo {
+    fn write_at(&mut self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        self.file.write_at(data, offset)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Size for FileIo {
+    fn size(&self) -> io::Result<Option<u64>> {
+        Ok(Some(self.size))
+    }
+}
+
+impl Source for FileIo {
+    fn size(&self) -> u64 {
+        self.size
+    }
+
+    fn next_extent(&self, from: u64) -> io::Result<Extent> {
+        let rest = ByteRange::between(from.min(self.size), self.size);
+        if self.has_holes {
+            sys::next_extent(self.as_file(), rest)
+        } else {
+            Ok(Extent { range: rest, data: true })
+        }
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(self.as_file())
+    }
+}
+
+impl Sink for FileIo {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        self.file.write_at(data, offset)
+    }
+
+    fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
+        if sys::zero_range(self.as_file(), range).is_ok() {
+            return Ok(());
+        }
+        // Whatever the reason, ordinary writes decide whether the range can be written.
+        PlainWrites(&self.file).write_zeroes(range)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.as_file().sync_data()
+    }
+
+    fn file(&self) -> Option<&File> {
+        Some(self.as_file())
+    }
+}
+
+/// The file without its shortcuts: zeros are written as bytes.
+struct PlainWrites<'a>(&'a PositionedFile);
+
+impl Sink for PlainWrites<'_> {
+    fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        self.0.write_at(data, offset)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.as_file().sync_data()
+    }
+}

@@ -1,0 +1,144 @@
+//! Manners towards the page cache: a large copy does not push out what other
+//! programs have there, and the disk is at work before the final sync.
+//!
+//! What was not in the cache before it was read is dropped behind the copy, and
+//! so is what was written from it, as soon as it is on the disk. What was there
+//! stays there. All of this is advice to the system: no byte depends on it, and
+//! nothing here fails.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use super::{Sink, Source};
+use crate::progress::lock;
+use crate::range::{ByteRange, RangeSet};
+use crate::sys;
+
+/// Copies smaller than this leave everything where it is: whoever made them
+/// is likely to want them soon.
+pub const LARGE: u64 = 64 << 20;
+
+/// How many written stripes are left in peace before they are dropped, so that
+/// the disk has had time for them.
+const PATIENCE: usize = 16;
+
+/// How much of what will be read is in the page cache at the beginning.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Warmth {
+    /// Next to nothing.
+    Cold,
+    /// Some: every stripe is looked at.
+    #[default]
+    Mixed,
+    /// Next to everything, or it is not known.
+    Warm,
+}
+
+/// Manners of one copy towards the page cache.
+#[derive(Debug, Default)]
+pub struct Manners {
+    warmth: Warmth,
+    drop_source: bool,
+    /// Whether written pages get clean soon, so that they can be dropped.
+    drop_written: bool,
+    write_early: bool,
+    read: Mutex<Behind>,
+    written: Mutex<Behind>,
+}
+
+/// What lies behind the copy and is to be dropped.
+#[derive(Debug, Default)]
+struct Behind {
+    recent: VecDeque<ByteRange>,
+    all: RangeSet,
+}
+
+/// The page cache keeps bytes in folios of up to a few MiB, and a folio goes
+/// only as a whole: what is dropped is widened to this, as far as it is ours.
+const FOLIO: u64 = 4 << 20;
+
+impl Manners {
+    /// Everything stays as it comes.
+    pub fn none() -> Manners {
+        Manners::default()
+    }
+
+    /// For a copy of `bytes`, which waits for the disk if `sync`, where
+    /// `memory` bytes could be had.
+    pub fn new(warmth: Warmth, bytes: u64, sync: bool, memory: Option<u64>) -> Manners {
+        if bytes < LARGE {
+            return Manners::none();
+        }
+        let fills_memory = memory.is_some_and(|memory| bytes > memory / 4);
+        Manners {
+            warmth,
+            drop_source: true,
+            drop_written: sync || fills_memory,
+            write_early: sync,
+            read: Mutex::default(),
+            written: Mutex::default(),
+        }
+    }
+
+    /// Before `part` of the source is read. Says whether it is in the cache.
+    pub fn before(&self, source: &dyn Source, part: ByteRange) -> bool {
+        match (self.warmth, source.file()) {
+            _ if !self.drop_source => true,
+            (Warmth::Cold, _) => false,
+            (Warmth::Mixed, Some(file)) => {
+                sys::cached_bytes(file, part).map_or(true, |cached| cached > part.len() / 8)
+            }
+            _ => true,
+        }
+    }
+
+    /// After `part` of the source has been written to `target`.
+    pub fn after(
+        &self,
+        was_cached: bool,
+        (source, part): (&dyn Source, ByteRange),
+        (sink, target): (&dyn Sink, ByteRange),
+    ) {
+        let Some(written) = sink.file() else { return };
+        if self.write_early {
+            sys::start_writing(written, target);
+        }
+        if was_cached {
+            return;
+        }
+        if let Some(read) = source.file()
+            && let Some(old) = lock(&self.read).push(part)
+        {
+            sys::drop_cached(read, old);
+        }
+        if self.drop_written
+            && let Some(old) = lock(&self.written).push(target)
+        {
+            sys::drop_cached(written, old);
+        }
+    }
+
+    /// When everything is on the disk.
+    pub fn finish(&self, source: &dyn Source, sink: &dyn Sink) {
+        for (file, behind) in [(source.file(), &self.read), (sink.file(), &self.written)] {
+            let Some(file) = file else { continue };
+            for range in lock(behind).all.iter() {
+                sys::drop_cached(file, range);
+            }
+        }
+    }
+}
+
+impl Behind {
+    /// Takes note of `part`, and says what is old enough to be dropped.
+    fn push(&mut self, part: ByteRange) -> Option<ByteRange> {
+        self.all.insert(part);
+        self.recent.push_back(part);
+        if self.recent.len() <= PATIENCE {
+            return None;
+        }
+        let old = self.recent.pop_front()?;
+        let around = self.all.within(old.align_out(FOLIO));
+        around.iter().find(|run| run.contains(old))
+    }
+}

@@ -1,0 +1,368 @@
+//! A copy, from the question to the report: the one place that reads top to
+//! bottom as "a copy".
+
+mod clock;
+mod options;
+mod proof;
+mod ready;
+mod several;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use options::{CopyJob, MOST_THREADS, Preallocate, Threads};
+
+use std::sync::Arc;
+
+use crate::crew::{self, Control, Throttle, Transfer};
+use crate::durable::checkpoint::Checkpointer;
+use crate::durable::leftover::{self, Start};
+use crate::durable::map::MapFile;
+use crate::durable::stage::Stage;
+use crate::durable::target::Target;
+use crate::engine::{self, Capabilities, Wishes};
+use crate::error::{Error, Refusal, Result, chain};
+use crate::io::manners::Manners;
+use crate::plan::{Cursor, Plan};
+use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::range::{ByteRange, RangeSet};
+use crate::report::{Outcome, Report};
+use crate::safety::Preflight;
+use crate::source::OpenSource;
+use crate::sparse::{self, Sparse, Zeros};
+use clock::Clock;
+pub(crate) use ready::check_digests;
+use ready::{OneCopy, Ready, identity};
+
+impl CopyJob {
+    /// Copies. Returns when the destination is complete, visible and durable,
+    /// or complete but for source ranges that could not be read.
+    ///
+    /// # Errors
+    ///
+    /// Everything else, as an [`Error`] that carries the report of what was
+    /// done where the job got far enough to have one.
+    pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> Result<Report> {
+        if !self.also.is_empty() {
+            return self.run_to_several(progress, cancel);
+        }
+        let mut ready = self.prepare(progress)?;
+        let mut clock = Clock::start();
+        let result = self.copy(&mut ready, &mut clock, progress, cancel);
+        progress.enter(Phase::Finished);
+        let report = ready.into_report(&clock);
+        match result {
+            Ok(()) => Ok(report),
+            Err(error) => Err(with_report(error, report)),
+        }
+    }
+
+    /// Does everything that `run` does before the first byte, and nothing
+    /// else: the report says what would be done.
+    ///
+    /// # Errors
+    ///
+    /// Whatever would make `run` refuse.
+    pub fn dry_run(&self, progress: &Progress) -> Result<Report> {
+        if !self.also.is_empty() {
+            return self.dry_run_to_several(progress);
+        }
+        let mut ready = self.prepare(progress)?;
+        ready.report.outcome = Outcome::Complete;
+        ready.report.notes.push("dry run: nothing was written".to_owned());
+        Ok(ready.report)
+    }
+
+    /// Opens, looks, refuses, plans. Writes nothing.
+    fn prepare(&self, progress: &Progress) -> Result<Ready> {
+        progress.enter(Phase::Preparing);
+        self.check_options()?;
+        let source = OpenSource::open(&self.source)?;
+        let (from, clamped) = source.resolve(&self.range, self.clamp)?;
+        let target = Target::look(&self.destination, &source.path, self.consent)?;
+        self.check_preserve(&source, &target, from)?;
+        let to = self.resolve_destination(&source, &target, from)?;
+        let map_file = self.map_file(&target)?;
+        let start = leftover::find(&target, &map_file, self.leftovers, |id| {
+            identity(self, &source, &target, from, to, id)
+        })?;
+        self.check_exists(&target, &start)?;
+
+        let (data, holes) = self.bytes_to_copy(&source, &target, from);
+        let (todo, resumed) = what_is_left(&data, &start);
+        Preflight {
+            source: &source,
+            target: &target,
+            from,
+            to,
+            space_needed: todo.bytes(),
+            allow_same_device: self.allow_same_device,
+        }
+        .check()?;
+
+        let fresh = matches!((&target, &start), (Target::Staged(_), Start::Fresh | Start::Over(_)));
+        let wishes = self.wishes(self.threads.most());
+        let capabilities =
+            Capabilities::of(&source, &target, (from, to), todo.bytes(), fresh, wishes);
+        let selection = engine::select(self.engine, capabilities)?;
+        let io_size = self.request_size(source.sector(), selection.io_size())?;
+        let workers = self.threads.choose(selection.capabilities()).bounded(io_size);
+        let stripe_size =
+            self.scheduling_size(source.sector(), todo.bytes(), workers.most(), io_size)?;
+        // Stripe edges are aligned in the destination: there, two workers in
+        // one block would wait for each other.
+        let origin = from.start().wrapping_sub(to.start());
+        let plan = Plan::new(&self.bytes_to_see(&todo, from), origin, stripe_size);
+
+        let mut report = Report::new(source.report(), target.report());
+        report.range = from;
+        report.dest_offset = to.start();
+        report.clamped = clamped;
+        report.in_place = !matches!(target, Target::Staged(_));
+        report.bytes.requested = from.len();
+        report.bytes.holes = from.len() - data.bytes();
+        report.bytes.resumed = resumed;
+        report.engine = selection.name();
+        report.engine_reason = selection.reason.clone();
+        report.threads = workers.most();
+        report.stripe_size = stripe_size;
+        report.io_size = io_size;
+        progress.expect(todo.bytes(), resumed);
+        progress.event(Event::Planned {
+            destination: target.describe(),
+            engine: report.engine,
+            reason: report.engine_reason.clone(),
+        });
+        let id = target.facts().filter(|_| report.in_place);
+        let id = id.map(|facts| leftover::object_id(facts, target.serial()));
+        let identity = identity(self, &source, &target, from, to, id);
+        let settled = todo.missing_from(from);
+        let writes_source = target.facts().is_some_and(|facts| facts.same_thing(&source.facts));
+        let kept_holes = data.missing_from(from);
+        let begin = Some((target, start));
+        Ok(Ready {
+            source,
+            writes_source,
+            begin,
+            to,
+            plan,
+            settled,
+            identity,
+            holes,
+            kept_holes,
+            digests: self.wanted_digests(),
+            verify: self.verify || self.repair,
+            selection,
+            workers,
+            map_file,
+            report,
+        })
+    }
+
+    /// Moves the bytes, waits for the disk, gives the final name. Whatever
+    /// stops it leaves a state to go on from.
+    fn copy(
+        &self,
+        ready: &mut Ready,
+        clock: &mut Clock,
+        progress: &Progress,
+        cancel: &CancelToken,
+    ) -> Result<()> {
+        let (target, start) = ready.begin.take().expect("a job is copied once");
+        let resumed = matches!(start, Start::From(_));
+        let fresh = !resumed && matches!(target, Target::Staged(_));
+        if matches!(start, Start::Over(_)) {
+            // Before its part is gone: a map without a part must never remain.
+            ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
+        }
+        let stage = Stage::begin(target, ready.to.end(), start)?;
+        let manners = self.manners(ready.selection.capabilities());
+        let prepared = ready
+            .reserve(&stage, self.preallocate)
+            .and_then(|()| ready.transfer(&stage, self.zeros(fresh), manners, progress));
+        let transfer = match prepared {
+            Ok(transfer) => Arc::new(transfer),
+            Err(error) => {
+                if fresh {
+                    stage.discard();
+                }
+                return Err(error);
+            }
+        };
+        let checkpointer = ready.checkpointer(&stage, self.checkpoint_every, resumed)?;
+        let copied =
+            self.complete(ready, &stage, &transfer, &checkpointer, clock, (progress, cancel));
+        if let Err(error) = copied {
+            ready.keep(&transfer, &checkpointer, &error);
+            return Err(error);
+        }
+        if let Err(error) = stage.commit(self.sync) {
+            ready.keep_complete(&transfer, &checkpointer, self.sync);
+            return Err(error);
+        }
+        if ready.report.failed.is_empty() {
+            checkpointer.remove()?;
+        }
+        clock.finished();
+        ready.report.durable = self.sync;
+        ready.report.outcome = ready.outcome();
+        Ok(())
+    }
+
+    /// Everything between the first byte and the commit.
+    fn complete(
+        &self,
+        ready: &mut Ready,
+        stage: &Stage,
+        transfer: &Arc<Transfer>,
+        checkpointer: &Checkpointer,
+        clock: &mut Clock,
+        (progress, cancel): (&Progress, &CancelToken),
+    ) -> Result<()> {
+        progress.enter(Phase::Copying);
+        let moved = self.move_bytes(ready, transfer, checkpointer, (progress, cancel));
+        clock.copied();
+        ready.record(transfer, progress);
+        moved?;
+        ready.check_source_is_unchanged(self.allow_changed_source)?;
+        ready.take_digests(transfer);
+
+        progress.enter(Phase::Syncing);
+        stage.set_final_mode()?;
+        if self.sync {
+            stage.sync()?;
+        }
+        transfer.manners.finish(&*transfer.source, &*transfer.sink);
+        if !ready.report.failed.is_empty() {
+            // The map says what is missing, to a later run or to ddrescue.
+            checkpointer.save(transfer)?;
+            ready.report.resumable = true;
+        }
+        clock.synced();
+        self.prove(ready, stage, transfer, clock, (progress, cancel))
+    }
+
+    fn move_bytes(
+        &self,
+        ready: &mut Ready,
+        transfer: &Arc<Transfer>,
+        checkpointer: &Checkpointer,
+        (progress, cancel): (&Progress, &CancelToken),
+    ) -> Result<()> {
+        let control = Control {
+            progress,
+            cancel,
+            io_size: ready.report.io_size,
+            retries: self.retries,
+            on_read_error: self.on_read_error,
+            throttle: self.limit_rate.map(Throttle::new),
+        };
+        let controller = ready.workers.controller(ready.plan.stripes(), ready.report.io_size);
+        let cursor = Cursor::new(&ready.plan);
+        let work = OneCopy { transfer: Arc::clone(transfer), cursor, checkpointer, progress };
+        let shift = crew::run(&control, &work, controller)?;
+        ready.report.threads = shift.threads;
+        ready.report.notes.extend(shift.decisions);
+        Ok(())
+    }
+
+    /// What the workers must see: for a digest also what they need not move.
+    fn bytes_to_see(&self, todo: &RangeSet, from: ByteRange) -> RangeSet {
+        if self.wanted_digests().is_empty() { todo.clone() } else { from.into() }
+    }
+
+    fn map_file(&self, target: &Target) -> Result<MapFile> {
+        let path = self.map.clone().unwrap_or_else(|| leftover::default_map_path(target));
+        let unusable = |error| Refusal::BadMap { path: path.clone(), reason: chain(&error) };
+        Ok(MapFile::new(&path).map_err(unusable)?)
+    }
+
+    /// An existing destination is let past so far where it may be what an
+    /// earlier run left; now it is known whether it is.
+    fn check_exists(&self, target: &Target, start: &Start) -> Result<(), Refusal> {
+        match (target, start) {
+            (Target::Staged(staged), Start::Fresh | Start::Over(_))
+                if staged.existing.is_some() && !self.consent.force =>
+            {
+                Err(Refusal::Exists { path: staged.path.clone() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn resolve_destination(
+        &self,
+        source: &OpenSource,
+        target: &Target,
+        from: ByteRange,
+    ) -> Result<ByteRange> {
+        let too_far = || Refusal::TooFar { path: target.path().to_owned() };
+        let offset = self.dest_offset.bytes(source.sector()).map_err(|_| too_far())?;
+        let to = ByteRange::with_len(offset, from.len()).ok_or_else(too_far)?;
+        // Files are addressed with signed 64-bit offsets.
+        if to.end() > i64::MAX as u64 {
+            return Err(too_far().into());
+        }
+        Ok(to)
+    }
+
+    /// The bytes of `from` that need work, and the holes among them. In a new
+    /// file, holes of the source stay holes and need none.
+    fn bytes_to_copy(
+        &self,
+        source: &OpenSource,
+        target: &Target,
+        from: ByteRange,
+    ) -> (RangeSet, RangeSet) {
+        if self.sparse == Sparse::Never {
+            return (from.into(), RangeSet::new());
+        }
+        let data = sparse::data_in(&*source.io, from);
+        match target {
+            Target::Staged(_) => (data, RangeSet::new()),
+            _ => (from.into(), data.missing_from(from)),
+        }
+    }
+
+    /// What becomes of zeros that were read into a file that is `fresh` or not.
+    fn zeros(&self, fresh: bool) -> Zeros {
+        match (self.sparse, fresh) {
+            (Sparse::Always, true) => Zeros::LeaveOut,
+            (Sparse::Always, false) => Zeros::MakeHoles,
+            _ => Zeros::Write,
+        }
+    }
+
+    fn manners(&self, about: &Capabilities) -> Manners {
+        if self.keep_cache {
+            return Manners::none();
+        }
+        Manners::new(about.warmth, about.bytes, self.sync, about.memory)
+    }
+
+    fn wishes(&self, threads: usize) -> Wishes {
+        Wishes {
+            reflink: self.reflink,
+            sparse: self.sparse,
+            sync: self.sync,
+            needs_bytes: !self.wanted_digests().is_empty(),
+            threads,
+        }
+    }
+}
+
+/// What of `data` is still to be copied, and how much of it an earlier run copied.
+fn what_is_left(data: &RangeSet, start: &Start) -> (RangeSet, u64) {
+    let mut todo = data.clone();
+    if let Start::From(earlier) = start {
+        todo.subtract(&earlier.map.done);
+    }
+    let resumed = data.bytes() - todo.bytes();
+    (todo, resumed)
+}
+
+fn with_report(error: Error, mut report: Report) -> Error {
+    report.outcome = error.outcome();
+    report.error = Some(error.chain());
+    error.with_report(report)
+}

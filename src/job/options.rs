@@ -1,0 +1,431 @@
+//! What can be asked of a copy: the builder, and the choices that follow from
+//! the options alone.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::crew::OnReadError;
+use crate::crew::controller::Workers;
+use crate::digest::{Algorithm, Expectation, ordered};
+use crate::durable::checkpoint::CHECKPOINT_EVERY;
+use crate::durable::leftover::Leftovers;
+use crate::durable::target::Consent;
+use crate::engine::{Capabilities, EngineChoice, Reflink};
+use crate::error::{ErrorKind, Result};
+use crate::plan;
+use crate::range::RangeSpec;
+use crate::size::Size;
+use crate::sparse::Sparse;
+
+/// Largest request accepted. One Linux system call moves less than 2 GiB.
+pub const LARGEST_IO_SIZE: u64 = 1 << 30;
+
+/// Most workers accepted: beyond it, the buffers cost more than any storage gives.
+pub const MOST_THREADS: usize = 1024;
+
+/// How many workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Threads {
+    /// As many as the storage rewards.
+    #[default]
+    Auto,
+    /// Exactly so many, at least one.
+    Exactly(usize),
+}
+
+/// Whether storage is reserved before it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Preallocate {
+    /// Where that makes writing faster.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// For the whole range, holes included.
+    Full,
+}
+
+/// A copy of one byte range: what, whereto, and how.
+///
+/// ```
+/// use pcopy::{CancelToken, CopyJob, Progress};
+///
+/// let folder = tempfile::tempdir()?;
+/// let (image, file) = (folder.path().join("disk.img"), folder.path().join("file"));
+/// std::fs::write(&image, b"....the bytes in the middle....")?;
+///
+/// let report = CopyJob::new(&image, &file)
+///     .range("4+23".parse()?)
+///     .threads(4)
+///     .run(&Progress::new(), &CancelToken::new())?;
+///
+/// assert!(report.is_complete());
+/// assert_eq!(std::fs::read(&file)?, b"the bytes in the middle");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a job copies nothing before it is run"]
+pub struct CopyJob {
+    pub(super) source: PathBuf,
+    pub(super) destination: PathBuf,
+    pub(super) range: RangeSpec,
+    pub(super) clamp: bool,
+    pub(super) dest_offset: Size,
+    pub(super) consent: Consent,
+    pub(super) allow_same_device: bool,
+    pub(super) threads: Threads,
+    stripe_size: Option<Size>,
+    io_size: Option<Size>,
+    pub(super) sync: bool,
+    pub(super) on_read_error: OnReadError,
+    pub(super) retries: u32,
+    pub(super) limit_rate: Option<u64>,
+    pub(super) engine: EngineChoice,
+    pub(super) reflink: Reflink,
+    pub(super) sparse: Sparse,
+    pub(super) preallocate: Preallocate,
+    pub(super) keep_cache: bool,
+    pub(super) leftovers: Leftovers,
+    pub(super) map: Option<PathBuf>,
+    pub(super) checkpoint_every: Duration,
+    pub(super) allow_changed_source: bool,
+    digests: Vec<Algorithm>,
+    pub(super) expected: Vec<Expectation>,
+    pub(super) verify: bool,
+    pub(super) repair: bool,
+    pub(super) also: Vec<PathBuf>,
+    pub(super) preserve: bool,
+}
+
+impl CopyJob {
+    /// Copies all of `source` to `destination`: a file that does not exist
+    /// yet, or a directory to put it in under its own name.
+    pub fn new(source: impl Into<PathBuf>, destination: impl Into<PathBuf>) -> CopyJob {
+        CopyJob {
+            source: source.into(),
+            destination: destination.into(),
+            range: RangeSpec::default(),
+            clamp: false,
+            dest_offset: Size::Bytes(0),
+            consent: Consent::default(),
+            allow_same_device: false,
+            threads: Threads::Auto,
+            stripe_size: None,
+            io_size: None,
+            sync: true,
+            on_read_error: OnReadError::Record,
+            retries: 2,
+            limit_rate: None,
+            engine: EngineChoice::Auto,
+            reflink: Reflink::Auto,
+            sparse: Sparse::Auto,
+            preallocate: Preallocate::Auto,
+            keep_cache: false,
+            leftovers: Leftovers::Refuse,
+            map: None,
+            checkpoint_every: CHECKPOINT_EVERY,
+            allow_changed_source: false,
+            digests: Vec::new(),
+            expected: Vec::new(),
+            verify: false,
+            repair: false,
+            also: Vec::new(),
+            preserve: false,
+        }
+    }
+
+    /// What of the source is copied. Default: all of it.
+    pub fn range(mut self, range: RangeSpec) -> CopyJob {
+        self.range = range;
+        self
+    }
+
+    /// Copies what exists of a range that reaches beyond the end of the
+    /// source, instead of refusing it. Default: refuse.
+    pub fn clamp(mut self, clamp: bool) -> CopyJob {
+        self.clamp = clamp;
+        self
+    }
+
+    /// Where the first byte goes in the destination. Default: 0.
+    pub fn dest_offset(mut self, offset: Size) -> CopyJob {
+        self.dest_offset = offset;
+        self
+    }
+
+    /// Replaces an existing destination, atomically. Default: refuse.
+    pub fn force(mut self, force: bool) -> CopyJob {
+        self.consent.force = force;
+        self
+    }
+
+    /// Writes into an existing destination, touching no byte outside the
+    /// range and truncating nothing. Default: off.
+    pub fn in_place(mut self, in_place: bool) -> CopyJob {
+        self.consent.in_place = in_place;
+        self
+    }
+
+    /// Consents to writing to a block device. Default: refuse.
+    pub fn to_device(mut self, to_device: bool) -> CopyJob {
+        self.consent.to_device = to_device;
+        self
+    }
+
+    /// Accepts a destination on the device that is being read. Default: refuse.
+    pub fn allow_same_device(mut self, allow: bool) -> CopyJob {
+        self.allow_same_device = allow;
+        self
+    }
+
+    /// Exactly so many workers. Default: as many as the storage rewards.
+    pub fn threads(mut self, threads: usize) -> CopyJob {
+        self.threads = Threads::Exactly(threads.clamp(1, MOST_THREADS));
+        self
+    }
+
+    /// Unit of scheduling, a power of two. Default: chosen from the size of the job.
+    pub fn stripe_size(mut self, size: Size) -> CopyJob {
+        self.stripe_size = Some(size);
+        self
+    }
+
+    /// Largest single request, a power of two of at least 512 bytes. Default: chosen.
+    pub fn io_size(mut self, size: Size) -> CopyJob {
+        self.io_size = Some(size);
+        self
+    }
+
+    /// Whether to wait for the disk before reporting success. Default: yes.
+    pub fn sync(mut self, sync: bool) -> CopyJob {
+        self.sync = sync;
+        self
+    }
+
+    /// What to do with ranges that cannot be read. Default: record them and go on.
+    pub fn on_read_error(mut self, policy: OnReadError) -> CopyJob {
+        self.on_read_error = policy;
+        self
+    }
+
+    /// How often a failed request is repeated before it is split. Default: 2.
+    pub fn retries(mut self, retries: u32) -> CopyJob {
+        self.retries = retries;
+        self
+    }
+
+    /// Most bytes a second, over all workers. Default: no limit.
+    pub fn limit_rate(mut self, bytes_per_second: u64) -> CopyJob {
+        self.limit_rate = Some(bytes_per_second);
+        self
+    }
+
+    /// What to do with what an interrupted run left. Default: refuse to start.
+    pub fn leftovers(mut self, leftovers: Leftovers) -> CopyJob {
+        self.leftovers = leftovers;
+        self.consent.resume = leftovers == Leftovers::Resume;
+        self
+    }
+
+    /// Where the resume map lives. Default: the destination's name with
+    /// `.pcopy-map`; for a device, in the working directory.
+    pub fn map(mut self, path: impl Into<PathBuf>) -> CopyJob {
+        self.map = Some(path.into());
+        self
+    }
+
+    /// Time between checkpoints: what a crash costs at most. Default:
+    /// [`CHECKPOINT_EVERY`].
+    pub fn checkpoint_every(mut self, time: Duration) -> CopyJob {
+        self.checkpoint_every = time;
+        self
+    }
+
+    /// Commits although the source changed during the copy. Default: fail.
+    pub fn allow_changed_source(mut self, allow: bool) -> CopyJob {
+        self.allow_changed_source = allow;
+        self
+    }
+
+    /// Computes a digest of the range while it is copied. May be called for
+    /// several. Default: none.
+    pub fn digest(mut self, algorithm: Algorithm) -> CopyJob {
+        self.digests.push(algorithm);
+        self
+    }
+
+    /// Fails, with nothing committed, if the range does not have this digest
+    /// or if parts of it cannot be read. May be called for several. Default:
+    /// whatever there is.
+    ///
+    /// What was copied stays as a part with a map, as after any other failure:
+    /// it is what the source holds, and a job that resumes without the
+    /// expectation commits it without copying again.
+    pub fn expect(mut self, digest: Expectation) -> CopyJob {
+        self.expected.push(digest);
+        self
+    }
+
+    /// Reads the destination back, past the page cache, once it is on the disk,
+    /// and fails with nothing committed if it is not what was read from the
+    /// source. Default: no.
+    ///
+    /// Compared is with fingerprints taken while the bytes were copied; of what
+    /// an earlier run or the kernel has copied there are none, and the source
+    /// is read again. What differs counts as not copied to a job that resumes.
+    pub fn verify(mut self, verify: bool) -> CopyJob {
+        self.verify = verify;
+        self
+    }
+
+    /// Copies stripes that do not pass [`verify`](CopyJob::verify) once more,
+    /// and verifies them again. Default: no.
+    pub fn repair(mut self, repair: bool) -> CopyJob {
+        self.repair = repair;
+        self
+    }
+
+    /// A further destination, written from the same read. May be called for
+    /// several. Default: none.
+    ///
+    /// Each destination is staged, verified and committed on its own, and one
+    /// that fails, or has no room from the beginning, does not stop the
+    /// others: the job then ends in the first such error, with all others
+    /// complete. A job with several destinations leaves nothing to resume: what
+    /// is not committed is removed.
+    pub fn also(mut self, destination: impl Into<PathBuf>) -> CopyJob {
+        self.also.push(destination.into());
+        self
+    }
+
+    /// Carries over owner, extended attributes, mode and times of a whole file.
+    /// What cannot be carried over is a note in the report. Default: no.
+    pub fn preserve(mut self, preserve: bool) -> CopyJob {
+        self.preserve = preserve;
+        self
+    }
+
+    /// Every digest that must be computed, each once.
+    pub(super) fn wanted_digests(&self) -> Vec<Algorithm> {
+        let expected = self.expected.iter().map(Expectation::algorithm);
+        let mut wanted: Vec<_> = self.digests.iter().copied().chain(expected).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// For the map: a resumed run must not mix these.
+    pub(super) fn options_that_change_bytes(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    /// How bytes move. A named engine that cannot serve is a refusal. Default:
+    /// the engine that suits best.
+    pub fn engine(mut self, engine: EngineChoice) -> CopyJob {
+        self.engine = engine;
+        self
+    }
+
+    /// Whether extents are shared with the source. Default: where the file
+    /// system can.
+    pub fn reflink(mut self, reflink: Reflink) -> CopyJob {
+        self.reflink = reflink;
+        self
+    }
+
+    /// What becomes of holes and zeros. Default: holes stay holes.
+    pub fn sparse(mut self, sparse: Sparse) -> CopyJob {
+        self.sparse = sparse;
+        self
+    }
+
+    /// Whether storage is reserved before it is written. Default: where that
+    /// makes writing faster.
+    pub fn preallocate(mut self, preallocate: Preallocate) -> CopyJob {
+        self.preallocate = preallocate;
+        self
+    }
+
+    /// Leaves everything that was read and written in the page cache, where a
+    /// large copy pushes out what other programs have there. Default: off.
+    pub fn keep_cache(mut self, keep: bool) -> CopyJob {
+        self.keep_cache = keep;
+        self
+    }
+
+    /// The request size asked for, or `best`.
+    pub(super) fn request_size(&self, sector: u32, best: u64) -> Result<u64> {
+        let Some(size) = self.io_size else { return Ok(best) };
+        power_of_two("--io-size", size, sector, LARGEST_IO_SIZE)
+    }
+
+    pub(super) fn scheduling_size(
+        &self,
+        sector: u32,
+        bytes: u64,
+        threads: usize,
+        io_size: u64,
+    ) -> Result<u64> {
+        match self.stripe_size {
+            Some(size) => power_of_two("--stripe-size", size, sector, 1 << 40),
+            // Whoever waits for the turn of its stripe holds one request, not many.
+            None if ordered(&self.wanted_digests()) => Ok(io_size),
+            None => Ok(plan::stripe_size(bytes, threads, io_size)),
+        }
+    }
+}
+
+/// Sizes that offsets are masked with.
+fn power_of_two(option: &str, size: Size, sector: u32, most: u64) -> Result<u64> {
+    let usage = |problem: &str| ErrorKind::Usage(format!("{option} {problem}"));
+    let bytes = size.bytes(sector).map_err(|error| usage(&error.to_string()))?;
+    if !bytes.is_power_of_two() || bytes < 512 || bytes > most {
+        let range = format!("must be a power of two from 512 to {most} bytes, not {bytes}");
+        return Err(usage(&range).into());
+    }
+    Ok(bytes)
+}
+
+impl Threads {
+    /// How many workers, before it is known whether the storage minds.
+    pub(super) fn most(self) -> usize {
+        match self {
+            Threads::Exactly(threads) => threads,
+            Threads::Auto => Workers::auto().most(),
+        }
+    }
+
+    /// How many workers a copy between these ends may have.
+    pub(super) fn choose(self, about: &Capabilities) -> Workers {
+        let spins =
+            [about.source, about.destination].iter().any(|end| end.rotational == Some(true));
+        match self {
+            Threads::Exactly(threads) => Workers::Exactly(threads),
+            // Heads that move between stripes cost more than they bring.
+            Threads::Auto if spins => Workers::Exactly(1),
+            Threads::Auto => Workers::auto(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::capabilities::End;
+
+    #[test]
+    fn a_rotating_disk_gets_one_worker_unless_told_otherwise() {
+        let end = |rotational| End { rotational, ..End::default() };
+        let check = |threads: Threads, from, to, expected| {
+            let (source, destination) = (end(from), end(to));
+            let about = Capabilities { source, destination, ..Capabilities::default() };
+            assert_eq!(threads.choose(&about), expected);
+        };
+        check(Threads::Auto, Some(false), None, Workers::auto());
+        check(Threads::Auto, None, None, Workers::auto());
+        check(Threads::Auto, Some(true), None, Workers::Exactly(1));
+        check(Threads::Auto, Some(false), Some(true), Workers::Exactly(1));
+        check(Threads::Exactly(4), Some(true), Some(true), Workers::Exactly(4));
+    }
+}

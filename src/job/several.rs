@@ -1,0 +1,477 @@
+//! One read, several destinations: each is staged, verified and committed on
+//! its own, and one that fails does not stop the others.
+//!
+//! What is read goes to every destination before the next request is read, so
+//! the slowest sets the pace and nothing piles up. There is no map: what is not
+//! committed is removed.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::proof::Copied;
+use super::ready::{Stripes, check_digests, check_unchanged, failed_ranges, identity};
+use super::{CopyJob, with_report};
+use crate::crew::controller::Workers;
+use crate::crew::{self, Control, Tap, Throttle, Transfer};
+use crate::digest::Digester;
+use crate::durable::leftover::{self, Leftovers, Start};
+use crate::durable::stage::Stage;
+use crate::durable::target::Target;
+use crate::engine::{Capabilities, Positioned};
+use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::io::{Fanout, Sink};
+use crate::plan::{Cursor, Plan};
+use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::range::{ByteRange, RangeSet};
+use crate::report::{AlsoReport, Outcome, Report};
+use crate::safety::Preflight;
+use crate::source::OpenSource;
+use crate::sys::Directory;
+use crate::verify::fingerprint::Fingerprint;
+use crate::verify::medium::Medium;
+
+/// One of the destinations.
+struct Place {
+    report: AlsoReport,
+    /// Until it is begun.
+    target: Option<Target>,
+    /// While it is written.
+    stage: Option<Stage>,
+    error: Option<Error>,
+}
+
+/// A copy to several destinations that has passed every check.
+struct Several {
+    source: OpenSource,
+    to: ByteRange,
+    plan: Plan,
+    /// Holes that all destinations have, too.
+    kept_holes: RangeSet,
+    workers: Workers,
+    places: Vec<Place>,
+    report: Report,
+}
+
+impl CopyJob {
+    pub(super) fn run_to_several(
+        &self,
+        progress: &Progress,
+        cancel: &CancelToken,
+    ) -> Result<Report> {
+        let mut job = self.prepare_several(progress)?;
+        let mut clock = Clock::start();
+        let result = self.copy_to_several(&mut job, &mut clock, (progress, cancel));
+        progress.enter(Phase::Finished);
+        clock.read(&mut job.report);
+        let result = result.and_then(|()| job.first_error().map_or(Ok(()), Err));
+        let report = job.into_report();
+        match result {
+            Ok(()) => Ok(report),
+            Err(error) => Err(with_report(error, report)),
+        }
+    }
+
+    pub(super) fn dry_run_to_several(&self, progress: &Progress) -> Result<Report> {
+        let mut job = self.prepare_several(progress)?;
+        job.report.outcome = Outcome::Complete;
+        job.report.notes.push("dry run: nothing was written".to_owned());
+        Ok(job.into_report())
+    }
+
+    fn prepare_several(&self, progress: &Progress) -> Result<Several> {
+        progress.enter(Phase::Preparing);
+        self.check_options()?;
+        self.check_options_of_several()?;
+        let source = OpenSource::open(&self.source)?;
+        let (from, clamped) = source.resolve(&self.range, self.clamp)?;
+        let paths = std::iter::once(&self.destination).chain(&self.also);
+        let targets: Vec<Target> = paths
+            .map(|path| Target::look(path, &source.path, self.consent))
+            .collect::<Result<_>>()?;
+        check_distinct(&targets)?;
+        for target in &targets {
+            self.check_preserve(&source, target, from)?;
+        }
+        // Holes are kept where nothing was before.
+        let all_new = targets.iter().all(|target| matches!(target, Target::Staged(_)));
+        let data =
+            if all_new { self.bytes_to_copy(&source, &targets[0], from).0 } else { from.into() };
+        let to = self.resolve_destination(&source, &targets[0], from)?;
+        // The first destination stands for all: they are written at one pace.
+        let wishes = self.wishes(self.threads.most());
+        let capabilities =
+            Capabilities::of(&source, &targets[0], (from, to), data.bytes(), all_new, wishes);
+        let mut places = Vec::new();
+        for target in targets {
+            places.push(self.look_at_place(&source, target, (from, to), data.bytes())?);
+        }
+        if places.iter().all(|place| place.error.is_some()) {
+            return Err(places
+                .into_iter()
+                .find_map(|place| place.error)
+                .expect("there is a place"));
+        }
+        let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
+        let workers = self.threads.choose(&capabilities).bounded(io_size);
+        let stripe_size =
+            self.scheduling_size(source.sector(), data.bytes(), workers.most(), io_size)?;
+        let origin = from.start().wrapping_sub(to.start());
+        let plan = Plan::new(&self.bytes_to_see(&data, from), origin, stripe_size);
+
+        let mut report = Report::new(source.report(), places[0].report.destination.clone());
+        report.range = from;
+        report.dest_offset = to.start();
+        report.clamped = clamped;
+        report.in_place = !all_new;
+        report.bytes.requested = from.len();
+        report.bytes.holes = from.len() - data.bytes();
+        report.engine = "positioned";
+        report.engine_reason = "one read, several writes".to_owned();
+        report.threads = workers.most();
+        (report.stripe_size, report.io_size) = (stripe_size, io_size);
+        progress.expect(data.bytes(), 0);
+        let kept_holes = data.missing_from(from);
+        Ok(Several { source, to, plan, kept_holes, workers, places, report })
+    }
+
+    fn check_options_of_several(&self) -> Result<()> {
+        let senseless = [
+            (
+                "--resume or --restart, because it leaves nothing",
+                self.leftovers != Leftovers::Refuse,
+            ),
+            ("--map, because it leaves none", self.map.is_some()),
+            ("--repair", self.repair),
+        ];
+        match senseless.iter().find(|(_, given)| *given) {
+            Some((option, _)) => {
+                let reason = format!("a copy to several destinations (--also) has no {option}");
+                Err(ErrorKind::Usage(reason).into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Everything that can be refused about one destination. That it has no
+    /// room is its failure alone.
+    fn look_at_place(
+        &self,
+        source: &OpenSource,
+        target: Target,
+        (from, to): (ByteRange, ByteRange),
+        space_needed: u64,
+    ) -> Result<Place> {
+        let map_file = self.map_file(&target)?;
+        let start = leftover::find(&target, &map_file, Leftovers::Refuse, |id| {
+            identity(self, source, &target, from, to, id)
+        })?;
+        self.check_exists(&target, &start)?;
+        let allow_same_device = self.allow_same_device;
+        let preflight =
+            Preflight { source, target: &target, from, to, space_needed, allow_same_device };
+        let error = match preflight.check() {
+            Ok(()) => None,
+            Err(refusal @ Refusal::NoSpace { .. }) => Some(refusal.into()),
+            Err(refusal) => return Err(refusal.into()),
+        };
+        let report = AlsoReport {
+            destination: target.report(),
+            outcome: Outcome::Failed,
+            verified: None,
+            verified_by: None,
+            mismatches: Vec::new(),
+            durable: false,
+            error: None,
+        };
+        Ok(Place { report, target: Some(target), stage: None, error })
+    }
+
+    fn copy_to_several(
+        &self,
+        job: &mut Several,
+        clock: &mut Clock,
+        watch: (&Progress, &CancelToken),
+    ) -> Result<()> {
+        let (progress, _) = watch;
+        for place in &mut job.places {
+            place.begin(job.to.end(), progress);
+        }
+        let written = self.write_to_several(job, clock, watch);
+        let finished = written.and_then(|(transfer, fingerprints)| {
+            progress.enter(Phase::Syncing);
+            job.places.iter_mut().for_each(|place| place.sync(self.sync));
+            clock.synced();
+            if self.verify {
+                progress.enter(Phase::Verifying);
+                let verified = job.verify(&fingerprints, watch);
+                clock.verified();
+                verified?;
+            }
+            drop(transfer);
+            if self.preserve {
+                job.preserve(self.sync);
+            }
+            check_digests(&job.report, &self.expected)
+        });
+        let commit = finished.is_ok();
+        let outcome =
+            if job.report.failed.is_empty() { Outcome::Complete } else { Outcome::Partial };
+        for place in &mut job.places {
+            place.end(commit, self.sync, outcome);
+        }
+        clock.finished();
+        job.report.outcome = outcome;
+        finished
+    }
+
+    /// Moves the bytes, and finds out which destinations took all of them.
+    fn write_to_several(
+        &self,
+        job: &mut Several,
+        clock: &mut Clock,
+        (progress, cancel): (&Progress, &CancelToken),
+    ) -> Result<(Arc<Transfer>, Vec<Fingerprint>)> {
+        let alive: Vec<usize> =
+            (0..job.places.len()).filter(|&index| job.places[index].stage.is_some()).collect();
+        if alive.is_empty() {
+            return Err(job.first_error().unwrap_or_else(|| ErrorKind::Cancelled.into()));
+        }
+        let sinks = alive.iter().filter_map(|&index| job.places[index].sink()).collect();
+        let fanout = Arc::new(Fanout::new(sinks));
+        let transfer = Arc::new(self.transfer_to_several(job, fanout.clone()));
+        let control = Control {
+            progress,
+            cancel,
+            io_size: job.report.io_size,
+            retries: self.retries,
+            on_read_error: self.on_read_error,
+            throttle: self.limit_rate.map(Throttle::new),
+        };
+        progress.enter(Phase::Copying);
+        let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&job.plan) };
+        let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
+        let shift = crew::run(&control, &work, controller);
+        clock.copied();
+        for (branch, &index) in alive.iter().enumerate() {
+            if let Some(failure) = fanout.take_failure(branch) {
+                job.places[index].failed_to_write(failure.range, failure.error);
+            }
+        }
+        job.report.bytes.copied = progress.snapshot().copied;
+        job.report.failed = failed_ranges(&transfer);
+        job.report.bytes.failed = job.report.failed_set().bytes();
+        match shift {
+            Ok(shift) => job.report.threads = shift.threads,
+            // Each of the destinations says for itself why it failed.
+            Err(error) => return Err(job.first_error().unwrap_or(error)),
+        }
+        job.report.notes.extend(check_unchanged(&job.source, self.allow_changed_source)?);
+        match transfer.tap().take_digests() {
+            Some(digests) => job.report.digests = digests,
+            None if self.wanted_digests().is_empty() => {}
+            None => job.report.notes.push("no digest: bytes could not be read".to_owned()),
+        }
+        let fingerprints = transfer.tap().take_fingerprints();
+        Ok((transfer, fingerprints))
+    }
+
+    fn transfer_to_several(&self, job: &Several, fanout: Arc<Fanout>) -> Transfer {
+        let mut tap = Tap::none();
+        if self.verify {
+            tap = tap.fingerprints();
+        }
+        let wanted = self.wanted_digests();
+        if !wanted.is_empty() {
+            let digester = Digester::new(&wanted, job.report.range);
+            let back = job.source.io.clone();
+            tap = tap.digests(digester).settled(job.kept_holes.clone(), RangeSet::new(), back);
+        }
+        Transfer::new(
+            (job.source.io.clone(), job.source.path.clone()),
+            (fanout, job.report.destination.path.clone()),
+            job.report.range,
+            job.to.start(),
+            job.source.sector(),
+            vec![Box::new(Positioned)],
+        )
+        .tapped(tap)
+    }
+}
+
+impl Several {
+    /// The error this job ends in: a failure rather than a mismatch.
+    fn first_error(&mut self) -> Option<Error> {
+        let is_mismatch = |error: &Error| error.outcome() == Outcome::Mismatch;
+        let failed = |place: &Place| place.error.as_ref().is_some_and(|error| !is_mismatch(error));
+        let first = self.places.iter().position(failed);
+        let first = first.or_else(|| self.places.iter().position(|place| place.error.is_some()))?;
+        let place = &mut self.places[first];
+        let error = place.error.take()?;
+        place.note(&error);
+        Some(as_failure(error))
+    }
+
+    fn verify(
+        &mut self,
+        fingerprints: &[Fingerprint],
+        watch: (&Progress, &CancelToken),
+    ) -> Result<()> {
+        let copied = self.report.failed_set().missing_from(self.report.range);
+        let whole = Copied { source: &self.source, report: &self.report };
+        let mut notes = Vec::new();
+        for place in &mut self.places {
+            let Some(stage) = &place.stage else { continue };
+            let medium = Medium::new(stage.io());
+            let findings = whole.compare(&medium, &copied, fingerprints, watch)?;
+            place.report.verified = Some(findings.differing.is_empty());
+            place.report.verified_by = Some(medium.how());
+            place.report.mismatches = findings.differing.iter().collect();
+            let error = findings.differing.iter().next();
+            let error = error.map(|range| whole.mismatch(stage.path(), range));
+            notes.extend(medium.note());
+            if let Some(error) = error {
+                place.fail(error);
+            }
+        }
+        notes.dedup();
+        self.report.notes.extend(notes);
+        Ok(())
+    }
+
+    fn preserve(&mut self, sync: bool) {
+        let mut notes = Vec::new();
+        for place in &mut self.places {
+            let Some(stage) = &place.stage else { continue };
+            match stage.preserve(&self.source, sync) {
+                Ok(lost) => notes.extend(lost),
+                Err(error) => place.fail(error),
+            }
+        }
+        self.report.notes.extend(notes);
+    }
+
+    fn into_report(mut self) -> Report {
+        let mut places = std::mem::take(&mut self.places).into_iter().map(|mut place| {
+            if let Some(error) = place.error.take() {
+                place.note(&error);
+            }
+            place.report
+        });
+        if let Some(first) = places.next() {
+            self.report.verified = first.verified;
+            self.report.verified_by = first.verified_by;
+            self.report.mismatches = first.mismatches;
+            self.report.durable = first.durable;
+        }
+        self.report.also = places.collect();
+        self.report
+    }
+}
+
+impl Place {
+    fn begin(&mut self, end: u64, progress: &Progress) {
+        let Some(target) = self.target.take().filter(|_| self.error.is_none()) else { return };
+        progress.event(Event::Planned {
+            destination: target.describe(),
+            engine: "positioned",
+            reason: "one read, several writes".to_owned(),
+        });
+        match Stage::begin(target, end, Start::Fresh) {
+            Ok(stage) => self.stage = Some(stage),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    fn sink(&self) -> Option<Arc<dyn Sink>> {
+        self.stage.as_ref().map(|stage| stage.io().clone() as Arc<dyn Sink>)
+    }
+
+    /// Leaves it out from now on. What was written of a new file goes away.
+    fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+        if let Some(stage) = self.stage.take() {
+            stage.discard();
+        }
+    }
+
+    fn failed_to_write(&mut self, range: Option<ByteRange>, source: std::io::Error) {
+        let path = self.path();
+        let kind = match range {
+            Some(range) => ErrorKind::Write { path, range, source },
+            None => ErrorKind::Sync { path, source },
+        };
+        self.fail(kind.into());
+    }
+
+    fn path(&self) -> PathBuf {
+        self.report.destination.path.clone()
+    }
+
+    fn sync(&mut self, wait: bool) {
+        let Some(stage) = &self.stage else { return };
+        let synced = stage.set_final_mode().and_then(|()| if wait { stage.sync() } else { Ok(()) });
+        if let Err(error) = synced {
+            self.fail(error);
+        }
+    }
+
+    /// Gives the final name, or takes away what was written.
+    fn end(&mut self, commit: bool, durable: bool, outcome: Outcome) {
+        let Some(stage) = self.stage.take() else { return };
+        if !commit {
+            return stage.discard();
+        }
+        match stage.commit(durable) {
+            Ok(()) => (self.report.outcome, self.report.durable) = (outcome, durable),
+            Err(error) => self.error = Some(error),
+        }
+    }
+
+    fn note(&mut self, error: &Error) {
+        self.report.outcome = as_failure_outcome(error);
+        self.report.error = Some(error.chain());
+    }
+}
+
+/// When others have been written, nobody can say that nothing was.
+fn as_failure_outcome(error: &Error) -> Outcome {
+    match error.outcome() {
+        Outcome::Refused => Outcome::Failed,
+        outcome => outcome,
+    }
+}
+
+fn as_failure(error: Error) -> Error {
+    match error.outcome() {
+        Outcome::Refused => ErrorKind::LeftOut { reason: error.chain() }.into(),
+        _ => error,
+    }
+}
+
+/// Refuses one destination under two names.
+fn check_distinct(targets: &[Target]) -> Result<(), Refusal> {
+    for (index, target) in targets.iter().enumerate() {
+        if let Some(other) = targets[..index].iter().find(|other| is_same(other, target)) {
+            let (source_path, path) = (other.path().to_owned(), target.path().to_owned());
+            return Err(Refusal::SameFile { source_path, path, what: "destination" });
+        }
+    }
+    Ok(())
+}
+
+fn is_same(one: &Target, other: &Target) -> bool {
+    let same_directory = |a: &Directory, b: &Directory| match (a.own_facts(), b.own_facts()) {
+        (Ok(a), Ok(b)) => a.same_thing(&b),
+        _ => false,
+    };
+    match (one, other) {
+        (Target::Staged(a), Target::Staged(b)) => {
+            a.name == b.name && same_directory(&a.directory, &b.directory)
+        }
+        _ => match (one.facts(), other.facts()) {
+            (Some(a), Some(b)) => a.same_thing(b),
+            _ => false,
+        },
+    }
+}

@@ -1,0 +1,239 @@
+//! A copy into a stream: the range in order to a pipe, a socket or a file that
+//! is open already. There is nothing to stage, resume or replace.
+
+use std::fs::File;
+use std::io::IsTerminal;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::clock::Clock;
+use super::ready::{Stripes, check_digests, check_unchanged};
+use super::{CopyJob, Threads, with_report};
+use crate::crew::controller::Workers;
+use crate::crew::{self, Control, OnReadError, Throttle, Transfer};
+use crate::digest::Digester;
+use crate::durable::leftover::Leftovers;
+use crate::engine::Positioned;
+use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::io::Ordered;
+use crate::plan::{Cursor, Plan};
+use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::report::{DestinationReport, Kind, Report};
+use crate::size::Size;
+use crate::source::OpenSource;
+use crate::sys::{self, Facts, Node};
+
+/// What stands for a stream in messages and in the report.
+const NAME: &str = "-";
+
+/// Workers where the user names no number: while one writes, the others read.
+const WORKERS: usize = 3;
+
+impl CopyJob {
+    /// Writes the range to `stream`, in order, from where it stands. The
+    /// destination of the job is not looked at.
+    ///
+    /// Several workers read ahead, each at most one request. A range that
+    /// cannot be read ends the job: what came after it would otherwise stand
+    /// in the wrong place. Everything before it has been written then.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the job. If whoever reads the stream is gone, an
+    /// [`ErrorKind::Write`] of kind [`std::io::ErrorKind::BrokenPipe`].
+    pub fn run_into(
+        &self,
+        stream: &File,
+        progress: &Progress,
+        cancel: &CancelToken,
+    ) -> Result<Report> {
+        let (mut job, file) = self.prepare_stream(stream, progress)?;
+        let mut clock = Clock::start();
+        let result = self.pour(&mut job, file, &mut clock, (progress, cancel));
+        progress.enter(Phase::Finished);
+        clock.read(&mut job.report);
+        match result {
+            Ok(()) => Ok(job.report),
+            Err(error) => Err(with_report(error, job.report)),
+        }
+    }
+
+    /// What [`CopyJob::dry_run`] is to [`CopyJob::run`].
+    ///
+    /// # Errors
+    ///
+    /// Whatever would make `run_into` refuse.
+    pub fn dry_run_into(&self, stream: &File, progress: &Progress) -> Result<Report> {
+        let (mut job, _) = self.prepare_stream(stream, progress)?;
+        job.report.outcome = crate::Outcome::Complete;
+        job.report.notes.push("dry run: nothing was written".to_owned());
+        Ok(job.report)
+    }
+
+    fn prepare_stream(&self, stream: &File, progress: &Progress) -> Result<(Stream, File)> {
+        progress.enter(Phase::Preparing);
+        self.check_options_of_stream()?;
+        let source = OpenSource::open(&self.source)?;
+        let (range, clamped) = source.resolve(&self.range, self.clamp)?;
+        let facts = sys::facts(stream).map_err(|source| Refusal::CannotOpen {
+            side: Side::Destination,
+            path: NAME.into(),
+            source,
+        })?;
+        check_stream(stream, &facts, &source)?;
+        let file = sys::own_stream(stream).map_err(|source| Refusal::CannotOpen {
+            side: Side::Destination,
+            path: NAME.into(),
+            source,
+        })?;
+        let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
+        let kind = if facts.node == Node::File { Kind::File } else { Kind::Stream };
+        let destination = DestinationReport { path: NAME.into(), kind };
+        let mut report = Report::new(source.report(), destination);
+        report.range = range;
+        report.clamped = clamped;
+        report.bytes.requested = range.len();
+        report.engine = "positioned";
+        report.engine_reason = "a stream is written in order".to_owned();
+        report.threads = self.threads_of_stream(&source);
+        report.stripe_size = io_size;
+        report.io_size = io_size;
+        progress.expect(range.len(), 0);
+        progress.event(Event::Planned {
+            destination: "a stream".to_owned(),
+            engine: report.engine,
+            reason: report.engine_reason.clone(),
+        });
+        let plan = Plan::new(&range.into(), range.start(), io_size);
+        Ok((Stream { source, plan, report, is_file: facts.node == Node::File }, file))
+    }
+
+    fn threads_of_stream(&self, source: &OpenSource) -> usize {
+        let spins = source.device.as_ref().and_then(|info| info.rotational) == Some(true);
+        match self.threads {
+            Threads::Exactly(threads) => threads,
+            // One reads ahead while the other writes, without moving heads to and fro.
+            Threads::Auto if spins => 2,
+            Threads::Auto => WORKERS,
+        }
+    }
+
+    fn check_options_of_stream(&self) -> Result<()> {
+        let senseless = [
+            ("--force", self.consent.force),
+            ("--in-place", self.consent.in_place),
+            ("--to-device", self.consent.to_device),
+            ("--resume and --restart", self.leftovers != Leftovers::Refuse),
+            ("--map", self.map.is_some()),
+            ("--preserve", self.preserve),
+            ("--also", !self.also.is_empty()),
+            ("--verify", self.verify || self.repair),
+            ("--dest-offset", self.dest_offset != Size::Bytes(0)),
+        ];
+        match senseless.iter().find(|(_, given)| *given) {
+            Some((option, _)) => {
+                Err(ErrorKind::Usage(format!("{option} has no meaning for a stream")).into())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Moves the bytes, and waits for the disk if the stream leads to a file.
+    fn pour(
+        &self,
+        job: &mut Stream,
+        file: File,
+        clock: &mut Clock,
+        (progress, cancel): (&Progress, &CancelToken),
+    ) -> Result<()> {
+        let transfer = Arc::new(self.transfer_of_stream(job, file, cancel));
+        progress.enter(Phase::Copying);
+        let poured = self.pour_stripes(job, &transfer, (progress, cancel));
+        clock.copied();
+        job.report.bytes.copied = progress.snapshot().copied;
+        poured?;
+        let changed = check_unchanged(&job.source, self.allow_changed_source)?;
+        job.report.notes.extend(changed);
+        job.report.digests = transfer.tap().take_digests().unwrap_or_default();
+        if self.sync && job.is_file {
+            progress.enter(Phase::Syncing);
+            let path = NAME.into();
+            transfer.sink.sync_data().map_err(|source| ErrorKind::Sync { path, source })?;
+            job.report.durable = true;
+        }
+        clock.synced();
+        check_digests(&job.report, &self.expected)?;
+        job.report.outcome = crate::Outcome::Complete;
+        Ok(())
+    }
+
+    fn pour_stripes(
+        &self,
+        job: &mut Stream,
+        transfer: &Arc<Transfer>,
+        (progress, cancel): (&Progress, &CancelToken),
+    ) -> Result<()> {
+        let control = Control {
+            progress,
+            cancel,
+            io_size: job.report.io_size,
+            retries: self.retries,
+            // The lane ends a stream at the first gap, after what comes before it.
+            on_read_error: OnReadError::Record,
+            throttle: self.limit_rate.map(Throttle::new),
+        };
+        let workers = Workers::Exactly(job.report.threads);
+        let controller = workers.controller(job.plan.stripes(), job.report.io_size);
+        let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&job.plan) };
+        job.report.threads = crew::run(&control, &work, controller)?.threads;
+        Ok(())
+    }
+
+    fn transfer_of_stream(&self, job: &Stream, file: File, cancel: &CancelToken) -> Transfer {
+        let transfer = Transfer::new(
+            (job.source.io.clone(), job.source.path.clone()),
+            (Arc::new(Ordered::new(file, 2 * job.report.threads, cancel)), NAME.into()),
+            job.report.range,
+            0,
+            job.source.sector(),
+            vec![Box::new(Positioned)],
+        );
+        match self.wanted_digests().as_slice() {
+            [] => transfer,
+            wanted => {
+                let digester = Digester::new(wanted, job.report.range);
+                transfer.tapped(crew::Tap::none().digests(digester))
+            }
+        }
+    }
+}
+
+/// A stream that has passed every check.
+struct Stream {
+    source: OpenSource,
+    plan: Plan,
+    report: Report,
+    /// Whether the stream leads to a file, which a disk holds.
+    is_file: bool,
+}
+
+/// Refuses what nobody wants to have bytes poured into.
+fn check_stream(stream: &File, facts: &Facts, source: &OpenSource) -> Result<(), Refusal> {
+    let not = |what, hint| {
+        let path = NAME.into();
+        Err(Refusal::NotCopyable { side: Side::Destination, path, what, hint })
+    };
+    if stream.is_terminal() {
+        return not("a terminal", "redirect it into a file or a pipe");
+    }
+    match facts.node {
+        Node::BlockDevice => not("a block device", "name it as DEST, with --to-device"),
+        Node::Directory => not("a directory", "name a file in it"),
+        Node::File if facts.same_thing(&source.facts) => Err(Refusal::SameFile {
+            source_path: source.path.clone(),
+            path: Path::new(NAME).to_owned(),
+            what: "file",
+        }),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,96 @@
+//! Copies byte ranges of files, disk images and block devices with several
+//! threads, exactly and durably.
+//!
+//! # The story of a copy
+//!
+//! A [`CopyJob`] opens the source and looks at the destination; `safety`
+//! refuses what must not be done before a byte is written. The range is cut
+//! into **stripes** by `plan`; the workers of `crew` claim them in ascending
+//! order, and an `engine` moves each by positioned reads and writes. A new file
+//! is written under a temporary name and gets its own when it is complete and
+//! on the disk (`durable`). A [`Report`] says what happened.
+//!
+//! # Code map
+//!
+//! | room | holds |
+//! |---|---|
+//! | `job` | the builder, and `run`: reads as "a copy" |
+//! | `range`, `size` | the arithmetic and the grammar of ranges and sizes |
+//! | `plan` | range → stripes; pure |
+//! | `source` | opening what is read |
+//! | `sparse` | holes: where they are, and where they are made |
+//! | `io` | [`Source`](io::Source) and [`Sink`](io::Sink); the loops over short counts; buffers |
+//! | `engine` | ways to move bytes; one file each |
+//! | `crew` | workers, retries, the thread controller, the rate limit |
+//! | `batch` | manifests: the list of what to copy, read from nine formats and checked whole |
+//! | `bench` | sweeps of settings, their statistics and charts |
+//! | `durable` | what the destination is; staging, checkpoints, resume, commit |
+//! | `safety` | what is refused |
+//! | `digest` | hashes of the range, computed while it is copied |
+//! | `preserve` | what a file has besides its content |
+//! | `verify` | fingerprints, and reading back past the cache |
+//! | `devices` | the block devices there are |
+//! | `progress`, `report`, `error` | what can be seen: during, after, and instead |
+//! | `sys` | the operating system; all `unsafe` |
+//! | `testing` | doubles that fail, tear and forget; feature `testing` |
+//!
+//! The command line lives in the binary and nowhere else, so that the library
+//! cannot print.
+//!
+//! # Invariants
+//!
+//! Each has a test that names it.
+//!
+//! - **I1** A plan covers the wanted range exactly once; stripes are disjoint,
+//!   ascending, with interior edges on alignment.
+//! - **I2** Nothing outside the range is ever written; a byte is written by at
+//!   most one worker per run.
+//! - **I3** A byte is *done* only after a full write, and journalled only after
+//!   a sync that *started* after it was done.
+//! - **I4** A new file's final name never shows partial content. In-place
+//!   writes say so in the report.
+//! - **I5** The library does not print, exit, install signal handlers or read
+//!   the environment.
+//! - **I6** Only the transfer functions and an engine's own completion loop
+//!   handle short counts; zero is end of file, never "try again".
+//! - **I7** Nothing fallible in `Drop`.
+//! - **I8** Cancellation is checked between requests.
+//! - **I9** A sync error, a journal error, a changed source is never a warning;
+//!   a failed fsync is never retried.
+//! - **I10** A fallback is never silent, and happens only for "not supported
+//!   here" errors, continuing from the bytes already moved.
+//! - **I11** `Ok` with a complete report means: every requested byte is in the
+//!   destination, and durable unless the caller said otherwise.
+
+pub mod batch;
+pub mod bench;
+pub mod crew;
+pub mod devices;
+pub mod digest;
+pub mod durable;
+pub mod engine;
+pub mod error;
+pub mod io;
+pub mod job;
+pub mod plan;
+pub mod preserve;
+pub mod progress;
+pub mod range;
+pub mod report;
+pub mod safety;
+pub mod size;
+pub mod source;
+pub mod sparse;
+pub mod sys;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod verify;
+
+pub use crew::OnReadError;
+pub use durable::leftover::Leftovers;
+pub use error::{Error, ErrorKind, Refusal, Result};
+pub use job::{CopyJob, Threads};
+pub use progress::{CancelToken, Event, Phase, Progress, Snapshot};
+pub use range::{ByteRange, RangeSet, RangeSpec};
+pub use report::{Outcome, Report};
+pub use size::Size;

@@ -1,0 +1,321 @@
+//! How a running job can be watched and stopped.
+//!
+//! Counters are pulled: workers bump atomics, a user interface looks when it
+//! likes. Rare events (a fallback, a failed range) are pushed into a bounded
+//! queue. Nothing here prints, and nothing here waits.
+
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use crossbeam::queue::ArrayQueue;
+use crossbeam::utils::CachePadded;
+
+use crate::range::ByteRange;
+use crate::report::Fallback;
+
+/// How many events can wait to be looked at. Older ones make room: a source
+/// with a million bad sectors must not grow memory because nobody looks.
+const EVENT_QUEUE: usize = 1024;
+
+/// Where a job is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[repr(u8)]
+pub enum Phase {
+    /// Opening, checking, planning.
+    #[default]
+    Preparing,
+    /// Moving bytes.
+    Copying,
+    /// Waiting until the disk has them.
+    Syncing,
+    /// Reading back.
+    Verifying,
+    /// Over.
+    Finished,
+}
+
+impl Phase {
+    const ALL: [Phase; 5] =
+        [Phase::Preparing, Phase::Copying, Phase::Syncing, Phase::Verifying, Phase::Finished];
+
+    /// One word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Phase::Preparing => "preparing",
+            Phase::Copying => "copying",
+            Phase::Syncing => "syncing",
+            Phase::Verifying => "verifying",
+            Phase::Finished => "finished",
+        }
+    }
+}
+
+/// Something rare that a user wants to know at once.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Event {
+    /// The job knows what it will do.
+    Planned {
+        /// The destination, with model and serial number if it is a device.
+        destination: String,
+        /// The engine.
+        engine: &'static str,
+        /// Why it was chosen.
+        reason: String,
+    },
+    /// One way of doing a thing gave way to another.
+    Fallback(Fallback),
+    /// A source range could not be read.
+    ReadFailed {
+        /// In bytes of the source.
+        range: ByteRange,
+        /// What the system said.
+        error: String,
+    },
+    /// The number of workers changed.
+    Threads {
+        /// From now on.
+        threads: usize,
+        /// Why.
+        reason: String,
+    },
+    /// Progress up to here survives a crash.
+    Checkpoint {
+        /// Bytes that are recorded.
+        bytes: u64,
+    },
+    /// Anything else worth a line with `-v`.
+    Note(String),
+}
+
+/// The counters of a job. Make one, hand it to the job, look at it from any thread.
+pub struct Progress {
+    copied: CachePadded<AtomicU64>,
+    failed: CachePadded<AtomicU64>,
+    verified: AtomicU64,
+    items: AtomicU64,
+    total: AtomicU64,
+    total_items: AtomicU64,
+    resumed: AtomicU64,
+    threads: AtomicUsize,
+    phase: AtomicU8,
+    started: Instant,
+    /// When copying began, in nanoseconds since `started`; 0 before.
+    copying_since: AtomicU64,
+    seats: Mutex<Vec<Arc<Seat>>>,
+    active: Mutex<Vec<String>>,
+    events: ArrayQueue<Event>,
+}
+
+/// What one worker is waiting for.
+#[derive(Default)]
+pub(crate) struct Seat {
+    busy: AtomicBool,
+    offset: AtomicU64,
+    /// Nanoseconds since the progress was made.
+    since: AtomicU64,
+}
+
+/// The counters at one moment.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// Where the job is.
+    pub phase: Phase,
+    /// Bytes this run has to copy.
+    pub total: u64,
+    /// Bytes written by this run.
+    pub copied: u64,
+    /// Bytes that could not be read.
+    pub failed: u64,
+    /// Bytes done by an earlier run, not part of `total`.
+    pub resumed: u64,
+    /// Bytes read back and compared.
+    pub verified: u64,
+    /// Files done, of a batch.
+    pub items: u64,
+    /// Files in all, of a batch; 0 for a single copy.
+    pub total_items: u64,
+    /// Workers now.
+    pub threads: usize,
+    /// Since the progress was made.
+    pub elapsed: Duration,
+    /// Since copying began.
+    pub copying: Duration,
+    /// The source offset that has been waited for longest, and how long.
+    pub waiting: Option<(u64, Duration)>,
+}
+
+impl Default for Progress {
+    fn default() -> Progress {
+        Progress::new()
+    }
+}
+
+impl Progress {
+    /// Counters at zero.
+    pub fn new() -> Progress {
+        Progress {
+            copied: CachePadded::new(AtomicU64::new(0)),
+            failed: CachePadded::new(AtomicU64::new(0)),
+            verified: AtomicU64::new(0),
+            items: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            total_items: AtomicU64::new(0),
+            resumed: AtomicU64::new(0),
+            threads: AtomicUsize::new(0),
+            phase: AtomicU8::new(0),
+            started: Instant::now(),
+            copying_since: AtomicU64::new(0),
+            seats: Mutex::new(Vec::new()),
+            active: Mutex::new(Vec::new()),
+            events: ArrayQueue::new(EVENT_QUEUE),
+        }
+    }
+
+    /// The counters now.
+    pub fn snapshot(&self) -> Snapshot {
+        let elapsed = self.started.elapsed();
+        let since = self.copying_since.load(Relaxed);
+        Snapshot {
+            phase: self.phase(),
+            total: self.total.load(Relaxed),
+            copied: self.copied.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            resumed: self.resumed.load(Relaxed),
+            verified: self.verified.load(Relaxed),
+            items: self.items.load(Relaxed),
+            total_items: self.total_items.load(Relaxed),
+            threads: self.threads.load(Relaxed),
+            elapsed,
+            copying: if since == 0 {
+                Duration::ZERO
+            } else {
+                elapsed.saturating_sub(Duration::from_nanos(since))
+            },
+            waiting: self.longest_wait(elapsed),
+        }
+    }
+
+    /// The next event that nobody has looked at.
+    pub fn next_event(&self) -> Option<Event> {
+        self.events.pop()
+    }
+
+    /// Names of a few items at work, of a batch.
+    pub fn active_items(&self) -> Vec<String> {
+        lock(&self.active).clone()
+    }
+
+    fn phase(&self) -> Phase {
+        Phase::ALL[usize::from(self.phase.load(Relaxed))]
+    }
+
+    fn longest_wait(&self, elapsed: Duration) -> Option<(u64, Duration)> {
+        lock(&self.seats)
+            .iter()
+            .filter(|seat| seat.busy.load(Relaxed))
+            .map(|seat| (seat.offset.load(Relaxed), seat.since.load(Relaxed)))
+            .min_by_key(|&(_, since)| since)
+            .map(|(offset, since)| (offset, elapsed.saturating_sub(Duration::from_nanos(since))))
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        if phase == Phase::Copying {
+            self.copying_since.store(self.now().max(1), Relaxed);
+        }
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    pub(crate) fn expect(&self, total: u64, resumed: u64) {
+        self.total.store(total, Relaxed);
+        self.resumed.store(resumed, Relaxed);
+    }
+
+    pub(crate) fn add_copied(&self, bytes: u64) {
+        self.copied.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn add_failed(&self, bytes: u64) {
+        self.failed.fetch_add(bytes, Relaxed);
+    }
+
+    /// So many of the bytes that were expected turned out to need no work.
+    pub(crate) fn expect_less(&self, bytes: u64) {
+        self.total.fetch_sub(bytes, Relaxed);
+    }
+
+    pub(crate) fn expect_items(&self, items: u64) {
+        self.total_items.store(items, Relaxed);
+    }
+
+    pub(crate) fn add_items(&self, items: u64) {
+        self.items.fetch_add(items, Relaxed);
+    }
+
+    /// Names what is being worked on, the newest last; a few are enough.
+    pub(crate) fn set_active(&self, names: Vec<String>) {
+        *lock(&self.active) = names;
+    }
+
+    pub(crate) fn add_verified(&self, bytes: u64) {
+        self.verified.fetch_add(bytes, Relaxed);
+    }
+
+    pub(crate) fn set_threads(&self, threads: usize) {
+        self.threads.store(threads, Relaxed);
+    }
+
+    pub(crate) fn event(&self, event: Event) {
+        self.events.force_push(event);
+    }
+
+    /// A place for one more worker to say what it is waiting for.
+    pub(crate) fn seat(&self) -> Arc<Seat> {
+        let seat = Arc::new(Seat::default());
+        lock(&self.seats).push(Arc::clone(&seat));
+        seat
+    }
+
+    /// Runs `request`, which may wait for a device, as the wait at `offset`.
+    pub(crate) fn waiting<T>(&self, seat: &Seat, offset: u64, request: impl FnOnce() -> T) -> T {
+        seat.offset.store(offset, Relaxed);
+        seat.since.store(self.now(), Relaxed);
+        seat.busy.store(true, Relaxed);
+        let result = request();
+        seat.busy.store(false, Relaxed);
+        result
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Asks a running job to stop. Clones ask the same job.
+#[derive(Clone, Default, Debug)]
+pub struct CancelToken(Arc<AtomicBool>);
+
+impl CancelToken {
+    /// A token that has not been used.
+    pub fn new() -> CancelToken {
+        CancelToken::default()
+    }
+
+    /// Asks the job to stop after the requests under way.
+    pub fn cancel(&self) {
+        self.0.store(true, Relaxed);
+    }
+
+    /// Whether somebody asked.
+    pub fn is_cancelled(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A panicking worker must not take the report down with it: the data behind
+/// these locks is valid at every point where one can be poisoned.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

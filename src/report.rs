@@ -1,0 +1,298 @@
+//! What happened: the report of a job, and its JSON form.
+//!
+//! The types here are the schema `pcopy.report/1` and nothing else: names and
+//! meanings are a contract with scripts, so they are kept apart from the types
+//! the engine works with.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+
+use crate::digest::Digest;
+use crate::error::Error;
+use crate::range::{ByteRange, RangeSet};
+
+/// Name and version of the JSON schema.
+pub const SCHEMA: &str = "pcopy.report/1";
+
+/// How a job ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every requested byte is in the destination.
+    Complete,
+    /// Some source ranges could not be read; everything else is copied.
+    Partial,
+    /// Nothing was written: a check said no.
+    Refused,
+    /// A digest or the read-back differs.
+    Mismatch,
+    /// The job stopped on an error.
+    Failed,
+    /// The caller asked to stop.
+    Interrupted,
+}
+
+/// What kind of thing a source or destination is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// A regular file.
+    File,
+    /// A block device.
+    BlockDevice,
+    /// Standard output or a pipe.
+    Stream,
+    /// Memory or another implementation of a library user.
+    Other,
+}
+
+/// The source in a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct SourceReport {
+    /// As named by the user.
+    #[serde(serialize_with = "lossy")]
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+    /// Size in bytes.
+    pub size: u64,
+    /// Size of a logical sector in bytes.
+    pub logical_sector: u32,
+}
+
+/// A destination in a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct DestinationReport {
+    /// Final path.
+    #[serde(serialize_with = "lossy")]
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// A further destination in a report.
+#[derive(Clone, Debug, Serialize)]
+pub struct AlsoReport {
+    /// Path and kind.
+    #[serde(flatten)]
+    pub destination: DestinationReport,
+    /// How it ended for this destination.
+    pub outcome: Outcome,
+    /// As [`Report::verified`].
+    pub verified: Option<bool>,
+    /// As [`Report::verified_by`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<&'static str>,
+    /// As [`Report::mismatches`].
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mismatches: Vec<ByteRange>,
+    /// As [`Report::durable`].
+    pub durable: bool,
+    /// What went wrong here, if anything did.
+    pub error: Option<String>,
+}
+
+/// Byte counts of a job.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Bytes {
+    /// Length of the range.
+    pub requested: u64,
+    /// Copied by this run.
+    pub copied: u64,
+    /// Left as holes because the source has holes or zeros there.
+    pub holes: u64,
+    /// Done by an earlier run.
+    pub resumed: u64,
+    /// Could not be read.
+    pub failed: u64,
+}
+
+/// A source range that could not be read.
+#[derive(Clone, Debug, Serialize)]
+pub struct FailedRange {
+    /// First byte, in the source.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+    /// What the system said.
+    pub error: String,
+}
+
+/// One engine gave way to another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Fallback {
+    /// The engine, or feature of one, that gave way.
+    pub from: String,
+    /// What took over.
+    pub to: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// Time spent, in seconds.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct Seconds {
+    /// Moving bytes.
+    pub copy: f64,
+    /// Waiting for the disk after the last byte was written.
+    pub sync: f64,
+    /// Reading back and comparing.
+    pub verify: f64,
+    /// All of it.
+    pub total: f64,
+}
+
+/// What a job did. Serialised, it is the JSON document of `--json`.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// Name and version of this schema.
+    pub schema: &'static str,
+    /// How the job ended.
+    pub outcome: Outcome,
+    /// The source.
+    pub source: SourceReport,
+    /// The destination.
+    pub destination: DestinationReport,
+    /// Further destinations, in the order in which they were named.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<AlsoReport>,
+    /// The range, in bytes of the source.
+    pub range: ByteRange,
+    /// Where its first byte went in the destination.
+    pub dest_offset: u64,
+    /// Whether a range beyond the end of the source was cut to what exists.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub clamped: bool,
+    /// Byte counts.
+    pub bytes: Bytes,
+    /// What could not be read, ascending.
+    pub failed: Vec<FailedRange>,
+    /// The engine that moved the bytes.
+    pub engine: &'static str,
+    /// Why that engine.
+    pub engine_reason: String,
+    /// Where an engine gave way.
+    pub fallbacks: Vec<Fallback>,
+    /// Workers, at most at one time.
+    pub threads: usize,
+    /// Unit of scheduling in bytes.
+    pub stripe_size: u64,
+    /// Largest single request in bytes.
+    pub io_size: u64,
+    /// Digests of the range, by algorithm. Empty if nobody asked, or if some
+    /// bytes could not be read.
+    #[serde(serialize_with = "by_algorithm")]
+    pub digests: Vec<Digest>,
+    /// `true` if the destination was read back and found equal, `false` if
+    /// found different, `null` if nobody asked.
+    pub verified: Option<bool>,
+    /// How it was read back: `direct`, past the page cache, or `dropped-cache`,
+    /// through the cache after what it held was dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified_by: Option<&'static str>,
+    /// Where the destination differs, ascending.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub mismatches: Vec<ByteRange>,
+    /// Whether everything was on the disk when the job ended.
+    pub durable: bool,
+    /// Whether the destination was changed in place, where an interruption shows.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
+    /// Whether the same job with `resume` goes on from where this one ended.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub resumable: bool,
+    /// Things worth knowing that are no errors.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+    /// Time spent.
+    pub seconds: Seconds,
+    /// Bytes copied by this run over the time spent copying and syncing.
+    pub bytes_per_second: f64,
+    /// What went wrong, if anything did.
+    pub error: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn new(source: SourceReport, destination: DestinationReport) -> Report {
+        Report {
+            schema: SCHEMA,
+            outcome: Outcome::Failed,
+            source,
+            destination,
+            also: Vec::new(),
+            range: ByteRange::default(),
+            dest_offset: 0,
+            clamped: false,
+            bytes: Bytes::default(),
+            failed: Vec::new(),
+            engine: "",
+            engine_reason: String::new(),
+            fallbacks: Vec::new(),
+            threads: 0,
+            stripe_size: 0,
+            io_size: 0,
+            digests: Vec::new(),
+            verified: None,
+            verified_by: None,
+            mismatches: Vec::new(),
+            durable: false,
+            in_place: false,
+            resumable: false,
+            notes: Vec::new(),
+            seconds: Seconds::default(),
+            bytes_per_second: 0.0,
+            error: None,
+        }
+    }
+
+    /// The report of a job that ended before it knew what it would do: the
+    /// paths as named and the error, so that every job has a report.
+    pub fn of_error(error: &Error, source: &Path, destination: &Path) -> Report {
+        let kind = Kind::Other;
+        let source = SourceReport { path: source.to_owned(), kind, size: 0, logical_sector: 0 };
+        let destination = DestinationReport { path: destination.to_owned(), kind };
+        let mut report = Report::new(source, destination);
+        report.outcome = error.outcome();
+        report.error = Some(error.chain());
+        report
+    }
+
+    /// Whether every requested byte is in the destination.
+    pub fn is_complete(&self) -> bool {
+        self.outcome == Outcome::Complete
+    }
+
+    /// The ranges that could not be read, as a set.
+    pub fn failed_set(&self) -> RangeSet {
+        self.failed.iter().filter_map(|part| ByteRange::new(part.start, part.end)).collect()
+    }
+
+    /// The report as one JSON document without a newline at its end.
+    pub fn to_json(&self) -> String {
+        serde_json::to_string(self).expect("a report holds nothing that JSON cannot express")
+    }
+}
+
+/// Bytes over a duration, or 0 where no time passed.
+pub(crate) fn rate(bytes: u64, over: Duration) -> f64 {
+    let seconds = over.as_secs_f64();
+    if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 }
+}
+
+fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path.to_string_lossy())
+}
+
+pub(crate) fn as_map<S: Serializer>(
+    pairs: &[(&'static str, String)],
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
+}
+
+fn by_algorithm<S: Serializer>(digests: &[Digest], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(digests.iter().map(|digest| (digest.algorithm(), digest)))
+}

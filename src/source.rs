@@ -1,0 +1,160 @@
+//! Opening what is to be read, and refusing what cannot be copied by offset.
+//!
+//! The path is used once; everything else is asked of the open descriptor.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::io::FileIo;
+use crate::range::{ByteRange, RangeSpec};
+use crate::report::{Kind, SourceReport};
+use crate::sys::{self, DeviceInfo, Facts, Node};
+
+/// Logical sector of what has none: the unit of `s` for regular files.
+pub const DEFAULT_SECTOR: u32 = 512;
+
+/// An open source.
+#[derive(Clone)]
+pub struct OpenSource {
+    /// As named by the user.
+    pub path: PathBuf,
+    /// For reading.
+    pub io: Arc<FileIo>,
+    /// What it was when it was opened.
+    pub facts: Facts,
+    /// If it is a block device: what it says of itself.
+    pub device: Option<DeviceInfo>,
+}
+
+impl OpenSource {
+    /// Opens `path` for reading.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it cannot be opened, or is no file or block device.
+    pub fn open(path: &Path) -> Result<OpenSource> {
+        if path.as_os_str() == OsStr::new("-") {
+            return Err(ErrorKind::Usage(
+                "standard input cannot be a source: reading at positions needs a file or device; \
+                 write ./- for a file of that name"
+                    .to_owned(),
+            )
+            .into());
+        }
+        OpenSource::open_to_read(Side::Source, path)
+    }
+
+    /// Opens either end for reading.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it cannot be opened, or is no file or block device.
+    pub fn open_to_read(side: Side, path: &Path) -> Result<OpenSource> {
+        let cannot_open = |source| Refusal::CannotOpen { side, path: path.to_owned(), source };
+        let file = match sys::open_source(path) {
+            Ok(file) => file,
+            Err(error) => {
+                // A socket cannot be opened at all; say what it is instead of why.
+                if let Ok(Some(facts)) = sys::facts_of_path(path) {
+                    copyable(side, path, facts.node)?;
+                }
+                return Err(cannot_open(error).into());
+            }
+        };
+        let facts = sys::facts_as(&file, path).map_err(cannot_open)?;
+        copyable(side, path, facts.node)?;
+        let device = match facts.node {
+            Node::BlockDevice => Some(sys::device_info(&file).map_err(cannot_open)?),
+            _ => None,
+        };
+        let io = match &device {
+            Some(info) => FileIo::device(file, info),
+            None => FileIo::new(file, facts.size),
+        };
+        Ok(OpenSource { path: path.to_owned(), io: Arc::new(io), facts, device })
+    }
+
+    /// Logical sector in bytes: the unit of `s`, and where splitting a request ends.
+    pub fn sector(&self) -> u32 {
+        self.device.as_ref().map_or(DEFAULT_SECTOR, |device| device.logical_sector)
+    }
+
+    /// Where `range` lies in it, and whether it was cut to what exists, which
+    /// `clamp` allows.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Range`] if it does not lie inside.
+    pub fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
+        let (size, sector) = (self.facts.size, self.sector());
+        let resolved = if clamp {
+            range.resolve_clamped(size, sector)
+        } else {
+            range.resolve(size, sector).map(|range| (range, false))
+        };
+        resolved.map_err(|error| Refusal::Range { path: self.path.clone(), source: error })
+    }
+
+    /// What changed since it was opened, in words; `None` if nothing did.
+    /// Devices have no times worth comparing; their size is.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    pub fn change(&self) -> std::io::Result<Option<String>> {
+        let now = sys::facts_as(self.io.as_file(), &self.path)?;
+        let before = &self.facts;
+        let what = if now.size != before.size {
+            format!("its size was {} and is {}", before.size, now.size)
+        } else if self.device.is_some() {
+            return Ok(None);
+        } else if now.modified != before.modified {
+            "its modification time is another".to_owned()
+        } else if now.changed != before.changed {
+            "its change time is another".to_owned()
+        } else {
+            return Ok(None);
+        };
+        Ok(Some(what))
+    }
+
+    /// The part of the report that describes it.
+    pub fn report(&self) -> SourceReport {
+        SourceReport {
+            path: self.path.clone(),
+            kind: kind(self.facts.node),
+            size: self.facts.size,
+            logical_sector: self.sector(),
+        }
+    }
+}
+
+/// The kind a node has in reports.
+pub(crate) fn kind(node: Node) -> Kind {
+    match node {
+        Node::BlockDevice => Kind::BlockDevice,
+        Node::File => Kind::File,
+        Node::Pipe | Node::Socket => Kind::Stream,
+        _ => Kind::Other,
+    }
+}
+
+/// Refuses everything that has no bytes at fixed offsets.
+pub(crate) fn copyable(side: Side, path: &Path, node: Node) -> Result<(), Refusal> {
+    let (what, hint) = match node {
+        Node::File | Node::BlockDevice => return Ok(()),
+        Node::Directory => ("a directory", "name a file in it"),
+        Node::Pipe => ("a pipe", "a pipe has no positions; copy it into a file first"),
+        Node::Socket => ("a socket", "a socket has no positions"),
+        Node::CharacterDevice => {
+            ("a character device", "only files and block devices have positions")
+        }
+        Node::VirtualFile => {
+            ("made up by the kernel as it is read", "its size is not known; use cat")
+        }
+        Node::Link => ("a symbolic link", "name what it points to"),
+    };
+    Err(Refusal::NotCopyable { side, path: path.to_owned(), what, hint })
+}

@@ -1,0 +1,193 @@
+//! Holes: where the source has them, and where the destination gets them.
+//!
+//! What a file system says of holes decides what is *not read*, never what is
+//! there: a source that cannot say, or says what makes no sense, is all data.
+//! This room moves no bytes.
+
+use crate::io::{Source, as_u64, as_usize};
+use crate::range::{ByteRange, RangeSet, align_down};
+
+/// What becomes of holes and zeros.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Sparse {
+    /// Holes of the source are holes in the destination.
+    #[default]
+    Auto,
+    /// So are runs of zeros.
+    Always,
+    /// Every byte is read and written.
+    Never,
+}
+
+/// What to do with zeros that were read.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Zeros {
+    /// Write them like any bytes.
+    #[default]
+    Write,
+    /// Leave them out: the destination is new, and reads as zeros where
+    /// nothing was written.
+    LeaveOut,
+    /// Ask the destination to make a hole: it may hold other bytes there.
+    MakeHoles,
+}
+
+/// Grain of the holes made from zeros, in bytes of the destination: the block
+/// of common file systems. A smaller hole would save nothing.
+pub const HOLE_GRAIN: u64 = 4096;
+
+/// Most extents that are told apart. Beyond it the list would take more memory
+/// than the copy; the rest of such a source is all data.
+const MOST_EXTENTS: usize = 1 << 18;
+
+/// The data extents of `source` within `range`.
+pub fn data_in(source: &dyn Source, range: ByteRange) -> RangeSet {
+    let mut data = RangeSet::new();
+    let mut at = range.start();
+    while at < range.end() {
+        match source.next_extent(at) {
+            Ok(extent)
+                if extent.range.start() <= at
+                    && extent.range.end() > at
+                    && data.as_slice().len() < MOST_EXTENTS =>
+            {
+                if extent.data {
+                    data.insert(extent.range.intersect(range));
+                }
+                at = extent.range.end();
+            }
+            _ => {
+                data.insert(ByteRange::between(at, range.end()));
+                break;
+            }
+        }
+    }
+    data
+}
+
+/// Cuts `data`, which belongs at `offset` of the destination, into runs of
+/// whole zero blocks there (`true`) and of anything else (`false`).
+pub fn runs(data: &[u8], offset: u64) -> impl Iterator<Item = (ByteRange, bool)> + '_ {
+    let whole = ByteRange::between(offset, offset + as_u64(data.len()));
+    let mut blocks = blocks(whole).map(move |block| {
+        let skip = as_usize(block.start() - offset);
+        let bytes = &data[skip..skip + as_usize(block.len())];
+        (block, block.len() == HOLE_GRAIN && is_zero(bytes))
+    });
+    let mut next = blocks.next();
+    std::iter::from_fn(move || {
+        let (mut run, zero) = next.take()?;
+        next = blocks.next();
+        while let Some((block, same)) = next
+            && same == zero
+        {
+            run = ByteRange::between(run.start(), block.end());
+            next = blocks.next();
+        }
+        Some((run, zero))
+    })
+}
+
+/// The blocks of `range`, the first and last of which may be parts.
+fn blocks(range: ByteRange) -> impl Iterator<Item = ByteRange> {
+    let mut rest = range;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let edge = align_down(rest.start(), HOLE_GRAIN).saturating_add(HOLE_GRAIN);
+        let (block, tail) = rest.split_at(edge);
+        rest = tail;
+        Some(block)
+    })
+}
+
+/// Compared as a whole: that is one call of the fastest comparison there is.
+fn is_zero(block: &[u8]) -> bool {
+    static ZEROS: [u8; HOLE_GRAIN as usize] = [0; HOLE_GRAIN as usize];
+    block == &ZEROS[..block.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::Extent;
+    use positioned_io::ReadAt;
+    use std::io;
+
+    /// A source of a million bytes that says `answer` of its extents.
+    struct Says(fn(u64) -> io::Result<Extent>);
+
+    impl ReadAt for Says {
+        fn read_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+    }
+
+    impl Source for Says {
+        fn size(&self) -> u64 {
+            1_000_000
+        }
+        fn next_extent(&self, from: u64) -> io::Result<Extent> {
+            (self.0)(from)
+        }
+    }
+
+    fn extent(start: u64, end: u64, data: bool) -> io::Result<Extent> {
+        Ok(Extent { range: ByteRange::between(start, end), data })
+    }
+
+    #[test]
+    fn a_source_that_lies_or_fails_is_all_data() {
+        let check = |answer: fn(u64) -> io::Result<Extent>, expected: &[(u64, u64)]| {
+            let data = data_in(&Says(answer), ByteRange::between(1000, 9000));
+            let expected = expected.iter().map(|&(a, b)| ByteRange::between(a, b)).collect();
+            assert_eq!(data, expected);
+        };
+        let all = [(1000, 9000)];
+        check(|_| Err(io::ErrorKind::InvalidInput.into()), &all);
+        check(|from| extent(from, from, false), &all);
+        check(|from| extent(from + 1, 9000, false), &all);
+        check(|_| extent(0, 500, false), &all);
+        check(|_| extent(0, 1_000_000, true), &all);
+        check(|_| extent(0, 1_000_000, false), &[]);
+        check(|from| extent(0, 4096, from < 4096).or(extent(0, 0, true)), &all);
+        check(
+            |from| extent(from, from + 1000, from % 2000 == 0),
+            &[(2000, 3000), (4000, 5000), (6000, 7000), (8000, 9000)],
+        );
+    }
+
+    #[test]
+    fn a_source_in_crumbs_does_not_fill_the_memory() {
+        let source = Says(|from| extent(from, from + 1, from % 2 == 0));
+        let data = data_in(&source, ByteRange::between(0, 1_000_000));
+        assert!(data.as_slice().len() <= MOST_EXTENTS + 1);
+        assert!(data.covers(ByteRange::between(600_000, 1_000_000)));
+    }
+
+    #[test]
+    fn runs_of_zero_blocks_are_found_at_the_grain_of_the_destination() {
+        let check = |len: usize, offset: u64, ones: &[usize], expected: &[(u64, u64, bool)]| {
+            let mut data = vec![0u8; len];
+            for &at in ones {
+                data[at] = 1;
+            }
+            let found: Vec<_> =
+                runs(&data, offset).map(|(run, zero)| (run.start(), run.end(), zero)).collect();
+            assert_eq!(found, expected);
+        };
+        check(0, 5, &[], &[]);
+        check(4096, 0, &[], &[(0, 4096, true)]);
+        check(4095, 0, &[], &[(0, 4095, false)]);
+        check(8192, 0, &[0], &[(0, 4096, false), (4096, 8192, true)]);
+        check(8192, 0, &[8191], &[(0, 4096, true), (4096, 8192, false)]);
+        check(8192, 1, &[], &[(1, 4096, false), (4096, 8192, true), (8192, 8193, false)]);
+        check(
+            12288,
+            4096,
+            &[4096],
+            &[(4096, 8192, true), (8192, 12288, false), (12288, 16384, true)],
+        );
+    }
+}

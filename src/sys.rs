@@ -1,0 +1,210 @@
+//! The operating system: every system call that std does not have, every
+//! `#[cfg(target_os)]` and every `unsafe` of the project.
+//!
+//! Each system is a file with the same function names; this page chooses once
+//! and holds the types they share. Nothing here decides a policy: callers ask
+//! what a thing is and say what to do with it.
+
+#![allow(unsafe_code)]
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+mod attributes;
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "macos"))))]
+mod bsd;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod bsd_devices;
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(target_os = "macos")]
+mod macos;
+mod map;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+mod plain_attributes;
+#[cfg(not(target_os = "linux"))]
+mod plain_data;
+mod positioned;
+mod sectors;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+#[cfg(any(windows, test))]
+mod windows_names;
+#[cfg(any(windows, test))]
+pub mod wtf8;
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "macos"))))]
+pub use bsd::*;
+mod usage;
+
+pub use usage::{forget_peak_memory, usage};
+
+#[cfg(any(target_os = "linux", target_os = "macos"))]
+pub use attributes::*;
+#[cfg(target_os = "linux")]
+pub use linux::*;
+#[cfg(target_os = "macos")]
+pub use macos::*;
+pub use map::Map;
+#[cfg(not(any(target_os = "linux", target_os = "macos")))]
+pub use plain_attributes::*;
+pub use positioned::PositionedFile;
+#[cfg(unix)]
+pub use unix::*;
+#[cfg(windows)]
+pub use windows::*;
+
+use std::time::Duration;
+
+/// Whether names follow the rules of Windows: some are kept for devices, some
+/// characters are not allowed, and case does not count.
+pub const WINDOWS_NAMES: bool = cfg!(windows);
+
+/// What a path leads to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Node {
+    /// A regular file.
+    File,
+    /// A regular file made up by the kernel as it is read (procfs, sysfs):
+    /// its size says nothing.
+    VirtualFile,
+    /// A block device.
+    BlockDevice,
+    /// A directory.
+    Directory,
+    /// A symbolic link (only where links are not followed).
+    Link,
+    /// A named pipe.
+    Pipe,
+    /// A socket.
+    Socket,
+    /// A character device.
+    CharacterDevice,
+}
+
+/// A moment of a file system, since 1970.
+pub type Moment = (i64, u32);
+
+/// What the file system says of an open file or a name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Facts {
+    /// What it is.
+    pub node: Node,
+    /// Size in bytes; of a device the size of its medium.
+    pub size: u64,
+    /// The file system it lies on.
+    pub device: u64,
+    /// Its number there.
+    pub inode: u64,
+    /// If it is a device: which.
+    pub represents: u64,
+    /// Permission bits.
+    pub mode: u32,
+    /// Last change of content, seconds and nanoseconds.
+    pub modified: Moment,
+    /// Last change of anything, seconds and nanoseconds.
+    pub changed: Moment,
+    /// Bytes of storage in use.
+    pub allocated: u64,
+}
+
+impl Facts {
+    /// Whether both are one file, or nodes of one device.
+    pub fn same_thing(&self, other: &Facts) -> bool {
+        match (self.node, other.node) {
+            (Node::BlockDevice, Node::BlockDevice) => self.represents == other.represents,
+            (Node::BlockDevice, _) | (_, Node::BlockDevice) => false,
+            _ => (self.device, self.inode) == (other.device, other.inode),
+        }
+    }
+}
+
+/// What a block device says of itself.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct DeviceInfo {
+    /// Size in bytes.
+    pub size: u64,
+    /// Smallest unit that can be addressed, in bytes.
+    pub logical_sector: u32,
+    /// Smallest unit the medium writes, in bytes.
+    pub physical_sector: u32,
+    /// Whether writing is forbidden.
+    pub read_only: bool,
+    /// Whether it spins. `None`: it does not say.
+    pub rotational: Option<bool>,
+    /// Model, or what a virtual device stands on.
+    pub model: Option<String>,
+    /// Serial number.
+    pub serial: Option<String>,
+}
+
+/// A file system, by what matters for moving bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FileSystem {
+    /// Which one.
+    pub kind: FileSystemKind,
+    /// Unit of its storage in bytes.
+    pub block: u64,
+}
+
+/// File systems whose manners are known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum FileSystemKind {
+    /// ext2, ext3, ext4.
+    Ext,
+    /// XFS.
+    Xfs,
+    /// Btrfs.
+    Btrfs,
+    /// In memory.
+    Tmpfs,
+    /// A program serves it.
+    Fuse,
+    /// Of Windows, without shared storage: NTFS, FAT, exFAT.
+    Ntfs,
+    /// Any other.
+    Other,
+}
+
+impl FileSystemKind {
+    /// Whether files may share storage. For what is not known: yes.
+    pub fn may_share(self) -> bool {
+        !matches!(self, FileSystemKind::Ext | FileSystemKind::Tmpfs | FileSystemKind::Ntfs)
+    }
+}
+
+/// What requests past the page cache must be multiples of, in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DirectAlignment {
+    /// The address.
+    pub memory: u64,
+    /// Offset and length.
+    pub offset: u64,
+}
+
+/// Part of a whole disk, for comparing partitions and disks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DiskRegion {
+    /// The whole disk.
+    pub disk: u64,
+    /// Where the device begins on it, in bytes.
+    pub start: u64,
+}
+
+/// What to do when the new name of a rename is taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replace {
+    /// Fail.
+    Never,
+    /// Put the new file in its place, atomically.
+    Yes,
+}
+
+/// Processor time and memory of this process.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Usage {
+    /// User and system time.
+    pub cpu: Duration,
+    /// Peak resident memory in bytes.
+    pub peak_memory: u64,
+}

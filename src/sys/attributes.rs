@@ -1,0 +1,36 @@
+//! Extended attributes, on the systems that have them by file descriptor.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+/// Names of the extended attributes of `file`.
+pub fn extended_attributes(file: &File) -> io::Result<Vec<OsString>> {
+    let list = with_growing_buffer(|buffer| rustix::fs::flistxattr(file, buffer))?;
+    let names = list.split(|&byte| byte == 0).filter(|name| !name.is_empty());
+    Ok(names.map(|name| OsStr::from_bytes(name).to_owned()).collect())
+}
+
+/// Gives `to` the extended attribute `name` of `from`.
+pub fn copy_extended_attribute(from: &File, to: &File, name: &OsStr) -> io::Result<()> {
+    let value = with_growing_buffer(|buffer| rustix::fs::fgetxattr(from, name, buffer))?;
+    Ok(rustix::fs::fsetxattr(to, name, &value, rustix::fs::XattrFlags::empty())?)
+}
+
+/// Calls `get` with more and more room until it suffices.
+fn with_growing_buffer(
+    mut get: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,
+) -> io::Result<Vec<u8>> {
+    let mut buffer = vec![0; 4096];
+    loop {
+        match get(&mut buffer) {
+            Ok(len) => {
+                buffer.truncate(len);
+                return Ok(buffer);
+            }
+            Err(rustix::io::Errno::RANGE) => buffer.resize(2 * buffer.len(), 0),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! FreeBSD, and other Unix systems as far as they are alike. Type-checked for
+//! FreeBSD, but not run on it.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use rustix::fs::AtFlags;
+use rustix::ioctl::{self, opcode};
+
+pub use super::plain_data::*;
+use super::{DeviceInfo, DiskRegion, Node};
+use crate::devices::Device;
+use crate::io::Extent;
+use crate::range::ByteRange;
+
+/// Disks are character devices, and take whole sectors only.
+pub const WHOLE_SECTORS: bool = true;
+
+/// The name under which a device is best read: its own.
+pub(super) fn best_name(path: &Path) -> Cow<'_, Path> {
+    Cow::Borrowed(path)
+}
+
+/// A disk is a character device that knows the size of its sectors.
+pub(super) fn character_device(file: &File) -> Node {
+    if sector_size(file).is_ok() { Node::BlockDevice } else { Node::CharacterDevice }
+}
+
+/// procfs is optional here, and its files have no size to be mistaken for one.
+pub fn is_virtual(_file: &File) -> bool {
+    false
+}
+
+/// Asks `file` for the plain number that the request with this code gives.
+fn ask<const CODE: ioctl::Opcode, T>(file: &File) -> io::Result<T> {
+    // SAFETY: every caller names a code of sys/disk.h together with the type
+    // of number that it stores there.
+    Ok(unsafe { ioctl::ioctl(file, ioctl::Getter::<CODE, T>::new()) }?)
+}
+
+// sys/disk.h: DIOCGSECTORSIZE.
+fn sector_size(file: &File) -> io::Result<u32> {
+    ask::<{ opcode::read::<u32>(b'd', 128) }, u32>(file)
+}
+
+/// What the disk open as `file` says of itself.
+pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
+    let logical_sector = sector_size(file)?;
+    // DIOCGMEDIASIZE, DIOCGSTRIPESIZE, DIOCGIDENT.
+    let size = ask::<{ opcode::read::<i64>(b'd', 129) }, i64>(file)?;
+    let physical = ask::<{ opcode::read::<i64>(b'd', 139) }, i64>(file).unwrap_or(0);
+    let ident = ask::<{ opcode::read::<[u8; 256]>(b'd', 137) }, [u8; 256]>(file).ok();
+    let serial = ident.and_then(|bytes| {
+        let text = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+        String::from_utf8(text.to_vec()).ok().filter(|text| !text.is_empty())
+    });
+    Ok(DeviceInfo {
+        size: u64::try_from(size).unwrap_or(0),
+        logical_sector,
+        physical_sector: u32::try_from(physical).unwrap_or(0).max(logical_sector),
+        read_only: false,
+        rotational: None,
+        model: None,
+        serial,
+    })
+}
+
+/// Where the device `rdev` lies on its whole disk: not known, so every device
+/// counts as a disk of its own.
+pub fn disk_region(rdev: u64) -> DiskRegion {
+    DiskRegion { disk: rdev, start: 0 }
+}
+
+/// Whether a directory on file system `device` holds device nodes.
+pub fn holds_device_nodes(device: u64) -> bool {
+    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
+        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
+}
+
+/// The extent of a file: not asked for, all counts as data.
+pub fn next_extent(_file: &File, rest: ByteRange) -> io::Result<Extent> {
+    Ok(Extent { range: rest, data: true })
+}
+
+/// Makes `range` read as zeros without writing them: not offered.
+pub fn zero_range(_file: &File, _range: ByteRange) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Renames within `directory`, unless `to` exists: a link fails if it does.
+pub(super) fn rename_new(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    rustix::fs::linkat(&directory, from, &directory, to, AtFlags::empty())?;
+    Ok(rustix::fs::unlinkat(&directory, from, AtFlags::empty())?)
+}
+
+/// There is no such call.
+pub(super) fn sync_file_system(_file: impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Every disk, each before its parts.
+pub fn devices() -> io::Result<Vec<Device>> {
+    super::bsd_devices::devices(&[
+        "ada", "da", "nda", "nvd", "vtbd", "vtblk", "mmcsd", "md", "cd", "wd", "sd",
+    ])
+}
+
+/// Permission bits of a new file: those of `rw-r--r--`, the default mask's.
+/// The mask itself cannot be asked for without changing it for every thread.
+pub fn new_file_mode() -> u32 {
+    0o644
+}

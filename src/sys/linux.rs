@@ -1,0 +1,185 @@
+//! Linux.
+
+mod data;
+mod devices;
+
+pub use data::*;
+pub use devices::devices;
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::raw::c_int;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, RenameFlags, SeekFrom, major, minor};
+use rustix::io::Errno;
+use rustix::ioctl;
+
+use super::{DeviceInfo, DiskRegion, Node};
+use crate::io::Extent;
+use crate::range::ByteRange;
+
+/// Whether the file lies on a file system that makes content up as it is read.
+pub fn is_virtual(file: &File) -> bool {
+    // linux/magic.h: proc, sysfs, debugfs, tracefs, cgroup, cgroup2, securityfs.
+    const MAGICS: [u64; 7] =
+        [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x0027_e0eb, 0x6367_7270, 0x7363_6673];
+    rustix::fs::fstatfs(file).is_ok_and(|stat| MAGICS.contains(&(stat.f_type as u64)))
+}
+
+/// What the block device open as `file` says of itself.
+pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
+    let rdev = file.metadata()?.rdev();
+    let size = rustix::fs::seek(file, SeekFrom::End(0))?;
+    let logical_sector = rustix::fs::ioctl_blksszget(file).unwrap_or(512);
+    let physical_sector = rustix::fs::ioctl_blkpbszget(file).unwrap_or(logical_sector);
+    let whole = sysfs_disk(rdev);
+    Ok(DeviceInfo {
+        size,
+        logical_sector,
+        physical_sector,
+        read_only: is_read_only(file)?,
+        rotational: spins(&whole),
+        model: attribute(&whole, "device/model").or_else(|| {
+            attribute(&whole, "loop/backing_file").map(|file| format!("loop device on {file}"))
+        }),
+        serial: attribute(&whole, "device/serial")
+            .or_else(|| attribute(&whole, "serial"))
+            .or_else(|| attribute(&whole, "device/wwid")),
+    })
+}
+
+/// Whether the disk that the device or file system `device` lies on spins.
+pub fn is_rotational(device: u64) -> Option<bool> {
+    spins(&sysfs_disk(device))
+}
+
+/// Virtual disks call themselves rotational because nobody told them otherwise.
+fn spins(disk: &Path) -> Option<bool> {
+    let place = std::fs::canonicalize(disk).ok()?;
+    let place = place.to_string_lossy();
+    if place.contains("/virtio") || place.contains("/virtual/") {
+        return None;
+    }
+    attribute(disk, "queue/rotational").map(|flag| flag == "1")
+}
+
+fn is_read_only(device: &File) -> io::Result<bool> {
+    // linux/fs.h: BLKROGET is _IO(0x12, 94) and stores an int.
+    type ReadOnly = ioctl::Getter<{ ioctl::opcode::none(0x12, 94) }, c_int>;
+    // SAFETY: the opcode stores one int, which is what the getter makes room for.
+    let flag = unsafe { ioctl::ioctl(device, ReadOnly::new()) }?;
+    Ok(flag != 0)
+}
+
+/// The folder of a block device in sysfs; of a partition, that of its disk.
+fn sysfs_disk(rdev: u64) -> PathBuf {
+    let folder = sysfs_device(rdev);
+    if folder.join("partition").exists() { folder.join("..") } else { folder }
+}
+
+fn sysfs_device(rdev: u64) -> PathBuf {
+    let link = format!("/sys/dev/block/{}:{}", major(rdev), minor(rdev));
+    // Resolved, because `..` of a partition means the disk it is in.
+    std::fs::canonicalize(&link).unwrap_or_else(|_| link.into())
+}
+
+fn attribute(folder: &Path, name: &str) -> Option<String> {
+    let text = std::fs::read_to_string(folder.join(name)).ok()?;
+    let text = text.trim();
+    (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// Where the block device `rdev` lies on its whole disk.
+pub fn disk_region(rdev: u64) -> DiskRegion {
+    let folder = sysfs_device(rdev);
+    let disk = attribute(&folder, "../dev").filter(|_| folder.join("partition").exists());
+    let start = attribute(&folder, "start").and_then(|sectors| sectors.parse::<u64>().ok());
+    match (disk.as_deref().and_then(parse_device), start) {
+        // sysfs counts in units of 512 bytes, whatever the sector size.
+        (Some(disk), Some(start)) => DiskRegion { disk, start: start.saturating_mul(512) },
+        _ => DiskRegion { disk: rdev, start: 0 },
+    }
+}
+
+fn parse_device(text: &str) -> Option<u64> {
+    let (major, minor) = text.split_once(':')?;
+    Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
+}
+
+/// Whether a directory on file system `device` holds device nodes: a regular
+/// file made there is a device whose name was misspelt or went away.
+pub fn holds_device_nodes(device: u64) -> bool {
+    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
+        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
+}
+
+/// The extent of `file` at the start of `rest`, within `rest`.
+pub fn next_extent(file: &File, rest: ByteRange) -> io::Result<Extent> {
+    let from = rest.start();
+    let hole_to = |end: u64| Extent { range: ByteRange::between(from, end), data: false };
+    let data = match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(data) => data,
+        // Past the last data: a hole to the end.
+        Err(Errno::NXIO) => return Ok(hole_to(rest.end())),
+        Err(error) => return Err(error.into()),
+    };
+    if data > from {
+        return Ok(hole_to(data.min(rest.end())));
+    }
+    let hole = rustix::fs::seek(file, SeekFrom::Hole(from))?;
+    if data < from || hole <= from {
+        return Err(io::Error::other("the file system gives holes that make no sense"));
+    }
+    Ok(Extent { range: ByteRange::between(from, hole.min(rest.end())), data: true })
+}
+
+/// Makes `range` read as zeros without writing them: a hole in a file, a
+/// zeroing request on a device. Fails where that is not supported.
+pub fn zero_range(file: &File, range: ByteRange) -> io::Result<()> {
+    let flags = if file.metadata()?.is_file() {
+        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE
+    } else {
+        // Never a discard on a device: that may leave anything.
+        FallocateFlags::ZERO_RANGE | FallocateFlags::KEEP_SIZE
+    };
+    Ok(rustix::fs::fallocate(file, flags, range.start(), range.len())?)
+}
+
+/// Renames within `directory`, unless `to` exists.
+pub(super) fn rename_new(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    let flags = RenameFlags::NOREPLACE;
+    Ok(rustix::fs::renameat_with(&directory, from, &directory, to, flags)?)
+}
+
+pub(super) fn sync_file_system(file: impl AsFd) -> io::Result<()> {
+    Ok(rustix::fs::syncfs(file)?)
+}
+
+/// Block devices take requests of any shape.
+pub const WHOLE_SECTORS: bool = false;
+
+/// The name under which a device is best read: its own.
+pub(super) fn best_name(path: &Path) -> Cow<'_, Path> {
+    Cow::Borrowed(path)
+}
+
+/// Disks are block devices.
+pub(super) fn character_device(_file: &File) -> Node {
+    Node::CharacterDevice
+}
+
+/// Permission bits of a new file: what the umask leaves of `rw-rw-rw-`.
+pub fn new_file_mode() -> u32 {
+    // The kernel shows the umask here; asking umask(2) would change it for
+    // every thread of the process for a moment.
+    let umask = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
+        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
+        u32::from_str_radix(line.trim(), 8).ok()
+    });
+    0o666 & !umask.unwrap_or(0o077)
+}

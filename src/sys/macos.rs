@@ -1,0 +1,171 @@
+//! macOS. Type-checked for it, but not run on it.
+
+use std::borrow::Cow;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{RenameFlags, SeekFrom};
+use rustix::io::Errno;
+use rustix::ioctl::{self, opcode};
+
+pub use super::plain_data::{
+    Pipe, available_memory, cached_bytes, copy_range, direct_alignment, drop_cached, file_system,
+    is_not_offered, is_rotational, own_stream, read_ahead, share_range, start_writing,
+};
+use super::{DeviceInfo, DiskRegion, Node, PositionedFile};
+use crate::devices::Device;
+use crate::io::Extent;
+use crate::range::ByteRange;
+
+/// A raw disk (`/dev/rdisk2`) takes whole sectors only.
+pub const WHOLE_SECTORS: bool = true;
+
+/// The name under which a device is best read: `/dev/rdisk2` for `/dev/disk2`,
+/// which would go through a cache in requests of a page.
+pub(super) fn best_name(path: &Path) -> Cow<'_, Path> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    match name.and_then(|name| name.strip_prefix("disk")) {
+        Some(number) if path.parent() == Some(Path::new("/dev")) => {
+            Cow::Owned(PathBuf::from(format!("/dev/rdisk{number}")))
+        }
+        _ => Cow::Borrowed(path),
+    }
+}
+
+/// A raw disk is a character device that knows the size of its sectors.
+pub(super) fn character_device(file: &File) -> Node {
+    if sector_size(file).is_ok() { Node::BlockDevice } else { Node::CharacterDevice }
+}
+
+/// There is no procfs.
+pub fn is_virtual(_file: &File) -> bool {
+    false
+}
+
+/// Asks `file` for the plain number that the request with this code gives.
+fn ask<const CODE: ioctl::Opcode, T>(file: &File) -> io::Result<T> {
+    // SAFETY: every caller names a code of sys/disk.h together with the type
+    // of number that it stores there.
+    Ok(unsafe { ioctl::ioctl(file, ioctl::Getter::<CODE, T>::new()) }?)
+}
+
+// sys/disk.h: DKIOCGETBLOCKSIZE.
+fn sector_size(file: &File) -> io::Result<u32> {
+    ask::<{ opcode::read::<u32>(b'd', 24) }, u32>(file)
+}
+
+/// What the block device open as `file` says of itself.
+pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
+    let logical_sector = sector_size(file)?;
+    // DKIOCGETBLOCKCOUNT, DKIOCGETPHYSICALBLOCKSIZE, DKIOCISWRITABLE, DKIOCISSOLIDSTATE.
+    let sectors = ask::<{ opcode::read::<u64>(b'd', 25) }, u64>(file)?;
+    let physical = ask::<{ opcode::read::<u32>(b'd', 77) }, u32>(file);
+    let writable = ask::<{ opcode::read::<u32>(b'd', 29) }, u32>(file);
+    let solid = ask::<{ opcode::read::<u32>(b'd', 79) }, u32>(file);
+    Ok(DeviceInfo {
+        size: sectors.saturating_mul(u64::from(logical_sector)),
+        logical_sector,
+        physical_sector: physical.unwrap_or(logical_sector),
+        read_only: writable.is_ok_and(|writable| writable == 0),
+        rotational: solid.ok().map(|solid| solid == 0),
+        model: None,
+        serial: None,
+    })
+}
+
+/// Where the block device `rdev` lies on its whole disk: not known, so every
+/// device counts as a disk of its own.
+pub fn disk_region(rdev: u64) -> DiskRegion {
+    DiskRegion { disk: rdev, start: 0 }
+}
+
+/// Whether a directory on file system `device` holds device nodes.
+pub fn holds_device_nodes(device: u64) -> bool {
+    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
+        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
+}
+
+/// The extent of `file` at the start of `rest`, within `rest`.
+pub fn next_extent(file: &File, rest: ByteRange) -> io::Result<Extent> {
+    let from = rest.start();
+    let hole_to = |end: u64| Extent { range: ByteRange::between(from, end), data: false };
+    let data = match rustix::fs::seek(file, SeekFrom::Data(from)) {
+        Ok(data) => data,
+        Err(Errno::NXIO) => return Ok(hole_to(rest.end())),
+        Err(error) => return Err(error.into()),
+    };
+    if data > from {
+        return Ok(hole_to(data.min(rest.end())));
+    }
+    let hole = rustix::fs::seek(file, SeekFrom::Hole(from))?;
+    if data < from || hole <= from {
+        return Err(io::Error::other("the file system gives holes that make no sense"));
+    }
+    Ok(Extent { range: ByteRange::between(from, hole.min(rest.end())), data: true })
+}
+
+/// Makes `range` read as zeros without writing them: not offered.
+pub fn zero_range(_file: &File, _range: ByteRange) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Renames within `directory`, unless `to` exists.
+pub(super) fn rename_new(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
+    // rustix calls the flag by its Linux name; here it is RENAME_EXCL.
+    let flags = RenameFlags::NOREPLACE;
+    Ok(rustix::fs::renameat_with(&directory, from, &directory, to, flags)?)
+}
+
+/// There is no such call.
+pub(super) fn sync_file_system(_file: impl AsFd) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// A second descriptor of an open file that leaves the page cache alone. The
+/// flag would hold for all users of the first one.
+pub fn reopen_direct(file: &File, writable: bool) -> io::Result<PositionedFile> {
+    let path = rustix::fs::getpath(file)?;
+    let path = Path::new(OsStr::from_bytes(path.as_bytes()));
+    let again = File::options().read(true).write(writable).open(path)?;
+    let (before, now) = (file.metadata()?, again.metadata()?);
+    if (before.dev(), before.ino()) != (now.dev(), now.ino()) {
+        return Err(io::Error::other("opening the file again led to another file"));
+    }
+    rustix::fs::fcntl_nocache(&again, true)?;
+    Ok(PositionedFile::file(again))
+}
+
+/// Reserves storage for `range` of a file that is long enough already.
+pub fn reserve(file: &File, range: ByteRange) -> io::Result<()> {
+    let missing = range.len().saturating_sub(file.metadata()?.blocks().saturating_mul(512));
+    let mut request = libc::fstore_t {
+        fst_flags: libc::F_ALLOCATEALL,
+        // From the end of what is allocated on.
+        fst_posmode: libc::F_PEOFPOSMODE,
+        fst_offset: 0,
+        fst_length: i64::try_from(missing).map_err(|_| io::ErrorKind::InvalidInput)?,
+        fst_bytesalloc: 0,
+    };
+    if missing == 0 {
+        return Ok(());
+    }
+    // SAFETY: the command reads and writes this one structure, alive during the call.
+    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_PREALLOCATE, &raw mut request) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Every disk, each before its parts.
+pub fn devices() -> io::Result<Vec<Device>> {
+    super::bsd_devices::devices(&["disk"])
+}
+
+/// Permission bits of a new file: those of `rw-r--r--`, the default mask's.
+/// The mask itself cannot be asked for without changing it for every thread.
+pub fn new_file_mode() -> u32 {
+    0o644
+}

@@ -1,0 +1,15 @@
+//! Extended attributes on systems without them.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+
+/// None.
+pub fn extended_attributes(_file: &File) -> io::Result<Vec<OsString>> {
+    Ok(Vec::new())
+}
+
+/// Never called, because there are none.
+pub fn copy_extended_attribute(_from: &File, _to: &File, _name: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

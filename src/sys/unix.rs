@@ -1,0 +1,392 @@
+//! What all Unix systems have in common.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, TryLockError};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::time::Duration;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+
+use super::{Facts, Node, Replace};
+
+/// Reads at `offset` without moving a cursor. May be short; 0 is the end.
+pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    file.read_at(buffer, offset)
+}
+
+/// Writes at `offset` without moving a cursor. May be short.
+pub fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
+    file.write_at(data, offset)
+}
+
+/// Flags for opening what may turn out to be a pipe or a terminal: neither
+/// wait for a writer nor become our terminal.
+const CAREFUL: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+
+/// Opens for reading, whatever it is, without waiting.
+pub fn open_source(path: &Path) -> io::Result<File> {
+    let path = super::best_name(path);
+    let fd = rustix::fs::open(&*path, OFlags::RDONLY | CAREFUL, Mode::empty())?;
+    Ok(fd.into())
+}
+
+/// Opens an existing file for writing inside it. Symbolic links are followed:
+/// the user named the file behind them.
+pub fn open_in_place(path: &Path) -> io::Result<File> {
+    let fd = rustix::fs::open(path, OFlags::RDWR | CAREFUL, Mode::empty())?;
+    Ok(fd.into())
+}
+
+/// Opens a block device for writing, exclusively: fails with
+/// `ResourceBusy` if it is mounted or claimed, and never creates a file.
+pub fn open_device(path: &Path) -> io::Result<(File, Claim)> {
+    let path = super::best_name(path);
+    let fd = rustix::fs::open(&*path, OFlags::RDWR | OFlags::EXCL | CAREFUL, Mode::empty())?;
+    Ok((fd.into(), Claim))
+}
+
+/// What keeps others off a device while it is written: the open device itself.
+pub struct Claim;
+
+impl Claim {
+    /// Lets others at the device, which has new content. Unix looks at it again by itself.
+    pub fn release(self, device: &File) {
+        let _ = device;
+    }
+}
+
+/// What is open as `file`, which was opened as `path`. Unix asks the file alone;
+/// elsewhere only the name tells some devices.
+pub fn facts_as(file: &File, path: &Path) -> io::Result<Facts> {
+    let _ = path;
+    facts(file)
+}
+
+/// What an open file is.
+pub fn facts(file: &File) -> io::Result<Facts> {
+    let metadata = file.metadata()?;
+    let file_type = metadata.file_type();
+    let node = if file_type.is_file() {
+        if super::is_virtual(file) { Node::VirtualFile } else { Node::File }
+    } else if file_type.is_block_device() {
+        Node::BlockDevice
+    } else if file_type.is_dir() {
+        Node::Directory
+    } else if file_type.is_fifo() {
+        Node::Pipe
+    } else if file_type.is_socket() {
+        Node::Socket
+    } else {
+        super::character_device(file)
+    };
+    let size =
+        if node == Node::BlockDevice { super::device_info(file)?.size } else { metadata.size() };
+    Ok(Facts {
+        node,
+        size,
+        device: metadata.dev(),
+        inode: metadata.ino(),
+        represents: metadata.rdev(),
+        mode: metadata.mode() & 0o7777,
+        modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
+        changed: (metadata.ctime(), metadata.ctime_nsec() as u32),
+        allocated: metadata.blocks().saturating_mul(512),
+    })
+}
+
+/// What a path leads to, without opening it: `None` if there is nothing.
+/// For what cannot be opened safely, and for deciding what to open.
+pub fn facts_of_path(path: &Path) -> io::Result<Option<Facts>> {
+    let stat = match rustix::fs::stat(path) {
+        Ok(stat) => stat,
+        Err(error) => return absent(error),
+    };
+    let mut facts = facts_of(&stat);
+    if facts.node == Node::CharacterDevice && super::WHOLE_SECTORS {
+        // Where disks are character devices, only an open one says that it is one.
+        if let Ok(open) = open_source(path).and_then(|file| self::facts(&file)) {
+            facts = open;
+        }
+    }
+    Ok(Some(facts))
+}
+
+fn absent<T>(error: rustix::io::Errno) -> io::Result<Option<T>> {
+    use rustix::io::Errno;
+    if error == Errno::NOENT || error == Errno::NOTDIR { Ok(None) } else { Err(error.into()) }
+}
+
+#[allow(clippy::unnecessary_cast, clippy::cast_lossless)] // Field types differ between systems.
+fn facts_of(stat: &rustix::fs::Stat) -> Facts {
+    let node = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => Node::File,
+        FileType::Directory => Node::Directory,
+        FileType::Symlink => Node::Link,
+        FileType::Fifo => Node::Pipe,
+        FileType::Socket => Node::Socket,
+        FileType::BlockDevice => Node::BlockDevice,
+        _ => Node::CharacterDevice,
+    };
+    Facts {
+        node,
+        size: u64::try_from(stat.st_size).unwrap_or(0),
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+        represents: stat.st_rdev as u64,
+        mode: stat.st_mode as u32 & 0o7777,
+        modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
+        changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
+    }
+}
+
+/// Waits until `stream` takes bytes, at most for `time`. That a wait is over
+/// does not say that it does.
+pub fn wait_writable(stream: &File, time: Duration) -> io::Result<()> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let time = Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(stream, PollFlags::OUT)], Some(&time)) {
+        Err(error) if error != rustix::io::Errno::INTR => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// The standard output of this process, to be written to besides its usual buffer.
+pub fn standard_output() -> io::Result<File> {
+    Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+/// Sets the permission bits of an open file.
+pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
+    file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+/// Gives `to` the owner and group of `from`, if it has others.
+pub fn copy_owner(from: &File, to: &File) -> io::Result<()> {
+    let (wanted, found) = (from.metadata()?, to.metadata()?);
+    if (wanted.uid(), wanted.gid()) == (found.uid(), found.gid()) {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(to, Some(wanted.uid()), Some(wanted.gid()))
+}
+
+/// An open directory. Names are looked up in it, never along a path again, so
+/// that nobody can swap a parent for a symbolic link in between.
+pub struct Directory {
+    fd: OwnedFd,
+}
+
+impl Directory {
+    /// Opens the directory at `path`, following links on the way.
+    pub fn open(path: &Path) -> io::Result<Directory> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        Ok(Directory { fd: rustix::fs::open(path, flags, Mode::empty())? })
+    }
+
+    /// Opens a directory in this one; a symbolic link is an error.
+    pub fn subdirectory(&self, name: &OsStr) -> io::Result<Directory> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+        Ok(Directory { fd: rustix::fs::openat(&self.fd, name, flags, Mode::empty())? })
+    }
+
+    /// Makes a directory in this one, with the mode the umask leaves. Its
+    /// being there already is no error.
+    pub fn make_subdirectory(&self, name: &OsStr) -> io::Result<()> {
+        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
+            Err(error) if error != rustix::io::Errno::EXIST => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates `name`, which must not exist, readable and writable by the owner alone.
+    pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDWR
+            | OFlags::CREATE
+            | OFlags::EXCL
+            | OFlags::NOFOLLOW
+            | OFlags::CLOEXEC
+            | OFlags::NOCTTY;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
+        Ok(fd.into())
+    }
+
+    /// Opens `name` for reading and writing; a symbolic link is an error.
+    pub fn open_existing(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDWR | OFlags::NOFOLLOW | CAREFUL;
+        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        Ok(fd.into())
+    }
+
+    /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
+    pub fn facts(&self, name: &OsStr) -> io::Result<Option<Facts>> {
+        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(facts_of(&stat))),
+            Err(error) => absent(error),
+        }
+    }
+
+    /// What the directory itself is.
+    pub fn own_facts(&self) -> io::Result<Facts> {
+        Ok(facts_of(&rustix::fs::fstat(&self.fd)?))
+    }
+
+    /// Whether this process may create names here.
+    pub fn check_writable(&self) -> io::Result<()> {
+        use rustix::fs::Access;
+        let flags = AtFlags::EACCESS;
+        match rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, flags) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Gives `from` the name `to`, in this directory.
+    pub fn rename(&self, from: &OsStr, to: &OsStr, replace: Replace) -> io::Result<()> {
+        if replace == Replace::Never {
+            match super::rename_new(&self.fd, from, to) {
+                Err(error) if is_unsupported(&error) => {
+                    // A file system without the flag: the check and the rename are two steps.
+                    if self.facts(to)?.is_some() {
+                        return Err(io::ErrorKind::AlreadyExists.into());
+                    }
+                }
+                result => return result,
+            }
+        }
+        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+    }
+
+    /// Removes `name`. Its not being there is no error.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+            Err(error) if error != rustix::io::Errno::NOENT => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the names in the directory durable.
+    pub fn sync(&self) -> io::Result<()> {
+        match rustix::fs::fsync(&self.fd) {
+            // Some file systems (FUSE, CIFS) have nothing to sync in a directory.
+            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Makes everything on the file system of this directory durable.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        super::sync_file_system(&self.fd)
+    }
+
+    /// Bytes that this process could still write on the file system.
+    pub fn available_space(&self) -> io::Result<u64> {
+        let space = rustix::fs::fstatvfs(&self.fd)?;
+        // The blocks kept back for root are root's to use.
+        let root = rustix::process::geteuid().is_root();
+        let blocks = if root { space.f_bfree } else { space.f_bavail };
+        Ok(blocks.saturating_mul(space.f_frsize))
+    }
+}
+
+impl AsFd for Directory {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// How many files this process may have open at once.
+pub fn open_file_limit() -> u64 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    limit.current.unwrap_or(u64::MAX)
+}
+
+/// Whether an error says that a call or a flag does not exist here.
+pub fn is_unsupported(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let unsupported = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOTTY];
+    Errno::from_io_error(error).is_some_and(|errno| unsupported.contains(&errno))
+}
+
+/// Longest name in a directory, in bytes, where the file system does not say
+/// otherwise: NAME_MAX of every file system in common use.
+pub const NAME_MAX: usize = 255;
+
+/// The bytes of a path or name.
+pub fn bytes_of(text: &OsStr) -> Vec<u8> {
+    text.as_bytes().to_vec()
+}
+
+/// The path or name that [`bytes_of`] was given.
+pub fn os_string(bytes: Vec<u8>) -> Option<OsString> {
+    Some(OsString::from_vec(bytes))
+}
+
+/// `bytes` as a path: any are one.
+pub fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {
+    Some(Path::new(OsStr::from_bytes(bytes)))
+}
+
+/// Creates the file `path`, which must not exist, for its owner alone.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    Ok(rustix::fs::open(path, flags, mode)?.into())
+}
+
+/// Opens the file `path` for reading, without waiting for the writer of a pipe
+/// and without following a link.
+pub fn open_unfollowed(path: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | CAREFUL;
+    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
+}
+
+/// Takes the lock of an open file that says "a run is writing this", without
+/// waiting. It lasts as long as the file is open.
+pub fn try_lock(file: &File) -> Result<(), TryLockError> {
+    file.try_lock()
+}
+
+/// Names of a device that a file can be called by: the last part of its path.
+pub fn device_name(path: &Path) -> OsString {
+    path.file_name().unwrap_or_default().to_owned()
+}
+
+/// Whether the file system `file_system` lies on the device `device`: on the
+/// same partition, or on a partition of that disk.
+pub fn lies_on(file_system: u64, device: u64) -> bool {
+    file_system == device || super::disk_region(file_system).disk == device
+}
+
+/// The handles of a file that is read and written at positions: one is enough,
+/// because a call that names its offset keeps nobody else waiting.
+pub struct Handles;
+
+impl Handles {
+    /// Of a regular file.
+    pub fn of_file() -> Handles {
+        Handles
+    }
+
+    /// Of a block device.
+    pub fn of_device() -> Handles {
+        Handles
+    }
+
+    /// Runs `request` with a handle for reading.
+    pub fn reading<T>(&self, file: &File, request: impl FnOnce(&File) -> T) -> T {
+        request(file)
+    }
+
+    /// Runs `request` with a handle for reading and writing.
+    pub fn writing<T>(&self, file: &File, request: impl FnOnce(&File) -> T) -> T {
+        request(file)
+    }
+}

@@ -1,0 +1,72 @@
+//! Windows.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `call` | the calls of Windows with types: every `unsafe` |
+//! | `files` | opening, what a file is, positions, holes, locks |
+//! | `directory` | a directory, and names in it |
+//! | `devices` | the list of disks and volumes |
+//! | `device` | disks and volumes: size, sectors, where they lie, exclusive use |
+//! | `handles` | a handle for every request that runs |
+//! | `data` | what moves, shares and reserves the bytes of files |
+
+mod call;
+mod data;
+mod device;
+mod devices;
+mod directory;
+mod files;
+mod handles;
+
+pub use super::plain_data::{
+    Pipe, cached_bytes, copy_range, drop_cached, own_stream, read_ahead, start_writing,
+};
+pub use data::{
+    available_memory, direct_alignment, file_system, is_not_offered, is_rotational, reopen_direct,
+    reserve, share_range,
+};
+pub use device::{Claim, device_info, device_name, disk_region, lies_on, open_device};
+pub use devices::devices;
+pub use directory::Directory;
+pub use files::{
+    bytes_of, copy_owner, create_private, facts, facts_as, facts_of_path, holds_device_nodes,
+    is_virtual, new_file_mode, next_extent, open_in_place, open_source, open_unfollowed, os_string,
+    path_from_bytes, read_at, set_mode, standard_output, try_lock, wait_writable, write_at,
+    zero_range,
+};
+pub use handles::Handles;
+
+use std::io;
+
+use windows_sys::Win32::Foundation::{
+    ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER,
+    ERROR_NOT_SUPPORTED, WIN32_ERROR,
+};
+
+/// Disks and volumes take whole sectors only.
+pub const WHOLE_SECTORS: bool = true;
+
+/// Longest name in a directory: 255 units of UTF-16 on every file system in
+/// use. Counted here in bytes of UTF-8, of which a name never has fewer.
+pub const NAME_MAX: usize = 255;
+
+/// How many files this process may have open: far more than it will.
+pub fn open_file_limit() -> u64 {
+    1 << 16
+}
+
+/// Whether an error says that a call or a flag does not exist here.
+pub fn is_unsupported(error: &io::Error) -> bool {
+    const LIST: [WIN32_ERROR; 4] = [
+        ERROR_INVALID_FUNCTION,
+        ERROR_NOT_SUPPORTED,
+        ERROR_INVALID_PARAMETER,
+        ERROR_CALL_NOT_IMPLEMENTED,
+    ];
+    error.kind() == io::ErrorKind::Unsupported || LIST.iter().any(|&code| is(error, code))
+}
+
+/// Whether `error` is the error `code` of Windows.
+fn is(error: &io::Error, code: WIN32_ERROR) -> bool {
+    error.raw_os_error() == Some(code.cast_signed())
+}

@@ -1,0 +1,89 @@
+//! What moves, shares and reserves the bytes of files, as far as Windows has
+//! such calls.
+
+use std::fs::File;
+use std::io;
+use std::os::windows::io::{AsHandle, AsRawHandle};
+
+use windows_sys::Win32::Foundation::{
+    ERROR_ACCESS_DENIED, ERROR_NOT_SAME_DEVICE, ERROR_SHARING_VIOLATION, GENERIC_READ,
+    GENERIC_WRITE,
+};
+use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_NO_BUFFERING;
+use windows_sys::Win32::System::Ioctl::{DUPLICATE_EXTENTS_DATA, FSCTL_DUPLICATE_EXTENTS_TO_FILE};
+
+use super::super::{DirectAlignment, FileSystem, FileSystemKind, PositionedFile};
+use super::handles::Handles;
+use super::{call, device, is, is_unsupported};
+use crate::range::ByteRange;
+
+/// The file system that `file`, which may be a directory, lies on.
+pub fn file_system(file: impl AsHandle) -> io::Result<FileSystem> {
+    let name = call::file_system_name(file.as_handle())?;
+    Ok(match name.to_str() {
+        // Clusters of 4 or 64 KiB: what fits the larger fits both.
+        Some("ReFS") => FileSystem { kind: FileSystemKind::Other, block: 64 << 10 },
+        _ => FileSystem { kind: FileSystemKind::Ntfs, block: 4096 },
+    })
+}
+
+/// Whether the disk that a file system lies on spins.
+pub fn is_rotational(file_system: u64) -> Option<bool> {
+    device::is_rotational(file_system)
+}
+
+/// What the system wants of requests past its cache: it does not say for
+/// files, and what suits every disk is known to the caller.
+pub fn direct_alignment(_file: &File) -> io::Result<Option<DirectAlignment>> {
+    Ok(None)
+}
+
+/// Further handles of an open file, for requests past the cache.
+pub fn reopen_direct(file: &File, writable: bool) -> io::Result<PositionedFile> {
+    let access = if writable { GENERIC_READ | GENERIC_WRITE } else { GENERIC_READ };
+    let again = call::reopen(file, access, FILE_FLAG_NO_BUFFERING)?;
+    device::allow_last_sectors(&again);
+    Ok(PositionedFile::with_handles(again, Handles::unbuffered()))
+}
+
+/// Makes `to` share the storage of `range` of `from`, from `to_at` on: on ReFS.
+pub fn share_range(from: &File, range: ByteRange, to: &File, to_at: u64) -> io::Result<()> {
+    /// The call takes less than 4 GiB at a time.
+    const LONGEST: u64 = 1 << 30;
+    for piece in range.pieces(LONGEST) {
+        let target = to_at + (piece.start() - range.start());
+        let request = DUPLICATE_EXTENTS_DATA {
+            FileHandle: from.as_raw_handle(),
+            SourceFileOffset: piece.start().cast_signed(),
+            TargetFileOffset: target.cast_signed(),
+            ByteCount: piece.len().cast_signed(),
+        };
+        call::tell(to, FSCTL_DUPLICATE_EXTENTS_TO_FILE, &request)?;
+    }
+    Ok(())
+}
+
+/// Whether an error says that ordinary reads and writes may still do.
+pub fn is_not_offered(error: &io::Error) -> bool {
+    /// Too many files share a piece of storage already.
+    const ERROR_BLOCK_TOO_MANY_REFERENCES: u32 = 347;
+    let list = [
+        ERROR_NOT_SAME_DEVICE,
+        ERROR_BLOCK_TOO_MANY_REFERENCES,
+        ERROR_ACCESS_DENIED,
+        ERROR_SHARING_VIOLATION,
+    ];
+    is_unsupported(error) || list.iter().any(|&code| is(error, code))
+}
+
+/// Reserves storage for a file that is long enough already: all of it, because
+/// what Windows is told is the storage of the whole file.
+pub fn reserve(file: &File, range: ByteRange) -> io::Result<()> {
+    let storage = call::file_size(file)?.max(range.end());
+    call::set_allocation(file, storage)
+}
+
+/// Bytes of memory that could be had without swapping.
+pub fn available_memory() -> Option<u64> {
+    call::available_memory()
+}

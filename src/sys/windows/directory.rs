@@ -1,0 +1,149 @@
+//! An open directory, and names in it.
+//!
+//! Windows opens by path alone. The directory is therefore kept open in a way
+//! that lets nobody rename or remove it, nor any above it: its path means the
+//! same directory for as long as it is open.
+
+use std::ffi::OsStr;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::windows::fs::OpenOptionsExt;
+use std::os::windows::io::{AsHandle, BorrowedHandle};
+use std::path::{Path, PathBuf};
+
+use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, GENERIC_READ, GENERIC_WRITE};
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_ADD_FILE, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
+    FILE_SHARE_READ, FILE_SHARE_WRITE,
+};
+
+use super::super::{Facts, Node, Replace, windows_names};
+use super::files::{absent, facts, look};
+use super::{call, is, is_unsupported};
+
+/// An open directory. Names are looked up in it, never along a path that
+/// somebody could change in between.
+pub struct Directory {
+    handle: File,
+    /// Complete and without any limit on its length (`\\?\C:\...`).
+    path: PathBuf,
+}
+
+impl Directory {
+    /// Opens the directory at `path`, following links on the way.
+    pub fn open(path: &Path) -> io::Result<Directory> {
+        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        Directory::at(std::fs::canonicalize(path)?, 0)
+    }
+
+    fn at(path: PathBuf, flags: u32) -> io::Result<Directory> {
+        let open = |access| {
+            OpenOptions::new()
+                .access_mode(access)
+                // Not FILE_SHARE_DELETE: it stays where it is.
+                .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+                .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | flags)
+                .open(&path)
+        };
+        // Writing is what a sync of the directory takes; reading is enough for the rest.
+        let handle = open(GENERIC_READ | GENERIC_WRITE).or_else(|_| open(GENERIC_READ))?;
+        if facts(&handle)?.node != Node::Directory {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Directory { handle, path })
+    }
+
+    fn join(&self, name: &OsStr) -> io::Result<PathBuf> {
+        match windows_names::unusable(name) {
+            Some(reason) => Err(io::Error::new(io::ErrorKind::InvalidFilename, reason)),
+            None => Ok(self.path.join(name)),
+        }
+    }
+
+    /// Opens a directory in this one; a symbolic link or junction is an error.
+    pub fn subdirectory(&self, name: &OsStr) -> io::Result<Directory> {
+        Directory::at(self.join(name)?, FILE_FLAG_OPEN_REPARSE_POINT)
+    }
+
+    /// Makes a directory in this one. Its being there already is no error.
+    pub fn make_subdirectory(&self, name: &OsStr) -> io::Result<()> {
+        match std::fs::create_dir(self.join(name)?) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates `name`, which must not exist, with the rights the directory hands down.
+    pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create_new(true).open(self.join(name)?)
+    }
+
+    /// Opens `name` for reading and writing; a symbolic link is an error.
+    pub fn open_existing(&self, name: &OsStr) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
+        let file = options.open(self.join(name)?)?;
+        match facts(&file)?.node {
+            Node::File => Ok(file),
+            _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
+        }
+    }
+
+    /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
+    pub fn facts(&self, name: &OsStr) -> io::Result<Option<Facts>> {
+        absent(look(&self.join(name)?, FILE_FLAG_OPEN_REPARSE_POINT))
+    }
+
+    /// What the directory itself is.
+    pub fn own_facts(&self) -> io::Result<Facts> {
+        facts(&self.handle)
+    }
+
+    /// Whether this process may create names here.
+    pub fn check_writable(&self) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.access_mode(FILE_ADD_FILE | FILE_READ_ATTRIBUTES);
+        options.custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(&self.path).map(drop)
+    }
+
+    /// Gives `from` the name `to`, in this directory, and waits until that is on
+    /// the disk. By MoveFileEx, which replaces in one step; ReplaceFile would
+    /// keep the old file's attributes, but goes through a moment without any.
+    pub fn rename(&self, from: &OsStr, to: &OsStr, replace: Replace) -> io::Result<()> {
+        call::move_file(&self.join(from)?, &self.join(to)?, replace == Replace::Yes)
+    }
+
+    /// Removes `name`. Its not being there is no error.
+    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
+        match std::fs::remove_file(self.join(name)?) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the names in the directory durable, as far as there is a call for
+    /// it: `rename` has waited for the disk already.
+    pub fn sync(&self) -> io::Result<()> {
+        match self.handle.sync_all() {
+            Err(error) if is(&error, ERROR_ACCESS_DENIED) || is_unsupported(&error) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Makes everything on the file system durable: an administrator's call, not made.
+    pub fn sync_file_system(&self) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Bytes that this user could still write on the file system.
+    pub fn available_space(&self) -> io::Result<u64> {
+        call::available_space(&self.path)
+    }
+}
+
+impl AsHandle for Directory {
+    fn as_handle(&self) -> BorrowedHandle<'_> {
+        self.handle.as_handle()
+    }
+}

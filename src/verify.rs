@@ -1,0 +1,15 @@
+//! Whether a destination holds what was read from the source.
+//!
+//! The destination is read back from the medium, not from the page cache, which
+//! would only say what was meant to be written ([`medium`]). It is compared
+//! with fingerprints taken while the bytes were copied ([`fingerprint`]), and
+//! where there is none with the source, which is read again ([`compare`]).
+//!
+//! This room reads and compares. It repairs nothing and decides nothing.
+
+pub mod compare;
+pub mod fingerprint;
+mod job;
+pub mod medium;
+
+pub use job::VerifyJob;

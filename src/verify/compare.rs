@@ -1,0 +1,316 @@
+//! Comparing a destination with what was read from the source.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::thread::Builder;
+
+use xxhash_rust::xxh3::Xxh3;
+
+use super::fingerprint::{Fingerprint, Marks};
+use super::medium::Medium;
+use crate::digest::Digester;
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::buffer::Buffer;
+use crate::io::{Source, as_u64, as_usize, transfer};
+use crate::plan::Plan;
+use crate::progress::{CancelToken, Progress, lock};
+use crate::range::{ByteRange, RangeSet, align_down};
+
+/// Grain in which differences are reported: the smallest unit of a medium.
+const GRAIN: u64 = 512;
+
+/// Smallest request: past the cache nobody reads ahead.
+const REQUEST: u64 = 1 << 20;
+
+/// What is compared with what.
+pub struct Comparison<'a> {
+    /// Where the bytes came from.
+    pub source: &'a dyn Source,
+    /// Its name, for messages.
+    pub source_path: &'a Path,
+    /// Where they went.
+    pub medium: &'a Medium,
+    /// What was copied, in bytes of the source.
+    pub range: ByteRange,
+    /// Where its first byte went.
+    pub dest_offset: u64,
+    /// Is shown every byte of the destination that is compared with the source.
+    pub digester: Option<&'a Digester>,
+    /// Requests are at least as long, unless a digest wants them in order.
+    pub io_size: u64,
+    /// How many read at the same time.
+    pub threads: usize,
+}
+
+/// What was found, in bytes of the source.
+#[derive(Default)]
+pub struct Findings {
+    /// Where the destination has other bytes, in sectors, merged.
+    pub differing: RangeSet,
+    /// What was compared as a whole and differs somewhere.
+    pub pieces: RangeSet,
+    /// Where the destination could not be read, and why; differing, too.
+    pub unreadable: Vec<(ByteRange, String)>,
+}
+
+impl Comparison<'_> {
+    /// Compares the pieces that have a fingerprint with it, and `rest` with
+    /// the source.
+    ///
+    /// # Errors
+    ///
+    /// A source that cannot be read, or a wish to stop. What cannot be read of
+    /// the destination is a finding.
+    pub fn run(
+        &self,
+        fingerprints: &[Fingerprint],
+        rest: &Plan,
+        progress: &Progress,
+        cancel: &CancelToken,
+    ) -> Result<Findings> {
+        let round = Round {
+            comparison: self,
+            fingerprints,
+            rest,
+            progress,
+            cancel,
+            next: AtomicU64::new(0),
+            stop: AtomicBool::new(false),
+            findings: Mutex::default(),
+            error: Mutex::new(None),
+        };
+        std::thread::scope(|scope| {
+            for number in 1..self.threads {
+                let name = format!("verify-{number}");
+                // Where a thread cannot be had, there are fewer.
+                if Builder::new().name(name).spawn_scoped(scope, || round.work()).is_err() {
+                    break;
+                }
+            }
+            round.work();
+        });
+        if let Some((_, error)) = lock(&round.error).take() {
+            return Err(error);
+        }
+        if cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled.into());
+        }
+        Ok(std::mem::take(&mut *lock(&round.findings)))
+    }
+
+    fn to_destination(&self, range: ByteRange) -> ByteRange {
+        range
+            .rebase(self.range.start(), self.dest_offset)
+            .expect("preflight has checked that the whole range fits behind the offset")
+    }
+
+    fn request(&self) -> u64 {
+        // With a digest that waits for its turn, as small as a stripe.
+        if self.digester.is_some() { self.io_size } else { self.io_size.max(REQUEST) }
+    }
+}
+
+/// One run of the comparison, shared by its threads.
+struct Round<'a> {
+    comparison: &'a Comparison<'a>,
+    fingerprints: &'a [Fingerprint],
+    rest: &'a Plan,
+    progress: &'a Progress,
+    cancel: &'a CancelToken,
+    next: AtomicU64,
+    stop: AtomicBool,
+    findings: Mutex<Findings>,
+    /// The error at the lowest offset, with that offset.
+    error: Mutex<Option<(u64, Error)>>,
+}
+
+/// What one thread has in hand.
+struct Desk {
+    theirs: Buffer,
+    ours: Buffer,
+    marks: Marks,
+}
+
+/// The end of a thread's work.
+enum Halt {
+    Stopped,
+    Failed(Error),
+}
+
+impl Round<'_> {
+    fn work(&self) {
+        let desk = || -> Result<Desk> {
+            let (theirs, ours) = (self.buffer()?, self.buffer()?);
+            Ok(Desk { theirs, ours, marks: Marks::new() })
+        };
+        match desk() {
+            Ok(mut desk) => self.work_at(&mut desk),
+            Err(error) => self.fail(0, error),
+        }
+    }
+
+    fn buffer(&self) -> Result<Buffer> {
+        Medium::buffer(self.comparison.request())
+    }
+
+    fn work_at(&self, desk: &mut Desk) {
+        let with_fingerprint = as_u64(self.fingerprints.len());
+        loop {
+            let index = self.next.fetch_add(1, Relaxed);
+            let (piece, done) = if index < with_fingerprint {
+                let fingerprint = self.fingerprints[as_usize(index)];
+                (fingerprint.range, self.check(fingerprint, desk))
+            } else {
+                match self.rest.stripe(index - with_fingerprint) {
+                    Some(piece) => (piece, self.compare(piece, desk).map(drop)),
+                    None => return,
+                }
+            };
+            match done {
+                Ok(()) => self.progress.add_verified(piece.len()),
+                Err(Halt::Stopped) => return self.abandon(),
+                Err(Halt::Failed(error)) => return self.fail(piece.start(), error),
+            }
+        }
+    }
+
+    fn fail(&self, offset: u64, error: Error) {
+        self.stop.store(true, Relaxed);
+        self.abandon();
+        let mut first = lock(&self.error);
+        if first.as_ref().is_none_or(|&(lowest, _)| offset < lowest) {
+            *first = Some((offset, error));
+        }
+    }
+
+    /// Wakes whoever waits for a turn that will not come.
+    fn abandon(&self) {
+        if let Some(digester) = self.comparison.digester {
+            digester.abandon();
+        }
+    }
+
+    fn before_request(&self) -> Result<(), Halt> {
+        if self.stop.load(Relaxed) || self.cancel.is_cancelled() {
+            return Err(Halt::Stopped);
+        }
+        Ok(())
+    }
+
+    /// Compares a piece with its fingerprint. Where it differs, the source is
+    /// read again to find out where.
+    fn check(&self, fingerprint: Fingerprint, desk: &mut Desk) -> Result<(), Halt> {
+        let piece = fingerprint.range;
+        let mut hasher = Xxh3::new();
+        for request in piece.pieces(self.comparison.request()) {
+            self.before_request()?;
+            let target = self.comparison.to_destination(request);
+            match self.comparison.medium.read(target, &mut desk.ours, &desk.marks) {
+                Ok(bytes) => hasher.update(bytes),
+                // The comparison meets it again and says what cannot be read.
+                Err(_) => break,
+            }
+        }
+        if hasher.digest128() != fingerprint.hash && !self.compare(piece, desk)? {
+            // Now they are equal: whichever of them reads differently every
+            // time, the piece is not what was copied.
+            self.found(piece, piece);
+        }
+        Ok(())
+    }
+
+    /// Compares a piece with the source. Returns whether there is a difference.
+    fn compare(&self, piece: ByteRange, desk: &mut Desk) -> Result<bool, Halt> {
+        let mut differs = false;
+        for request in piece.pieces(self.comparison.request()) {
+            self.before_request()?;
+            let theirs = desk.theirs.at(request.start(), request.len());
+            let (source, path) = (self.comparison.source, self.comparison.source_path);
+            transfer::read_full(source, request.start(), theirs).map_err(|stop| {
+                let range = request.split_at(request.start() + as_u64(stop.moved)).1;
+                let kind = ErrorKind::Read { path: path.to_owned(), range, source: stop.error };
+                Halt::Failed(kind.into())
+            })?;
+            let target = self.comparison.to_destination(request);
+            let ours = match self.comparison.medium.read(target, &mut desk.ours, &desk.marks) {
+                Ok(ours) => ours,
+                Err(error) => {
+                    differs = true;
+                    self.found(piece, request);
+                    self.unreadable(request, &error);
+                    continue;
+                }
+            };
+            for block in differing_blocks(request.start(), theirs, ours) {
+                differs = true;
+                self.found(piece, block);
+            }
+            if let Some(digester) = self.comparison.digester {
+                digester.update(request.start(), ours).map_err(|_| Halt::Stopped)?;
+            }
+        }
+        Ok(differs)
+    }
+
+    fn found(&self, piece: ByteRange, differing: ByteRange) {
+        // Requests may begin in the middle of a sector.
+        let differing = differing.align_out(GRAIN).intersect(self.comparison.range);
+        let mut findings = lock(&self.findings);
+        findings.pieces.insert(piece);
+        findings.differing.insert(differing);
+    }
+
+    fn unreadable(&self, range: ByteRange, error: &std::io::Error) {
+        if let Some(digester) = self.comparison.digester {
+            digester.spoil();
+        }
+        lock(&self.findings).unreadable.push((range, crate::error::chain(error)));
+    }
+}
+
+/// The sectors, counted from the beginning of the source, in which `theirs` and
+/// `ours` differ; both begin at `start`.
+fn differing_blocks(start: u64, theirs: &[u8], ours: &[u8]) -> Vec<ByteRange> {
+    let mut differing = Vec::new();
+    // The usual case, at the speed of memory.
+    if theirs == ours {
+        return differing;
+    }
+    let whole = ByteRange::between(start, start + as_u64(theirs.len()));
+    let mut rest = whole;
+    while !rest.is_empty() {
+        let (block, after) = rest.split_at(align_down(rest.start(), GRAIN) + GRAIN);
+        let part = as_usize(block.start() - start)..as_usize(block.end() - start);
+        if theirs[part.clone()] != ours[part] {
+            differing.push(block);
+        }
+        rest = after;
+    }
+    differing
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn differences_are_whole_sectors_of_the_source() {
+        let check = |start: u64, len: usize, flipped: &[usize], expected: &[(u64, u64)]| {
+            let theirs = vec![7; len];
+            let mut ours = theirs.clone();
+            flipped.iter().for_each(|&at| ours[at] ^= 1);
+            let found: Vec<_> = differing_blocks(start, &theirs, &ours)
+                .iter()
+                .map(|block| (block.start(), block.end()))
+                .collect();
+            assert_eq!(found, expected);
+        };
+        check(0, 2000, &[], &[]);
+        check(0, 2000, &[0], &[(0, 512)]);
+        check(0, 2000, &[511, 512], &[(0, 512), (512, 1024)]);
+        check(0, 2000, &[1999], &[(1536, 2000)]);
+        check(100, 2000, &[0, 411, 412], &[(100, 512), (512, 1024)]);
+        check(0, 0, &[], &[]);
+    }
+}

@@ -1,0 +1,157 @@
+//! Reading a destination from its medium instead of from the page cache.
+//!
+//! Where requests past the cache exist, they are used. Where they do not, what
+//! the cache holds is dropped and read again; that drops only what is clean, so
+//! the destination must have been synced. Which of the two it was is in the
+//! report: the second is weaker, because nobody says what was really dropped.
+
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use positioned_io::ReadAt;
+
+use super::fingerprint::{Marked, Marks};
+use crate::io::buffer::{ALIGNMENT, Buffer};
+use crate::io::{FileIo, Source, as_u64, as_usize, transfer};
+use crate::range::ByteRange;
+use crate::sys::{self, PositionedFile};
+
+/// A destination, to be read from its medium.
+pub struct Medium {
+    buffered: Arc<FileIo>,
+    direct: Option<PositionedFile>,
+    /// Why there are no requests past the cache.
+    refusal: OnceLock<String>,
+}
+
+/// Offset and length of requests past the cache: a multiple of every sector
+/// size in use.
+const UNIT: u64 = ALIGNMENT as u64;
+
+impl Medium {
+    /// Prepares to read `destination`, which has been synced.
+    pub fn new(destination: &Arc<FileIo>) -> Medium {
+        let file = destination.as_file();
+        // Also before requests past the cache: some file systems answer them from it.
+        sys::drop_cached(file, ByteRange::to(destination.len()));
+        let (direct, refusal) = match open_direct(file) {
+            Ok(direct) => (Some(direct), OnceLock::new()),
+            Err(error) => (None, OnceLock::from(crate::error::chain(&error))),
+        };
+        Medium { buffered: Arc::clone(destination), direct, refusal }
+    }
+
+    /// How it was read: `direct`, or `dropped-cache`.
+    pub fn how(&self) -> &'static str {
+        if self.refusal.get().is_none() { "direct" } else { "dropped-cache" }
+    }
+
+    /// Why requests past the cache were not possible, if they were not.
+    pub fn note(&self) -> Option<String> {
+        let why = self.refusal.get()?;
+        Some(format!("read back through the page cache, after dropping it: {why}"))
+    }
+
+    /// A buffer for requests of up to `io_size` bytes at any offset.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn buffer(io_size: u64) -> crate::Result<Buffer> {
+        Buffer::new(as_usize(io_size) + 2 * ALIGNMENT)
+    }
+
+    /// The bytes `range` of the destination. A read that reports bytes it did
+    /// not deliver shows as other bytes.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, and the end of the file.
+    pub fn read<'b>(
+        &self,
+        range: ByteRange,
+        buffer: &'b mut Buffer,
+        marks: &Marks,
+    ) -> io::Result<&'b [u8]> {
+        let around = if self.is_direct() { range.align_out(UNIT) } else { range };
+        let memory = buffer.at(around.start(), around.len());
+        match transfer::read_full(&Marked::new(self, marks), around.start(), memory) {
+            // The file may end in the middle of the last block.
+            Err(stop) if around.start() + as_u64(stop.moved) < range.end() => Err(stop.error),
+            _ => {
+                let skip = as_usize(range.start() - around.start());
+                Ok(&memory[skip..skip + as_usize(range.len())])
+            }
+        }
+    }
+
+    fn is_direct(&self) -> bool {
+        self.refusal.get().is_none()
+    }
+}
+
+impl ReadAt for Medium {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        if let Some(direct) = self.direct.as_ref().filter(|_| self.is_direct()) {
+            match direct.read_at(buffer, offset) {
+                // Some say so only when it is tried; the end of the file is met
+                // at an offset that is no multiple of anything.
+                Err(error) if sys::is_unsupported(&error) => {
+                    if offset < self.buffered.len() && offset.is_multiple_of(UNIT) {
+                        self.refusal.get_or_init(|| error.to_string());
+                    }
+                }
+                result => return result,
+            }
+        }
+        self.buffered.read_at(offset, buffer)
+    }
+}
+
+impl Source for Medium {
+    fn size(&self) -> u64 {
+        self.buffered.len()
+    }
+}
+
+/// Opens `file` again and tries one request.
+fn open_direct(file: &File) -> io::Result<PositionedFile> {
+    let asked = sys::direct_alignment(file)?;
+    if asked.is_some_and(|asked| asked.offset > UNIT || asked.memory > UNIT) {
+        return Err(io::Error::other("its requests would have to be too long"));
+    }
+    let direct = sys::reopen_direct(file, false)?;
+    let mut buffer = Buffer::new(ALIGNMENT).map_err(io::Error::other)?;
+    direct.read_at(buffer.at(0, UNIT), 0)?;
+    Ok(direct)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn every_part_of_a_file_of_any_length_can_be_read() {
+        let data: Vec<u8> = (0..=250).cycle().take(20_000).collect();
+        for len in [1, 511, 4096, 4097, 20_000] {
+            // Beside the sources: temporary folders often have no medium.
+            let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
+            file.write_all(&data[..len]).expect("written");
+            file.sync_all().expect("synced");
+            let medium = Medium::new(&Arc::new(FileIo::new(file, as_u64(len))));
+            let mut buffer = Medium::buffer(as_u64(len)).expect("memory");
+            for (start, end) in
+                [(0, len), (len / 2, len), (len - 1, len), (0, 1), (len / 3, len / 2)]
+            {
+                let range = ByteRange::between(as_u64(start), as_u64(end));
+                let found = medium.read(range, &mut buffer, &Marks::new());
+                assert!(found.expect("a read") == &data[start..end], "{start}..{end} of {len}");
+            }
+            let beyond = ByteRange::between(0, as_u64(len) + 1);
+            let mut buffer = Medium::buffer(as_u64(len) + 1).expect("memory");
+            assert!(medium.read(beyond, &mut buffer, &Marks::new()).is_err());
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! A device with bytes that cannot be read costs exactly those: everything
+//! else is copied, and the report lists what is missing.
+
+use serde_json::Value;
+
+use crate::common::{Scene, assert_same, pattern};
+use crate::devices::{BAD_DEVICE_TOOLS, BadDevice, possible};
+
+const SIZE: usize = 4 << 20;
+
+/// Smallest unit a device is read in: what one bad byte takes along.
+const SECTOR: u64 = 512;
+
+/// Copies a device on which `bad` cannot be read, and compares with what was injected.
+#[track_caller]
+fn check(bad: &[(u64, u64)], options: &str) {
+    let scene = Scene::new();
+    let image = scene.source("image", SIZE);
+    let device = BadDevice::new(&scene, &scene.path("image"), bad);
+    let line = format!("--json {options} {} copy", device.device.path);
+    let report = scene.run(&line).code(1).says(&["could not be read"]).report();
+    assert_eq!(report["outcome"], "partial");
+
+    let sectors = by_sectors(bad);
+    assert_eq!(failed(&report), sectors, "{options}: found and injected");
+    let mut expected = image;
+    for &(start, end) in &sectors {
+        let range = usize::try_from(start).unwrap()..usize::try_from(end).unwrap();
+        expected[range].fill(0);
+    }
+    assert_same(&scene.read("copy"), &expected, options);
+    let missing: u64 = sectors.iter().map(|(start, end)| end - start).sum();
+    assert_eq!(report["bytes"]["failed"], missing);
+    assert_eq!(report["bytes"]["copied"], SIZE as u64 - missing);
+}
+
+/// The sectors that `bad` lies in, merged.
+fn by_sectors(bad: &[(u64, u64)]) -> Vec<(u64, u64)> {
+    let mut sectors: Vec<(u64, u64)> = Vec::new();
+    for &(start, end) in bad {
+        let (start, end) = (start / SECTOR * SECTOR, end.div_ceil(SECTOR) * SECTOR);
+        match sectors.last_mut() {
+            Some(last) if last.1 >= start => last.1 = last.1.max(end),
+            _ => sectors.push((start, end)),
+        }
+    }
+    sectors
+}
+
+/// What the report lists, touching ranges merged.
+fn failed(report: &Value) -> Vec<(u64, u64)> {
+    let number = |value: &Value| value.as_u64().expect("an offset");
+    let listed = report["failed"].as_array().expect("a list").iter();
+    by_sectors(
+        &listed.map(|part| (number(&part["start"]), number(&part["end"]))).collect::<Vec<_>>(),
+    )
+}
+
+#[test]
+fn one_sector() {
+    if possible(BAD_DEVICE_TOOLS) {
+        check(&[(1_000_448, 1_000_960)], "-t 1");
+        check(&[(1_000_448, 1_000_960)], "-t 4");
+    }
+}
+
+#[test]
+fn a_run_of_sectors_over_requests_and_stripes() {
+    if possible(BAD_DEVICE_TOOLS) {
+        check(&[(1_000_448, 1_100_800)], "-t 4 --io-size 64KiB --stripe-size 256KiB");
+    }
+}
+
+#[test]
+fn the_first_sector_and_the_last() {
+    if possible(BAD_DEVICE_TOOLS) {
+        check(&[(0, 512)], "-t 4");
+        check(&[(SIZE as u64 - 512, SIZE as u64)], "-t 4");
+    }
+}
+
+#[test]
+fn sectors_all_over() {
+    if possible(BAD_DEVICE_TOOLS) {
+        let bad: Vec<_> = (0..40).map(|n| (n * 102_400 + 512, n * 102_400 + 1024)).collect();
+        check(&bad, "-t 4 --retries 0");
+    }
+}
+
+/// In place, what could not be read stays what it was.
+#[test]
+fn unreadable_bytes_leave_the_destination_alone() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let scene = Scene::new();
+    let image = scene.source("image", SIZE);
+    let device = BadDevice::new(&scene, &scene.path("image"), &[(8192, 12_288)]);
+    let before = pattern(2, SIZE);
+    scene.write("copy", &before);
+    let ended = scene.run(&format!("--in-place -t 4 {} copy", device.device.path)).code(1);
+    ended.says(&["4096 bytes in 1 ranges", "left as they were", "8192..12288"]);
+    let mut expected = image;
+    expected[8192..12_288].copy_from_slice(&before[8192..12_288]);
+    assert_same(&scene.read("copy"), &expected, "in place");
+}
+
+#[test]
+fn the_other_policy_stops_at_the_first() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("image", SIZE);
+    let device = BadDevice::new(&scene, &scene.path("image"), &[(1 << 20, (1 << 20) + 4096)]);
+    let line = format!("--on-read-error stop -t 4 {} copy", device.device.path);
+    scene.run(&line).code(5).says(&["cannot read bytes 1048576..", "Input/output error"]);
+    assert!(!scene.has("copy"), "no final name");
+}

@@ -1,0 +1,172 @@
+//! Copies from and to block devices with sectors of 512 and of 4096 bytes.
+
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+
+use crate::common::{Scene, assert_same, pattern};
+use crate::devices::{Loop, possible};
+
+const SIZE: usize = 4 << 20;
+const SECTORS: [u32; 2] = [512, 4096];
+
+/// Ranges that begin and end between sectors, at them, and at the ends of the device.
+const RANGES: &[(usize, usize)] = &[
+    (0, SIZE),
+    (0, 0),
+    (0, 1),
+    (1, 511),
+    (511, 2),
+    (4095, 2),
+    (333, 1_234_567),
+    (SIZE - 1, 1),
+    (SIZE - 4097, 4097),
+    (SIZE, 0),
+];
+
+#[test]
+fn odd_ranges_from_a_device() {
+    if !possible(&[]) {
+        return;
+    }
+    for sector in SECTORS {
+        let scene = Scene::new();
+        let bytes = scene.source("image", SIZE);
+        let device = Loop::new(&scene.path("image"), sector);
+        for &(from, len) in RANGES {
+            for threads in [1, 4] {
+                let path = &device.path;
+                let line = format!("--force --json -t {threads} -r {from}+{len} {path} copy");
+                let report = scene.run(&line).code(0).report();
+                assert_same(&scene.read("copy"), &bytes[from..from + len], &line);
+                assert_eq!(report["source"]["kind"], "block-device");
+                assert_eq!(report["source"]["logical_sector"], sector);
+                assert_eq!(report["source"]["size"], SIZE);
+            }
+        }
+    }
+}
+
+/// Invariant I2 on a device: bytes around an odd range stay as they were.
+#[test]
+fn odd_ranges_to_a_device() {
+    if !possible(&[]) {
+        return;
+    }
+    for sector in SECTORS {
+        for &(to, len) in RANGES {
+            let scene = Scene::new();
+            let bytes = scene.source("source", len);
+            let mut expected = pattern(2, SIZE);
+            scene.write("image", &expected);
+            let device = Loop::new(&scene.path("image"), sector);
+            let line = format!("--to-device -t 4 --dest-offset {to} source {}", device.path);
+            let ended = scene.run(&line).code(0).says(&["loop device on", "4194304 bytes"]);
+            let first = ended.stderr.lines().next().unwrap();
+            assert!(first.contains(&device.path), "the device is named first: {first}");
+            device.flush();
+            expected[to..to + len].copy_from_slice(&bytes);
+            assert_same(&scene.read("image"), &expected, &line);
+            let kind = Path::new(&device.path).metadata().unwrap().file_type();
+            assert!(kind.is_block_device(), "a device stays one");
+        }
+    }
+}
+
+#[test]
+fn from_device_to_device() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("from", SIZE);
+    let mut expected = pattern(2, SIZE);
+    scene.write("to", &expected);
+    let from = Loop::new(&scene.path("from"), 512);
+    let to = Loop::new(&scene.path("to"), 4096);
+    let line =
+        format!("--to-device -t 4 -r 777..2000777 --dest-offset 12345 {} {}", from.path, to.path);
+    scene.run(&line).code(0);
+    to.flush();
+    expected[12_345..2_012_345].copy_from_slice(&bytes[777..2_000_777]);
+    assert_same(&scene.read("to"), &expected, &line);
+}
+
+#[test]
+fn the_sector_suffix_counts_sectors_of_the_source() {
+    if !possible(&[]) {
+        return;
+    }
+    for sector in SECTORS {
+        let scene = Scene::new();
+        let bytes = scene.source("image", SIZE);
+        let device = Loop::new(&scene.path("image"), sector);
+        scene.run(&format!("-r 3s..=5s {} copy", device.path)).code(0);
+        let sector = sector as usize;
+        assert_same(&scene.read("copy"), &bytes[3 * sector..6 * sector], "3s..=5s");
+    }
+}
+
+#[test]
+fn a_read_only_device_is_a_source_and_no_destination() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("image", SIZE);
+    scene.write("source", &pattern(2, 1000));
+    let check = |device: &Loop| {
+        scene.run(&format!("--force -t 4 {} copy", device.path)).code(0);
+        assert_same(&scene.read("copy"), &bytes, "from it");
+        let line = format!("--to-device source {}", device.path);
+        scene.run(&line).code(3).says(&["read-only"]);
+        assert_same(&scene.read("image"), &bytes, "its content");
+    };
+    check(&Loop::read_only(&scene.path("image")));
+    let device = Loop::new(&scene.path("image"), 512);
+    device.set_read_only();
+    check(&device);
+}
+
+#[test]
+fn a_device_needs_consent_and_room() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 8192);
+    let before = pattern(2, SIZE);
+    scene.write("image", &before);
+    let device = Loop::new(&scene.path("image"), 512);
+    let check = |options: &str, texts: &[&str]| {
+        scene.run(&format!("{options} source {}", device.path)).code(3).says(texts);
+    };
+    check("", &["block device", "loop device on", "4194304 bytes", "--to-device"]);
+    check("--force", &["block device", "--to-device"]);
+    check("--in-place", &["block device", "--to-device"]);
+    check("--to-device --dest-offset 4190208", &["4190208..4198400", "4194304 bytes"]);
+    check("--to-device --dest-offset 4MiB", &["do not fit"]);
+    device.flush();
+    assert_same(&scene.read("image"), &before, "the device");
+    scene.run(&format!("-r 0..4194305 {} copy", device.path)).code(3).says(&["4194304 bytes"]);
+    assert!(!scene.has("copy"));
+}
+
+#[test]
+fn two_ranges_of_one_device() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let mut expected = scene.source("image", SIZE);
+    let device = Loop::new(&scene.path("image"), 512);
+    let path = &device.path;
+    let line = |to: u64| format!("--to-device -t 4 -r 0..1MiB --dest-offset {to} {path} {path}");
+    scene.run(&line(0)).code(3).says(&["overlap", "same device"]);
+    scene.run(&line((1 << 20) - 1)).code(3).says(&["overlap"]);
+    device.flush();
+    assert_same(&scene.read("image"), &expected, "after the refusals");
+    scene.run(&line(1 << 20)).code(0);
+    device.flush();
+    expected.copy_within(0..1 << 20, 1 << 20);
+    assert_same(&scene.read("image"), &expected, "disjoint ranges");
+}

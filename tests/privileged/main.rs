@@ -1,0 +1,35 @@
+//! What needs root: real block devices, mounts and bad sectors. Where one of
+//! the tools is missing, or root is, a test says so in a line
+//! `skipped: NAME: reason` and passes; `scripts/test` counts those lines.
+//!
+//! Whatever is attached or mounted is taken down by the guards of `devices`
+//! and `disks`, also when an assertion fails.
+
+#[cfg(target_os = "linux")]
+#[path = "../suite/common.rs"]
+mod common;
+#[cfg(target_os = "linux")]
+mod devices;
+#[cfg(target_os = "linux")]
+mod disks;
+
+#[cfg(target_os = "linux")]
+mod bad_sectors;
+#[cfg(target_os = "linux")]
+mod badblocks;
+#[cfg(target_os = "linux")]
+mod batch;
+#[cfg(target_os = "linux")]
+mod block;
+#[cfg(target_os = "linux")]
+mod engines;
+#[cfg(target_os = "linux")]
+mod medium;
+#[cfg(target_os = "linux")]
+mod mounts;
+#[cfg(target_os = "linux")]
+mod nospace;
+#[cfg(target_os = "linux")]
+mod partitions;
+#[cfg(target_os = "linux")]
+mod powercut;

@@ -1,0 +1,129 @@
+//! File systems in the way: devices in use, copies onto the disk that is being
+//! read, and disks that are too small.
+
+use crate::common::{Scene, assert_same};
+use crate::devices::{Loop, Mount, possible, tool};
+
+/// A loop device with an ext4 file system.
+fn formatted(scene: &Scene) -> Loop {
+    let image = scene.path("image");
+    std::fs::File::create(&image).unwrap().set_len(16 << 20).unwrap();
+    tool("mkfs.ext4", &["-q", "-F", "-m", "0", image.to_str().unwrap()]);
+    Loop::new(&image, 512)
+}
+
+#[test]
+fn a_mounted_device_is_refused() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 5000);
+    let device = formatted(&scene);
+    let mount = Mount::new(&scene, "mounted", &[&device.path]);
+    let line = format!("--to-device source {}", device.path);
+    scene.run(&line).code(3).says(&["in use", "mounted"]);
+    drop(mount);
+    scene.run(&line).code(0);
+}
+
+#[test]
+fn a_mounted_device_may_be_read_but_not_onto_itself() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let device = formatted(&scene);
+    let mount = Mount::new(&scene, "mounted", &[&device.path]);
+    let line = |options: &str, to: &str| format!("{options} -r 0..4096 {} {to}", device.path);
+    let refused = scene.run(&line("", "mounted/copy")).code(3);
+    refused.says(&["lies on the device being read", "--allow-same-device"]);
+    assert_eq!(std::fs::read_dir(&mount.folder).unwrap().count(), 1, "only lost+found");
+    std::fs::write(mount.folder.join("file"), [1; 8192]).unwrap();
+    scene.run(&line("--in-place", "mounted/file")).code(3).says(&["lies on the device"]);
+    scene.run(&line("", "elsewhere")).code(0);
+    scene.run(&line("--allow-same-device", "mounted/copy")).code(0);
+}
+
+#[test]
+fn the_device_that_holds_the_source_file_is_no_destination() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let device = formatted(&scene);
+    let mount = Mount::new(&scene, "mounted", &[&device.path]);
+    std::fs::write(mount.folder.join("file"), [1; 8192]).unwrap();
+    let line = format!("--to-device mounted/file {}", device.path);
+    scene.run(&line).code(3);
+    assert_eq!(std::fs::read(mount.folder.join("file")).unwrap(), [1; 8192]);
+}
+
+#[test]
+fn a_disk_that_is_too_small_is_refused_before_anything_is_created() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", 2 << 20);
+    let mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=1m", "none"]);
+    scene.run("source small/copy").code(3).says(&["not enough space", "2097152 bytes needed"]);
+    assert_eq!(std::fs::read_dir(&mount.folder).unwrap().count(), 0);
+    scene.run("-r ..512KiB source small/copy").code(0);
+    assert_same(&scene.read("small/copy"), &bytes[..512 << 10], "what fits");
+}
+
+/// Room for a file is counted by its data: holes need none.
+#[test]
+fn a_file_of_holes_fits_on_a_small_disk() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    std::fs::File::create(scene.path("source")).unwrap().set_len(1 << 30).unwrap();
+    let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=1m", "none"]);
+    scene.run("-t 4 source small/copy").code(0).says(&["kept as holes"]);
+    assert_eq!(scene.path("small/copy").metadata().unwrap().len(), 1 << 30);
+}
+
+/// A disk that fills up in place: exit 5 with the offset, never success.
+#[test]
+fn a_disk_that_fills_up_stops_the_job() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 2 << 20);
+    let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=1m", "none"]);
+    scene.write("small/image", b"");
+    let ended = scene.run("--in-place --json source small/image").code(5);
+    let ended = ended.says(&["cannot write bytes", "No space left on device"]);
+    assert_eq!(ended.report()["outcome"], "failed");
+}
+
+#[test]
+fn a_read_only_file_system_is_refused() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 100);
+    let _mount = Mount::new(&scene, "sealed", &["-t", "tmpfs", "-o", "ro", "none"]);
+    scene.run("source sealed/copy").code(3).says(&["sealed", "Read-only file system"]);
+}
+
+/// The same file through a bind mount is the same file.
+#[test]
+fn the_source_itself_through_a_bind_mount() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path("folder")).unwrap();
+    let bytes = scene.source("folder/source", 5000);
+    let folder = scene.path("folder");
+    let _mount = Mount::new(&scene, "bound", &["--bind", folder.to_str().unwrap()]);
+    scene.run("--force folder/source bound/source").code(3).says(&["same file"]);
+    scene.run("--in-place folder/source bound/source").code(3).says(&["same file"]);
+    assert_same(&scene.read("folder/source"), &bytes, "the source");
+}

@@ -1,0 +1,139 @@
+//! No space, no quota, no writing: the right code and message, nothing left
+//! but part and map, and the copy goes on when there is room.
+
+use std::path::Path;
+
+use crate::common::{Ended, Scene, assert_same, has_tools, is_root};
+use crate::disks::{Mounted, tool};
+
+const LEN: usize = 8 << 20;
+const SLOW: &str =
+    "-t 2 --io-size 64KiB --stripe-size 256KiB --limit-rate 16MiB --checkpoint-every 0";
+
+/// Names in `folder` that a run may not leave.
+fn litter(folder: &Path, expected: &[&str]) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).expect("it can be listed");
+    let names = entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    let ours = |name: &String| !expected.contains(&name.as_str()) && name != "lost+found";
+    names.filter(ours).collect()
+}
+
+/// Fills what is left of the file system.
+fn fill(folder: &Path) {
+    let mut filler = std::fs::File::create(folder.join("filler")).expect("a filler");
+    let block = vec![7; 64 << 10];
+    // Until it is full; the remainder below one block stays free.
+    while std::io::Write::write_all(&mut filler, &block).is_ok() {}
+    let _ = filler.sync_all();
+}
+
+/// On a file system with less room than the copy needs: refused before the first byte.
+fn early(scene: &Scene, disk: &Mounted) {
+    let copy = disk.folder().join("copy");
+    let ended = scene.run(&format!("huge {}", copy.display())).code(3);
+    assert!(ended.stderr.contains("space"), "{}", ended.stderr);
+    assert_eq!(litter(disk.folder(), &[]), Vec::<String>::new());
+}
+
+/// Somebody else takes the room while the copy runs, which has reserved none.
+fn late(scene: &Scene, disk: &Mounted, bytes: &[u8]) {
+    let copy = disk.folder().join("copy");
+    let line = format!("{SLOW} --preallocate off --progress json -v source {}", copy.display());
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_for_line(|line| line.contains("checkpoint: "));
+    fill(disk.folder());
+    let ended = running.end();
+    stopped(&ended, &["No space left on device"]);
+    assert!(!copy.exists());
+    let may = ["filler", "copy.pcopy-part", "copy.pcopy-map"];
+    assert_eq!(litter(disk.folder(), &may), Vec::<String>::new());
+    std::fs::remove_file(disk.folder().join("filler")).expect("the filler goes");
+    go_on(scene, disk.folder(), bytes);
+}
+
+fn stopped(ended: &Ended, reasons: &[&str]) {
+    assert_eq!(ended.status.code(), Some(5), "{}", ended.stderr);
+    let said = reasons.iter().any(|reason| ended.stderr.contains(reason));
+    assert!(said, "{reasons:?}: {}", ended.stderr);
+    assert!(ended.stderr.contains("--resume"), "{}", ended.stderr);
+}
+
+fn go_on(scene: &Scene, folder: &Path, bytes: &[u8]) {
+    let copy = folder.join("copy");
+    let report = scene.run(&format!("--json --resume source {}", copy.display())).code(0).report();
+    assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+    assert_same(&std::fs::read(&copy).expect("it is there"), bytes, "resumed");
+    assert_eq!(litter(folder, &["copy"]), Vec::<String>::new());
+    std::fs::remove_file(copy).expect("room for the next");
+}
+
+fn scene() -> (Scene, Vec<u8>) {
+    let scene = Scene::new();
+    // Numbers that no file system can store in less.
+    let bytes = scene.source("source", LEN);
+    (scene, bytes)
+}
+
+#[test]
+fn no_space_is_refused_early_and_reported_late() {
+    if !is_root() || !has_tools(&["losetup", "mkfs.ext4", "mkfs.xfs", "mkfs.btrfs"]) {
+        return;
+    }
+    let (scene, bytes) = scene();
+    scene.source("huge", 130 << 20);
+    let kinds = [("ext4", 64), ("xfs", 320), ("btrfs", 128), ("tmpfs", 32)];
+    for (kind, mib) in kinds {
+        let disk = match kind {
+            "tmpfs" => Mounted::in_memory(scene.folder(), mib),
+            _ => Mounted::new(scene.folder(), kind, mib),
+        };
+        // The smallest XFS there can be has room for more than this test may use.
+        if kind != "xfs" {
+            early(&scene, &disk);
+        }
+        late(&scene, &disk, &bytes);
+    }
+    println!(
+        "measured: no space on ext4, XFS, btrfs and tmpfs: refused early, reported late, resumed"
+    );
+}
+
+#[test]
+fn a_quota_is_reported_and_the_copy_goes_on() {
+    if !is_root() || !has_tools(&["losetup", "mkfs.btrfs", "btrfs"]) {
+        return;
+    }
+    let (scene, bytes) = scene();
+    let disk = Mounted::new(scene.folder(), "btrfs", 256);
+    let volume = disk.folder().join("volume");
+    let volume = volume.to_str().expect("a plain name");
+    tool("btrfs", ["quota", "enable", disk.folder().to_str().unwrap()]);
+    tool("btrfs", ["subvolume", "create", volume]);
+    tool("btrfs", ["qgroup", "limit", "6M", volume]);
+    let line = format!("{SLOW} source {volume}/copy");
+    let ended = scene.run(&line);
+    stopped(&ended, &["quota exceeded"]);
+    assert_eq!(
+        litter(Path::new(volume), &["copy.pcopy-part", "copy.pcopy-map"]),
+        Vec::<String>::new()
+    );
+    tool("btrfs", ["qgroup", "limit", "none", volume]);
+    go_on(&scene, Path::new(volume), &bytes);
+    println!("measured: quota on btrfs: reported, resumed");
+}
+
+#[test]
+fn a_read_only_file_system_is_refused() {
+    if !is_root() || !has_tools(&["losetup", "mkfs.ext4"]) {
+        return;
+    }
+    let (scene, bytes) = scene();
+    let disk = Mounted::new(scene.folder(), "ext4", 64);
+    disk.remount("ro");
+    let line = format!("source {}/copy", disk.folder().display());
+    scene.run(&line).code(3).says(&["Read-only file system"]);
+    disk.remount("rw");
+    assert_eq!(litter(disk.folder(), &[]), Vec::<String>::new());
+    scene.run(&line).code(0);
+    assert_same(&std::fs::read(disk.folder().join("copy")).unwrap(), &bytes, "the copy");
+}

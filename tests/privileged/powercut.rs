@@ -1,0 +1,148 @@
+//! The power goes at a random moment. After it is back the final name is
+//! absent, old or complete, everything the map calls done is there, and
+//! `--resume` ends with the same bytes.
+
+use std::path::Path;
+use std::time::Duration;
+
+use pcopy::durable::map::MapFile;
+use pcopy::testing::Random;
+
+use crate::common::{Scene, assert_same, has_tools, is_root};
+use crate::disks::{Mounted, rounds, tool};
+
+const LEN: usize = 1 << 20;
+const JOB: &str = "-t 2 --io-size 16KiB --stripe-size 64KiB --checkpoint-every 0";
+const OLD: &[u8] = b"what was there before";
+
+/// How the power goes.
+enum Cut {
+    /// The file system forgets what was not synced; with the log or without.
+    Shutdown { log: bool },
+    /// The disk is as it was at one moment.
+    Snapshot,
+}
+
+/// One copy to `disk`, a power cut at some moment of it, and what is left.
+/// Returns whether the cut met a running copy.
+fn cut_once(scene: &Scene, disk: &mut Mounted, cut: &Cut, seed: u64) -> bool {
+    let mut random = Random::new(seed);
+    let what = format!("{}, seed {seed}", disk.image().display());
+    let bytes = scene.read("source");
+    let replaces = random.chance(1, 2);
+    let copy = disk.folder().join("copy");
+    if replaces {
+        std::fs::write(&copy, OLD).expect("an old file");
+        tool("sync", ["-f".as_ref(), copy.as_os_str()]);
+    }
+    let force = if replaces { "--force" } else { "" };
+    let words = |more: &str| format!("{JOB} {force} {more} source {}", copy.display());
+    let slow = words("--limit-rate 8MiB");
+    let mut running = scene.pcopy(slow.split_whitespace()).start();
+    // Not a delay that anything relies on: whenever it ends, the same holds.
+    std::thread::park_timeout(Duration::from_micros(random.below(200_000)));
+    let complete_before = match cut {
+        Cut::Shutdown { log } => {
+            // Asked first: what is said before the power goes must hold after it.
+            let ended = running.child.try_wait().expect("a child can be asked");
+            disk.cut_power(*log);
+            let _ = running.end();
+            disk.power_on();
+            ended.is_some_and(|status| status.success())
+        }
+        Cut::Snapshot => {
+            let ended = running.child.try_wait().expect("a child can be asked");
+            let snapshot = disk.image().with_extension("snapshot");
+            let words =
+                ["--reflink=always".as_ref(), disk.image().as_os_str(), snapshot.as_os_str()];
+            tool("cp", words);
+            running.child.kill().expect("it can be killed");
+            let _ = running.end();
+            disk.power_on_with(&snapshot);
+            ended.is_some_and(|status| status.success())
+        }
+    };
+    check(&copy, &bytes, replaces, complete_before, &what);
+    resume(scene, &copy, &bytes, &words("--resume"), &what);
+    std::fs::remove_file(&copy).expect("the next copy begins anew");
+    !complete_before
+}
+
+fn check(copy: &Path, bytes: &[u8], replaces: bool, complete: bool, what: &str) {
+    let folder = copy.parent().expect("it has one");
+    match std::fs::read(copy) {
+        Ok(found) if replaces && !complete && found == OLD => {}
+        Ok(found) => assert_same(&found, bytes, &format!("{what}: the final name")),
+        Err(_) => assert!(!complete && !replaces, "{what}: what was there or complete is gone"),
+    }
+    let map = MapFile::new(&folder.join("copy.pcopy-map")).expect("a good name");
+    let map = map.load().unwrap_or_else(|error| panic!("{what}: {error:?}"));
+    let Some(map) = map else { return };
+    let part = folder.join("copy.pcopy-part");
+    // Renamed already, and the map not yet gone.
+    let part = if part.exists() { part } else { copy.to_owned() };
+    let written = std::fs::read(&part).unwrap_or_else(|error| panic!("{what}: {part:?}: {error}"));
+    for run in map.done.iter() {
+        let run = run.start() as usize..run.end() as usize;
+        let found = written.get(run.clone());
+        assert!(found == Some(&bytes[run.clone()]), "{what}: {run:?} is in the map and not there");
+    }
+}
+
+fn resume(scene: &Scene, copy: &Path, bytes: &[u8], line: &str, what: &str) {
+    let folder = copy.parent().expect("it has one");
+    let left = |name: &str| folder.join(name).exists();
+    let is_complete = std::fs::read(copy).is_ok_and(|found| found == bytes);
+    if !is_complete || left("copy.pcopy-part") || left("copy.pcopy-map") {
+        scene.run(line).code(0);
+    }
+    assert_same(&std::fs::read(copy).expect("it is there"), bytes, &format!("{what}: resumed"));
+    for name in ["copy.pcopy-part", "copy.pcopy-map"] {
+        assert!(!left(name), "{what}: {name} is left");
+    }
+}
+
+fn shutdowns(kind: &str, mib: u64) {
+    if !is_root() || !has_tools(&["xfs_io", "losetup", &format!("mkfs.{kind}")]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    let mut disk = Mounted::new(scene.folder(), kind, mib);
+    let rounds = rounds("PCOPY_CUTS", 20);
+    let cut = |seed: u64| cut_once(&scene, &mut disk, &Cut::Shutdown { log: seed % 2 == 1 }, seed);
+    let hits = (0..rounds).map(cut).filter(|hit| *hit).count();
+    println!(
+        "measured: power cuts on {kind}, both modes: {rounds} cuts, {hits} in the middle, 0 violations"
+    );
+}
+
+#[test]
+fn power_cuts_on_ext4() {
+    shutdowns("ext4", 64);
+}
+
+#[test]
+fn power_cuts_on_xfs() {
+    shutdowns("xfs", 320);
+}
+
+#[test]
+fn power_cuts_on_btrfs() {
+    if !is_root() || !has_tools(&["losetup", "mkfs.xfs", "mkfs.btrfs"]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    // The image lies on a file system that can share its extents in an instant.
+    let outer = Mounted::new(scene.folder(), "xfs", 900);
+    let mut disk = Mounted::new(outer.folder(), "btrfs", 256);
+    let rounds = rounds("PCOPY_CUTS", 20);
+    let cut = |seed| cut_once(&scene, &mut disk, &Cut::Snapshot, seed);
+    let hits = (0..rounds).map(cut).filter(|hit| *hit).count();
+    println!(
+        "measured: power cuts on btrfs by snapshot: {rounds} cuts, {hits} in the middle, 0 violations"
+    );
+    drop(disk);
+    drop(outer);
+}

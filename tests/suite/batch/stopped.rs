@@ -1,0 +1,211 @@
+//! A batch that is stopped in the middle leaves every file complete or absent,
+//! and goes on from there.
+
+use std::path::Path;
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::batch::{lines, tree};
+use crate::common::{Running, Scene, assert_same};
+
+const ITEMS: usize = 2000;
+const LEN: usize = 6000;
+/// A length that no request ends at, of a file that has a map.
+const LARGE: usize = (80 << 20) + 12_345;
+
+/// Slow enough to be in the middle whatever the machine does.
+const SLOW: &str = "--limit-rate 4MiB --io-size 64KiB --progress json";
+
+/// A scene with an image, and a list of many small files.
+fn many() -> (Scene, Vec<u8>) {
+    let scene = Scene::new();
+    let image = scene.source("image", ITEMS * LEN);
+    let row = |n: usize| format!("d{}/f{n},{},{LEN}\n", n % 7, n * LEN);
+    let rows: String = (0..ITEMS).map(row).collect();
+    scene.write("list.csv", format!("name,start,len\n{rows}").as_bytes());
+    (scene, image)
+}
+
+/// Asserts that what has a final name is right; how many that are.
+#[track_caller]
+fn assert_nothing_partial(scene: &Scene, image: &[u8]) -> usize {
+    let mut complete = 0;
+    for n in 0..ITEMS {
+        let name = format!("out/d{}/f{n}", n % 7);
+        if scene.has(&name) {
+            assert_same(&scene.read(&name), &image[n * LEN..][..LEN], &name);
+            complete += 1;
+        }
+    }
+    complete
+}
+
+fn is_left_over(name: &str) -> bool {
+    name.ends_with(".pcopy-part") || name.contains(".pcopy-map")
+}
+
+fn start(scene: &Scene, options: &str) -> Running {
+    let line = format!("batch list.csv --source image --into out -t 4 {options}");
+    scene.pcopy(line.split_whitespace()).start()
+}
+
+/// Killed again and again at another place each time, and resumed in between.
+#[test]
+fn killed_over_and_over_nothing_is_partial_and_the_end_is_complete() {
+    let (scene, image) = many();
+    let mut before = 0;
+    for round in 0..20 {
+        let options = format!("--resume {SLOW} {}", if round % 2 == 0 { "--no-sync" } else { "" });
+        let mut running = start(&scene, &options);
+        running.wait_for_line(|line| copied(line) > 64 * 1024 * (round % 5));
+        running.signal(Signal::KILL);
+        running.end().died_by(Signal::KILL);
+        let complete = assert_nothing_partial(&scene, &image);
+        assert!(complete >= before, "what was complete stays");
+        before = complete;
+        if complete > ITEMS * 3 / 4 {
+            break;
+        }
+    }
+    start(&scene, "--resume").end().code(0);
+    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
+    assert_eq!(tree(&scene, "out").into_iter().find(|name| is_left_over(name)), None);
+}
+
+fn copied(line: &str) -> u64 {
+    let event: Value = serde_json::from_str(line).unwrap_or_default();
+    event["copied"].as_u64().unwrap_or(0)
+}
+
+#[test]
+fn what_a_killed_batch_left_is_not_touched_without_consent() {
+    let (scene, image) = many();
+    let mut running = start(&scene, SLOW);
+    running.wait_for_line(|line| copied(line) > 0);
+    running.signal(Signal::KILL);
+    running.end().died_by(Signal::KILL);
+    let left = tree(&scene, "out");
+    assert!(left.iter().any(|name| is_left_over(name)), "{left:?}");
+    start(&scene, "").end().code(3);
+    assert_eq!(tree(&scene, "out"), left);
+    start(&scene, "--restart --force").end().code(0);
+    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
+}
+
+#[test]
+fn interrupted_it_dies_by_the_signal_and_reports_every_item() {
+    for signal in [Signal::INT, Signal::TERM] {
+        let (scene, image) = many();
+        let mut running = start(&scene, &format!("{SLOW} --report r.jsonl --json"));
+        running.wait_for_line(|line| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            event["items"].as_u64() > Some(0)
+        });
+        running.signal(signal);
+        let ended = running.end().died_by(signal).says(&["interrupted", "batch --resume list.csv"]);
+        let complete = assert_nothing_partial(&scene, &image);
+        assert!((1..ITEMS).contains(&complete), "{complete}");
+        let left = tree(&scene, "out").into_iter().find(|name| is_left_over(name));
+        assert_eq!(left, None, "what is not complete and small is not kept");
+        let report = ended.report();
+        assert_eq!(report["outcome"], "interrupted");
+        assert_eq!(report["items"]["complete"], complete);
+        assert_eq!(report["items"]["not_tried"], ITEMS - complete);
+        let lines = lines(&scene, "r.jsonl");
+        assert_eq!(lines.len(), ITEMS, "a line an item, also for those not begun");
+        let done = lines.iter().filter(|line| line["status"] == "complete").count();
+        assert_eq!(done, complete);
+
+        let retry = "batch --retry r.jsonl --source image --into out --json";
+        let report = scene.run(retry).code(0).report();
+        assert_eq!(report["items"]["complete"], ITEMS - complete, "only what was missing");
+        assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
+    }
+}
+
+/// A scene with one large range to copy, stopped in the middle of it.
+fn large() -> (Scene, Vec<u8>) {
+    let scene = Scene::new();
+    let image = scene.source("image", LARGE + 1000);
+    scene.write("list.csv", format!("name,start,len\nlarge,777,{LARGE}\n").as_bytes());
+    stop_large(&scene, "", Signal::INT);
+    (scene, image)
+}
+
+/// Stops the copy of the large range after some megabytes.
+#[track_caller]
+fn stop_large(scene: &Scene, options: &str, signal: Signal) {
+    let slow = "--limit-rate 16MiB --io-size 1MiB --progress json";
+    let mut running = start(scene, &format!("{slow} {options}"));
+    running.wait_for_line(|line| copied(line) > 8 << 20);
+    running.signal(signal);
+    running.end().died_by(signal);
+    assert!(!scene.has("out/large") && scene.has("out/large.pcopy-part"));
+    assert!(scene.has("out/large.pcopy-map"));
+}
+
+#[track_caller]
+fn assert_large(scene: &Scene, image: &[u8]) {
+    assert_same(&scene.read("out/large"), &image[777..][..LARGE], "the large file");
+    assert_eq!(tree(scene, "out"), ["large"]);
+}
+
+/// Bytes that the run still had to copy, as its last event tells.
+#[track_caller]
+fn resume(scene: &Scene) -> u64 {
+    let ended = start(scene, "--resume --progress json").end().code(0);
+    let last = ended.stderr.lines().rfind(|line| line.contains("\"finished\"")).expect("events");
+    copied(last)
+}
+
+#[test]
+fn a_large_file_goes_on_from_its_map() {
+    let (scene, image) = large();
+    let copied = resume(&scene);
+    assert!(copied > 0 && copied < LARGE as u64, "{copied} bytes again");
+    assert_large(&scene, &image);
+}
+
+/// Nobody asks it before it dies: what the map said before holds.
+#[test]
+fn a_large_file_goes_on_after_a_kill() {
+    let (scene, image) = large();
+    stop_large(&scene, "--resume", Signal::KILL);
+    let copied = resume(&scene);
+    assert!(copied > 0 && copied < LARGE as u64, "{copied} bytes again");
+    assert_large(&scene, &image);
+}
+
+/// The map speaks of one file; another in its place, even one with the same
+/// number, holds none of its bytes.
+#[test]
+fn a_map_without_its_part_is_not_believed() {
+    let (scene, image) = large();
+    std::fs::remove_file(scene.path("out/large.pcopy-part")).unwrap();
+    assert_eq!(resume(&scene), LARGE as u64);
+    assert_large(&scene, &image);
+}
+
+/// Nor is a part without a map, whatever it holds.
+#[test]
+fn a_part_without_its_map_is_not_believed() {
+    let (scene, image) = large();
+    std::fs::remove_file(scene.path("out/large.pcopy-map")).unwrap();
+    scene.write("out/large.pcopy-part", &vec![0xee; LARGE + 5000]);
+    assert_eq!(resume(&scene), LARGE as u64);
+    assert_large(&scene, &image);
+}
+
+/// A link in the place of a part leads nowhere.
+#[test]
+fn a_link_in_the_place_of_a_part_is_not_followed() {
+    let (scene, image) = large();
+    let part = scene.path("out/large.pcopy-part");
+    std::fs::rename(&part, scene.path("victim")).unwrap();
+    let before = scene.read("victim");
+    std::os::unix::fs::symlink(Path::new("../victim"), &part).unwrap();
+    resume(&scene);
+    assert_large(&scene, &image);
+    assert_same(&scene.read("victim"), &before, "the file the link leads to");
+}

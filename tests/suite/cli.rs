@@ -1,0 +1,139 @@
+//! The command line: exit codes, what is said where, and what is not.
+
+use crate::common::{Scene, assert_same};
+
+/// 130 and 143 are in `interrupt`, 1 needs a source with bad sectors.
+#[test]
+fn exit_codes() {
+    let scene = Scene::new();
+    scene.source("source", 1000);
+    let check = |line: &str, code: i32| {
+        scene.run(line).code(code);
+    };
+    check("source copy", 0);
+    check("--help", 0);
+    check("-h", 0);
+    check("--version", 0);
+    check("", 2);
+    check("source", 2);
+    check("--no-such-option source copy2", 2);
+    check("--threads 0 source copy2", 2);
+    check("--threads 1025 source copy2", 2);
+    check("--threads many source copy2", 2);
+    check("--io-size 1000 source copy2", 2);
+    check("--stripe-size 3MiB source copy2", 2);
+    check("--limit-rate 0 source copy2", 2);
+    check("--retries -1 source copy2", 2);
+    check("--on-read-error panic source copy2", 2);
+    check("--force --in-place source copy", 2);
+    check("--quiet --verbose source copy2", 2);
+    check("--range 1..2 --length 5 source copy2", 2);
+    check("- copy2", 2);
+    check("source copy", 3);
+    assert_eq!(scene.names(), ["copy", "source"]);
+}
+
+#[test]
+fn help_names_every_exit_code_and_every_form() {
+    let scene = Scene::new();
+    let help = scene.run("--help").code(0);
+    assert_eq!(help.stderr, "");
+    for text in ["130, 143", "refused", "A..B", "A..=B", "A+LEN", "--in-place", "--threads"] {
+        assert!(help.out().contains(text), "{text} in {}", help.out());
+    }
+    let version = scene.run("--version").code(0).out();
+    assert_eq!(version.trim(), concat!("pcopy ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn the_summary_goes_to_standard_error() {
+    let scene = Scene::new();
+    scene.source("source", 3000);
+    let ended = scene.run("-r 1000.. source copy").code(0);
+    assert_eq!(ended.out(), "");
+    ended.says(&["copied", "1000..3000", "'source'", "'copy'", "syncing"]);
+    scene.run("--no-sync -f source copy").code(0).says(&["not synced"]);
+}
+
+#[test]
+fn quiet_says_nothing_but_errors() {
+    let scene = Scene::new();
+    scene.source("source", 3000);
+    let ended = scene.run("--quiet source copy").code(0);
+    assert_eq!((ended.out().as_str(), ended.stderr.as_str()), ("", ""));
+    scene.run("--quiet source copy").code(3).says(&["exists"]);
+}
+
+#[test]
+fn verbose_names_the_engine_and_why() {
+    let scene = Scene::new();
+    scene.source("source", 3000);
+    scene.run("-v source copy").code(0).says(&["engine ", "threads", "stripes of", "requests of"]);
+}
+
+#[test]
+fn a_dry_run_writes_nothing_and_refuses_what_the_run_would() {
+    let scene = Scene::new();
+    let source = scene.source("source", 3000);
+    scene.run("-n -t 3 -r 10..20 source copy").code(0).says(&["10..20", "3 threads", "would copy"]);
+    assert_eq!(scene.names(), ["source"]);
+    let report = scene.run("-n --json source copy").code(0).report();
+    assert_eq!(report["bytes"]["copied"], 0, "{report}");
+    assert_eq!(report["durable"], false, "{report}");
+    scene.run("-n -r 10..4000 source copy").code(3);
+    scene.run("-n source source").code(3);
+    scene.run("-n --in-place -r ..10 --dest-offset 100 source source").code(0);
+    scene.write("copy.pcopy-part", b"half");
+    scene.run("-n source copy").code(3).says(&["copy.pcopy-part"]);
+    assert_same(&scene.read("source"), &source, "the source");
+}
+
+/// Nobody reading what is said is no reason to fail: the exit code tells.
+#[cfg(unix)]
+#[test]
+fn closed_and_full_outputs_do_not_fail_a_copy() {
+    for redirection in [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"] {
+        let scene = Scene::new();
+        let bytes = scene.source("source", 100_000);
+        let script = format!("exec \"$0\" --json -v -t 4 source copy {redirection}");
+        let mut shell = scene.tool("sh", ["-c", &script]);
+        shell.command.arg(crate::common::program());
+        shell.run().code(0);
+        assert_same(&scene.read("copy"), &bytes, redirection);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_reader_that_goes_away_does_not_fail_a_copy() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 3 << 20);
+    let arguments = "--json --progress json --limit-rate 8MiB source copy";
+    let mut running = scene.pcopy(arguments.split_whitespace()).start();
+    running.wait_until_copying();
+    drop(running.child.stdout.take());
+    running.end().code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+}
+
+/// A limit on the size of files is an error of a write, not a death.
+#[cfg(unix)]
+#[test]
+fn a_failing_write_stops_the_job_and_leaves_no_final_name() {
+    let scene = Scene::new();
+    scene.source("source", 3 << 20);
+    let script = "ulimit -f 1024; exec \"$0\" -t 4 --json source copy";
+    let mut shell = scene.tool("sh", ["-c", script]);
+    shell.command.arg(crate::common::program());
+    let ended = shell.run().code(5).says(&["File too large"]);
+    assert_eq!(ended.report()["outcome"], "failed");
+    assert!(!scene.has("copy"), "{:?}", scene.names());
+}
+
+#[test]
+fn the_order_of_options_and_names_is_free() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 1000);
+    scene.run("source --threads 2 copy --range ..100").code(0);
+    assert_same(&scene.read("copy"), &bytes[..100], "options between the names");
+}

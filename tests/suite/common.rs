@@ -1,0 +1,316 @@
+//! The fixture: a private folder, the program to run in it, and assertions
+//! that show both sides. It knows the command line and nothing of the library.
+
+// Each test binary uses a part of it.
+#![allow(dead_code)]
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Names another program to test than the one built with the tests, as when
+/// both were built for another system.
+const PROGRAM_VARIABLE: &str = "PCOPY_TEST_PROGRAM";
+
+/// How long a state may take to come about before a test gives up. Only a
+/// guard against hanging: nothing that works comes near it.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A private folder that goes away with it.
+pub struct Scene {
+    folder: tempfile::TempDir,
+}
+
+impl Scene {
+    pub fn new() -> Scene {
+        let folder = tempfile::Builder::new().prefix("pcopy-test-").tempdir();
+        Scene { folder: folder.expect("a temporary folder can be made") }
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Makes a file of the pattern, `len` bytes long, and returns its bytes.
+    pub fn source(&self, name: impl AsRef<Path>, len: usize) -> Vec<u8> {
+        let bytes = pattern(1, len);
+        self.write(name, &bytes);
+        bytes
+    }
+
+    pub fn write(&self, name: impl AsRef<Path>, bytes: &[u8]) {
+        let path = self.path(name);
+        std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{path:?}: {error}"));
+    }
+
+    #[track_caller]
+    pub fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {
+        let path = self.path(name);
+        std::fs::read(&path).unwrap_or_else(|error| panic!("{path:?}: {error}"))
+    }
+
+    /// Whether a name is taken, by a dangling link too.
+    pub fn has(&self, name: impl AsRef<Path>) -> bool {
+        self.path(name).symlink_metadata().is_ok()
+    }
+
+    /// The names in the folder, sorted.
+    pub fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.folder()).expect("the folder can be listed");
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.expect("an entry").file_name().to_string_lossy().into_owned()
+        };
+        let mut names: Vec<String> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// The program with `arguments`, to be run in the folder.
+    pub fn pcopy<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
+        let mut command = Command::new(program());
+        command.args(arguments).current_dir(self.folder());
+        Run { command }
+    }
+
+    /// Any other program, to be run in the folder.
+    pub fn tool<S: AsRef<OsStr>>(&self, name: &str, arguments: impl IntoIterator<Item = S>) -> Run {
+        let mut command = Command::new(name);
+        command.args(arguments).current_dir(self.folder());
+        Run { command }
+    }
+
+    /// Runs `pcopy` with the words of `line`; for arguments without spaces.
+    #[track_caller]
+    pub fn run(&self, line: &str) -> Ended {
+        self.pcopy(line.split_whitespace()).run()
+    }
+}
+
+/// The program under test.
+pub fn program() -> PathBuf {
+    let named = std::env::var_os(PROGRAM_VARIABLE);
+    let program = named.unwrap_or_else(|| env!("CARGO_BIN_EXE_pcopy").into());
+    // It is run in another folder than the tests, under Wine on another drive.
+    std::path::absolute(program).expect("the current folder exists")
+}
+
+/// A program that is about to run.
+pub struct Run {
+    pub command: Command,
+}
+
+impl Run {
+    /// Runs it to its end, with nothing on standard input.
+    #[track_caller]
+    pub fn run(mut self) -> Ended {
+        let line = format!("{:?}", self.command);
+        let output = self.command.stdin(Stdio::null()).output();
+        let output = output.unwrap_or_else(|error| panic!("{line}: {error}"));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ended { line, status: output.status, stdout: output.stdout, stderr }
+    }
+
+    /// Starts it and leaves it running.
+    #[track_caller]
+    pub fn start(mut self) -> Running {
+        let line = format!("{:?}", self.command);
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
+        Running { line, child, stderr, heard: String::new() }
+    }
+}
+
+/// A program that is running.
+pub struct Running {
+    line: String,
+    pub child: Child,
+    stderr: BufReader<ChildStderr>,
+    heard: String,
+}
+
+impl Running {
+    /// Reads lines of standard error until one is as wished, and returns it.
+    #[track_caller]
+    pub fn wait_for_line(&mut self, wished: impl Fn(&str) -> bool) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self.stderr.read_line(&mut line).expect("stderr is text");
+            self.heard += &line;
+            assert!(count > 0, "{} ended before it said so:\n{}", self.line, self.heard);
+            if wished(line.trim_end()) {
+                return line.trim_end().to_owned();
+            }
+        }
+    }
+
+    /// Waits until bytes are moving; needs `--progress json`.
+    #[track_caller]
+    pub fn wait_until_copying(&mut self) {
+        self.wait_for_line(|line| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            event["phase"] == "copying" && event["copied"].as_u64() > Some(0)
+        });
+    }
+
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let process = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(process, signal).expect("the process is there");
+    }
+
+    /// Sends a signal to a program that may have ended meanwhile.
+    #[cfg(unix)]
+    pub fn signal_if_there(&self, signal: rustix::process::Signal) {
+        // Not waited for yet, so the number is still its own.
+        let _ =
+            rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal);
+    }
+
+    /// Reads the rest and waits for the end.
+    pub fn end(mut self) -> Ended {
+        let mut stdout = Vec::new();
+        self.stderr.read_to_string(&mut self.heard).expect("stderr is text");
+        let pipe = self.child.stdout.take();
+        pipe.map(|mut pipe| pipe.read_to_end(&mut stdout).expect("stdout can be read"));
+        let status = self.child.wait().expect("a child can be waited for");
+        Ended { line: self.line, status, stdout, stderr: self.heard }
+    }
+}
+
+/// A program that has ended.
+#[derive(Debug)]
+pub struct Ended {
+    line: String,
+    pub status: ExitStatus,
+    pub stdout: Vec<u8>,
+    pub stderr: String,
+}
+
+impl Ended {
+    /// Asserts the exit code.
+    #[track_caller]
+    pub fn code(self, expected: i32) -> Ended {
+        let Ended { line, status, stderr, .. } = &self;
+        assert_eq!(status.code(), Some(expected), "{line}\n{status}\n{stderr}");
+        self
+    }
+
+    /// Asserts that standard error contains each of `texts`.
+    #[track_caller]
+    pub fn says(self, texts: &[&str]) -> Ended {
+        for text in texts {
+            let Ended { line, stderr, .. } = &self;
+            assert!(stderr.contains(text), "{line}\nexpected: {text}\nfound: {stderr}");
+        }
+        self
+    }
+
+    /// Asserts death by a signal.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn died_by(self, signal: rustix::process::Signal) -> Ended {
+        use std::os::unix::process::ExitStatusExt;
+        let Ended { line, status, stderr, .. } = &self;
+        assert_eq!(status.signal(), Some(signal.as_raw()), "{line}\n{status}\n{stderr}");
+        self
+    }
+
+    pub fn out(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+
+    /// The one JSON document on standard output.
+    #[track_caller]
+    pub fn report(&self) -> Value {
+        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| {
+            panic!("{}\n{error}: {}\n{}", self.line, self.out(), self.stderr)
+        })
+    }
+}
+
+/// Bytes in which no two places look alike, so that a piece in the wrong place
+/// shows. Different seeds differ everywhere.
+pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
+    pattern_at(seed, 0, len)
+}
+
+/// `len` bytes of the pattern from byte `offset`, a multiple of 8, on.
+pub fn pattern_at(seed: u64, offset: u64, len: usize) -> Vec<u8> {
+    assert_eq!(offset % 8, 0, "the pattern is made of words");
+    let words = (offset / 8..).map(|index| mix(index ^ seed.rotate_left(32)));
+    let mut bytes: Vec<u8> = words.take(len.div_ceil(8)).flat_map(u64::to_le_bytes).collect();
+    bytes.truncate(len);
+    bytes
+}
+
+/// The finaliser of SplitMix64: neighbours become strangers.
+fn mix(value: u64) -> u64 {
+    let value = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    value ^ (value >> 31)
+}
+
+/// Asserts that bytes are the same, and shows the first place where not.
+#[track_caller]
+pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}: length found and expected");
+    let differs = found.iter().zip(expected).position(|(found, expected)| found != expected);
+    if let Some(at) = differs {
+        let end = (at + 16).min(found.len());
+        let (found, expected) = (&found[at..end], &expected[at..end]);
+        panic!("{what}: from byte {at}\n   found: {found:02x?}\nexpected: {expected:02x?}");
+    }
+}
+
+/// Says that a test cannot run here, in a line that is seen and counted even
+/// where the output of tests is not shown.
+pub fn skip(reason: &str) {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or("a test");
+    // In one piece: other tests write at the same time.
+    let line = format!("skipped: {name}: {reason}\n");
+    let _ = std::io::stderr().write_all(line.as_bytes());
+}
+
+/// Whether every one of `tools` is there; a skip if not.
+pub fn has_tools(tools: &[&str]) -> bool {
+    let missing = tools.iter().find(|tool| !is_installed(tool));
+    missing.inspect(|tool| skip(&format!("needs {tool}"))).is_none()
+}
+
+fn is_installed(tool: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let sbin = [PathBuf::from("/usr/sbin"), PathBuf::from("/sbin")];
+    std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(tool).is_file())
+}
+
+/// Whether this runs as root; a skip if not.
+#[cfg(unix)]
+pub fn is_root() -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        skip("needs root");
+    }
+    root
+}
+
+/// Waits for a state that nobody announces.
+#[track_caller]
+pub fn wait_until(what: &str, state: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !state() {
+        assert!(start.elapsed() < PATIENCE, "waited too long until {what}");
+        // Not a delay that anything relies on: it only spares the processor.
+        std::thread::park_timeout(Duration::from_millis(2));
+    }
+}

@@ -1,0 +1,131 @@
+//! Killed and interrupted at any moment: nothing partial under the final name,
+//! and `--resume` ends with the same bytes.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use pcopy::testing::Random;
+
+use crate::common::{Scene, assert_same};
+use crate::inject::{Target, can_inject};
+
+/// How many random rounds: the long tier says so by `variable`.
+fn rounds(variable: &str, short: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(short)
+}
+
+/// Killed before every k-th write, sync, rename and removal, and again while
+/// it goes on from there.
+#[test]
+fn killed_before_every_call() {
+    if !can_inject() {
+        return;
+    }
+    type Make = fn() -> Target;
+    let jobs: [(&str, Make); 2] =
+        [("new", Target::with_checkpoints), ("replaced", Target::with_an_old_file)];
+    let calls = [
+        "pwrite64",
+        "fsync,fdatasync",
+        "rename,renameat",
+        "renameat2",
+        "unlink,unlinkat",
+        "ftruncate",
+    ];
+    let mut kills = 0;
+    for (job, target) in jobs {
+        for call in calls {
+            kills += kill_before_every(job, target, call);
+        }
+    }
+    println!("measured: killed before every call: {kills} kills, 0 partial, {kills} resumed");
+}
+
+fn kill_before_every(job: &str, target: fn() -> Target, call: &str) -> u32 {
+    for k in 1.. {
+        let target = target();
+        let expression = format!("{call}:signal=KILL:when={k}");
+        let what = format!("{job}: {expression}");
+        let injected = target.run(&[expression]);
+        if !injected.hit() {
+            injected.ended.code(0);
+            return k - 1;
+        }
+        target.check_names(false, &what);
+        // The last removal and the sync after it: all is done and nothing is left.
+        if target.scene.names() != ["copy", "source"] || target.has_the_old_file() {
+            target.resume(&what);
+        }
+    }
+    unreachable!("the loop ends with the calls")
+}
+
+/// A job of some dozens of milliseconds with checkpoints all along.
+const JOB: &str = "-t 2 --io-size 16KiB --stripe-size 64KiB --checkpoint-every 0";
+const LEN: usize = 1 << 20;
+
+/// Waits for a time that `random` decides, up to a little more than the job takes.
+fn some_time(random: &mut Random) {
+    // Not a delay that anything relies on: whenever it ends, the same holds.
+    std::thread::park_timeout(Duration::from_micros(random.below(150_000)));
+}
+
+/// One copy, ended by `signal` at some moment as often as it takes, then resumed.
+/// Returns how many signals met a running copy.
+fn end_at_random(seed: u64, signals: &[Signal], rate: &str) -> u32 {
+    let mut random = Random::new(seed);
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let mut hits = 0;
+    // The second signal meets a copy that is going on already.
+    for attempt in 0..2 {
+        let line = format!("{JOB} --limit-rate {rate} --resume source copy");
+        let running = scene.pcopy(line.split_whitespace()).start();
+        some_time(&mut random);
+        let signal = signals[usize::try_from(random.below(signals.len() as u64)).unwrap()];
+        running.signal_if_there(signal);
+        let ended = running.end();
+        let what = format!("seed {seed}, attempt {attempt}, {signal:?}");
+        if scene.has("copy") {
+            assert_same(&scene.read("copy"), &bytes, &what);
+        }
+        if ended.status.success() || scene.names() == ["copy", "source"] {
+            // Through, or killed after the last call that changes anything.
+            assert_eq!(scene.names(), ["copy", "source"], "{what}");
+            return hits;
+        }
+        // Told by a handler that is not yet there, it dies as well.
+        let ended = ended.died_by(signal);
+        hits += 1;
+        if signal != Signal::KILL && ended.stderr.contains("interrupted") {
+            assert!(!scene.has("copy.pcopy-map.tmp"), "{what}: {:?}", scene.names());
+            assert!(ended.stderr.contains("--resume"), "{what}: {}", ended.stderr);
+        }
+    }
+    let line = format!("{JOB} --resume source copy");
+    scene.run(&line).code(0);
+    assert_same(&scene.read("copy"), &bytes, &format!("seed {seed}"));
+    assert_eq!(scene.names(), ["copy", "source"], "seed {seed}");
+    hits
+}
+
+#[test]
+fn killed_at_random() {
+    let rounds = rounds("PCOPY_KILLS", 50);
+    let hits: u32 = (0..rounds).map(|seed| end_at_random(seed, &[Signal::KILL], "10MiB")).sum();
+    println!(
+        "measured: killed at random: {rounds} copies, {hits} kills in the middle, 0 partial, {rounds} of {rounds} equal"
+    );
+}
+
+#[test]
+fn interrupted_at_random() {
+    let rounds = rounds("PCOPY_SIGNALS", 10);
+    let signals = [Signal::INT, Signal::TERM];
+    // Slow, because a wish to stop is heard ten times a second.
+    let hits: u32 = (0..rounds).map(|seed| end_at_random(seed, &signals, "2MiB")).sum();
+    println!(
+        "measured: interrupted at random: {rounds} copies, {hits} signals in the middle, 0 partial, {rounds} of {rounds} equal"
+    );
+}

@@ -1,0 +1,238 @@
+//! Engines of the real program: what a fallback looks like from outside, for
+//! each error at each step of each engine, and that an I/O error is none.
+//!
+//! Errors are injected into system calls on the two files of a copy by strace.
+//! Whether that works here is tried first.
+
+use crate::common::{Ended, Scene, assert_same, has_tools, pattern, skip};
+
+/// Large enough that every engine is chosen by itself where it can be.
+const LEN: usize = (64 << 20) + 4097;
+
+/// Stripes of a copy of `LEN` bytes.
+const STRIPE: &str = "4MiB";
+
+/// Whether system calls can be tampered with.
+fn can_inject(scene: &Scene) -> bool {
+    if !has_tools(&["strace"]) {
+        return false;
+    }
+    let arguments = ["-qqq", "-o", "probe", "-e", "inject=fsync:error=EIO", "true"];
+    let works = scene.tool("strace", arguments).run().status.success();
+    if !works {
+        skip("strace may not trace here");
+    }
+    works
+}
+
+/// Copies `source` to `copy` with `options`, while strace does `injection` to
+/// one system call on them. Also: how often it did.
+fn injected(scene: &Scene, injection: &str, options: &str) -> (Ended, usize) {
+    let call = injection.split(':').next().expect("split gives at least one part");
+    let mut run = scene.tool("strace", ["-f", "-qqq", "-o", "trace"]);
+    for name in ["source", "copy.pcopy-part"] {
+        run.command.arg("-P").arg(scene.path(name));
+    }
+    run.command.args(["-e", &format!("trace={call}"), "-e", &format!("inject={injection}")]);
+    // One worker: strace counts calls by thread.
+    run.command.arg(crate::common::program()).args(["-t", "1", "--stripe-size", STRIPE, "--json"]);
+    run.command.args(options.split_whitespace()).args(["source", "copy"]);
+    let ended = run.run();
+    let trace = String::from_utf8_lossy(&scene.read("trace")).into_owned();
+    (ended, trace.matches("(INJECTED)").count())
+}
+
+fn engine_of(report: &serde_json::Value) -> &str {
+    report["engine"].as_str().unwrap_or_default()
+}
+
+/// The source is in the page cache, and nothing waits for the disk: the kernel
+/// copies by itself where it can.
+#[test]
+fn what_the_kernel_does_not_offer_is_done_by_hand_and_said_once() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    if !can_inject(&scene) || !offloads(&scene) {
+        return;
+    }
+    let not_offered = [
+        "ENOSYS",
+        "ENOTTY",
+        "EOPNOTSUPP",
+        "EINVAL",
+        "EBADF",
+        "EXDEV",
+        "ETXTBSY",
+        "EPERM",
+        "EACCES",
+        "ENOENT",
+    ];
+    // The probe, the first request, and one in the middle.
+    let steps = [1, 2, 7];
+    for (error, step) in not_offered.iter().flat_map(|error| steps.map(|step| (error, step))) {
+        let what = format!("{error} at call {step}");
+        let injection = format!("copy_file_range:error={error}:when={step}");
+        let (ended, times) = injected(&scene, &injection, "--no-sync --progress json");
+        let ended = ended.code(0);
+        assert_eq!(times, 1, "{what}");
+        let report = ended.report();
+        let fallbacks = report["fallbacks"].as_array().expect("a list");
+        assert_eq!(fallbacks.len(), 1, "{what}: {fallbacks:?}");
+        assert_eq!(
+            (&fallbacks[0]["from"], &fallbacks[0]["to"]),
+            (&"offload".into(), &"positioned".into())
+        );
+        assert_eq!(engine_of(&report), "positioned", "{what}");
+        assert_eq!(ended.stderr.matches("\"fallback\"").count(), 1, "{what}: {}", ended.stderr);
+        assert_same(&scene.read("copy"), &bytes, &what);
+        std::fs::remove_file(scene.path("copy")).expect("the copy is there");
+    }
+}
+
+/// Whether the kernel copies between two files here without sharing them.
+fn offloads(scene: &Scene) -> bool {
+    let ended = scene.run("--no-sync --json source probed");
+    let report = ended.code(0).report();
+    std::fs::remove_file(scene.path("probed")).expect("the copy is there");
+    let shares = report["notes"].to_string().contains("share");
+    let offloads = engine_of(&report) == "offload" && !shares;
+    if !offloads {
+        skip(&format!("the temporary folder is copied by {}", report["engine_reason"]));
+    }
+    offloads
+}
+
+/// Never after EIO: the bytes are got by hand, and the engine goes on.
+#[test]
+fn an_error_of_the_disk_is_no_fallback() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    if !can_inject(&scene) || !offloads(&scene) {
+        return;
+    }
+    let injections = [
+        ("copy_file_range:error=EIO:when=1", "--engine offload"),
+        ("copy_file_range:error=EIO:when=2", "--engine offload"),
+        ("copy_file_range:error=EIO:when=7", "--engine auto --no-sync"),
+        ("copy_file_range:error=ENOSPC:when=7", "--engine offload"),
+        ("copy_file_range:retval=0:when=7", "--engine offload"),
+        ("copy_file_range:error=EINTR:when=2+3", "--engine offload"),
+        ("splice:error=EIO:when=1", "--engine splice"),
+        ("splice:error=EIO:when=8", "--engine splice"),
+        ("splice:error=EIO:when=9", "--engine splice"),
+        ("splice:error=EINTR:when=1+3", "--engine splice"),
+        ("pread64:error=EIO:when=1", "--engine direct"),
+        ("pread64:error=EIO:when=5", "--engine direct"),
+        ("pread64:error=EIO:when=5", "--engine mmap"),
+    ];
+    for (injection, options) in injections {
+        let (ended, times) = injected(&scene, injection, options);
+        let report = ended.code(0).report();
+        assert!(times >= 1, "{injection} {options}");
+        assert_eq!(report["fallbacks"], serde_json::json!([]), "{injection} {options}");
+        assert_same(&scene.read("copy"), &bytes, injection);
+        std::fs::remove_file(scene.path("copy")).expect("the copy is there");
+    }
+}
+
+/// An engine that is asked for by name is not replaced: nothing is written
+/// where that is known in time, and a run can go on from what was written.
+#[test]
+fn a_named_engine_fails_rather_than_gives_way() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    if !can_inject(&scene) || !offloads(&scene) {
+        return;
+    }
+    let injections = [
+        ("copy_file_range:error=EXDEV:when=1", "--engine offload", 3),
+        ("copy_file_range:error=EXDEV:when=7", "--engine offload", 5),
+        ("splice:error=EINVAL:when=7", "--engine splice", 5),
+        ("splice:error=EINVAL:when=8", "--engine splice", 5),
+        ("pread64:error=EINVAL:when=7", "--engine direct", 5),
+        ("pwrite64:error=EINVAL:when=7", "--engine direct", 5),
+        ("fallocate:error=EOPNOTSUPP:when=3", "--engine mmap", 5),
+    ];
+    for (injection, options, code) in injections {
+        let (ended, _) = injected(&scene, injection, options);
+        ended.code(code).says(&[options.trim_start_matches("--")]);
+        assert!(!scene.has("copy"), "{injection}");
+        assert_eq!(scene.has("copy.pcopy-part"), code == 5, "{injection}");
+        if code == 5 {
+            scene.run("--resume source copy").code(0);
+            assert_same(&scene.read("copy"), &bytes, injection);
+            std::fs::remove_file(scene.path("copy")).expect("the copy is there");
+        }
+    }
+}
+
+/// Space that runs out while it is reserved is no signal, and no copy.
+#[test]
+fn no_space_for_a_map_is_an_error_of_the_write() {
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    if !can_inject(&scene) || !offloads(&scene) {
+        return;
+    }
+    let (ended, _) = injected(&scene, "fallocate:error=ENOSPC:when=3", "--engine mmap");
+    ended.code(5).says(&["cannot write bytes 8388608..12582912"]);
+    std::fs::remove_file(scene.path("copy.pcopy-part")).expect("the part is there");
+    std::fs::remove_file(scene.path("copy.pcopy-map")).expect("the map is there");
+    let (ended, _) = injected(&scene, "fallocate:error=ENOSPC:when=1", "--preallocate full");
+    ended.code(3).says(&["cannot reserve"]);
+    assert_eq!(scene.names(), ["probe", "source", "trace"]);
+    let (ended, _) = injected(&scene, "fallocate:error=EOPNOTSUPP:when=1", "--preallocate full");
+    let report = ended.code(0).report();
+    assert!(report["notes"].to_string().contains("cannot be reserved"), "{report}");
+}
+
+/// Pages of `name` in the page cache, in bytes.
+fn cached(scene: &Scene, name: &str) -> usize {
+    let ended = scene.tool("fincore", ["-b", "-n", "-o", "RES", name]).run().code(0);
+    ended.out().trim().parse().expect("a number")
+}
+
+#[test]
+fn a_large_copy_leaves_the_page_cache_as_it_was() {
+    let scene = Scene::new();
+    let bytes = pattern(1, LEN);
+    scene.write("source", &bytes);
+    if !has_tools(&["fincore", "dd"]) {
+        return;
+    }
+    for (engine, cold) in ["auto", "positioned", "direct", "mmap"]
+        .into_iter()
+        .flat_map(|engine| [(engine, false), (engine, true)])
+    {
+        let what = format!("{engine}, cold: {cold}");
+        if cold {
+            std::fs::File::open(scene.path("source")).and_then(|file| file.sync_all()).unwrap();
+            scene
+                .tool("dd", ["if=source", "iflag=nocache", "count=0", "status=none"])
+                .run()
+                .code(0);
+            if cached(&scene, "source") > 0 {
+                return skip("the page cache of the temporary folder cannot be emptied");
+            }
+        } else {
+            assert_same(&scene.read("source"), &bytes, "the source");
+        }
+        let before = cached(&scene, "source");
+        let ended = scene.run(&format!("--engine {engine} source copy"));
+        if ended.status.code() == Some(3) {
+            skip(&format!("engine {engine} cannot serve in the temporary folder"));
+            continue;
+        }
+        ended.code(0);
+        let after = cached(&scene, "source");
+        assert!(after >= before.min(LEN), "{what}: {before} bytes cached, then {after}");
+        if cold {
+            let left = after + cached(&scene, "copy");
+            assert!(left <= LEN / 8, "{what}: {left} bytes left in the cache");
+        }
+        std::fs::remove_file(scene.path("copy")).expect("the copy is there");
+    }
+    scene.tool("dd", ["if=source", "iflag=nocache", "count=0", "status=none"]).run().code(0);
+    scene.run("--engine positioned --keep-cache source copy").code(0);
+    assert!(cached(&scene, "copy") >= LEN, "--keep-cache keeps");
+}

@@ -1,0 +1,156 @@
+//! Faults in the system calls of the real program, by strace.
+//!
+//! Only calls on the files of the copy are touched, never those of the program
+//! loader. strace counts calls by thread: with one worker, "the k-th" is exact.
+
+use std::path::PathBuf;
+
+use crate::common::{Ended, Scene, has_tools, program, skip};
+
+/// What an existing destination holds.
+const OLD: &[u8] = b"what was there before";
+
+/// A job that strace can look at: a source and a destination in a scene of its
+/// own, with a part, a map and a temporary of the map.
+pub struct Target {
+    pub scene: Scene,
+    pub bytes: Vec<u8>,
+    /// Options before the names.
+    pub options: String,
+}
+
+/// How a run with a fault ended.
+pub struct Injected {
+    pub ended: Ended,
+    /// Every call on the files of the copy, one a line.
+    pub log: String,
+}
+
+impl Injected {
+    /// Whether the fault was met.
+    pub fn hit(&self) -> bool {
+        self.log.contains("(INJECTED)") || self.log.contains("killed by")
+    }
+
+    /// The lines from the first fault on, without it.
+    pub fn after_the_fault(&self) -> impl Iterator<Item = &str> {
+        self.log.lines().skip_while(|line| !line.contains("(INJECTED)")).skip(1)
+    }
+}
+
+/// Whether strace is there and may trace; a skip if not.
+pub fn can_inject() -> bool {
+    if !has_tools(&["strace"]) {
+        return false;
+    }
+    let mut probe = std::process::Command::new("strace");
+    probe.args(["-f", "-qqq", "-o", "/dev/null", "-e", "inject=fsync:error=EIO", "true"]);
+    let works = probe.output().is_ok_and(|output| output.status.success());
+    if !works {
+        skip("strace may not trace here");
+    }
+    works
+}
+
+impl Target {
+    /// A source of four stripes and a few bytes, and a job of one worker.
+    pub fn new() -> Target {
+        let scene = Scene::new();
+        let bytes = scene.source("source", (256 << 10) + 7);
+        let options = "--engine positioned -t 1 --io-size 64KiB --stripe-size 64KiB".to_owned();
+        Target { scene, bytes, options }
+    }
+
+    /// The same, slow enough for some checkpoints.
+    pub fn with_checkpoints() -> Target {
+        let mut target = Target::new();
+        target.options += " --limit-rate 1MiB --checkpoint-every 0";
+        target
+    }
+
+    /// The job that replaces an existing file, which is in the scene.
+    pub fn with_an_old_file() -> Target {
+        let mut target = Target::with_checkpoints();
+        target.options += " --force";
+        target.scene.write("copy", OLD);
+        target
+    }
+
+    /// Whether the file to be replaced is still there.
+    pub fn has_the_old_file(&self) -> bool {
+        self.scene.has("copy") && self.scene.read("copy") == OLD
+    }
+
+    fn words(&self) -> Vec<std::ffi::OsString> {
+        let mut words: Vec<_> = self.options.split_whitespace().map(Into::into).collect();
+        words.extend([self.path("source").into(), self.path("copy").into()]);
+        words
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scene.path(name)
+    }
+
+    /// Runs the job with `inject`, a list of strace's expressions such as
+    /// `pread64:error=EIO:when=3`.
+    pub fn run(&self, inject: &[String]) -> Injected {
+        let log = tempfile::NamedTempFile::new().expect("a temporary file");
+        let mut strace = self.scene.tool("strace", ["-f", "-qqq", "-o"]);
+        let command = &mut strace.command;
+        command.arg(log.path()).current_dir("/").arg("-P").arg(self.scene.folder());
+        for name in ["source", "copy", "copy.pcopy-part", "copy.pcopy-map", "copy.pcopy-map.tmp"] {
+            command.arg("-P").arg(self.path(name));
+        }
+        for expression in inject {
+            command.arg("-e").arg(format!("inject={expression}"));
+        }
+        command.arg(program()).args(self.words());
+        let ended = strace.run();
+        let log = std::fs::read(log.path()).expect("strace has written a log");
+        Injected { ended, log: String::from_utf8_lossy(&log).into_owned() }
+    }
+
+    /// Goes on from what is left, without faults, and expects the whole source
+    /// and nothing else.
+    #[track_caller]
+    pub fn resume(&self, what: &str) {
+        let mut words: Vec<_> = self.words();
+        words.insert(0, "--resume".into());
+        // The rate is no part of what makes the job this job.
+        let ended = self
+            .scene
+            .pcopy(
+                words.iter().filter(|word| *word != "--limit-rate").filter(|word| *word != "1MiB"),
+            )
+            .run();
+        assert!(ended.status.success(), "{what}: resume: {}\n{}", ended.status, ended.stderr);
+        assert!(self.scene.read("copy") == self.bytes, "{what}: the resumed copy differs");
+        assert_eq!(self.scene.names(), ["copy", "source"], "{what}: litter");
+    }
+
+    /// The final name shows all, nothing or the old file (invariant I4), or with
+    /// `unreadable` all that could be read and zeros; only part and map may be left.
+    #[track_caller]
+    pub fn check_names(&self, unreadable: bool, what: &str) {
+        for name in self.scene.names() {
+            match name.as_str() {
+                "copy" => {
+                    let copy = self.scene.read("copy");
+                    let sectors = copy.chunks(512).zip(self.bytes.chunks(512));
+                    let right = |(copy, source): (&[u8], &[u8])| {
+                        copy == source || unreadable && copy.iter().all(|&byte| byte == 0)
+                    };
+                    if copy == OLD && self.options.contains("--force") {
+                        continue;
+                    }
+                    assert!(copy.len() == self.bytes.len(), "{what}: partial content");
+                    assert!(sectors.into_iter().all(right), "{what}: partial content");
+                }
+                "source" | "copy.pcopy-part" | "copy.pcopy-map" => {}
+                // Of a program that was killed while it saved the map.
+                "copy.pcopy-map.tmp" if what.contains("KILL") => {}
+                other => panic!("{what}: {other} is left"),
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Too little of something: the program makes do with fewer workers or says
+//! what is missing. It never panics and never aborts.
+
+use crate::common::{Scene, assert_same, has_tools, program};
+use crate::inject::{Target, can_inject};
+
+const LEN: usize = 2 << 20;
+
+/// What a Rust program ends with when it panics, aborts or overflows its stack.
+const CRASHES: [i32; 2] = [101, 134];
+
+#[track_caller]
+fn check_no_crash(ended: &crate::common::Ended, what: &str) {
+    let code = ended.status.code();
+    assert!(
+        code.is_some_and(|code| !CRASHES.contains(&code)),
+        "{what}: {}\n{}",
+        ended.status,
+        ended.stderr
+    );
+    assert!(!ended.stderr.contains("panicked"), "{what}: {}", ended.stderr);
+}
+
+/// From a limit at which the program cannot even be loaded to one that is
+/// ample, in small steps: at every one it copies or says why not.
+fn sweep(limit: &str, values: impl Iterator<Item = u64>) -> (u32, u32) {
+    let (mut copied, mut refused) = (0, 0);
+    for value in values {
+        let what = format!("--{limit}={value}");
+        let scene = Scene::new();
+        let bytes = scene.source("source", LEN);
+        let limited = |words: &str| {
+            let mut limited = scene.tool("prlimit", [&what]);
+            limited.command.arg(program()).args(words.split(' '));
+            limited.run()
+        };
+        // Below that, the kernel or the loader cannot even start it.
+        if !limited("--version").status.success() {
+            continue;
+        }
+        let ended = limited("-t 8 --stripe-size 64KiB source copy");
+        if ended.status.code() == Some(0) {
+            copied += 1;
+            assert_same(&scene.read("copy"), &bytes, &what);
+        } else {
+            check_no_crash(&ended, &what);
+            refused += 1;
+            assert!(!scene.has("copy"), "{what}");
+        }
+    }
+    (copied, refused)
+}
+
+#[test]
+fn few_file_descriptors() {
+    if !has_tools(&["prlimit"]) {
+        return;
+    }
+    let (copied, refused) = sweep("nofile", (3..24).step_by(1));
+    assert!(copied > 0 && refused > 0, "{copied} copied, {refused} refused");
+    println!("measured: limits on open files: {copied} copied, {refused} said why not, 0 panics");
+}
+
+#[test]
+fn little_memory() {
+    if !has_tools(&["prlimit"]) {
+        return;
+    }
+    let (copied, refused) = sweep("as", (4..96).step_by(4).map(|mib| mib << 20));
+    assert!(copied > 0, "{copied} copied, {refused} refused");
+    println!(
+        "measured: limits on memory: {copied} copied, {refused} said why not, 0 panics, 0 aborts"
+    );
+}
+
+/// Threads that cannot be had: fewer workers, or an error when there is none.
+#[test]
+fn no_threads() {
+    if !can_inject() {
+        return;
+    }
+    let mut kinds = (0, 0);
+    for when in ["1", "2", "3", "4", "1+", "2+", "3+", "5+"] {
+        let target = Target::new();
+        let mut strace =
+            target.scene.tool("strace", ["-f", "-qqq", "-o", "/dev/null", "-e", "trace=clone3"]);
+        strace.command.arg("-e").arg(format!("inject=clone3:error=EAGAIN:when={when}"));
+        let words = "-t 4 --io-size 64KiB --stripe-size 64KiB source copy";
+        strace.command.arg(program()).args(words.split(' '));
+        let ended = strace.run();
+        check_no_crash(&ended, when);
+        match ended.status.code() {
+            Some(0) => {
+                kinds.0 += 1;
+                assert_same(&target.scene.read("copy"), &target.bytes, when);
+            }
+            _ => {
+                kinds.1 += 1;
+                assert_eq!(ended.status.code(), Some(5), "{when}: {}", ended.stderr);
+                assert!(ended.stderr.contains("thread"), "{when}: {}", ended.stderr);
+            }
+        }
+    }
+    assert!(kinds.0 > 0, "with one thread it goes on");
+    println!("measured: failing threads: {} copied, {} said why not, 0 panics", kinds.0, kinds.1);
+}
+
+/// A limit on the size of files is an error of a write or of the resize, not a death.
+#[test]
+fn a_limit_on_the_size_of_files() {
+    if !has_tools(&["prlimit"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let mut limited = scene.tool("prlimit", ["--fsize=1048576"]);
+    limited.command.arg(program()).args(["source", "copy"]);
+    limited.run().code(5).says(&["File too large"]);
+    assert_eq!(scene.names(), ["source"], "nothing was written, nothing is left");
+
+    // In place there is nothing to resize: the write beyond the limit fails.
+    scene.write("copy", &vec![0; LEN]);
+    let mut limited = scene.tool("prlimit", ["--fsize=1048576"]);
+    let words = "--in-place -t 1 --io-size 64KiB --stripe-size 64KiB source copy";
+    limited.command.arg(program()).args(words.split(' '));
+    limited.run().code(5).says(&["cannot write bytes 1048576..1114112", "File too large"]);
+    scene.run("--resume --in-place source copy").code(0);
+    assert_same(&scene.read("copy"), &bytes, "resumed without the limit");
+    assert_eq!(scene.names(), ["copy", "source"]);
+}

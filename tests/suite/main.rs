@@ -1,0 +1,43 @@
+//! What the command promises, tested on the real program and real files. A
+//! module is one promise; a new one is one line here.
+//!
+//! Nothing here needs root. What cannot run where it is run says so in a line
+//! `skipped: NAME: reason`, which `scripts/test` counts.
+
+mod common;
+
+mod also;
+#[cfg(target_os = "linux")]
+mod attack;
+mod batch;
+mod cli;
+mod copy;
+#[cfg(target_os = "linux")]
+mod crash;
+mod digest;
+#[cfg(target_os = "linux")]
+mod engines;
+#[cfg(target_os = "linux")]
+mod faults;
+mod in_place;
+#[cfg(target_os = "linux")]
+mod inject;
+#[cfg(unix)]
+mod interrupt;
+#[cfg(target_os = "linux")]
+mod limits;
+#[cfg(unix)]
+mod mode;
+mod names;
+#[cfg(unix)]
+mod preserve;
+mod property;
+mod range;
+mod report;
+mod resume;
+mod rules;
+mod safety;
+mod stream;
+mod verify;
+#[cfg(windows)]
+mod volume;

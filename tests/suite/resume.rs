@@ -1,0 +1,305 @@
+//! Going on from an interrupted copy: no needless work, no wrong job, nothing
+//! destroyed by mistake.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use crate::common::{Ended, Scene, assert_same, pattern};
+
+const LEN: usize = 4 << 20;
+
+/// Options that make stripes small, so that a map has some blocks.
+const SMALL: &str = "-t 2 --io-size 64KiB --stripe-size 256KiB";
+
+/// A scene with a part and a map of a copy that was killed in the middle, and
+/// how many bytes were recorded.
+fn killed(options: &str) -> (Scene, Vec<u8>, u64) {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let recorded = kill_at_half(&scene, options);
+    (scene, bytes, recorded)
+}
+
+/// Kills a copy when half of it has been recorded, and says how much had.
+fn kill_at_half(scene: &Scene, options: &str) -> u64 {
+    let line = format!(
+        "{SMALL} --limit-rate 2MiB --checkpoint-every 0 --progress json -v {options} source copy"
+    );
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    let half = LEN as u64 / 2;
+    let line = running.wait_for_line(|line| checkpoint(line) >= Some(half));
+    let recorded = checkpoint(&line).expect("just seen");
+    running.child.kill().expect("it is running");
+    running.end();
+    recorded
+}
+
+/// The bytes in a line that says that so many are safe.
+fn checkpoint(line: &str) -> Option<u64> {
+    let rest = line.split("checkpoint: ").nth(1)?;
+    rest.split(' ').next()?.parse().ok()
+}
+
+fn resume(scene: &Scene, options: &str) -> Ended {
+    scene.run(&format!("{SMALL} --json --resume {options} source copy"))
+}
+
+#[test]
+fn a_resumed_copy_does_no_needless_work() {
+    let (scene, bytes, recorded) = killed("");
+    let report = resume(&scene, "").code(0).report();
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    assert_eq!(scene.names(), ["copy", "source"]);
+    let (copied, resumed) =
+        (number(&report["bytes"]["copied"]), number(&report["bytes"]["resumed"]));
+    assert_eq!(copied + resumed, LEN as u64, "{report}");
+    assert!(copied <= LEN as u64 - recorded, "{recorded} were safe: {report}");
+    println!(
+        "measured: work of a resume: killed with {recorded} of {LEN} bytes recorded, {copied} copied on resume"
+    );
+}
+
+/// What a signal interrupts is recorded to the last request.
+#[cfg(unix)]
+#[test]
+fn after_a_signal_not_one_byte_is_copied_again() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let line = format!("{SMALL} --limit-rate 4MiB --progress json --json source copy");
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copying();
+    running.signal(rustix::process::Signal::INT);
+    let ended = running.end().died_by(rustix::process::Signal::INT).says(&["--resume"]);
+    let before = number(&ended.report()["bytes"]["copied"]);
+    assert!(scene.has("copy.pcopy-map"), "{:?}", scene.names());
+    let after = resume(&scene, "").code(0).report();
+    assert_eq!(number(&after["bytes"]["copied"]) + before, LEN as u64, "{after}");
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+}
+
+fn number(value: &serde_json::Value) -> u64 {
+    value.as_u64().expect("a number")
+}
+
+#[test]
+fn what_was_left_is_refused_by_a_plain_run_and_named() {
+    let (scene, bytes, _) = killed("");
+    let before = scene.names();
+    scene.run("source copy").code(3).says(&["--resume", "--restart"]);
+    assert_eq!(scene.names(), before);
+    let report = scene.run("--json --restart source copy").code(0).report();
+    assert_eq!(number(&report["bytes"]["copied"]), LEN as u64);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    assert_eq!(scene.names(), ["copy", "source"]);
+}
+
+/// One way to make a job another job than that of the map.
+type Change = fn(&Scene);
+
+#[test]
+fn a_map_resumes_only_its_own_job() {
+    let changes: [(&str, &str, &str, Change); 7] = [
+        ("another source", "source-path", "other copy", |scene| {
+            std::fs::copy(scene.path("source"), scene.path("other")).expect("a copy");
+        }),
+        ("another file under the name", "source-", "source copy", |scene| {
+            let time = scene.path("source").metadata().and_then(|data| data.modified());
+            std::fs::rename(scene.path("source"), scene.path("old")).expect("a rename");
+            scene.source("source", LEN);
+            let file = std::fs::File::options().write(true).open(scene.path("source"));
+            file.expect("it opens").set_modified(time.expect("a time")).expect("set");
+        }),
+        ("a longer source", "source-size", "source copy", |scene| {
+            let file = std::fs::File::options().append(true).open(scene.path("source"));
+            file.expect("it opens").write_all(b"more").expect("written");
+        }),
+        ("a changed source", "source-mtime", "source copy", |scene| {
+            let file = std::fs::File::options().write(true).open(scene.path("source"));
+            let long_ago = std::time::SystemTime::UNIX_EPOCH;
+            file.expect("it opens").set_modified(long_ago).expect("set");
+        }),
+        ("another range", "range-", "-r 4096.. source copy", |_| {}),
+        ("another place", "dest-offset", "--dest-offset 512 source copy", |_| {}),
+        ("another part", "dest-", "source copy", |scene| {
+            let part = scene.path("copy.pcopy-part");
+            std::fs::copy(&part, scene.path("new")).expect("a copy");
+            std::fs::rename(scene.path("new"), part).expect("a rename");
+        }),
+    ];
+    for (what, field, job, change) in changes {
+        let (scene, ..) = killed("");
+        change(&scene);
+        let part = scene.read("copy.pcopy-part");
+        let map = scene.read("copy.pcopy-map");
+        let ended = scene.run(&format!("{SMALL} --resume {job}"));
+        assert_eq!(ended.status.code(), Some(3), "{what}: {}", ended.stderr);
+        ended.says(&["of another job", field]);
+        assert!(part == scene.read("copy.pcopy-part"), "{what}: the part was touched");
+        assert!(map == scene.read("copy.pcopy-map"), "{what}: the map was touched");
+    }
+    println!("measured: maps of other jobs: {} refused, 0 wrong resumes", changes.len());
+}
+
+#[test]
+fn a_map_of_another_destination_is_refused() {
+    let (scene, ..) = killed("");
+    let line = "--resume --map copy.pcopy-map source elsewhere";
+    scene.run(line).code(3);
+    assert!(!scene.has("elsewhere") && scene.has("copy.pcopy-map"));
+}
+
+/// Every `step`-th place; all of them in the long tier.
+fn step(short: usize) -> usize {
+    if std::env::var_os("PCOPY_SOAK").is_some() { 1 } else { short }
+}
+
+#[test]
+fn a_damaged_map_is_refused_wherever_it_is_damaged() {
+    let (scene, bytes, _) = killed("");
+    let map = scene.read("copy.pcopy-map");
+    let part = scene.read("copy.pcopy-part");
+    let refused = |damaged: &[u8], what: String| {
+        scene.write("copy.pcopy-map", damaged);
+        let ended = resume(&scene, "");
+        assert_eq!(ended.status.code(), Some(3), "{what}: {}", ended.stderr);
+        assert!(ended.stderr.contains("copy.pcopy-map"), "{what}: {}", ended.stderr);
+    };
+    let cuts = (0..map.len()).step_by(step(41));
+    let count = cuts.len();
+    cuts.for_each(|len| refused(&map[..len], format!("cut to {len} bytes")));
+    let flips = (0..map.len()).step_by(step(23));
+    let count = count + flips.len();
+    for at in flips {
+        let mut damaged = map.clone();
+        damaged[at] ^= 1 << (at % 8);
+        refused(&damaged, format!("bit {} of byte {at}", at % 8));
+    }
+    let text = String::from_utf8(map.clone()).expect("this one is text");
+    refused(text.replace("version 1", "version 2").as_bytes(), "the future".to_owned());
+    assert!(part == scene.read("copy.pcopy-part"), "the part was touched");
+    scene.write("copy.pcopy-map", &map);
+    resume(&scene, "").code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    println!("measured: damaged maps: {} refused, 0 wrong resumes", count + 1);
+}
+
+/// A part that is shorter than it was has lost bytes that the map calls done.
+#[test]
+fn a_part_that_was_cut_is_refused() {
+    let (scene, ..) = killed("");
+    let part = std::fs::File::options().write(true).open(scene.path("copy.pcopy-part")).unwrap();
+    part.set_len(LEN as u64 / 4).unwrap();
+    resume(&scene, "").code(3).says(&["copy.pcopy-part", "--restart"]);
+    assert!(!scene.has("copy"));
+}
+
+#[test]
+fn a_destination_in_place_that_was_cut_is_refused() {
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    scene.write("copy", &pattern(2, LEN));
+    kill_at_half(&scene, "--in-place");
+    let file = std::fs::File::options().write(true).open(scene.path("copy")).unwrap();
+    file.set_len(LEN as u64 / 4).unwrap();
+    resume(&scene, "--in-place").code(3).says(&["copy", "--restart"]);
+}
+
+#[test]
+fn a_copy_in_place_goes_on_and_touches_nothing_outside() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let old = pattern(2, 2 * LEN);
+    scene.write("copy", &old);
+    let recorded = kill_at_half(&scene, "--in-place --dest-offset 1MiB");
+    scene.run("--in-place source copy").code(3).says(&["--resume", "--restart"]);
+    let report = resume(&scene, "--in-place --dest-offset 1MiB").code(0).report();
+    assert!(number(&report["bytes"]["resumed"]) >= recorded, "{report}");
+    let mut expected = old;
+    expected[1 << 20..(1 << 20) + LEN].copy_from_slice(&bytes);
+    assert_same(&scene.read("copy"), &expected, "the destination");
+    assert_eq!(scene.names(), ["copy", "source"]);
+}
+
+/// `--restart` discards a map; a file that is no map was named by mistake.
+#[test]
+fn restart_never_removes_what_is_no_map() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 100_000);
+    let precious = pattern(3, 5000);
+    scene.write("precious", &precious);
+    for line in ["--restart --map precious source copy", "--resume --map precious source copy"] {
+        scene.run(line).code(3).says(&["precious"]);
+        assert_same(&scene.read("precious"), &precious, "what was no map");
+        assert_eq!(scene.names(), ["precious", "source"]);
+    }
+    // What was a map once is one to be discarded, however damaged.
+    for damaged in [&b"# Mapfile. Created by pcopy in the form"[..], b""] {
+        scene.write("map", damaged);
+        scene.run("--restart --map map source copy").code(0);
+        assert_same(&scene.read("copy"), &bytes, "the copy");
+        assert_eq!(scene.names(), ["copy", "precious", "source"]);
+        std::fs::remove_file(scene.path("copy")).unwrap();
+    }
+}
+
+/// A part without a map: nothing was known to be on the disk yet.
+#[test]
+fn a_part_without_a_map_is_resumed_from_the_beginning() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 100_000);
+    scene.write("copy.pcopy-part", &pattern(4, 100_000));
+    scene.run("source copy").code(3).says(&["--resume", "--restart"]);
+    resume(&scene, "").code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    scene.write("again.pcopy-part", b"");
+    scene.run("--resume source again").code(0);
+    scene.run("--resume source never-begun").code(0);
+}
+
+#[test]
+fn two_runs_on_one_destination_are_one_too_many() {
+    for options in ["", "--in-place"] {
+        let scene = Scene::new();
+        let bytes = scene.source("source", LEN);
+        if !options.is_empty() {
+            scene.write("copy", b"old");
+        }
+        let line = format!("{SMALL} --limit-rate 8MiB --progress json {options} source copy");
+        let mut first = scene.pcopy(line.split_whitespace()).start();
+        first.wait_until_copying();
+        for leftovers in ["", "--resume", "--restart"] {
+            let second = scene.run(&format!("{options} {leftovers} source copy"));
+            second.code(3).says(&["another copy is writing"]);
+        }
+        first.end().code(0);
+        assert_same(&scene.read("copy"), &bytes, "the copy of the first");
+    }
+}
+
+/// The map is elsewhere: it goes on from there, and both are gone afterwards.
+#[test]
+fn a_map_may_live_elsewhere() {
+    let (scene, bytes, recorded) = killed("--map maps.map");
+    assert_eq!(scene.names(), ["copy.pcopy-part", "maps.map", "source"]);
+    let report = resume(&scene, "--map maps.map").code(0).report();
+    assert!(number(&report["bytes"]["resumed"]) >= recorded, "{report}");
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    assert_eq!(scene.names(), ["copy", "source"]);
+}
+
+/// The command in the message does what the message says.
+#[cfg(unix)]
+#[test]
+fn the_command_in_the_message_resumes() {
+    let scene = Scene::new();
+    let bytes = scene.source("it's a source\n", LEN);
+    let words = ["-v", "--limit-rate", "4MiB", "--", "it's a source\n", "copy"];
+    let mut running = scene.pcopy(words).start();
+    running.wait_for_line(|line| line.contains("engine"));
+    running.signal(rustix::process::Signal::TERM);
+    let ended = running.end();
+    let command = ended.stderr.split("to go on from here: ").nth(1).expect("a command");
+    let command: PathBuf = command.trim_end().into();
+    scene.tool("bash", ["-c".as_ref(), command.as_os_str()]).run().code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+}

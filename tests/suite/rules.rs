@@ -1,0 +1,103 @@
+//! Invariants that are about the source text: what a room must not do. Where
+//! the compiler cannot say no, this does.
+
+use std::path::{Path, PathBuf};
+
+/// A file of the library, without its tests.
+struct Room {
+    path: PathBuf,
+    text: String,
+}
+
+fn is_test(path: &Path) -> bool {
+    path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs")
+}
+
+/// Every file of the library: all of `src` but the command.
+fn library() -> Vec<Room> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut rooms = Vec::new();
+    let mut folders = vec![source.clone()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("the source is there") {
+            let path = entry.expect("an entry").path();
+            let inside = path.strip_prefix(&source).expect("it is inside").to_owned();
+            let command = inside.starts_with("cli") || inside == Path::new("cli.rs");
+            if command || inside == Path::new("main.rs") || is_test(&inside) {
+                continue;
+            }
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|ending| ending == "rs") {
+                let text = std::fs::read_to_string(&path).expect("source is text");
+                rooms.push(Room { path: inside, text: without_tests(&text) });
+            }
+        }
+    }
+    assert!(rooms.len() > 10, "the library was found");
+    rooms
+}
+
+/// `text` up to its test module, without comments.
+fn without_tests(text: &str) -> String {
+    let code = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or(text);
+    let is_code = |line: &&str| !line.trim_start().starts_with("//");
+    code.lines().filter(is_code).map(|line| format!("{line}\n")).collect()
+}
+
+/// Asserts that none of `words` is in the library, but for the rooms `allowed`.
+fn check_absent(invariant: &str, words: &[&str], allowed: &[&str]) {
+    for room in library() {
+        if allowed.iter().any(|prefix| room.path.starts_with(prefix)) {
+            continue;
+        }
+        for (number, line) in room.text.lines().enumerate() {
+            let found = words.iter().find(|word| line.contains(*word));
+            assert_eq!(found, None, "{invariant}: {} has {line:?} ({number})", room.path.display());
+        }
+    }
+}
+
+#[test]
+fn invariant_i5_the_library_does_not_print_exit_or_read_the_environment() {
+    let printing = ["println!", "eprintln!", "print!(", "eprint!(", "dbg!", "stderr()"];
+    check_absent("I5", &printing, &[]);
+    // `sys` hands out standard output as a file, for callers who copy to it.
+    check_absent("I5", &["stdout()"], &["sys"]);
+    check_absent("I5", &["process::exit", "process::abort", "signal_hook"], &[]);
+    check_absent("I5", &["env::var", "env::args", "env::set_var"], &[]);
+}
+
+#[test]
+fn invariant_i6_short_counts_are_handled_in_one_place() {
+    // `io` implements and loops, `sys` calls, an engine has its own completion loop.
+    // Two of `verify` are sources in front of others: they pass each count on. So do a
+    // shared sink and the doubles for tests.
+    let decorators = ["verify/fingerprint.rs", "verify/medium.rs", "io.rs", "testing"];
+    let rooms = [&["io", "sys", "sys.rs", "engine"][..], &decorators].concat();
+    check_absent("I6", &[".read_at(", ".write_at("], &rooms);
+}
+
+#[test]
+fn invariant_i7_nothing_fallible_in_drop() {
+    for room in library() {
+        for body in room.text.split("fn drop(&mut self) {").skip(1) {
+            let body = body.split("\n    }").next().unwrap_or(body);
+            for word in ["?;", "unwrap()", "expect(", "panic!", "sync_", "rename(", "remove("] {
+                assert!(!body.contains(word), "I7: {} drops with {word}", room.path.display());
+            }
+        }
+    }
+}
+
+/// Units of work that a reader can hold in mind.
+#[test]
+fn files_stay_under_500_lines() {
+    for room in library() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(&room.path);
+        let lines = std::fs::read_to_string(path).expect("source is text").lines().count();
+        // error.rs is a list of messages.
+        let most = if room.path == Path::new("error.rs") { 600 } else { 500 };
+        assert!(lines <= most, "{} has {lines} lines", room.path.display());
+    }
+}
