@@ -102,6 +102,10 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
         (**self).sync_data()
     }
 
+    fn ordered(&self) -> Option<&Ordered> {
+        (**self).ordered()
+    }
+
     fn file(&self) -> Option<&File> {
         (**self).file()
     }
