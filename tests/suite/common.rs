@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -18,7 +19,7 @@ const PROGRAM_VARIABLE: &str = "PCOPY_TEST_PROGRAM";
 
 /// How long a state may take to come about before a test gives up. Only a
 /// guard against hanging: nothing that works comes near it.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A private folder that goes away with it.
 pub struct Scene {
@@ -108,14 +109,27 @@ pub struct Run {
 }
 
 impl Run {
-    /// Runs it to its end, with nothing on standard input.
+    /// Runs it to its end, with nothing on standard input. A program that hangs
+    /// is ended, and fails the test instead of keeping all others waiting.
     #[track_caller]
     pub fn run(mut self) -> Ended {
         let line = format!("{:?}", self.command);
-        let output = self.command.stdin(Stdio::null()).output();
-        let output = output.unwrap_or_else(|error| panic!("{line}: {error}"));
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        Ended { line, status: output.status, stdout: output.stdout, stderr }
+        self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let stdout = read_aside(child.stdout.take().expect("stdout is a pipe"));
+        let stderr = read_aside(child.stderr.take().expect("stderr is a pipe"));
+        let begin = Instant::now();
+        let mut rest = |pipe: Receiver<Vec<u8>>| {
+            pipe.recv_timeout(PATIENCE.saturating_sub(begin.elapsed())).unwrap_or_else(|_| {
+                child.kill().expect("a child can be ended");
+                child.wait().expect("a child can be waited for");
+                panic!("{line}: still running after {PATIENCE:?}");
+            })
+        };
+        let (stdout, stderr) = (rest(stdout), rest(stderr));
+        let status = child.wait().expect("a child can be waited for");
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        Ended { line, status, stdout, stderr }
     }
 
     /// Starts it and leaves it running.
@@ -127,6 +141,18 @@ impl Run {
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         Running { line, child, stderr, heard: String::new() }
     }
+}
+
+/// Everything that comes out of `pipe`, once it has been closed.
+fn read_aside(mut pipe: impl Read + Send + 'static) -> Receiver<Vec<u8>> {
+    let (sender, receiver) = channel();
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        // Nobody listens any more where the test has given up.
+        let _ = sender.send(bytes);
+    });
+    receiver
 }
 
 /// A program that is running.

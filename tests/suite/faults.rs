@@ -194,6 +194,27 @@ fn every_step_around_the_bytes_fails() {
     );
 }
 
+/// The letter of the call that returned in a line of strace's log, if it
+/// succeeded. A call during which another thread makes one has two lines:
+/// `call(arguments <unfinished ...>` and `<... call resumed>) = result`.
+fn step_that_succeeded(line: &str) -> Option<char> {
+    if line.contains("<unfinished") || line.contains("= -1") {
+        return None;
+    }
+    let is =
+        |call: &str| line.contains(&format!(" {call}(")) || line.contains(&format!("<... {call} "));
+    let steps = [
+        ("pwrite64", 'w'),
+        ("fdatasync", 'd'),
+        ("fsync", 's'),
+        ("renameat", 'm'),
+        ("renameat2", 'n'),
+        ("unlink", 'u'),
+        ("unlinkat", 'u'),
+    ];
+    steps.iter().find(|(call, _)| is(call)).map(|&(_, letter)| letter)
+}
+
 /// The order that makes the rest true, in the calls themselves: data, map,
 /// final data, name, directory, and only then the map is gone.
 #[test]
@@ -205,19 +226,7 @@ fn data_is_synced_before_the_map_and_before_the_name() {
     // An injection that is never met, for the log alone.
     let injected = target.run(&["pread64:error=EIO:when=10000".to_owned()]);
     injected.ended.code(0);
-    let steps = [
-        ("pwrite64(", 'w'),
-        ("fdatasync(", 'd'),
-        ("fsync(", 's'),
-        ("renameat(", 'm'),
-        ("renameat2(", 'n'),
-        ("unlink", 'u'),
-    ];
-    let letter = |line: &str| {
-        let returned = !line.contains("= -1");
-        steps.iter().find(|(call, _)| returned && line.contains(call)).map(|&(_, letter)| letter)
-    };
-    let order: String = injected.log.lines().filter_map(letter).collect();
+    let order: String = injected.log.lines().filter_map(step_that_succeeded).collect();
     // The worker goes on writing during a checkpoint.
     let saves = order.replace('w', "").matches("dsms").count();
     assert!(
