@@ -135,7 +135,7 @@ impl Capabilities {
             congruent: from.start() % block == to.start() % block,
             bytes,
             fresh,
-            warmth: if asking { warmth(source, from) } else { Warmth::Warm },
+            warmth: if asking { warmth(source, from) } else { Warmth::Unknown },
             memory: if asking { sys::available_memory() } else { None },
             needs_bytes: wishes.needs_bytes || wishes.sparse == Sparse::Always,
             keep_no_holes: wishes.sparse == Sparse::Never,
@@ -154,7 +154,8 @@ fn warmth(source: &OpenSource, range: ByteRange) -> Warmth {
     match sys::cached_bytes(source.io.as_file(), range) {
         Ok(cached) if cached <= stored / 64 => Warmth::Cold,
         Ok(cached) if cached < stored - stored / 64 => Warmth::Mixed,
-        _ => Warmth::Warm,
+        Ok(_) => Warmth::Warm,
+        Err(_) => Warmth::Unknown,
     }
 }
 

@@ -111,6 +111,12 @@ fn best(capabilities: &Capabilities) -> (&'static str, &'static str) {
     if past_cache && source.device {
         return ("direct", "a device that is not cached answers many large requests best");
     }
+    // Measured: what is in memory already, two workers move with requests that
+    // fit the processor's cache in three quarters of the time that the kernel
+    // takes, which copies page by page and one after the other.
+    if capabilities.warmth == Warmth::Warm && capabilities.threads > 1 {
+        return ("positioned", "the source is in memory, where two workers are faster than one");
+    }
     if offload && !destination.may_share() {
         return ("offload", "both files are on one file system, where the kernel copies by itself");
     }

@@ -30,8 +30,10 @@ pub enum Warmth {
     /// Some: every stripe is looked at.
     #[default]
     Mixed,
-    /// Next to everything, or it is not known.
+    /// Next to everything.
     Warm,
+    /// The system does not say, or was not asked.
+    Unknown,
 }
 
 /// Manners of one copy towards the page cache.

@@ -13,6 +13,7 @@ use crate::durable::leftover::Leftovers;
 use crate::durable::target::Consent;
 use crate::engine::{Capabilities, EngineChoice, Reflink};
 use crate::error::{ErrorKind, Result};
+use crate::io::manners::Warmth;
 use crate::plan;
 use crate::range::RangeSpec;
 use crate::size::Size;
@@ -404,6 +405,11 @@ impl Threads {
             Threads::Exactly(threads) => Workers::Exactly(threads),
             // Heads that move between stripes cost more than they bring.
             Threads::Auto if spins => Workers::Exactly(1),
+            // Nobody waits for a device: more workers than processors only
+            // take turns.
+            Threads::Auto if about.warmth == Warmth::Warm => {
+                Workers::UpTo(num_cpus::get().clamp(2, Workers::auto().most()))
+            }
             Threads::Auto => Workers::auto(),
         }
     }
@@ -427,5 +433,17 @@ mod tests {
         check(Threads::Auto, Some(true), None, Workers::Exactly(1));
         check(Threads::Auto, Some(false), Some(true), Workers::Exactly(1));
         check(Threads::Exactly(4), Some(true), Some(true), Workers::Exactly(4));
+    }
+
+    #[test]
+    fn a_source_in_memory_gets_no_more_workers_than_there_are_processors() {
+        let check = |warmth, most| {
+            let about = Capabilities { warmth, ..Capabilities::default() };
+            assert_eq!(Threads::Auto.choose(&about).most(), most, "{warmth:?}");
+            assert_eq!(Threads::Exactly(9).choose(&about).most(), 9, "{warmth:?}");
+        };
+        check(Warmth::Warm, num_cpus::get().clamp(2, 32));
+        check(Warmth::Cold, 32);
+        check(Warmth::Unknown, 32);
     }
 }

@@ -53,7 +53,13 @@ fn the_engine_follows_from_what_the_copy_offers() {
     check("positioned", &|c| {
         (c.source, c.same_file_system, c.warmth) = (device(), false, Warmth::Warm);
     });
-    check("offload", &|c| c.warmth = Warmth::Warm);
+    check("positioned", &|c| c.warmth = Warmth::Warm);
+    check("offload", &|c| (c.warmth, c.threads) = (Warmth::Warm, 1));
+    check("offload", &|c| {
+        // What a server can copy by itself need not travel.
+        c.destination = file_on(FileSystemKind::Fuse);
+        c.warmth = Warmth::Warm;
+    });
     check("offload", &|c| c.sync = false);
     check("offload", &|c| c.threads = 1);
     check("positioned", &|c| (c.sync, c.same_file_system) = (false, false));
