@@ -9,6 +9,8 @@ import scenarios
 import tools
 
 FOLDER = os.path.join(tools.ROOT, "docs")
+# What cannot be measured: why a target is missed, what was tried. One file a scenario.
+NOTES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "notes")
 # A trial with less work or fewer rounds says nothing and never gets into docs.
 TRIALS = os.path.join(tools.ROOT, "target", "compare-peers")
 
@@ -114,7 +116,7 @@ def section(result):
         mib = lambda size: f"{size / (1 << 20):.1f} MiB"
         lines += [f"| {row['name']} | {mib(row['memory'])} | {mib(row['bound'])} |"
                   for row in result["rows"]]
-        return lines + [""]
+        return lines + ["", *notes(result)]
     lines += caution(result["machine"])
     own = next((row.get("median") for row in result["rows"] if row["name"].startswith("pcopy")), 0)
     lines += ["| command | median | fastest .. slowest | GiB/s | time / pcopy |",
@@ -132,7 +134,18 @@ def section(result):
     failed = [f"{row['name']} ({row['error']})" for row in result["rows"] if "error" in row]
     if failed:
         lines += ["", "Without a time: " + "; ".join(failed) + "."]
-    return lines + [""]
+    return lines + ["", *notes(result)]
+
+
+def notes(result):
+    """What the scenario measured besides, and what there is to say about it."""
+    lines = [result["extra"], ""] if result.get("extra") else []
+    try:
+        with open(os.path.join(NOTES, f"{result['name']}.md"), encoding="utf-8") as file:
+            lines += [file.read().strip(), ""]
+    except FileNotFoundError:
+        pass
+    return lines
 
 
 def caution(machine):
