@@ -1,8 +1,7 @@
 //! Signals: the first wish to stop is a request, the second is an order.
 
 // How a system tells of such a wish.
-#[cfg_attr(unix, path = "signals/unix.rs")]
-#[cfg_attr(windows, path = "signals/windows.rs")]
+#[path = "../sys/signals.rs"]
 mod system;
 
 use std::sync::Arc;

@@ -15,6 +15,15 @@ fn is_test(path: &Path) -> bool {
 
 /// Every file of the library: all of `src` but the command.
 fn library() -> Vec<Room> {
+    let mut rooms = all_rooms();
+    // `sys/signals` is compiled into the command alone.
+    let command = ["cli", "cli.rs", "main.rs", "sys/signals", "sys/signals.rs"];
+    rooms.retain(|room| !command.iter().any(|prefix| room.path.starts_with(prefix)));
+    rooms
+}
+
+/// Every file of `src` but tests.
+fn all_rooms() -> Vec<Room> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut rooms = Vec::new();
     let mut folders = vec![source.clone()];
@@ -22,8 +31,7 @@ fn library() -> Vec<Room> {
         for entry in std::fs::read_dir(folder).expect("the source is there") {
             let path = entry.expect("an entry").path();
             let inside = path.strip_prefix(&source).expect("it is inside").to_owned();
-            let command = inside.starts_with("cli") || inside == Path::new("cli.rs");
-            if command || inside == Path::new("main.rs") || is_test(&inside) {
+            if is_test(&inside) {
                 continue;
             }
             if path.is_dir() {
@@ -87,6 +95,27 @@ fn invariant_i7_nothing_fallible_in_drop() {
                 assert!(!body.contains(word), "I7: {} drops with {word}", room.path.display());
             }
         }
+    }
+}
+
+/// What differs between systems is in one room: another system is one new file there.
+#[test]
+fn only_sys_knows_which_system_it_runs_on() {
+    let systems = ["unix", "windows", "target_os", "target_family", "target_env", "target_vendor"];
+    for room in all_rooms() {
+        if room.path.starts_with("sys") || room.path == Path::new("sys.rs") {
+            continue;
+        }
+        for line in room.text.lines().filter(|line| line.contains("cfg")) {
+            // Tests may be about what only one system has.
+            let is_condition = systems.iter().any(|system| line.contains(system));
+            assert!(!is_condition || line.contains("test"), "{}: {line}", room.path.display());
+        }
+        let other =
+            ["std::os::unix", "std::os::windows", "std::os::linux", "windows_sys", "libc::"];
+        let found = other.iter().find(|word| room.text.contains(**word));
+        let is_tested = room.text.contains("cfg(all(test, unix))");
+        assert!(found.is_none() || is_tested, "{} has {found:?}", room.path.display());
     }
 }
 
