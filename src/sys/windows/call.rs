@@ -53,6 +53,7 @@ plain!(
     u8,
     fs::FILE_BASIC_INFO,
     fs::FILE_ID_INFO,
+    fs::FILE_STORAGE_INFO,
     fs::BY_HANDLE_FILE_INFORMATION,
     ioctl::GET_LENGTH_INFORMATION,
     ioctl::STORAGE_DEVICE_NUMBER,

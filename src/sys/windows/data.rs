@@ -9,7 +9,9 @@ use windows_sys::Win32::Foundation::{
     ERROR_ACCESS_DENIED, ERROR_NOT_SAME_DEVICE, ERROR_SHARING_VIOLATION, GENERIC_READ,
     GENERIC_WRITE,
 };
-use windows_sys::Win32::Storage::FileSystem::FILE_FLAG_NO_BUFFERING;
+use windows_sys::Win32::Storage::FileSystem::{
+    FILE_FLAG_NO_BUFFERING, FILE_STORAGE_INFO, FileStorageInfo,
+};
 use windows_sys::Win32::System::Ioctl::{DUPLICATE_EXTENTS_DATA, FSCTL_DUPLICATE_EXTENTS_TO_FILE};
 
 use super::super::{DirectAlignment, FileSystem, FileSystemKind, PositionedFile};
@@ -32,10 +34,23 @@ pub fn is_rotational(file_system: u64) -> Option<bool> {
     device::is_rotational(file_system)
 }
 
-/// What the system wants of requests past its cache: it does not say for
-/// files, and what suits every disk is known to the caller.
-pub fn direct_alignment(_file: &File) -> io::Result<Option<DirectAlignment>> {
-    Ok(None)
+/// What the system wants of requests past its cache: whole sectors, in memory
+/// too. `None` where neither the device nor the file system says how large they
+/// are; what suits every disk is known to the caller.
+pub fn direct_alignment(file: &File) -> io::Result<Option<DirectAlignment>> {
+    let of_file_system = || {
+        let answer: FILE_STORAGE_INFO = call::information(file, FileStorageInfo).ok()?;
+        Some(answer.LogicalBytesPerSector)
+    };
+    let sector = device::logical_sector(file).or_else(of_file_system);
+    Ok(sector.and_then(whole_sectors))
+}
+
+/// Alignment to sectors of `sector` bytes; `None` for an answer that makes no sense.
+fn whole_sectors(sector: u32) -> Option<DirectAlignment> {
+    let sensible = sector.is_power_of_two() && (512..=1 << 16).contains(&sector);
+    let sector = u64::from(sector);
+    sensible.then_some(DirectAlignment { memory: sector, offset: sector })
 }
 
 /// Further handles of an open file, for requests past the cache.
@@ -86,4 +101,19 @@ pub fn reserve(file: &File, range: ByteRange) -> io::Result<()> {
 /// Bytes of memory that could be had without swapping.
 pub fn available_memory() -> Option<u64> {
     call::available_memory()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_sectors_that_exist_are_believed() {
+        let aligned = |sector| Some(DirectAlignment { memory: sector, offset: sector });
+        assert_eq!(whole_sectors(512), aligned(512));
+        assert_eq!(whole_sectors(4096), aligned(4096));
+        for nonsense in [0, 1, 256, 520, 1 << 17, u32::MAX] {
+            assert_eq!(whole_sectors(nonsense), None, "{nonsense}");
+        }
+    }
 }

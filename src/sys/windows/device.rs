@@ -116,6 +116,13 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
     })
 }
 
+/// Size of a logical sector, as the device says it.
+pub(super) fn logical_sector(file: &File) -> Option<u32> {
+    let which = StorageAccessAlignmentProperty;
+    let answer = property::<STORAGE_ACCESS_ALIGNMENT_DESCRIPTOR>(file, which);
+    answer.ok().map(|answer| answer.BytesPerLogicalSector)
+}
+
 /// Fills in what a device says that may not be read.
 pub(super) fn describe_unread(device: &mut Device, file: &File) {
     let alignment =
