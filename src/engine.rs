@@ -13,7 +13,7 @@ mod offload;
 mod positioned;
 mod select;
 mod splice;
-#[cfg(all(test, unix))]
+#[cfg(test)]
 mod tests;
 
 pub use capabilities::{Capabilities, Reflink, Wishes};
@@ -89,6 +89,8 @@ pub struct Site<'a> {
     pub dest_offset: u64,
     /// Length of the sink in bytes.
     pub sink_len: u64,
+    /// Whether the sink has all bytes of the source already, in the same storage.
+    pub is_clone: bool,
     /// Longest request in bytes.
     pub io_size: u64,
     /// What was known when the engine was chosen.
@@ -105,7 +107,7 @@ fn files<'a>(source: &'a dyn Source, sink: &'a dyn Sink) -> Result<(&'a File, &'
 
 /// Copies `range` by ordinary requests through the buffer: all of `positioned`,
 /// and what every other engine does where its own way is in doubt.
-fn copy_buffered(range: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+pub(crate) fn copy_buffered(range: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
     let transfer = lane.transfer();
     for request in lane.requests(range) {
         lane.copy_request(&*transfer.source, &*transfer.sink, request)?;

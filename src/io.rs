@@ -8,6 +8,7 @@
 pub mod buffer;
 mod fanout;
 mod file;
+mod head;
 pub mod manners;
 pub mod memory;
 mod ordered;
@@ -16,6 +17,7 @@ mod uncached;
 
 pub use fanout::Fanout;
 pub use file::FileIo;
+pub use head::HeadError;
 pub use ordered::Ordered;
 
 use std::fs::File;
@@ -23,7 +25,7 @@ use std::io;
 
 use positioned_io::ReadAt;
 
-use crate::range::ByteRange;
+use crate::range::{ByteRange, RangeSet};
 
 /// A run of data or a hole in a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,6 +60,9 @@ pub trait Source: ReadAt + Send + Sync {
     }
 }
 
+/// What zeros are written from.
+static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
+
 /// Something to write to at any offset, by several threads at once.
 pub trait Sink: Send + Sync {
     /// Writes some of `data` at `offset` and returns how much. Never 0 for
@@ -66,7 +71,6 @@ pub trait Sink: Send + Sync {
 
     /// Makes `range` read as zeros, by a hole where possible.
     fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
-        static ZEROES: [u8; 64 << 10] = [0; 64 << 10];
         for piece in range.pieces(ZEROES.len() as u64) {
             let zeroes = &ZEROES[..usize::try_from(piece.len()).unwrap_or(ZEROES.len())];
             transfer::write_full(self, piece.start(), zeroes).map_err(|stop| stop.error)?;
@@ -76,6 +80,18 @@ pub trait Sink: Send + Sync {
 
     /// Waits until everything written before the call is durable.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// Where writes are kept in memory until the end, in bytes of the sink: an
+    /// engine that goes around `write_at` must not serve it.
+    fn kept_back(&self) -> ByteRange {
+        ByteRange::default()
+    }
+
+    /// What was handed to `write_at` and is still kept in memory, so that no
+    /// sync covers it.
+    fn not_written(&self) -> RangeSet {
+        RangeSet::new()
+    }
 
     /// The stream, if it is one and must be written in order.
     fn ordered(&self) -> Option<&Ordered> {
@@ -100,6 +116,14 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
 
     fn sync_data(&self) -> io::Result<()> {
         (**self).sync_data()
+    }
+
+    fn kept_back(&self) -> ByteRange {
+        (**self).kept_back()
+    }
+
+    fn not_written(&self) -> RangeSet {
+        (**self).not_written()
     }
 
     fn ordered(&self) -> Option<&Ordered> {

@@ -175,7 +175,7 @@ impl CopyJob {
             // Before its part is gone: a map without a part must never remain.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
-        let stage = Stage::begin(target, ready.to.end(), start)?;
+        let stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
         let manners = self.manners(ready.selection.capabilities());
         let prepared = ready
             .reserve(&stage, self.preallocate)
@@ -229,9 +229,7 @@ impl CopyJob {
 
         progress.enter(Phase::Syncing);
         stage.set_final_mode()?;
-        if self.sync {
-            stage.sync()?;
-        }
+        stage.finish(self.sync)?;
         transfer.manners.finish(&*transfer.source, &*transfer.sink);
         if !ready.report.failed.is_empty() {
             // The map says what is missing, to a later run or to ddrescue.

@@ -8,6 +8,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::range::{ByteRange, RangeSet};
+use crate::sys::FILLS_AHEAD;
 
 /// Smallest stripe chosen: below it, claiming and recording cost more than
 /// they balance.
@@ -18,6 +19,15 @@ pub const SMALLEST_STRIPE: u64 = 1 << 20;
 /// in the middle of one.
 pub const LARGEST_STRIPE: u64 = 16 << 20;
 
+/// Largest stripe chosen on this system, for requests of `io_size` bytes. Where
+/// a file system fills with zeros what a write skips, workers stay close
+/// together: what is filled between them is little, and written over while it
+/// is still in memory.
+pub fn longest_stripe(io_size: u64) -> u64 {
+    let one_request = io_size.next_power_of_two().clamp(SMALLEST_STRIPE, LARGEST_STRIPE);
+    if FILLS_AHEAD { one_request } else { LARGEST_STRIPE }
+}
+
 /// Stripes a worker should get, so that all end at about the same time.
 const STRIPES_PER_WORKER: u64 = 4;
 
@@ -25,7 +35,7 @@ const STRIPES_PER_WORKER: u64 = 4;
 pub fn stripe_size(bytes: u64, workers: usize, io_size: u64) -> u64 {
     let share = bytes / (workers as u64).saturating_mul(STRIPES_PER_WORKER).max(1);
     let smallest = SMALLEST_STRIPE.min(io_size.next_power_of_two());
-    let share = share.clamp(smallest, LARGEST_STRIPE);
+    let share = share.clamp(smallest, longest_stripe(io_size));
     // The power of two not above the share.
     1 << share.ilog2()
 }
@@ -193,7 +203,7 @@ mod tests {
     fn a_small_source_still_keeps_four_workers_busy() {
         let stripe = stripe_size(16 << 20, 4, 1 << 20);
         assert!((16 << 20) / stripe >= 4 * STRIPES_PER_WORKER);
-        assert_eq!(stripe_size(u64::MAX, 1, 1 << 20), LARGEST_STRIPE);
+        assert_eq!(stripe_size(u64::MAX, 1, 1 << 20), longest_stripe(1 << 20));
         assert_eq!(stripe_size(0, 8, 1 << 20), SMALLEST_STRIPE);
         assert_eq!(stripe_size(0, 8, 1 << 16), 1 << 16);
     }

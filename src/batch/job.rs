@@ -23,7 +23,7 @@ use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::job::{MOST_THREADS, Threads};
-use crate::plan::LARGEST_STRIPE;
+use crate::plan::longest_stripe;
 use crate::progress::{CancelToken, Phase, Progress, lock};
 use crate::safety::not_on_source_device;
 use crate::sys::{self, Directory, Node};
@@ -197,7 +197,7 @@ impl Batch {
             outputs: Arc::new(Outputs::new(root, wanted, earlier, self.handles())),
             progress,
             io_size: self.io_size,
-            stripe_size: LARGEST_STRIPE.max(self.io_size),
+            stripe_size: longest_stripe(self.io_size).max(self.io_size),
             sync: self.sync,
             algorithms: &self.algorithms,
             large: Settings {

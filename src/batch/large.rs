@@ -73,7 +73,8 @@ impl Large {
         if output.is_found() && !has_earlier {
             // Whatever it holds is not known to be right: holes are to be zeros.
             let clean = || {
-                file.as_file().set_len(0).and_then(|()| file.as_file().set_len(output.wanted.len))
+                let file = file.as_file();
+                file.set_len(0).and_then(|()| output.wanted.give_length(file))
             };
             clean().map_err(failed)?;
         }

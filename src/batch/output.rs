@@ -31,8 +31,19 @@ pub struct Wanted {
     pub len: u64,
     /// Segments that go into it.
     pub segments: usize,
+    /// Bytes in them.
+    pub bytes: u64,
     /// Whether something has the name already and is to be replaced.
     pub replace: Replace,
+}
+
+impl Wanted {
+    /// Gives `file` its length.
+    pub fn give_length(&self, file: &std::fs::File) -> io::Result<()> {
+        // The segments of one file are written in the order of their sources.
+        let gaps = self.segments > 1 || self.bytes < self.len;
+        sys::set_len(file, self.len, gaps)
+    }
 }
 
 /// A file that is being written.
@@ -251,7 +262,7 @@ impl Outputs {
         };
         output.made.store(true, Ordering::Release);
         if output.wanted.len > 0 {
-            file.set_len(output.wanted.len)?;
+            output.wanted.give_length(&file)?;
         }
         Ok(Arc::new(FileIo::new(file, output.wanted.len)))
     }

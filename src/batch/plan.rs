@@ -61,7 +61,8 @@ impl BatchPlan {
             }
             let output = *by_name.entry(&item.name).or_insert_with(|| {
                 let name = Arc::from(&*item.name);
-                wanted.push(Wanted { name, len: 0, segments: 0, replace: Replace::Never });
+                let replace = Replace::Never;
+                wanted.push(Wanted { name, len: 0, segments: 0, bytes: 0, replace });
                 (wanted.len() - 1) as u32
             });
             pairs.push((output, row as u32));
@@ -69,7 +70,13 @@ impl BatchPlan {
             let least = item.details.as_deref().and_then(|details| details.file_len).unwrap_or(0);
             let file = &mut wanted[output as usize];
             file.len = file.len.max(place.end()).max(least);
-            file.segments += add_segments(&mut segments, item, size, (source, output), place);
+            let before = segments.len();
+            add_segments(&mut segments, item, size, (source, output), place);
+            let added = &segments[before..];
+            file.segments += added.len();
+            // Only ever compared with the length; overlaps are refused before.
+            let bytes = added.iter().map(|segment| segment.range.len());
+            file.bytes = bytes.fold(file.bytes, u64::saturating_add);
         }
         pairs.sort_unstable();
         let plan = BatchPlan {
@@ -116,15 +123,14 @@ impl BatchPlan {
     }
 }
 
-/// The data runs of an item as segments; how many there are.
+/// Adds the data runs of an item as segments.
 fn add_segments(
     segments: &mut Vec<Segment>,
     item: &Item,
     size: u64,
     (source, output): (u32, u32),
     place: ByteRange,
-) -> usize {
-    let before = segments.len();
+) {
     let mut at = place.start();
     for run in item.runs.pieces(size) {
         if let Run::Data(range) = run
@@ -134,7 +140,6 @@ fn add_segments(
         }
         at = at.saturating_add(run.len());
     }
-    segments.len() - before
 }
 
 /// Where the rows of each output begin in the sorted pairs, and their end.

@@ -7,7 +7,7 @@ use super::{Null, Place, Setting, Zeros};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Assignment, Control, OnReadError, Transfer, Work};
 use crate::durable::leftover::Start;
-use crate::durable::stage::Stage;
+use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::{Consent, Target};
 use crate::engine::capabilities::{End, end_of_source, end_of_target};
 use crate::engine::{self, Capabilities, Reflink, Site};
@@ -72,7 +72,7 @@ impl Half<'_> {
         let stage = match self.destination {
             Place::Path(path) => {
                 let target = Target::look(path, Path::new(NAME), self.consent)?;
-                Some(Stage::begin(target, self.range.len(), Start::Fresh)?)
+                Some(Stage::begin(target, Blank::up_to(self.range.len()), Start::Fresh)?)
             }
             Place::Nothing => None,
         };
@@ -86,6 +86,7 @@ impl Half<'_> {
             range: self.range,
             dest_offset: 0,
             sink_len: stage.as_ref().map_or(self.range.len(), |stage| stage.io().len()),
+            is_clone: false,
             io_size,
             capabilities: selection.capabilities(),
         })?;
@@ -93,8 +94,8 @@ impl Half<'_> {
         let ends = ((source, from), (sink, to));
         let transfer = Transfer::new(ends.0, ends.1, self.range, 0, sector, made.engines);
         let threads = work_off(transfer, setting.threads, io_size, cancel)?;
-        if let Some(stage) = stage.filter(|_| self.sync) {
-            stage.sync()?;
+        if let Some(stage) = stage {
+            stage.finish(self.sync)?;
         }
         Ok(threads)
     }

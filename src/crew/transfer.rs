@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::lane::{Halt, Lane};
 use super::tap::{Tap, Todo};
-use crate::engine::Engine;
+use crate::engine::{self, Engine};
 use crate::error::{Error, ErrorKind};
 use crate::io::manners::Manners;
 use crate::io::{Sink, Source};
@@ -157,7 +157,11 @@ impl Transfer {
 
     /// Copies `part`, with the next engine from where the first gave way.
     fn copy_data(&self, part: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-        let mut rest = part;
+        let (first, mut rest) = part.split_at(self.kept_back().end());
+        engine::copy_buffered(first, lane)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
         loop {
             let current = self.engine.load(Ordering::Acquire);
             match self.engines[current].copy(rest, lane) {
@@ -169,6 +173,19 @@ impl Transfer {
                 result => return result,
             }
         }
+    }
+
+    /// What the sink keeps in memory for the end, in bytes of the source: only
+    /// requests that go through the sink arrive there.
+    fn kept_back(&self) -> ByteRange {
+        self.to_source(self.sink.kept_back())
+    }
+
+    /// Bytes of the sink, as far as they are part of this, as bytes of the source.
+    fn to_source(&self, range: ByteRange) -> ByteRange {
+        let written = self.to_sink(self.range);
+        let inside = range.intersect(written);
+        inside.rebase(written.start(), self.range.start()).unwrap_or_default()
     }
 
     fn give_way(&self, from: usize, reason: String, lane: &Lane<'_>) -> Result<(), Error> {
@@ -230,7 +247,13 @@ impl Transfer {
 
     /// What has been written so far, in bytes of the source.
     pub fn done(&self) -> RangeSet {
-        lock(&self.ledger).done.clone()
+        let mut done = lock(&self.ledger).done.clone();
+        // Asked after `done` was taken, and never more than that: whatever
+        // becomes written in between is left out once.
+        for kept in self.sink.not_written().iter() {
+            done.remove(self.to_source(kept));
+        }
+        done
     }
 
     /// Takes back that `ranges` are done, now or earlier: they were found not to be.

@@ -6,6 +6,7 @@
 //! whoever drops a stage without `commit` leaves the part where it is.
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,10 +14,29 @@ use std::sync::Arc;
 use super::leftover::{Earlier, Start, lock_destination};
 use super::target::{StagedTarget, Target};
 use crate::error::{ErrorKind, Refusal, Result};
-use crate::io::FileIo;
+use crate::io::{FileIo, HeadError};
 use crate::preserve;
 use crate::source::OpenSource;
 use crate::sys::{self, Claim, Node};
+
+/// What a destination is like before the first byte is written.
+#[derive(Clone, Copy)]
+pub struct Blank<'a> {
+    /// Up to where it will be written, in bytes.
+    pub end: u64,
+    /// Whether parts of a new file will not be written, and stay holes.
+    pub gaps: bool,
+    /// A file that a new one may begin as a clone of, because it is to have
+    /// the same content.
+    pub like: Option<&'a File>,
+}
+
+impl Blank<'_> {
+    /// A file to be written up to `end`, all of it.
+    pub fn up_to(end: u64) -> Blank<'static> {
+        Blank { end, gaps: false, like: None }
+    }
+}
 
 /// A destination that is being written.
 pub struct Stage {
@@ -30,19 +50,20 @@ pub struct Stage {
     /// Set for a file that an earlier run gave its name: only whether the name
     /// is on the disk is not known.
     named: Option<StagedTarget>,
+    /// Whether it began as a clone of the source.
+    is_clone: bool,
 }
 
 impl Stage {
-    /// Makes the destination ready to be written up to `end`, from where
-    /// `start` says.
+    /// Makes the destination ready to be written, from where `start` says.
     ///
     /// # Errors
     ///
     /// A file-system error, with nothing left behind that was not there before.
-    pub fn begin(target: Target, end: u64, start: Start) -> Result<Stage> {
+    pub fn begin(target: Target, blank: Blank<'_>, start: Start) -> Result<Stage> {
         match target {
             Target::Staged(target) => match start {
-                Start::From(earlier) => Stage::go_on(target, *earlier, end),
+                Start::From(earlier) => Stage::go_on(target, *earlier, blank),
                 Start::Over(part) => {
                     let path = target.part_path();
                     target.directory.remove(&target.part_name()).map_err(|source| {
@@ -50,13 +71,14 @@ impl Stage {
                     })?;
                     // Its lock has kept other runs away until here.
                     drop(part);
-                    Stage::create(target, end)
+                    Stage::create(target, blank)
                 }
-                Start::Fresh => Stage::create(target, end),
+                Start::Fresh => Stage::create(target, blank),
             },
             Target::InPlace(target) => {
+                let end = blank.end;
                 if end > target.facts.size {
-                    resize(&target.file, &target.path, end)?;
+                    resize(&target.file, &target.path, end, false)?;
                 }
                 let io = FileIo::new(target.file, end.max(target.facts.size));
                 Ok(Stage {
@@ -64,26 +86,31 @@ impl Stage {
                     path: target.path,
                     pending: None,
                     named: None,
+                    is_clone: false,
                     claim: None,
                 })
             }
             Target::Device(target, info, claim) => {
-                let io = FileIo::device(target.file, &info);
+                let io = FileIo::device(target.file, &info).with_head_last();
                 Ok(Stage {
                     io: Arc::new(io),
                     path: target.path,
                     pending: None,
                     named: None,
+                    is_clone: false,
                     claim: Some(claim),
                 })
             }
         }
     }
 
-    fn create(target: StagedTarget, end: u64) -> Result<Stage> {
+    fn create(target: StagedTarget, blank: Blank<'_>) -> Result<Stage> {
         let part = target.part_name();
         let path = target.part_path();
-        let file = target.directory.create_new(&part).map_err(|source| match source.kind() {
+        let clone = blank.like.and_then(|like| target.directory.create_clone(like, &part).ok());
+        let is_clone = clone.is_some();
+        let file = clone.map_or_else(|| target.directory.create_new(&part), Ok);
+        let file = file.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => Refusal::Leftover { path: path.clone() },
             _ => Refusal::CannotCreate {
                 directory: target.directory_path.clone(),
@@ -92,25 +119,30 @@ impl Stage {
             },
         })?;
         lock_destination(&file, &path)?;
-        if let Err(error) = resize(&file, &path, end) {
+        if let Err(error) = resize(&file, &path, blank.end, blank.gaps) {
             // Nothing was written yet, so nothing is worth keeping.
             let _ = target.directory.remove(&part);
             return Err(error);
         }
-        let io = Arc::new(FileIo::new(file, end));
-        Ok(Stage { io, path, pending: Some(target), named: None, claim: None })
+        let io = Arc::new(FileIo::new(file, blank.end));
+        Ok(Stage { io, path, pending: Some(target), named: None, claim: None, is_clone })
     }
 
-    fn go_on(target: StagedTarget, earlier: Earlier, end: u64) -> Result<Stage> {
-        let Some((file, facts)) = earlier.file else { return Stage::create(target, end) };
+    fn go_on(target: StagedTarget, earlier: Earlier, blank: Blank<'_>) -> Result<Stage> {
+        let Some((file, facts)) = earlier.file else { return Stage::create(target, blank) };
         let path = if earlier.committed { target.path.clone() } else { target.part_path() };
-        if facts.size != end {
-            resize(&file, &path, end)?;
+        if facts.size != blank.end {
+            resize(&file, &path, blank.end, blank.gaps)?;
         }
-        let io = Arc::new(FileIo::new(file, end));
+        let io = Arc::new(FileIo::new(file, blank.end));
         let (pending, named) =
             if earlier.committed { (None, Some(target)) } else { (Some(target), None) };
-        Ok(Stage { io, path, pending, named, claim: None })
+        Ok(Stage { io, path, pending, named, claim: None, is_clone: false })
+    }
+
+    /// Whether it has all the bytes of the source already, in the same storage.
+    pub fn is_clone(&self) -> bool {
+        self.is_clone
     }
 
     /// The open destination.
@@ -141,6 +173,24 @@ impl Stage {
         let path = self.path.clone();
         let file = self.io.as_file();
         file.sync_all().map_err(|source| ErrorKind::Sync { path, source }.into())
+    }
+
+    /// Writes what is to be written last, and with `durable` waits until
+    /// everything is on the disk: all the rest first, so that the partition
+    /// table of a device never comes before what it tells of.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`], or [`ErrorKind::Write`] of what came last.
+    pub fn finish(&self, durable: bool) -> Result<()> {
+        if durable && self.io.keeps_head() {
+            self.sync()?;
+        }
+        self.io.write_head().map_err(|HeadError { range, error }| {
+            let path = self.path.clone();
+            ErrorKind::Write { path, range, source: error }
+        })?;
+        if durable { self.sync() } else { Ok(()) }
     }
 
     /// Gives the file what `source` has besides its content, as the last
@@ -222,8 +272,8 @@ impl Stage {
     }
 }
 
-fn resize(file: &std::fs::File, path: &Path, len: u64) -> Result<()> {
-    file.set_len(len).map_err(|source| {
+fn resize(file: &File, path: &Path, len: u64, gaps: bool) -> Result<()> {
+    sys::set_len(file, len, gaps).map_err(|source| {
         let step = "resize";
         ErrorKind::Destination { step, path: path.to_owned(), source }.into()
     })

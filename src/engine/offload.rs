@@ -72,6 +72,9 @@ impl Offload {
 
     /// Shares what can be shared. `None` where nobody would expect it.
     fn share(site: &Site<'_>) -> Result<Option<ByteRange>, String> {
+        if site.is_clone {
+            return Ok(Some(site.range));
+        }
         let capabilities = site.capabilities;
         if capabilities.reflink == Reflink::Never || !capabilities.destination.may_share() {
             return match capabilities.reflink {

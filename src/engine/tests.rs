@@ -8,6 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{EngineChoice, TABLE};
+#[cfg(unix)]
 use crate::job::Preallocate;
 use crate::progress::{CancelToken, Progress};
 use crate::range::{ByteRange, RangeSpec};
@@ -163,6 +164,7 @@ fn every_engine_leaves_what_is_outside_the_range_alone() {
 }
 
 /// A source with data at 128 KiB and at its odd end, zeros at 256 KiB, holes elsewhere.
+#[cfg(unix)]
 fn sparse_source(folder: &Folder) -> Vec<u8> {
     use std::os::unix::fs::FileExt;
     const LEN: usize = (1 << 20) + 13;
@@ -176,11 +178,13 @@ fn sparse_source(folder: &Folder) -> Vec<u8> {
     bytes
 }
 
+#[cfg(unix)]
 fn allocated(path: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(path).unwrap().blocks() * 512
 }
 
+#[cfg(unix)]
 #[test]
 fn holes_are_kept_made_or_filled_as_asked() {
     let folder = Folder::new();
@@ -216,6 +220,7 @@ fn holes_are_kept_made_or_filled_as_asked() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_full_reservation_fills_the_holes_and_a_refused_one_leaves_nothing() {
     let folder = Folder::new();

@@ -5,9 +5,10 @@ use std::io;
 
 use positioned_io::{ReadAt, Size, WriteAt};
 
+use super::head::{Head, HeadError};
 use super::uncached::Uncached;
-use super::{Extent, Sink, Source};
-use crate::range::ByteRange;
+use super::{Extent, Sink, Source, ZEROES, as_u64, as_usize, transfer};
+use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, DeviceInfo, PositionedFile};
 
 /// An open file or block device.
@@ -21,19 +22,48 @@ pub struct FileIo {
     has_holes: bool,
     /// For what the page cache cannot get.
     uncached: Uncached,
+    /// What is written last; of devices.
+    head: Option<Head>,
 }
 
 impl FileIo {
     /// Takes a regular file whose size is, or will be, `size` bytes.
     pub fn new(file: File, size: u64) -> FileIo {
         let file = PositionedFile::file(file);
-        FileIo { file, size, has_holes: true, uncached: Uncached::default() }
+        FileIo { file, size, has_holes: true, uncached: Uncached::default(), head: None }
     }
 
     /// Takes a block device. It has no holes.
     pub fn device(file: File, info: &DeviceInfo) -> FileIo {
         let file = PositionedFile::device(file, info);
-        FileIo { file, size: info.size, has_holes: false, uncached: Uncached::default() }
+        let (size, uncached) = (info.size, Uncached::default());
+        FileIo { file, size, has_holes: false, uncached, head: None }
+    }
+
+    /// Keeps back what is written to the first bytes of the device, until
+    /// [`FileIo::write_head`].
+    pub fn with_head_last(self) -> FileIo {
+        FileIo { head: Some(Head::new()), ..self }
+    }
+
+    /// Whether something is kept back.
+    pub fn keeps_head(&self) -> bool {
+        self.head.as_ref().is_some_and(|head| !head.held().is_empty())
+    }
+
+    /// Writes what was kept back.
+    ///
+    /// # Errors
+    ///
+    /// Of the write. Nothing of it counts as written then.
+    pub fn write_head(&self) -> Result<(), HeadError> {
+        let Some(head) = &self.head else { return Ok(()) };
+        head.release(|offset, data| {
+            transfer::write_full(&PlainWrites(&self.file), offset, data).map_err(|stop| {
+                let range = ByteRange::between(offset, offset + as_u64(data.len()));
+                HeadError { range, error: stop.error }
+            })
+        })
     }
 
     /// Size in bytes when it was opened.
@@ -96,10 +126,21 @@ impl Source for FileIo {
 
 impl Sink for FileIo {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
-        self.file.write_at(data, offset)
+        match self.head.as_ref().and_then(|head| head.keep(offset, data)) {
+            Some(kept) => Ok(kept),
+            None => self.file.write_at(data, offset),
+        }
     }
 
     fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
+        let (first, range) = range.split_at(self.kept_back().end());
+        for piece in first.pieces(ZEROES.len() as u64) {
+            transfer::write_full(self, piece.start(), &ZEROES[..as_usize(piece.len())])
+                .map_err(|stop| stop.error)?;
+        }
+        if range.is_empty() {
+            return Ok(());
+        }
         if sys::zero_range(self.as_file(), range).is_ok() {
             return Ok(());
         }
@@ -109,6 +150,14 @@ impl Sink for FileIo {
 
     fn sync_data(&self) -> io::Result<()> {
         self.as_file().sync_data()
+    }
+
+    fn kept_back(&self) -> ByteRange {
+        self.head.as_ref().map_or(ByteRange::default(), Head::extent)
+    }
+
+    fn not_written(&self) -> RangeSet {
+        self.head.as_ref().map_or_else(RangeSet::new, Head::held)
     }
 
     fn file(&self) -> Option<&File> {

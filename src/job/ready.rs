@@ -12,9 +12,9 @@ use crate::digest::{Algorithm, Digester, Expectation};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{Start, object_id};
 use crate::durable::map::{Destination, Identity, MapFile, Mode, ObjectId, Source};
-use crate::durable::stage::Stage;
+use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::Target;
-use crate::engine::{Selection, Site};
+use crate::engine::{Reflink, Selection, Site};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::{self, manners::Manners};
 use crate::plan::{Cursor, Plan};
@@ -22,7 +22,7 @@ use crate::progress::{Event, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{FailedRange, Outcome, Report};
 use crate::source::OpenSource;
-use crate::sparse::Zeros;
+use crate::sparse::{Sparse, Zeros};
 use crate::sys::{self, Facts, Node};
 
 /// Most pieces of a file whose storage is reserved unasked.
@@ -56,6 +56,19 @@ pub struct Ready {
 }
 
 impl Ready {
+    /// What a new destination is like before the first byte is written.
+    pub fn blank(&self, sparse: Sparse, reflink: Reflink) -> Blank<'_> {
+        let gaps = !self.kept_holes.is_empty() || sparse == Sparse::Always || self.to.start() > 0;
+        let whole = ByteRange::to(self.source.facts.size);
+        // Only where extents would be shared anyhow: then a clone is the same, sooner.
+        let may_clone = self.selection.name() == "offload"
+            && self.selection.capabilities().same_file_system
+            && reflink != Reflink::Never
+            && (self.report.range, self.to) == (whole, whole);
+        let like = may_clone.then(|| self.source.io.as_file());
+        Blank { end: self.to.end(), gaps, like }
+    }
+
     /// Reserves storage for what will be written, where that is wanted.
     ///
     /// # Errors
@@ -118,6 +131,7 @@ impl Ready {
             range: self.report.range,
             dest_offset: self.to.start(),
             sink_len: stage.io().len(),
+            is_clone: stage.is_clone(),
             io_size: self.report.io_size,
             capabilities: self.selection.capabilities(),
         })?;

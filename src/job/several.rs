@@ -16,7 +16,7 @@ use crate::crew::controller::Workers;
 use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::stage::Stage;
+use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::Target;
 use crate::engine::{Capabilities, Positioned};
 use crate::error::{Error, ErrorKind, Refusal, Result};
@@ -195,7 +195,8 @@ impl CopyJob {
     ) -> Result<()> {
         let (progress, _) = watch;
         for place in &mut job.places {
-            place.begin(job.to.end(), progress);
+            let gaps = !job.kept_holes.is_empty();
+            place.begin(Blank { gaps, ..Blank::up_to(job.to.end()) }, progress);
         }
         let written = self.write_to_several(job, clock, watch);
         let finished = written.and_then(|(transfer, fingerprints)| {
@@ -370,14 +371,14 @@ impl Several {
 }
 
 impl Place {
-    fn begin(&mut self, end: u64, progress: &Progress) {
+    fn begin(&mut self, blank: Blank<'_>, progress: &Progress) {
         let Some(target) = self.target.take().filter(|_| self.error.is_none()) else { return };
         progress.event(Event::Planned {
             destination: target.describe(),
             engine: "positioned",
             reason: "one read, several writes".to_owned(),
         });
-        match Stage::begin(target, end, Start::Fresh) {
+        match Stage::begin(target, blank, Start::Fresh) {
             Ok(stage) => self.stage = Some(stage),
             Err(error) => self.error = Some(error),
         }
@@ -410,7 +411,7 @@ impl Place {
 
     fn sync(&mut self, wait: bool) {
         let Some(stage) = &self.stage else { return };
-        let synced = stage.set_final_mode().and_then(|()| if wait { stage.sync() } else { Ok(()) });
+        let synced = stage.set_final_mode().and_then(|()| stage.finish(wait));
         if let Err(error) = synced {
             self.fail(error);
         }

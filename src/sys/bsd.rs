@@ -115,3 +115,13 @@ pub fn devices() -> io::Result<Vec<Device>> {
 pub fn new_file_mode() -> u32 {
     0o644
 }
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(directory: impl AsFd) -> rustix::io::Result<()> {
+    rustix::fs::fsync(directory)
+}
+
+/// Makes `name` share the storage of all of `from`: not offered.
+pub(super) fn clone_file(_from: &File, _directory: impl AsFd, _name: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

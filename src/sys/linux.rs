@@ -183,3 +183,14 @@ pub fn new_file_mode() -> u32 {
     });
     0o666 & !umask.unwrap_or(0o077)
 }
+
+/// Makes the names in a directory durable.
+pub(super) fn sync_directory(directory: impl AsFd) -> rustix::io::Result<()> {
+    rustix::fs::fsync(directory)
+}
+
+/// Makes `name` share the storage of all of `from`: not offered. Linux
+/// shares ranges of files that are there, see `share_range`.
+pub(super) fn clone_file(_from: &File, _directory: impl AsFd, _name: &OsStr) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -169,3 +169,21 @@ pub fn devices() -> io::Result<Vec<Device>> {
 pub fn new_file_mode() -> u32 {
     0o644
 }
+
+/// Makes the names in a directory durable: fsync alone stops at the cache of
+/// the disk. For files the standard library does the same.
+pub(super) fn sync_directory(directory: impl AsFd) -> rustix::io::Result<()> {
+    match rustix::fs::fcntl_fullfsync(&directory) {
+        // A file system of a server, say, has only the weaker call.
+        Err(Errno::NOTSUP | Errno::NOTTY | Errno::INVAL) => rustix::fs::fsync(directory),
+        result => result,
+    }
+}
+
+/// Makes `name` in `directory` share the storage of all of `from` (clonefile).
+/// There is no call that shares a part of a file.
+pub(super) fn clone_file(from: &File, directory: impl AsFd, name: &OsStr) -> io::Result<()> {
+    // The copy belongs to whoever makes it.
+    let flags = rustix::fs::CloneFlags::NOOWNERCOPY;
+    Ok(rustix::fs::fclonefileat(from, directory, name, flags)?)
+}

@@ -163,6 +163,13 @@ pub fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
 }
 
+/// Sets the length of a file. `gaps`: not all of it will be written, or not in
+/// ascending order; Unix gives storage only to what is written anyway.
+pub fn set_len(file: &File, len: u64, gaps: bool) -> io::Result<()> {
+    let _ = gaps;
+    file.set_len(len)
+}
+
 /// Sets the permission bits of an open file.
 pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))
@@ -216,6 +223,15 @@ impl Directory {
             | OFlags::NOCTTY;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(fd.into())
+    }
+
+    /// Creates `name`, which must not exist, as a second name for the storage of
+    /// all of `from`, for the owner alone. Fails where that is not supported.
+    pub fn create_clone(&self, from: &File, name: &OsStr) -> io::Result<File> {
+        super::clone_file(from, &self.fd, name)?;
+        let file = self.open_existing(name)?;
+        set_mode(&file, 0o600)?;
+        Ok(file)
     }
 
     /// Opens `name` for reading and writing; a symbolic link is an error.
@@ -274,7 +290,7 @@ impl Directory {
 
     /// Makes the names in the directory durable.
     pub fn sync(&self) -> io::Result<()> {
-        match rustix::fs::fsync(&self.fd) {
+        match super::sync_directory(&self.fd) {
             // Some file systems (FUSE, CIFS) have nothing to sync in a directory.
             Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => Ok(()),
             result => Ok(result?),
@@ -314,6 +330,10 @@ pub fn is_unsupported(error: &io::Error) -> bool {
     let unsupported = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOTSUP, Errno::NOTTY];
     Errno::from_io_error(error).is_some_and(|errno| unsupported.contains(&errno))
 }
+
+/// Whether a write ahead of all others makes the file system write zeros up to
+/// it first. No: what is not written takes no storage and no time.
+pub const FILLS_AHEAD: bool = false;
 
 /// Longest name in a directory, in bytes, where the file system does not say
 /// otherwise: NAME_MAX of every file system in common use.

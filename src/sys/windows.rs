@@ -31,8 +31,8 @@ pub use directory::Directory;
 pub use files::{
     bytes_of, copy_owner, create_private, facts, facts_as, facts_of_path, holds_device_nodes,
     is_virtual, new_file_mode, next_extent, open_in_place, open_source, open_unfollowed, os_string,
-    path_from_bytes, read_at, set_mode, standard_output, try_lock, wait_writable, write_at,
-    zero_range,
+    path_from_bytes, read_at, set_len, set_mode, standard_output, try_lock, wait_writable,
+    write_at, zero_range,
 };
 pub use handles::Handles;
 
@@ -45,6 +45,10 @@ use windows_sys::Win32::Foundation::{
 
 /// Disks and volumes take whole sectors only.
 pub const WHOLE_SECTORS: bool = true;
+
+/// Whether a write ahead of all others makes the file system write zeros up to
+/// it first. NTFS knows up to where a file is valid, and fills what is skipped.
+pub const FILLS_AHEAD: bool = true;
 
 /// Longest name in a directory: 255 units of UTF-16 on every file system in
 /// use. Counted here in bytes of UTF-8, of which a name never has fewer.

@@ -79,6 +79,12 @@ impl Directory {
         options.read(true).write(true).create_new(true).open(self.join(name)?)
     }
 
+    /// Makes `name` share the storage of all of `from`: not offered. ReFS shares
+    /// ranges of files that are there, see `share_range`.
+    pub fn create_clone(&self, _from: &File, _name: &OsStr) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Opens `name` for reading and writing; a symbolic link is an error.
     pub fn open_existing(&self, name: &OsStr) -> io::Result<File> {
         let mut options = OpenOptions::new();

@@ -256,6 +256,17 @@ pub fn zero_range(file: &File, range: ByteRange) -> io::Result<()> {
     call::tell(file, FSCTL_SET_ZERO_DATA, &zeros)
 }
 
+/// Sets the length of a file. `gaps`: not all of it will be written, or not in
+/// ascending order. Such a file is made sparse first, where that is possible:
+/// what is skipped then takes no storage and need not be filled with zeros.
+pub fn set_len(file: &File, len: u64, gaps: bool) -> io::Result<()> {
+    if gaps {
+        // FAT has no such files; the zeros are written there, which is right as well.
+        let _ = call::tell(file, FSCTL_SET_SPARSE, &());
+    }
+    file.set_len(len)
+}
+
 /// The bytes of a path or name.
 pub fn bytes_of(text: &OsStr) -> Vec<u8> {
     wtf8::from_wide(text.encode_wide())
