@@ -72,6 +72,39 @@ fn odd_ranges_to_a_device() {
     }
 }
 
+/// The first bytes, with the partition table, come last: also where an engine
+/// goes around the page cache, or the copy is cut short and resumed.
+#[test]
+fn the_partition_table_is_written_last() {
+    if !possible(&[]) {
+        return;
+    }
+    const HEAD: usize = 1 << 20;
+    for engine in ["positioned", "direct", "splice"] {
+        let scene = Scene::new();
+        let (new, before) = (scene.source("new", SIZE), pattern(2, SIZE));
+        scene.write("image", &before);
+        let device = Loop::new(&scene.path("image"), 512);
+        let line = format!("--to-device -t 2 --engine {engine} --io-size 64KiB new");
+        let slow = "--progress json --limit-rate 1MiB";
+        let mut running =
+            scene.pcopy(format!("{slow} {line} {}", device.path).split_whitespace()).start();
+        running.wait_until_copied(3 << 20);
+        running.signal(rustix::process::Signal::TERM);
+        running.end().died_by(rustix::process::Signal::TERM);
+        device.flush();
+        let found = scene.read("image");
+        assert_same(&found[..HEAD], &before[..HEAD], engine);
+        assert_same(&found[HEAD..2 * HEAD], &new[HEAD..2 * HEAD], engine);
+
+        let report = scene.run(&format!("--json --resume {line} {}", device.path)).code(0).report();
+        let resumed = report["bytes"]["resumed"].as_u64().unwrap();
+        assert!((1..=(SIZE - HEAD) as u64).contains(&resumed), "{engine}: {report}");
+        device.flush();
+        assert_same(&scene.read("image"), &new, engine);
+    }
+}
+
 #[test]
 fn from_device_to_device() {
     if !possible(&[]) {

@@ -181,10 +181,23 @@ impl Running {
     /// Waits until bytes are moving; needs `--progress json`.
     #[track_caller]
     pub fn wait_until_copying(&mut self) {
+        self.wait_until_copied(0);
+    }
+
+    /// Waits until more than `bytes` have moved; needs `--progress json`.
+    #[track_caller]
+    pub fn wait_until_copied(&mut self, bytes: u64) {
         self.wait_for_line(|line| {
             let event: Value = serde_json::from_str(line).unwrap_or_default();
-            event["phase"] == "copying" && event["copied"].as_u64() > Some(0)
+            event["phase"] == "copying" && event["copied"].as_u64() > Some(bytes)
         });
+    }
+
+    /// Ends it where it stands, whatever it is doing.
+    pub fn kill(mut self) -> Ended {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        self.end()
     }
 
     #[cfg(unix)]

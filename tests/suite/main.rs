@@ -11,6 +11,8 @@ mod also;
 mod attack;
 mod batch;
 mod cli;
+#[cfg(windows)]
+mod console;
 mod copy;
 #[cfg(target_os = "linux")]
 mod crash;

@@ -37,6 +37,27 @@ fn names_of_the_greatest_length() {
     check(&OsString::from("€".repeat(85)));
 }
 
+/// Longer than the 260 characters that old calls of Windows take.
+#[test]
+fn long_paths() {
+    let scene = Scene::new();
+    let folder: std::path::PathBuf = (0..6).map(|_| "f".repeat(60)).collect();
+    std::fs::create_dir_all(scene.path(&folder)).unwrap();
+    let (source, copy) = (folder.join("source"), folder.join("copy"));
+    let bytes = scene.source(&source, 5000);
+    scene.pcopy([OsStr::new("-t2"), source.as_os_str(), copy.as_os_str()]).run().code(0);
+    assert_same(&scene.read(&copy), &bytes, "relative");
+    let (source, copy) = (scene.path(source), scene.path(copy));
+    scene.pcopy([OsStr::new("-f"), source.as_os_str(), copy.as_os_str()]).run().code(0);
+    scene.write("list.csv", format!("name\n{}/deep\n", "g".repeat(200)).as_bytes());
+    let out = scene.path(&folder);
+    let batch = [OsStr::new("batch"), OsStr::new("list.csv"), OsStr::new("--source")];
+    let batch =
+        batch.into_iter().chain([source.as_os_str(), OsStr::new("--into"), out.as_os_str()]);
+    scene.pcopy(batch).run().code(0);
+    assert_same(&scene.read(folder.join("g".repeat(200)).join("deep")), &bytes, "of a batch");
+}
+
 #[cfg(unix)]
 #[test]
 fn names_that_only_unix_takes() {

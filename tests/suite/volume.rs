@@ -67,6 +67,28 @@ fn a_volume_is_written_with_consent_and_inside_the_range_alone() {
     assert_eq!(scene.names(), ["new"], "a map stays behind");
 }
 
+/// The first bytes, which say what is on a volume, come last.
+#[test]
+fn a_volume_that_is_written_in_part_still_has_its_first_bytes() {
+    let Some((volume, image)) = volume() else { return };
+    let _alone = ONE_AT_A_TIME.lock();
+    let scene = Scene::new();
+    let (before, new) = (std::fs::read(&image).unwrap(), scene.source("new", 6 << 20));
+    let line = "--to-device --io-size 64KiB --progress json --limit-rate 2MiB -t 2 new";
+    let arguments = line.split_whitespace().chain([&*volume]);
+    let mut running = scene.pcopy(arguments).start();
+    running.wait_until_copied(4 << 20);
+    running.kill();
+    let found = std::fs::read(&image).unwrap();
+    let head = 1 << 20;
+    assert!(found[..head] == before[..head], "the first bytes came before the rest");
+    assert!(found[head..2 * head] == new[head..2 * head], "the rest came");
+
+    scene.pcopy(["--restart", "--to-device", "--verify", "new", &*volume]).run().code(0);
+    let found = std::fs::read(&image).unwrap();
+    assert!(found[..new.len()] == new[..] && found[new.len()..] == before[new.len()..]);
+}
+
 #[test]
 fn a_device_that_is_not_there_is_never_made_a_file() {
     let scene = Scene::new();
