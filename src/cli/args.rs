@@ -65,6 +65,11 @@ pub struct CopyArgs {
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
 
+    // Before the groups: what follows one stands under its heading.
+    /// Check everything, print the plan, write nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+
     #[command(flatten)]
     pub what: WhatArgs,
 
@@ -79,10 +84,6 @@ pub struct CopyArgs {
 
     #[command(flatten)]
     pub proof: ProofArgs,
-
-    /// Check everything, print the plan, write nothing
-    #[arg(short = 'n', long)]
-    pub dry_run: bool,
 
     #[command(flatten)]
     pub output: OutputArgs,
@@ -256,7 +257,7 @@ pub struct ProofArgs {
     pub repair: bool,
 }
 
-/// Compares DEST with SOURCE, reading DEST past the page cache; prints the ranges that differ
+/// Compare DEST with SOURCE, reading DEST past the page cache; print the ranges that differ
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
     /// What was copied: a file, disk image or block device
@@ -267,12 +268,12 @@ pub struct VerifyArgs {
     #[arg(value_name = "DEST")]
     pub destination: PathBuf,
 
-    #[command(flatten)]
-    pub what: WhatArgs,
-
     /// Readers: a number, or auto
     #[arg(short, long, value_name = "N|auto", default_value = "auto")]
     pub threads: ThreadsArg,
+
+    #[command(flatten)]
+    pub what: WhatArgs,
 
     #[command(flatten)]
     pub digests: DigestArgs,

@@ -10,21 +10,24 @@ use std::sync::Mutex;
 use clap::Args;
 use pcopy::batch::manifest::{self, AreaStatuses, Format, Item, Manifest, ReadOptions, Runs};
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
+use pcopy::engine::EngineChoice;
 use pcopy::error::quoted;
 use pcopy::size::human;
 use pcopy::{Error, Leftovers, Outcome, Progress, Size};
 
 use self::report_file::ReportFile;
-use super::args::{HowArgs, OnReadErrorArg, OutputArgs, ThreadsArg};
+use super::args::{
+    HowArgs, OnReadErrorArg, OutputArgs, PreallocateArg, ReflinkArg, SparseArg, ThreadsArg,
+};
 use super::exit::Exit;
-use super::render::{to_stderr, to_stdout, usage};
+use super::render::{plain, to_stderr, to_stdout, usage};
 use super::signals::Signals;
 use super::watch;
 
 /// Items named in the text; the report file has all.
 const LISTED: usize = 20;
 
-/// Copies many ranges to many files in one run
+/// Copy many ranges to many files in one run
 ///
 /// MANIFEST is CSV or TSV with a header (name, start, and one of end, last or len), JSON Lines,
 /// plain lines of START END NAME, or the output of fiwalk, filefrag -v, ddrescue, bmaptool or mmls.
@@ -218,6 +221,17 @@ fn copy(batch: Batch, args: &CommonArgs, report: Option<&Path>, signals: &Signal
 }
 
 fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
+    let of_no_effect = [
+        (args.how.engine != EngineChoice::Auto, "--engine"),
+        (args.how.reflink != ReflinkArg::Auto, "--reflink"),
+        (args.how.sparse != SparseArg::Auto, "--sparse"),
+        (args.how.preallocate != PreallocateArg::Auto, "--preallocate"),
+        (args.how.stripe_size.is_some(), "--stripe-size"),
+        (args.how.keep_cache, "--keep-cache"),
+    ];
+    if let Some((_, option)) = of_no_effect.into_iter().find(|&(given, _)| given) {
+        return Err(format!("{option} has no effect on many files: leave it out"));
+    }
     let leftovers = match (args.resume, args.restart) {
         (true, _) => Leftovers::Resume,
         (_, true) => Leftovers::Restart,
@@ -283,7 +297,7 @@ fn read(args: &BatchArgs) -> Result<Manifest, Exit> {
         match File::open(path) {
             Ok(file) => Box::new(file),
             Err(error) => {
-                to_stderr(&format!("pcopy: cannot read {}: {error}", quoted(path)));
+                to_stderr(&format!("pcopy: cannot read {}: {}", quoted(path), plain(&error)));
                 return Err(Exit::Refused);
             }
         }
@@ -291,7 +305,7 @@ fn read(args: &BatchArgs) -> Result<Manifest, Exit> {
     let mut input = BufReader::new(input);
     // A directory opens and fails at the first read: better said here.
     if let Err(error) = input.fill_buf() {
-        to_stderr(&format!("pcopy: cannot read {}: {error}", quoted(path)));
+        to_stderr(&format!("pcopy: cannot read {}: {}", quoted(path), plain(&error)));
         return Err(Exit::Refused);
     }
     manifest::read(input, format, &options).map_err(|errors| {

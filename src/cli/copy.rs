@@ -12,14 +12,27 @@ use super::{batch, config, render, watch};
 
 /// Copies what the arguments name.
 pub fn run(args: &CopyArgs, signals: &Signals) -> Exit {
+    if args.paths.first().is_some_and(|operand| is_for_dd(operand)) {
+        return render::usage(
+            "dd's operands are not used here: pcopy [--offset SKIP] [--length COUNT] \
+             [--dest-offset SEEK] SOURCE DEST, all in bytes",
+        );
+    }
     match &args.paths[..] {
         [source, destination] => copy(args, source, destination, signals),
         [sources @ .., directory] if sources.len() > 1 => match config::several(args) {
             Ok(common) => batch::copy_files(sources, directory, &common, signals),
             Err(message) => render::usage(&message),
         },
-        _ => render::usage("a destination is missing; see pcopy --help"),
+        _ => render::usage("a destination is missing: pcopy SOURCE DEST; see pcopy --help"),
     }
+}
+
+/// What dd would take for its `if=`, and no file of such a name is there.
+fn is_for_dd(operand: &Path) -> bool {
+    let text = operand.as_os_str().as_encoded_bytes();
+    let keys: [&[u8]; 6] = [b"if=", b"of=", b"bs=", b"skip=", b"seek=", b"count="];
+    keys.iter().any(|key| text.starts_with(key)) && operand.symlink_metadata().is_err()
 }
 
 fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -> Exit {

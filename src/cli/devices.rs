@@ -2,6 +2,7 @@
 
 use clap::Args;
 use pcopy::devices::{self, Device};
+use pcopy::size::human;
 
 use super::exit::Exit;
 use super::render::{to_stderr, to_stdout};
@@ -27,25 +28,29 @@ pub fn run(args: &DevicesArgs) -> Exit {
     Exit::Success
 }
 
-const HEAD: [&str; 6] = ["DEVICE", "BYTES", "SECTOR", "KIND", "MOUNTED", "MODEL"];
+const HEAD: [&str; 7] = ["DEVICE", "SIZE", "BYTES", "SECTOR", "KIND", "MOUNTED", "MODEL"];
 
 /// The list in columns, parts set in below their disk.
 fn table(devices: &[Device]) -> String {
     let head = HEAD.map(str::to_owned);
-    let rows: Vec<[String; 6]> = std::iter::once(head).chain(devices.iter().map(row)).collect();
+    let rows: Vec<[String; 7]> = std::iter::once(head).chain(devices.iter().map(row)).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
     let widths: Vec<usize> = (0..HEAD.len()).map(|column| width(column).unwrap_or(0)).collect();
-    let line = |row: &[String; 6]| {
+    let line = |row: &[String; 7]| {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| {
             // Numbers end where their column ends.
-            if column == 1 { format!("{cell:>width$}") } else { format!("{cell:width$}") }
+            if matches!(column, 1 | 2) {
+                format!("{cell:>width$}")
+            } else {
+                format!("{cell:width$}")
+            }
         });
         cells.collect::<Vec<String>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect::<Vec<String>>().join("\n")
 }
 
-fn row(device: &Device) -> [String; 6] {
+fn row(device: &Device) -> [String; 7] {
     let indent = if device.part_of.is_some() { "  " } else { "" };
     let name = |path: &std::path::Path| path.display().to_string().replace(char::is_control, "?");
     let sector = match (device.logical_sector, device.physical_sector) {
@@ -68,6 +73,7 @@ fn row(device: &Device) -> [String; 6] {
     let words: Vec<String> = words.into_iter().flatten().collect();
     [
         format!("{indent}{}", name(&device.path)),
+        device.size.map_or_else(|| "?".to_owned(), human),
         device.size.map_or_else(|| "?".to_owned(), |size| size.to_string()),
         sector,
         kind,
@@ -84,7 +90,7 @@ mod tests {
     fn parts_are_set_in_and_what_is_not_known_is_a_question() {
         let disk = Device {
             path: "/dev/sda".into(),
-            size: Some(1_000_000),
+            size: Some(1_024_000),
             logical_sector: Some(512),
             physical_sector: Some(4096),
             rotational: Some(true),
@@ -102,9 +108,9 @@ mod tests {
         assert_eq!(
             table(&[disk, part]),
             "\
-DEVICE         BYTES  SECTOR    KIND    MOUNTED       MODEL
-/dev/sda     1000000  512/4096  disk    -             ACME, serial 1
-  /dev/sda1        ?  ?         ? (ro)  / /two?lines"
+DEVICE            SIZE    BYTES  SECTOR    KIND    MOUNTED       MODEL
+/dev/sda     1000 KiB  1024000  512/4096  disk    -             ACME, serial 1
+  /dev/sda1         ?        ?  ?         ? (ro)  / /two?lines"
         );
     }
 }

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
+use pcopy::error::quoted;
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::render::to_stderr;
+use super::render::{failed, plain, to_stderr};
 
 /// Print completions for a shell
 #[derive(Args, Debug)]
@@ -21,7 +22,7 @@ pub struct CompletionsArgs {
 /// Print the manual page, or write all of them to a directory
 #[derive(Args, Debug)]
 pub struct ManArgs {
-    /// Directory for one page a command
+    /// Directory for one page a command; made if missing
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
 }
@@ -36,11 +37,13 @@ pub fn completions(args: &CompletionsArgs) -> Exit {
 /// `pcopy man`.
 pub fn man(args: &ManArgs) -> Exit {
     if let Some(directory) = &args.directory {
-        return match clap_mangen::generate_to(Cli::command(), directory) {
+        let written = std::fs::create_dir_all(directory)
+            .and_then(|()| clap_mangen::generate_to(Cli::command(), directory));
+        return match written {
             Ok(()) => Exit::Success,
             Err(error) => {
-                to_stderr(&format!("pcopy: cannot write the manual pages: {error}"));
-                Exit::Failed
+                let (place, error) = (quoted(directory), plain(&error));
+                failed(&format!("cannot write the manual pages to {place}: {error}"))
             }
         };
     }

@@ -86,7 +86,11 @@ impl Style {
         for note in &report.notes {
             self.say("message", &format!("pcopy: {note}"));
         }
-        if report.resumable {
+        if report.resumable && matches!(error.kind(), ErrorKind::DigestMismatch { .. }) {
+            // The same expectation would fail once more.
+            let how = "to keep it all the same, leave --expect out and add --resume";
+            self.say("message", &format!("pcopy: {how}"));
+        } else if report.resumable {
             self.say("message", &format!("pcopy: to go on from here: {}", resume_command()));
         }
     }
@@ -116,8 +120,9 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
         lines.push(b'\n');
     }
     if let Some(file) = &asked.digest_file {
-        return std::fs::write(file, lines)
-            .map_err(|error| format!("cannot write the digests to {}: {error}", quoted(file)));
+        return std::fs::write(file, lines).map_err(|error| {
+            format!("cannot write the digests to {}: {}", quoted(file), plain(&error))
+        });
     }
     // Nobody reading is no reason to fail: the exit code tells.
     let _ = if is_stdout(&report.destination.path) {
@@ -310,6 +315,15 @@ pub fn shell_word(word: &std::ffi::OsStr) -> String {
             };
             format!("$'{}'", bytes.iter().map(escape).collect::<String>())
         }
+    }
+}
+
+/// `No such file or directory`, without the number that Rust adds to it.
+pub fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error ") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
     }
 }
 

@@ -24,6 +24,8 @@ mod block;
 #[cfg(target_os = "linux")]
 mod engines;
 #[cfg(target_os = "linux")]
+mod listing;
+#[cfg(target_os = "linux")]
 mod medium;
 #[cfg(target_os = "linux")]
 mod mounts;

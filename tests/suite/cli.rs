@@ -137,3 +137,66 @@ fn the_order_of_options_and_names_is_free() {
     scene.run("source --threads 2 copy --range ..100").code(0);
     assert_same(&scene.read("copy"), &bytes[..100], "options between the names");
 }
+
+/// What is typed out of habit is answered with what to type.
+#[test]
+fn the_operands_of_dd_are_told_apart_from_files() {
+    let scene = Scene::new();
+    scene.source("source", 1000);
+    scene.run("if=source of=copy bs=1M").code(2).says(&["dd's operands", "SOURCE DEST"]);
+    scene.run("if=source copy").code(2).says(&["--offset"]);
+    scene.write("if=source", b"a file of that name");
+    scene.run("if=source copy").code(0);
+    assert_eq!(scene.read("copy"), b"a file of that name");
+}
+
+#[test]
+fn options_of_no_effect_on_many_files_are_refused() {
+    let scene = Scene::new();
+    scene.source("a", 1000);
+    scene.source("b", 1000);
+    for option in ["--engine direct", "--sparse always", "--keep-cache", "--stripe-size 1MiB"] {
+        scene.run(&format!("{option} a b into")).code(2).says(&["no effect on many files"]);
+    }
+    assert_eq!(scene.names(), ["a", "b"]);
+}
+
+#[test]
+fn an_expectation_that_failed_is_not_advised_again() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 1000);
+    let zeros = "0".repeat(64);
+    let ended = scene.run(&format!("--expect sha256:{zeros} source copy")).code(4);
+    assert!(!ended.stderr.contains("to go on from here"), "{}", ended.stderr);
+    ended.says(&["leave --expect out and add --resume"]);
+    scene.run("--resume source copy").code(0);
+    assert_same(&scene.read("copy"), &bytes, "kept all the same");
+}
+
+#[test]
+fn manual_pages_and_completions() {
+    let scene = Scene::new();
+    scene.run("man new/folder").code(0);
+    let page = String::from_utf8(scene.read("new/folder/pcopy-batch.1")).unwrap();
+    assert!(page.contains(".TH pcopy-batch 1"), "{page}");
+    assert!(scene.run("man").code(0).out().contains("dest\\-offset"));
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let text = scene.run(&format!("completions {shell}")).code(0).out();
+        assert!(text.contains("dest-offset") && text.contains("batch"), "{shell}: {text}");
+    }
+    scene.write("file", b"");
+    scene.run("man file/folder").code(5).says(&["cannot write the manual pages to"]);
+}
+
+#[test]
+fn devices_are_listed_for_people_and_for_programs() {
+    let scene = Scene::new();
+    let list = scene.run("devices --json").code(0).report();
+    assert_eq!(list["schema"], "pcopy.devices/1", "{list}");
+    let devices = list["devices"].as_array().unwrap();
+    let table = scene.run("devices").code(0).out();
+    assert!(table.starts_with("DEVICE"), "{table}");
+    for field in ["path", "size", "model", "serial", "logical_sector", "rotational", "mounted"] {
+        assert!(devices.iter().all(|device| device.get(field).is_some()), "{field} in {list}");
+    }
+}
