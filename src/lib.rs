@@ -94,3 +94,12 @@ pub use progress::{CancelToken, Event, Phase, Progress, Snapshot};
 pub use range::{ByteRange, RangeSet, RangeSpec};
 pub use report::{Outcome, Report};
 pub use size::Size;
+
+/// The examples of the book are tests.
+#[cfg(doctest)]
+mod book {
+    #[doc = include_str!("../docs/library.md")]
+    mod library {}
+    #[doc = include_str!("../README.md")]
+    mod readme {}
+}

@@ -18,6 +18,8 @@ mod copy;
 mod crash;
 mod digest;
 #[cfg(target_os = "linux")]
+mod docs;
+#[cfg(target_os = "linux")]
 mod engines;
 #[cfg(target_os = "linux")]
 mod faults;
