@@ -276,16 +276,14 @@ impl CopyJob {
     }
 
     /// An existing destination is let past so far where it may be what an
-    /// earlier run left; now it is known whether it is.
+    /// earlier run left under the final name; now it is known whether it is.
     fn check_exists(&self, target: &Target, start: &Start) -> Result<(), Refusal> {
-        match (target, start) {
-            (Target::Staged(staged), Start::Fresh | Start::Over(_))
-                if staged.existing.is_some() && !self.consent.force =>
-            {
-                Err(Refusal::Exists { path: staged.path.clone() })
-            }
-            _ => Ok(()),
+        let Target::Staged(staged) = target else { return Ok(()) };
+        let is_ours = matches!(start, Start::From(earlier) if earlier.committed);
+        if staged.existing.is_none() || staged.force || is_ours {
+            return Ok(());
         }
+        Err(Refusal::Exists { path: staged.path.clone() })
     }
 
     fn resolve_destination(

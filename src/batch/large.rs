@@ -22,7 +22,7 @@ use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::range::RangeSet;
 use crate::source::OpenSource;
-use crate::sys::{self, Node, Replace};
+use crate::sys::{self, Node};
 
 /// Files below this are copied again rather than resumed: a map costs more.
 pub const SMALLEST_WITH_MAP: u64 = 64 << 20;
@@ -173,7 +173,7 @@ fn checkpointer(
             path: absolute(path),
             offset: segment.at,
             kind: "file".to_owned(),
-            mode: if output.wanted.replace == Replace::Yes { Mode::Force } else { Mode::New },
+            mode: Mode::New,
             id: Some(object_id(&facts, None)),
         },
         options: Default::default(),

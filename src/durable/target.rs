@@ -54,6 +54,8 @@ pub struct StagedTarget {
     pub name: OsString,
     /// What has the name now.
     pub existing: Option<Facts>,
+    /// Whether the user consents to replacing what has the name.
+    pub force: bool,
 }
 
 /// A destination that is written where it is.
@@ -85,7 +87,7 @@ impl Target {
                 return Err(Refusal::NothingInPlace { path }.into());
             }
             // Nothing there, or a link that leads nowhere: the name decides.
-            let target = StagedTarget::new(path)?;
+            let target = StagedTarget::new(path, consent.force)?;
             if consent.to_device || target.directory_holds_devices() {
                 return Err(Refusal::AmongDevices { path: target.path }.into());
             }
@@ -96,7 +98,7 @@ impl Target {
             Node::BlockDevice => open_device(path, consent),
             _ if consent.to_device => Err(Refusal::NotADevice { path }.into()),
             _ if consent.in_place => open_in_place(path),
-            _ => StagedTarget::new(path)?.permitted(consent),
+            _ => StagedTarget::new(path, consent.force)?.permitted(consent),
         }
     }
 
@@ -155,7 +157,7 @@ pub fn describe_device(info: &DeviceInfo) -> String {
 }
 
 impl StagedTarget {
-    fn new(path: PathBuf) -> Result<StagedTarget> {
+    fn new(path: PathBuf, force: bool) -> Result<StagedTarget> {
         let name = path.file_name().ok_or_else(|| no_name(&path))?.to_owned();
         let directory_path = match path.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
@@ -175,7 +177,7 @@ impl StagedTarget {
         let directory = Directory::open(&directory_path).map_err(cannot_create)?;
         directory.check_writable().map_err(cannot_create)?;
         let existing = directory.facts(&name).map_err(cannot_create)?;
-        Ok(StagedTarget { path, directory, directory_path, name, existing })
+        Ok(StagedTarget { path, directory, directory_path, name, existing, force })
     }
 
     fn permitted(self, consent: Consent) -> Result<Target> {
@@ -189,9 +191,10 @@ impl StagedTarget {
         self.directory.own_facts().is_ok_and(|facts| sys::holds_device_nodes(facts.device))
     }
 
-    /// Whether committing replaces something.
+    /// Whether committing replaces what has the name then. What has it now is
+    /// no consent: `resume` lets it past until it is known whose it is.
     pub fn replace(&self) -> Replace {
-        if self.existing.is_some() { Replace::Yes } else { Replace::Never }
+        if self.force { Replace::Yes } else { Replace::Never }
     }
 
     /// Name of the file that is written before it gets its final name.

@@ -340,7 +340,6 @@ pub fn identity(
     let serial = source.device.as_ref().and_then(|info| info.serial.clone());
     let is_file = source.facts.node == Node::File;
     let mode = match target {
-        Target::Staged(_) if job.consent.force => Mode::Force,
         Target::Staged(_) => Mode::New,
         Target::InPlace(_) => Mode::InPlace,
         Target::Device(..) => Mode::Device,

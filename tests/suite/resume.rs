@@ -242,6 +242,24 @@ fn restart_never_removes_what_is_no_map() {
     }
 }
 
+/// Whoever resumes consents to what the first run would have done, and that
+/// would not have replaced what somebody has put there since.
+#[test]
+fn what_came_to_have_the_final_name_meanwhile_is_not_replaced_unasked() {
+    let (scene, bytes, recorded) = killed("");
+    let theirs = pattern(5, 5000);
+    scene.write("copy", &theirs);
+    let before = scene.names();
+    resume(&scene, "").code(3).says(&["copy", "exists", "--force"]);
+    assert_same(&scene.read("copy"), &theirs, "the file of somebody else");
+    assert_eq!(scene.names(), before);
+    // With the consent that the message names, it goes on from there.
+    let report = resume(&scene, "--force").code(0).report();
+    assert!(number(&report["bytes"]["resumed"]) >= recorded, "{report}");
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    assert_eq!(scene.names(), ["copy", "source"]);
+}
+
 /// A part without a map: nothing was known to be on the disk yet.
 #[test]
 fn a_part_without_a_map_is_resumed_from_the_beginning() {

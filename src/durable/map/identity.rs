@@ -57,10 +57,9 @@ pub struct Destination {
 /// How a destination comes to be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Mode {
-    /// A new file, staged as a part file.
+    /// Staged as a part file. Whether its final name is taken, and may be, is
+    /// asked anew by each run: it changes nothing about what the part holds.
     New,
-    /// A staged file that replaces the one there.
-    Force,
     /// Written into an existing file.
     InPlace,
     /// Written to a device.
@@ -112,12 +111,11 @@ impl fmt::Display for Difference {
 }
 
 impl Mode {
-    const ALL: [Mode; 4] = [Mode::New, Mode::Force, Mode::InPlace, Mode::Device];
+    const ALL: [Mode; 3] = [Mode::New, Mode::InPlace, Mode::Device];
 
     fn name(self) -> &'static str {
         match self {
             Mode::New => "new",
-            Mode::Force => "force",
             Mode::InPlace => "in-place",
             Mode::Device => "device",
         }

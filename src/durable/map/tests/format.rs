@@ -311,7 +311,7 @@ prop_compose! {
             (any_path(), any::<u64>(), any::<String>(), 0..4, proptest::option::of(any_object())),
         options in btree_map(any::<String>(), any::<String>(), 0..4),
     ) -> Identity {
-        let mode = [Mode::New, Mode::Force, Mode::InPlace, Mode::Device][mode as usize];
+        let mode = [Mode::New, Mode::InPlace, Mode::Device][mode as usize];
         Identity {
             source: Source { path, kind, size, mtime_ns, id },
             range: ByteRange::between(a, b),
