@@ -137,7 +137,7 @@ impl CopyJob {
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
         let identity = identity(self, &source, &target, from, to, id);
         let settled = todo.missing_from(from);
-        let writes_source = target.facts().is_some_and(|facts| facts.same_thing(&source.facts));
+        let writes_source = ready::writes_source(&source, &target);
         let kept_holes = data.missing_from(from);
         let begin = Some((target, start));
         Ok(Ready {

@@ -155,8 +155,7 @@ fn checkpointer(
     let failed = |source| ErrorKind::Destination { step: "look at", path: path.to_owned(), source };
     let facts = sys::facts(file.as_file()).map_err(failed)?;
     let is_file = source.facts.node == Node::File;
-    let (seconds, nanoseconds) = source.facts.modified;
-    let time = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    let nanoseconds = |(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
     let serial = source.device.as_ref().and_then(|info| info.serial.clone());
     let absolute =
         |path: &std::path::Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
@@ -165,7 +164,9 @@ fn checkpointer(
             path: absolute(&source.path),
             kind: if is_file { "file" } else { "block-device" }.to_owned(),
             size: source.facts.size,
-            mtime_ns: is_file.then_some(time),
+            mtime_ns: is_file.then(|| nanoseconds(source.facts.modified)),
+            ctime_ns: is_file.then(|| nanoseconds(source.facts.changed)),
+            may_change: false,
             id: Some(object_id(&source.facts, serial)),
         },
         range: segment.range,

@@ -168,7 +168,7 @@ pub struct ResumeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, hide = true)]
     pub checkpoint_every: Duration,
 
-    /// Complete the copy although SOURCE changed while it was read
+    /// Complete the copy, or resume it, although SOURCE has changed
     #[arg(long)]
     pub allow_changed_source: bool,
 }

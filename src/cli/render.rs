@@ -52,7 +52,9 @@ impl Style {
         }
         if report.outcome == Outcome::Partial {
             self.say("message", &unreadable(report));
-            self.say("message", &format!("pcopy: to try them again: {}", resume_command()));
+            if report.resumable {
+                self.say("message", &format!("pcopy: to try them again: {}", resume_command()));
+            }
         }
         if self.quiet || (self.json && !self.verbose) {
             return;

@@ -210,8 +210,15 @@ mod tests {
 
     fn identity(range: ByteRange) -> Identity {
         let (path, kind) = (std::path::PathBuf::from("/x"), "file".to_owned());
-        let source =
-            Source { path: path.clone(), kind: kind.clone(), size: 512, mtime_ns: None, id: None };
+        let source = Source {
+            path: path.clone(),
+            kind: kind.clone(),
+            size: 512,
+            mtime_ns: None,
+            ctime_ns: None,
+            may_change: false,
+            id: None,
+        };
         let destination = Destination { path, offset: 0, kind, mode: Mode::New, id: None };
         Identity { source, range, destination, options: Default::default() }
     }

@@ -229,7 +229,11 @@ fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), R
     match identity.difference(job) {
         None => Ok(()),
         Some(difference) => {
-            let what = difference.to_string();
+            let mut what = difference.to_string();
+            if difference.is_of_state() {
+                what += "; --allow-changed-source goes on all the same, --restart starts from the \
+                         beginning";
+            }
             Err(Refusal::ForeignMap { path: map_file.path(), what })
         }
     }

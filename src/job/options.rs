@@ -243,7 +243,8 @@ impl CopyJob {
         self
     }
 
-    /// Commits although the source changed during the copy. Default: fail.
+    /// Commits although the source changed during the copy, or since an earlier
+    /// run that is resumed. Default: fail.
     pub fn allow_changed_source(mut self, allow: bool) -> CopyJob {
         self.allow_changed_source = allow;
         self

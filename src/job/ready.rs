@@ -23,7 +23,7 @@ use crate::range::{ByteRange, RangeSet};
 use crate::report::{FailedRange, Outcome, Report};
 use crate::source::OpenSource;
 use crate::sparse::{Sparse, Zeros};
-use crate::sys::{self, Facts, Node};
+use crate::sys::{self, Node};
 
 /// Most pieces of a file whose storage is reserved unasked.
 const MOST_RESERVED: usize = 1024;
@@ -191,7 +191,20 @@ impl Ready {
         if let Err(error) = checkpointer.keep(transfer, error) {
             self.report.notes.push(format!("what was copied could not be recorded: {error}"));
         }
-        self.report.resumable = checkpointer.has_saved();
+        if !checkpointer.has_saved() {
+            return;
+        }
+        self.report.resumable = self.source_is_as_in_the_map();
+        if !self.report.resumable {
+            let note = "the source is not what it was: --restart copies it anew, and only with \
+                        --allow-changed-source does --resume go on from here";
+            self.report.notes.push(note.to_owned());
+        }
+    }
+
+    /// Whether a later run will find the source that the map speaks of.
+    fn source_is_as_in_the_map(&self) -> bool {
+        self.identity.source.may_change || matches!(self.source.change(), Ok(None))
     }
 
     /// Leaves a state to go on from when all was there but for the name. The
@@ -349,7 +362,9 @@ pub fn identity(
             path: absolute(&source.path),
             kind: word(source.facts.node),
             size: source.facts.size,
-            mtime_ns: is_file.then(|| nanoseconds(&source.facts)),
+            mtime_ns: is_file.then(|| nanoseconds(source.facts.modified)),
+            ctime_ns: is_file.then(|| nanoseconds(source.facts.changed)),
+            may_change: job.allow_changed_source || writes_source(source, target),
             id: Some(object_id(&source.facts, serial)),
         },
         range: from,
@@ -368,8 +383,13 @@ fn word(node: Node) -> String {
     if node == Node::BlockDevice { "block-device" } else { "file" }.to_owned()
 }
 
-fn nanoseconds(facts: &Facts) -> i128 {
-    i128::from(facts.modified.0) * 1_000_000_000 + i128::from(facts.modified.1)
+/// Whether source and destination are disjoint ranges of one file or device.
+pub fn writes_source(source: &OpenSource, target: &Target) -> bool {
+    target.facts().is_some_and(|facts| facts.same_thing(&source.facts))
+}
+
+fn nanoseconds((seconds, rest): (i64, u32)) -> i128 {
+    i128::from(seconds) * 1_000_000_000 + i128::from(rest)
 }
 
 fn absolute(path: &Path) -> std::path::PathBuf {

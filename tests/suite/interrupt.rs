@@ -101,31 +101,3 @@ fn usr1_prints_a_plain_line_where_progress_is_plain() {
     running.signal(Signal::TERM);
     running.end().died_by(Signal::TERM);
 }
-
-/// Invariant I9: a source that changes under the copy is an error, not a warning.
-#[test]
-fn a_source_that_changes_fails_the_copy() {
-    let scene = Scene::new();
-    scene.source("source", 1 << 20);
-    let line = "--limit-rate 1MiB --io-size 64KiB --progress json --json source copy";
-    let mut running = scene.pcopy(line.split_whitespace()).start();
-    running.wait_until_copying();
-    let mut bytes = scene.read("source");
-    bytes[0] ^= 1;
-    let file = std::fs::OpenOptions::new().write(true).open(scene.path("source")).unwrap();
-    std::os::unix::fs::FileExt::write_at(&file, &bytes[..1], 0).unwrap();
-    let ended = running.end().code(5).says(&["changed during the copy"]);
-    assert_eq!(ended.report()["outcome"], "failed");
-    assert!(!scene.has("copy"), "what cannot be trusted gets no final name");
-}
-
-/// A source cut short under the copy is named with the offset it now ends at.
-#[test]
-fn a_source_that_shrinks_fails_the_copy_with_the_offset() {
-    let scene = Scene::new();
-    let running = in_the_middle(&scene, "-t 2");
-    let file = std::fs::OpenOptions::new().write(true).open(scene.path("source")).unwrap();
-    file.set_len(3 << 20).unwrap();
-    running.end().code(5).says(&["ends at byte 3145728"]);
-    assert!(!scene.has("copy"));
-}

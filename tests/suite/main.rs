@@ -10,6 +10,8 @@ mod also;
 #[cfg(target_os = "linux")]
 mod attack;
 mod batch;
+#[cfg(unix)]
+mod changed;
 mod cli;
 #[cfg(windows)]
 mod console;

@@ -34,6 +34,13 @@ pub struct Source {
     pub size: u64,
     /// Last change, in nanoseconds since 1970; `None` where it says nothing, as for devices.
     pub mtime_ns: Option<i128>,
+    /// Last change of anything about it, likewise. Nobody can set this one: a
+    /// change that left size and modification time as they were shows here.
+    pub ctime_ns: Option<i128>,
+    /// Whether size and times need not be what they were: the job itself
+    /// changes the file it reads, or the user accepts whatever has changed.
+    /// A matter of the job at hand, so it is not in the map.
+    pub may_change: bool,
     /// Which object the path named; see [`ObjectId`] for when this is `None`.
     pub id: Option<ObjectId>,
 }
@@ -129,6 +136,16 @@ struct Field {
     compared: bool,
 }
 
+/// What a change of the content shows in.
+const STATE: [&str; 3] = ["source-size", "source-mtime-ns", "source-ctime-ns"];
+
+impl Difference {
+    /// Whether it is the same source in another state.
+    pub fn is_of_state(&self) -> bool {
+        STATE.contains(&self.field.as_str())
+    }
+}
+
 impl Identity {
     /// What keeps a map with this identity from resuming `job`: the first
     /// field that differs, in the order of the map; `None` if nothing does.
@@ -136,7 +153,9 @@ impl Identity {
         let (ours, theirs) = (self.fields(), job.fields());
         // A field absent on one side has no value there, whichever side that is.
         let names = ours.iter().chain(&theirs).filter(|field| field.compared);
-        names.map(|field| field.name.as_str()).find_map(|name| {
+        let names = names.map(|field| field.name.as_str());
+        let any_state = self.source.may_change || job.source.may_change;
+        names.filter(|name| !(any_state && STATE.contains(name))).find_map(|name| {
             let (map_value, job_value) = (value_of(&ours, name), value_of(&theirs, name));
             (map_value != job_value).then(|| Difference {
                 field: name.to_owned(),
@@ -163,6 +182,9 @@ impl Identity {
         add("source-size", source.size.to_string(), true);
         if let Some(time) = source.mtime_ns {
             add("source-mtime-ns", time.to_string(), true);
+        }
+        if let Some(time) = source.ctime_ns {
+            add("source-ctime-ns", time.to_string(), true);
         }
         for (name, value, compared) in id_values(source.id.as_ref()) {
             add(&format!("source-{name}"), value, compared);
@@ -191,6 +213,8 @@ impl Identity {
             kind: fields.text("source-kind")?,
             size: fields.number("source-size")?,
             mtime_ns: fields.optional("source-mtime-ns", |value| value.parse().ok())?,
+            ctime_ns: fields.optional("source-ctime-ns", |value| value.parse().ok())?,
+            may_change: false,
             id: fields.id("source")?,
         };
         let (start, end) = (fields.number("range-start")?, fields.number("range-end")?);

@@ -24,6 +24,8 @@ pub(super) fn identity() -> Identity {
             kind: "file".into(),
             size: 1 << 20,
             mtime_ns: Some(1_700_000_000_123_456_789),
+            ctime_ns: Some(1_700_000_000_223_456_789),
+            may_change: false,
             id: Some(ObjectId::File { device: 2049, inode: 77 }),
         },
         range: range(0x200, 0x10200),

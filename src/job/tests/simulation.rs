@@ -230,6 +230,8 @@ fn identity() -> Identity {
         kind: "file".to_owned(),
         size: LEN,
         mtime_ns: None,
+        ctime_ns: None,
+        may_change: false,
         id: None,
     };
     let destination = Destination {

@@ -11,6 +11,7 @@ fn the_file_looks_as_documented() {
 # pcopy source-kind file
 # pcopy source-size 1048576
 # pcopy source-mtime-ns 1700000000123456789
+# pcopy source-ctime-ns 1700000000223456789
 # pcopy source-device 2049
 # pcopy source-inode 77
 # pcopy range-start 512
@@ -304,16 +305,16 @@ fn any_object() -> impl Strategy<Value = ObjectId> {
 
 prop_compose! {
     fn any_identity()(
-        (path, kind, size, mtime_ns, id) in
-            (any_path(), any::<String>(), any::<u64>(), any::<Option<i128>>(), proptest::option::of(any_object())),
+        (path, kind, size, (mtime_ns, ctime_ns), id) in
+            (any_path(), any::<String>(), any::<u64>(), any::<(Option<i128>, Option<i128>)>(), proptest::option::of(any_object())),
         (a, b) in any::<(u64, u64)>(),
         (to, offset, what, mode, into) in
-            (any_path(), any::<u64>(), any::<String>(), 0..4, proptest::option::of(any_object())),
+            (any_path(), any::<u64>(), any::<String>(), 0..3, proptest::option::of(any_object())),
         options in btree_map(any::<String>(), any::<String>(), 0..4),
     ) -> Identity {
         let mode = [Mode::New, Mode::InPlace, Mode::Device][mode as usize];
         Identity {
-            source: Source { path, kind, size, mtime_ns, id },
+            source: Source { path, kind, size, mtime_ns, ctime_ns, may_change: false, id },
             range: ByteRange::between(a, b),
             destination: Destination { path: to, offset, kind: what, mode, id: into },
             options,

@@ -2,6 +2,10 @@ use super::super::escape::{escape, unescape};
 use super::*;
 use crate::sys::wtf8;
 
+fn source(job: &Identity) -> Source {
+    job.source.clone()
+}
+
 #[test]
 fn the_first_field_that_differs_is_named() {
     let check = |change: fn(&mut Identity), wanted: Option<(&str, &str, &str)>| {
@@ -28,6 +32,19 @@ fn the_first_field_that_differs_is_named() {
     let mtime = "1700000000123456789";
     check(|job| job.source.mtime_ns = Some(-1), Some(("source-mtime-ns", mtime, "-1")));
     check(|job| job.source.mtime_ns = None, Some(("source-mtime-ns", mtime, "absent")));
+    let ctime = "1700000000223456789";
+    check(|job| job.source.ctime_ns = Some(-1), Some(("source-ctime-ns", ctime, "-1")));
+    check(
+        |job| {
+            job.source =
+                Source { size: 0, mtime_ns: None, ctime_ns: None, may_change: true, ..source(job) };
+        },
+        None,
+    );
+    check(
+        |job| job.source = Source { path: "/b".into(), may_change: true, ..source(job) },
+        Some(("source-path", "/data/disk of Ümit%0A.img", "/b")),
+    );
     check(
         |job| job.source.id = Some(ObjectId::File { device: 2049, inode: 1 }),
         Some(("source-inode", "77", "1")),
