@@ -49,6 +49,12 @@ pub enum ErrorKind {
     /// A check before the first byte said no. Nothing was written.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Refused when what an earlier run left had been discarded already.
+    #[error("what an earlier run left is discarded, but the copy cannot begin")]
+    Discarded {
+        /// Why.
+        source: Refusal,
+    },
     /// A source range could not be read, and the policy is to stop.
     #[error("cannot read bytes {range} of {}", quoted(path))]
     Read {
@@ -189,6 +195,10 @@ impl Error {
     /// What went wrong.
     pub fn kind(&self) -> &ErrorKind {
         &self.kind
+    }
+
+    pub(crate) fn into_kind(self) -> ErrorKind {
+        *self.kind
     }
 
     /// What had been done when it went wrong, where the job got far enough to know.

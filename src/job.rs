@@ -21,7 +21,7 @@ use crate::durable::map::MapFile;
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::{self, Capabilities, Wishes};
-use crate::error::{Error, Refusal, Result, chain};
+use crate::error::{Error, ErrorKind, Refusal, Result, chain};
 use crate::io::manners::Manners;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
@@ -171,7 +171,8 @@ impl CopyJob {
         let (target, start) = ready.begin.take().expect("a job is copied once");
         let resumed = matches!(start, Start::From(_));
         let fresh = !resumed && matches!(target, Target::Staged(_));
-        if matches!(start, Start::Over(_)) {
+        let over = matches!(start, Start::Over(_));
+        if over {
             // Before its part is gone: a map without a part must never remain.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
@@ -183,10 +184,8 @@ impl CopyJob {
         let transfer = match prepared {
             Ok(transfer) => Arc::new(transfer),
             Err(error) => {
-                if fresh {
-                    stage.discard();
-                }
-                return Err(error);
+                stage.discard();
+                return Err(if over { too_late(error) } else { error });
             }
         };
         let checkpointer = ready.checkpointer(&stage, self.checkpoint_every, resumed)?;
@@ -362,3 +361,11 @@ fn with_report(error: Error, mut report: Report) -> Error {
     report.error = Some(error.chain());
     error.with_report(report)
 }
+/// A refusal is no longer one where what an earlier run left is gone already.
+fn too_late(error: Error) -> Error {
+    match error.into_kind() {
+        ErrorKind::Refused(source) => ErrorKind::Discarded { source }.into(),
+        kind => kind.into(),
+    }
+}
+

@@ -52,6 +52,18 @@ pub struct Stage {
     named: Option<StagedTarget>,
     /// Whether it began as a clone of the source.
     is_clone: bool,
+    undo: Undo,
+}
+
+/// What takes back what was done to begin.
+#[derive(Clone, Copy)]
+enum Undo {
+    /// Nothing was done, or it is worth keeping.
+    Nothing,
+    /// The part was made.
+    Remove,
+    /// The file, which had this length, was made longer.
+    Shorten(u64),
 }
 
 impl Stage {
@@ -76,19 +88,15 @@ impl Stage {
                 Start::Fresh => Stage::create(target, blank),
             },
             Target::InPlace(target) => {
-                let end = blank.end;
-                if end > target.facts.size {
+                let (size, end) = (target.facts.size, blank.end);
+                let mut undo = Undo::Nothing;
+                if end > size {
                     resize(&target.file, &target.path, end, false)?;
+                    undo = Undo::Shorten(size);
                 }
-                let io = FileIo::new(target.file, end.max(target.facts.size));
-                Ok(Stage {
-                    io: Arc::new(io),
-                    path: target.path,
-                    pending: None,
-                    named: None,
-                    is_clone: false,
-                    claim: None,
-                })
+                let io = Arc::new(FileIo::new(target.file, end.max(size)));
+                let (path, is_clone) = (target.path, false);
+                Ok(Stage { io, path, pending: None, named: None, claim: None, is_clone, undo })
             }
             Target::Device(target, info, claim) => {
                 let io = FileIo::device(target.file, &info).with_head_last();
@@ -99,6 +107,7 @@ impl Stage {
                     named: None,
                     is_clone: false,
                     claim: Some(claim),
+                    undo: Undo::Nothing,
                 })
             }
         }
@@ -125,7 +134,8 @@ impl Stage {
             return Err(error);
         }
         let io = Arc::new(FileIo::new(file, blank.end));
-        Ok(Stage { io, path, pending: Some(target), named: None, claim: None, is_clone })
+        let (pending, undo) = (Some(target), Undo::Remove);
+        Ok(Stage { io, path, pending, named: None, claim: None, is_clone, undo })
     }
 
     fn go_on(target: StagedTarget, earlier: Earlier, blank: Blank<'_>) -> Result<Stage> {
@@ -137,7 +147,8 @@ impl Stage {
         let io = Arc::new(FileIo::new(file, blank.end));
         let (pending, named) =
             if earlier.committed { (None, Some(target)) } else { (Some(target), None) };
-        Ok(Stage { io, path, pending, named, claim: None, is_clone: false })
+        let (is_clone, undo) = (false, Undo::Nothing);
+        Ok(Stage { io, path, pending, named, claim: None, is_clone, undo })
     }
 
     /// Whether it has all the bytes of the source already, in the same storage.
@@ -155,11 +166,18 @@ impl Stage {
         &self.path
     }
 
-    /// Takes a new part away again, into which nothing has been written.
+    /// Takes back what was done to begin: a new part goes away, a file that
+    /// was made longer gets its length back. What an earlier run left stays.
     pub fn discard(self) {
-        if let Some(target) = &self.pending {
-            // Left over, it would be met, and named, by the next run.
-            let _ = target.directory.remove(&target.part_name());
+        match (self.undo, &self.pending) {
+            (Undo::Remove, Some(target)) => {
+                // Left over, it would be met, and named, by the next run.
+                let _ = target.directory.remove(&target.part_name());
+            }
+            (Undo::Shorten(len), _) => {
+                let _ = self.io.as_file().set_len(len);
+            }
+            _ => {}
         }
     }
 
