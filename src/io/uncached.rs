@@ -88,8 +88,9 @@ fn is_no_answer(error: &io::Error) -> bool {
     error.kind() == ErrorKind::Unsupported
 }
 
-/// Reads `buffer`, or a part of it, by requests of whole units. The ends of a
-/// range need not lie on units; what is read around them is thrown away.
+/// Reads `buffer`, or a part of it, by requests of whole units. Neither the
+/// ends of a range nor the memory need lie on units: then one unit is read
+/// aside, and what is around the wanted bytes is thrown away.
 fn read_whole_units(
     file: &PositionedFile,
     unit: u64,
@@ -98,9 +99,11 @@ fn read_whole_units(
 ) -> io::Result<usize> {
     let skip = as_usize(offset - align_down(offset, unit));
     let len = as_u64(buffer.len());
-    // A worker's memory is congruent to the offset: aligned where that is.
+    // A worker's memory is congruent to the place in the destination, so it
+    // may be aligned where the offset is, or may not.
     let whole = align_down(len, unit);
-    if skip == 0 && whole > 0 {
+    let is_aligned = as_u64(buffer.as_ptr().addr()).is_multiple_of(unit);
+    if skip == 0 && whole > 0 && is_aligned {
         return file.read_at(&mut buffer[..as_usize(whole)], offset);
     }
     let start = align_down(offset, unit);

@@ -66,6 +66,33 @@ fn failed_of(report: &Value) -> RangeSet {
     ends.map(|(start, end)| ByteRange::between(start.unwrap(), end.unwrap())).collect()
 }
 
+/// Where source and destination lie differently in their sectors, the memory
+/// of a request cannot suit both.
+#[test]
+fn bad_sectors_cost_no_more_at_odd_offsets() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let bad = (1_000_448, SECTOR);
+    let scene = Scene::new();
+    let bytes = scene.source("disk.img", LEN as usize);
+    let served = BadDevice::new(&scene, &scene.path("disk.img"), &[(bad.0, bad.0 + bad.1)]);
+    let device = &served.device.path;
+    for (options, from, to) in [("-r 1000..", 1000, 0), ("--dest-offset 77", 0, 77)] {
+        let line = format!("{JOB} --json {options} {device} copy");
+        let report = scene.run(&line).code(1).report();
+        assert_eq!(failed_of(&report), set([bad]), "{options}: {report}");
+        let mut expected = vec![0; to];
+        expected.extend(&bytes[from..]);
+        let hole = bad.0 as usize - from + to;
+        expected[hole..hole + bad.1 as usize].fill(0);
+        assert_same(&scene.read("copy"), &expected, options);
+        for name in ["copy", "copy.pcopy-map"] {
+            std::fs::remove_file(scene.path(name)).expect("it is there");
+        }
+    }
+}
+
 #[test]
 fn bad_sectors_cost_themselves_and_nothing_else() {
     if !possible(BAD_DEVICE_TOOLS) {
