@@ -303,6 +303,11 @@ impl CancelToken {
         CancelToken::default()
     }
 
+    /// A token that is used by setting `flag`, as a signal handler can.
+    pub fn from_flag(flag: Arc<AtomicBool>) -> CancelToken {
+        CancelToken(flag)
+    }
+
     /// Asks the job to stop after the requests under way.
     pub fn cancel(&self) {
         self.0.store(true, Relaxed);

@@ -7,6 +7,8 @@ mod system;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
+use pcopy::CancelToken;
+
 use super::exit::Exit;
 
 /// What has arrived since the start.
@@ -14,6 +16,9 @@ use super::exit::Exit;
 pub struct Signals {
     /// Number of the signal that asked to stop; 0 if none did.
     stop: Arc<AtomicUsize>,
+    /// Whether any did: what the job looks at, so that it hears the signal
+    /// itself and without delay.
+    cancel: Arc<AtomicBool>,
     /// Somebody asked for a status line.
     status: Arc<AtomicBool>,
 }
@@ -22,14 +27,14 @@ impl Signals {
     /// Starts to listen. Where a handler cannot be installed the signal keeps
     /// its default meaning, which is to end the process.
     pub fn install() -> Signals {
-        let signals = Signals { stop: Arc::default(), status: Arc::default() };
-        system::register(&signals.stop, &signals.status);
-        signals
+        let (stop, cancel, status) = Default::default();
+        system::register(&stop, &cancel, &status);
+        Signals { stop, cancel, status }
     }
 
-    /// Whether somebody asked to stop.
-    pub fn stop_requested(&self) -> bool {
-        self.stop.load(SeqCst) != 0
+    /// What asks the job to stop.
+    pub fn cancel_token(&self) -> CancelToken {
+        CancelToken::from_flag(Arc::clone(&self.cancel))
     }
 
     /// Whether somebody asked for a status line since the last call.

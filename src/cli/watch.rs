@@ -21,26 +21,22 @@ const RATE_WINDOW: Duration = Duration::from_secs(2);
 /// How long one request may take before the line says what is being waited for.
 const LONG_WAIT: Duration = Duration::from_secs(3);
 
-/// Runs `job` while showing its progress and passing on wishes to stop.
+/// Runs `job`, which hears of `signals` that ask it to stop, while showing its progress.
 pub fn run<T>(
     output: &OutputArgs,
     progress: &Progress,
     signals: &Signals,
     job: impl FnOnce(&Progress, &CancelToken) -> T,
 ) -> T {
-    let cancel = CancelToken::new();
+    let cancel = signals.cancel_token();
     let (done, finished) = channel::<()>();
     std::thread::scope(|scope| {
-        let cancel_by_signal = cancel.clone();
         let watcher = std::thread::Builder::new().name("progress".to_owned()).spawn_scoped(
             scope,
             move || {
                 let mut watch = Watch::new(output, progress);
                 loop {
                     let over = finished.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout);
-                    if signals.stop_requested() {
-                        cancel_by_signal.cancel();
-                    }
                     watch.look(signals.take_status_request(), over);
                     if over {
                         return;

@@ -1,7 +1,7 @@
 //! Too little of something: the program makes do with fewer workers or says
 //! what is missing. It never panics and never aborts.
 
-use crate::common::{Scene, assert_same, has_tools, program};
+use crate::common::{Scene, assert_same, has_tools, program, wait_until};
 use crate::inject::{Target, can_inject};
 
 const LEN: usize = 2 << 20;
@@ -127,4 +127,31 @@ fn a_limit_on_the_size_of_files() {
     scene.run("--resume --in-place source copy").code(0);
     assert_same(&scene.read("copy"), &bytes, "resumed without the limit");
     assert_eq!(scene.names(), ["copy", "source"]);
+}
+
+/// Nothing but the job itself is there to hear a signal where no thread can be
+/// had to show its progress.
+#[test]
+fn a_job_without_a_progress_thread_hears_signals() {
+    if !can_inject() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 16 << 20);
+    // The first thread that is made is the one that watches.
+    let mut strace = scene.tool("strace", ["-f", "-qqq", "-o", "log", "-e"]);
+    let command = &mut strace.command;
+    command.args(["inject=clone3:error=EAGAIN:when=1", "sh", "-c"]);
+    command.arg("echo pid $$ >&2; exec \"$0\" \"$@\"").arg(program());
+    command.args("-t 1 --limit-rate 1MiB --io-size 64KiB source copy".split(' '));
+    let mut running = strace.start();
+    let line = running.wait_for_line(|line| line.starts_with("pid "));
+    let pid = rustix::process::Pid::from_raw(line["pid ".len()..].parse().unwrap()).unwrap();
+    wait_until("the copy has begun", || scene.has("copy.pcopy-part"));
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    running.end().says(&["interrupted", "--resume"]);
+    let log = String::from_utf8_lossy(&scene.read("log")).into_owned();
+    assert!(log.contains("clone3") && log.contains("(INJECTED)"), "{log}");
+    assert!(log.contains("killed by SIGINT"), "{log}");
+    assert!(!scene.has("copy"));
 }

@@ -1,22 +1,41 @@
 //! Signals of Unix.
 
+use std::os::raw::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
 use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
-/// Sets `stop` to the number of the signal that asks to stop, and `status`
-/// when one asks for a line.
-pub fn register(stop: &Arc<AtomicUsize>, status: &Arc<AtomicBool>) {
-    let asked_before = Arc::new(AtomicBool::new(false));
+/// What asks for a status line: on systems that have it also what Ctrl-T sends.
+#[cfg(any(
+    target_os = "macos",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+))]
+const STATUS: &[c_int] = &[SIGUSR1, signal_hook::consts::SIGINFO];
+#[cfg(not(any(
+    target_os = "macos",
+    target_os = "freebsd",
+    target_os = "netbsd",
+    target_os = "openbsd"
+)))]
+const STATUS: &[c_int] = &[SIGUSR1];
+
+/// Sets `stop` to the number of the signal that asks to stop, then `cancel`,
+/// and `status` when one asks for a line.
+pub fn register(stop: &Arc<AtomicUsize>, cancel: &Arc<AtomicBool>, status: &Arc<AtomicBool>) {
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal arms what the second one meets.
-        let _ = flag::register_conditional_default(signal, Arc::clone(&asked_before));
-        let _ = flag::register(signal, Arc::clone(&asked_before));
+        // In this order: the first signal arms what the second one meets, and
+        // whoever sees that it came can tell which it was.
+        let _ = flag::register_conditional_default(signal, Arc::clone(cancel));
         let _ = flag::register_usize(signal, Arc::clone(stop), signal as usize);
+        let _ = flag::register(signal, Arc::clone(cancel));
     }
-    let _ = flag::register(SIGUSR1, Arc::clone(status));
+    for signal in STATUS {
+        let _ = flag::register(*signal, Arc::clone(status));
+    }
     // Caught so that a file-size limit is an error of a write, not a death.
     let _ = flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }

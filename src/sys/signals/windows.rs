@@ -9,14 +9,15 @@ use crate::cli::exit::Exit;
 /// that SIGINT has elsewhere.
 const INTERRUPT: usize = 2;
 
-/// Sets `stop` with the first Ctrl-C or Ctrl-Break; the second ends the process
+/// Sets `stop` and `cancel` with the first Ctrl-C or Ctrl-Break; the second ends the process
 /// where it stands. Nothing here asks for a status line.
-pub fn register(stop: &Arc<AtomicUsize>, _status: &Arc<AtomicBool>) {
-    let stop = Arc::clone(stop);
+pub fn register(stop: &Arc<AtomicUsize>, cancel: &Arc<AtomicBool>, _status: &Arc<AtomicBool>) {
+    let (stop, cancel) = (Arc::clone(stop), Arc::clone(cancel));
     let _ = ctrlc::set_handler(move || {
         if stop.swap(INTERRUPT, SeqCst) != 0 {
             std::process::exit(Exit::Interrupted.code().into());
         }
+        cancel.store(true, SeqCst);
     });
 }
 
