@@ -109,7 +109,7 @@ impl Preflight<'_> {
                 _ => Ok(()),
             };
         }
-        if sys::lies_on(source.device, target.represents) {
+        if sys::lies_on(source.device, &self.source.path, target.represents) {
             let source_path = self.source.path.clone();
             return Err(Refusal::SameDevice { path: path.to_owned(), source_path });
         }
@@ -145,7 +145,7 @@ pub fn not_on_source_device(
     path: &Path,
 ) -> Result<(), Refusal> {
     let facts = &source.facts;
-    if facts.node != Node::BlockDevice || !sys::lies_on(file_system, facts.represents) {
+    if facts.node != Node::BlockDevice || !sys::lies_on(file_system, path, facts.represents) {
         return Ok(());
     }
     Err(Refusal::SameDevice { path: path.to_owned(), source_path: source.path.clone() })

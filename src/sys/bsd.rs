@@ -76,6 +76,11 @@ pub fn disk_region(rdev: u64) -> DiskRegion {
     DiskRegion { disk: rdev, start: 0 }
 }
 
+/// The devices that a file system lies on: what is in between is not asked.
+pub fn devices_below(file_system: u64, _path: &Path) -> Vec<u64> {
+    vec![file_system]
+}
+
 /// Whether a directory on file system `device` holds device nodes.
 pub fn holds_device_nodes(device: u64) -> bool {
     std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)

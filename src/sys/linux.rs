@@ -4,7 +4,7 @@ mod data;
 mod devices;
 
 pub use data::*;
-pub use devices::devices;
+pub use devices::{devices, devices_below};
 
 use std::borrow::Cow;
 use std::ffi::OsStr;

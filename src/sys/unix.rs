@@ -379,10 +379,12 @@ pub fn device_name(path: &Path) -> OsString {
     path.file_name().unwrap_or_default().to_owned()
 }
 
-/// Whether the file system `file_system` lies on the device `device`: on the
-/// same partition, or on a partition of that disk.
-pub fn lies_on(file_system: u64, device: u64) -> bool {
-    file_system == device || super::disk_region(file_system).disk == device
+/// Whether the file system `file_system`, which `path` lies on, lies on the
+/// device `device`: on the same partition, or on a partition of that disk,
+/// directly or with something in between.
+pub fn lies_on(file_system: u64, path: &Path, device: u64) -> bool {
+    let is_on = |below: u64| below == device || super::disk_region(below).disk == device;
+    super::devices_below(file_system, path).into_iter().any(is_on)
 }
 
 /// The handles of a file that is read and written at positions: one is enough,

@@ -3,9 +3,12 @@
 use std::ffi::OsString;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use super::attribute;
+use rustix::fs::major;
+
+use super::{attribute, disk_region, parse_device, sysfs_device};
 use crate::devices::Device;
 
 /// Every block device with a medium, each disk before its partitions.
@@ -41,6 +44,66 @@ pub fn devices() -> io::Result<Vec<Device>> {
         }
     }
     Ok(found)
+}
+
+/// The device that the file system `file_system`, which `path` lies on, is on,
+/// and all below that one: a volume lies on disks, an encrypted device on a
+/// partition. btrfs gives out numbers that are no devices, another one for each
+/// subvolume; only the mount says where it lies, on as many devices as it has.
+pub fn devices_below(file_system: u64, path: &Path) -> Vec<u64> {
+    let mut found = vec![file_system];
+    if major(file_system) == 0
+        && let Some(source) = mounted_from(path)
+        && let Ok(number) = device_number(&source)
+    {
+        found.extend(companions(number));
+        found.push(number);
+    }
+    let mut at = 0;
+    while let Some(&device) = found.get(at) {
+        at += 1;
+        // A partition stands on what its disk stands on.
+        for device in [device, disk_region(device).disk] {
+            let below = folders(&sysfs_device(device).join("slaves")).unwrap_or_default();
+            let below = below.iter().filter_map(|folder| parse_device(&attribute(folder, "dev")?));
+            found.extend(below.filter(|device| !found.contains(device)).collect::<Vec<_>>());
+        }
+    }
+    found
+}
+
+/// All devices of the btrfs that has `device`.
+fn companions(device: u64) -> Vec<u64> {
+    let numbers = |folder: PathBuf| -> Vec<u64> {
+        let devices = folders(&folder.join("devices")).unwrap_or_default();
+        devices.iter().filter_map(|device| parse_device(&attribute(device, "dev")?)).collect()
+    };
+    let all = folders(Path::new("/sys/fs/btrfs")).unwrap_or_default();
+    all.into_iter().map(numbers).find(|numbers| numbers.contains(&device)).unwrap_or_default()
+}
+
+/// What the file system that `path` lies on, or would be made on, is mounted from.
+fn mounted_from(path: &Path) -> Option<PathBuf> {
+    let there = path.ancestors().find_map(|path| match path.as_os_str().is_empty() {
+        true => std::fs::canonicalize(".").ok(),
+        false => std::fs::canonicalize(path).ok(),
+    })?;
+    mount_source(&std::fs::read("/proc/self/mountinfo").ok()?, &there)
+}
+
+/// What is mounted deepest on the way to `path`; the last where several are.
+fn mount_source(mountinfo: &[u8], path: &Path) -> Option<PathBuf> {
+    let mounts = lines(mountinfo).filter_map(|line| {
+        let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+        let dash = fields.iter().position(|field| *field == b"-")?;
+        Some((path_of(fields.get(4)?), path_of(fields.get(dash + 2)?)))
+    });
+    let on_the_way = mounts.filter(|(point, _)| path.starts_with(point));
+    on_the_way.max_by_key(|(point, _)| point.components().count()).map(|(_, source)| source)
+}
+
+fn device_number(path: &Path) -> io::Result<u64> {
+    Ok(std::fs::metadata(path)?.rdev())
 }
 
 /// The folders in `folder`, by name.
@@ -139,5 +202,13 @@ garbage
         check("8:2", "/dev/sda2", &["/with space"]);
         check("8:16", "/dev/sdb", &["/data"]);
         check("8:0", "/dev/sda", &[]);
+        let check = |path: &str, expected: &str| {
+            let found = mount_source(mountinfo, Path::new(path));
+            assert_eq!(found.as_deref(), Some(Path::new(expected)), "{path}");
+        };
+        check("/home/x", "/dev/sda1");
+        check("/data/deep/down", "/dev/sdb");
+        check("/database", "/dev/sda1");
+        check("/with space", "/dev/sda2");
     }
 }

@@ -274,7 +274,7 @@ fn volumes_of(file_system: u64) -> Vec<File> {
 
 /// Whether the file system with the serial number `file_system` lies on the
 /// device `device`: on the same volume, or on a volume of that disk.
-pub fn lies_on(file_system: u64, device: u64) -> bool {
+pub fn lies_on(file_system: u64, _path: &Path, device: u64) -> bool {
     let regions = |volume: &File| regions(volume).into_iter();
     let on_device = |region: u64| region == device || disk_region(region).disk == device;
     volumes_of(file_system).iter().flat_map(regions).any(on_device)
