@@ -90,15 +90,15 @@ impl CopyJob {
 
         let (data, holes) = self.bytes_to_copy(&source, &target, from);
         let (todo, resumed) = what_is_left(&data, &start);
-        Preflight {
+        let preflight = Preflight {
             source: &source,
             target: &target,
             from,
             to,
             space_needed: todo.bytes(),
             allow_same_device: self.allow_same_device,
-        }
-        .check()?;
+        };
+        preflight.check()?;
 
         let fresh = matches!((&target, &start), (Target::Staged(_), Start::Fresh | Start::Over(_)));
         let wishes = self.wishes(self.threads.most());
@@ -109,6 +109,9 @@ impl CopyJob {
         let workers = self.threads.choose(selection.capabilities()).bounded(io_size);
         let stripe_size =
             self.scheduling_size(source.sector(), todo.bytes(), workers.most(), io_size)?;
+        if !selection.may_share() {
+            preflight.check_space()?;
+        }
         // Stripe edges are aligned in the destination: there, two workers in
         // one block would wait for each other.
         let origin = from.start().wrapping_sub(to.start());

@@ -5,11 +5,11 @@
 
 use std::path::Path;
 
-use crate::durable::target::{StagedTarget, Target};
+use crate::durable::target::{OpenTarget, Target};
 use crate::error::Refusal;
 use crate::range::ByteRange;
 use crate::source::OpenSource;
-use crate::sys::{self, DeviceInfo, Facts, Node};
+use crate::sys::{self, DeviceInfo, Directory, Facts, Node};
 
 /// A copy that is about to begin.
 pub struct Preflight<'a> {
@@ -28,7 +28,7 @@ pub struct Preflight<'a> {
 }
 
 impl Preflight<'_> {
-    /// Refuses what must not be done.
+    /// Refuses what must not be done, room or no room.
     ///
     /// # Errors
     ///
@@ -45,10 +45,25 @@ impl Preflight<'_> {
                 if let Ok(facts) = target.directory.own_facts() {
                     self.is_not_on_source_device(facts.device)?;
                 }
-                self.has_space(target)?;
             }
         }
         Ok(())
+    }
+
+    /// Refuses what there is no room for.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NoSpace`].
+    pub fn check_space(&self) -> Result<(), Refusal> {
+        match self.target {
+            Target::Device(..) => Ok(()),
+            Target::InPlace(target) => {
+                let growth = self.to.end().saturating_sub(target.facts.size);
+                self.has_space(space_around(target), growth)
+            }
+            Target::Staged(target) => self.has_space(target.directory.available_space(), u64::MAX),
+        }
     }
 
     /// Source and destination under any two names: a link, a bind mount,
@@ -123,14 +138,29 @@ impl Preflight<'_> {
         not_on_source_device(self.source, file_system, self.target.path())
     }
 
-    fn has_space(&self, target: &StagedTarget) -> Result<(), Refusal> {
-        // A file system that does not say is taken at its word when it is full.
-        let Ok(available) = target.directory.available_space() else { return Ok(()) };
-        if self.space_needed <= available {
-            return Ok(());
+    /// Whether there is room for what is to be written, of which at most
+    /// `new` bytes lie where there is nothing yet.
+    fn has_space(&self, available: std::io::Result<u64>, new: u64) -> Result<(), Refusal> {
+        let needed = self.space_needed.min(new);
+        match available {
+            Ok(available) if needed > available => {
+                Err(Refusal::NoSpace { path: self.target.path().to_owned(), needed, available })
+            }
+            // A file system that does not say is taken at its word when it is full.
+            _ => Ok(()),
         }
-        Err(Refusal::NoSpace { path: target.path.clone(), needed: self.space_needed, available })
     }
+}
+
+/// Bytes free on the file system of an open file.
+fn space_around(target: &OpenTarget) -> std::io::Result<u64> {
+    let path = std::fs::canonicalize(&target.path)?;
+    let directory = Directory::open(path.parent().unwrap_or(&path))?;
+    // A single file can be a mount point.
+    if directory.own_facts()?.device != target.facts.device {
+        return Err(std::io::ErrorKind::CrossesDevices.into());
+    }
+    directory.available_space()
 }
 
 /// The classic mistake of carving: the files rescued from a disk are written

@@ -147,6 +147,17 @@ impl Selection {
         self.rows[0].wants_space
     }
 
+    /// Whether the destination may come to share storage with the source, so
+    /// that nobody can say beforehand how much of its own it will need.
+    pub fn may_share(&self) -> bool {
+        let about = &self.capabilities;
+        self.name() == "offload"
+            && about.reflink != Reflink::Never
+            && about.same_file_system
+            && about.congruent
+            && about.destination.may_share()
+    }
+
     /// What it was chosen by.
     pub fn capabilities(&self) -> &Capabilities {
         &self.capabilities

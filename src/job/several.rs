@@ -170,7 +170,7 @@ impl CopyJob {
         let allow_same_device = self.allow_same_device;
         let preflight =
             Preflight { source, target: &target, from, to, space_needed, allow_same_device };
-        let error = match preflight.check() {
+        let error = match preflight.check().and_then(|()| preflight.check_space()) {
             Ok(()) => None,
             Err(refusal @ Refusal::NoSpace { .. }) => Some(refusal.into()),
             Err(refusal) => return Err(refusal.into()),

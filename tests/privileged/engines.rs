@@ -146,6 +146,26 @@ fn holes_of_a_file_become_zeros_of_a_device() {
     }
 }
 
+/// What shares storage needs none of its own: no room is no reason to refuse.
+#[test]
+fn a_file_is_shared_on_a_disk_without_room_for_another() {
+    if !possible(&["mkfs.xfs"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let _mounted = made(&scene, "xfs", 512);
+    let free = || {
+        let said = tool("df", &["--output=avail", "-B1", scene.path("mounted").to_str().unwrap()]);
+        said.lines().last().and_then(|line| line.trim().parse::<u64>().ok()).expect("a number")
+    };
+    let len = (free() / 3 * 2) & !0xfff;
+    scene.tool("sh", ["-c", &format!("head -c {len} /dev/zero > mounted/source")]).run().code(0);
+    assert!(free() < len, "there is room for another");
+    scene.run("--reflink never mounted/source mounted/copy").code(3).says(&["not enough space"]);
+    scene.run("--reflink always mounted/source mounted/copy").code(0);
+    assert_eq!(scene.path("mounted/copy").metadata().expect("it is there").len(), len);
+}
+
 #[test]
 fn extents_are_shared_where_they_can_be_and_only_if_allowed() {
     for kind in ["xfs", "btrfs"] {

@@ -45,6 +45,56 @@ fn a_mounted_device_may_be_read_but_not_onto_itself() {
     scene.run(&line("--allow-same-device", "mounted/copy")).code(0);
 }
 
+/// btrfs shows a number of its own instead of that of its device, another one
+/// for each of its subvolumes.
+#[test]
+fn a_device_may_not_be_read_onto_itself_by_way_of_btrfs() {
+    if !possible(&["mkfs.btrfs", "btrfs"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let image = scene.path("image");
+    std::fs::File::create(&image).unwrap().set_len(128 << 20).unwrap();
+    tool("mkfs.btrfs", &["-q", image.to_str().unwrap()]);
+    let device = Loop::new(&image, 512);
+    let mount = Mount::new(&scene, "mounted", &[&device.path]);
+    let volume = mount.folder.join("volume");
+    tool("btrfs", &["-q", "subvolume", "create", volume.to_str().unwrap()]);
+    for to in ["mounted/copy", "mounted/volume/copy"] {
+        let line = format!("-r 0..4096 {} {to}", device.path);
+        scene.run(&line).code(3).says(&["lies on the device being read"]);
+        assert!(!scene.has(to));
+        scene.run(&format!("--allow-same-device {line}")).code(0);
+    }
+    scene.run(&format!("-r 0..4096 {} elsewhere", device.path)).code(0);
+}
+
+/// A volume of the device mapper has a number of its own, too.
+#[test]
+fn a_device_may_not_be_read_onto_itself_by_way_of_a_mapped_device() {
+    if !possible(&["mkfs.ext4", "dmsetup"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let device = formatted(&scene);
+    let name = format!("pcopy-test-{}", std::process::id());
+    let table = format!("0 32768 linear {} 0", device.path);
+    let mapped = std::process::Command::new("dmsetup")
+        .args(["create", &name, "--table", &table])
+        .output()
+        .expect("dmsetup is there");
+    if !mapped.status.success() {
+        return crate::common::skip("devices cannot be mapped here");
+    }
+    let checked = std::panic::catch_unwind(|| {
+        let _mount = Mount::new(&scene, "mounted", &[&format!("/dev/mapper/{name}")]);
+        let line = format!("-r 0..4096 {} mounted/copy", device.path);
+        scene.run(&line).code(3).says(&["lies on the device being read"]);
+    });
+    tool("dmsetup", &["remove", &name]);
+    checked.expect("all checks held");
+}
+
 #[test]
 fn the_device_that_holds_the_source_file_is_no_destination() {
     if !possible(&["mkfs.ext4"]) {
@@ -86,6 +136,42 @@ fn a_file_of_holes_fits_on_a_small_disk() {
     assert_eq!(scene.path("small/copy").metadata().unwrap().len(), 1 << 30);
 }
 
+/// A refusal leaves a file in place as it was, its length too.
+#[test]
+fn a_file_that_cannot_grow_keeps_its_length() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 3 << 20);
+    let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=2m", "none"]);
+    let check = |len: u64, texts: &[&str]| {
+        let file = std::fs::File::create(scene.path("small/image")).expect("room for a name");
+        file.set_len(len).expect("holes need no room");
+        scene.run("--in-place --preallocate full source small/image").code(3).says(texts);
+        assert_eq!(file.metadata().expect("it is open").len(), len);
+    };
+    // Seen before anything is touched, and seen when the room is reserved.
+    check(0, &["not enough space", "3145728 bytes needed"]);
+    check(2 << 20, &["cannot reserve 3145728 bytes"]);
+}
+
+/// With what an earlier run left, the last chance to refuse is gone, too.
+#[test]
+fn what_is_refused_after_a_restart_is_no_refusal() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    std::fs::File::create(scene.path("source")).unwrap().set_len(3 << 20).unwrap();
+    let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=2m", "none"]);
+    scene.write("small/copy.pcopy-part", b"some of it");
+    let line = "--restart --preallocate full --json source small/copy";
+    let ended = scene.run(line).code(5).says(&["is discarded", "cannot reserve 3145728 bytes"]);
+    assert_eq!(ended.report()["outcome"], "failed");
+    assert!(!scene.has("small/copy.pcopy-part") && !scene.has("small/copy"));
+}
+
 /// A disk that fills up in place: exit 5 with the offset, never success.
 #[test]
 fn a_disk_that_fills_up_stops_the_job() {
@@ -95,7 +181,8 @@ fn a_disk_that_fills_up_stops_the_job() {
     let scene = Scene::new();
     scene.source("source", 2 << 20);
     let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=1m", "none"]);
-    scene.write("small/image", b"");
+    // The length is there already, the room is not.
+    std::fs::File::create(scene.path("small/image")).unwrap().set_len(2 << 20).unwrap();
     let ended = scene.run("--in-place --json source small/image").code(5);
     let ended = ended.says(&["cannot write bytes", "No space left on device"]);
     assert_eq!(ended.report()["outcome"], "failed");
