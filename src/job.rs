@@ -14,6 +14,7 @@ pub use options::{CopyJob, MOST_THREADS, Preallocate, Threads};
 
 use std::sync::Arc;
 
+use crate::crew::controller::Controller;
 use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{self, Start};
@@ -33,6 +34,9 @@ use crate::sparse::{self, Sparse, Zeros};
 use clock::Clock;
 pub(crate) use ready::check_digests;
 use ready::{OneCopy, Ready, identity};
+
+/// Bytes that any storage copies in less time than lies between checkpoints.
+const LONGEST_UNWATCHED: u64 = 16 << 20;
 
 impl CopyJob {
     /// Copies. Returns when the destination is complete, visible and durable,
@@ -105,13 +109,13 @@ impl CopyJob {
         let capabilities =
             Capabilities::of(&source, &target, (from, to), todo.bytes(), fresh, wishes);
         let selection = engine::select(self.engine, capabilities)?;
+        if !selection.may_share() {
+            preflight.check_space()?;
+        }
         let io_size = self.request_size(source.sector(), selection.io_size())?;
         let workers = self.threads.choose(selection.capabilities()).bounded(io_size);
         let stripe_size =
             self.scheduling_size(source.sector(), todo.bytes(), workers.most(), io_size)?;
-        if !selection.may_share() {
-            preflight.check_space()?;
-        }
         // Stripe edges are aligned in the destination: there, two workers in
         // one block would wait for each other.
         let origin = from.start().wrapping_sub(to.start());
@@ -257,13 +261,24 @@ impl CopyJob {
             on_read_error: self.on_read_error,
             throttle: self.limit_rate.map(Throttle::new),
         };
-        let controller = ready.workers.controller(ready.plan.stripes(), ready.report.io_size);
+        let controller = self.controller(ready);
         let cursor = Cursor::new(&ready.plan);
         let work = OneCopy { transfer: Arc::clone(transfer), cursor, checkpointer, progress };
         let shift = crew::run(&control, &work, controller)?;
         ready.report.threads = shift.threads;
         ready.report.notes.extend(shift.decisions);
         Ok(())
+    }
+
+    /// One stripe is copied without a thread of its own, unless that may take
+    /// long: nobody but the supervisor of threads makes checkpoints.
+    fn controller(&self, ready: &Ready) -> Controller {
+        let Report { stripe_size, io_size, .. } = ready.report;
+        let is_long = self.limit_rate.is_some() || stripe_size > LONGEST_UNWATCHED;
+        match ready.plan.stripes() {
+            1 if is_long => Controller::fixed(1),
+            stripes => ready.workers.controller(stripes, io_size),
+        }
     }
 
     /// What the workers must see: for a digest also what they need not move.
@@ -359,11 +374,6 @@ fn what_is_left(data: &RangeSet, start: &Start) -> (RangeSet, u64) {
     (todo, resumed)
 }
 
-fn with_report(error: Error, mut report: Report) -> Error {
-    report.outcome = error.outcome();
-    report.error = Some(error.chain());
-    error.with_report(report)
-}
 /// A refusal is no longer one where what an earlier run left is gone already.
 fn too_late(error: Error) -> Error {
     match error.into_kind() {
@@ -372,3 +382,8 @@ fn too_late(error: Error) -> Error {
     }
 }
 
+fn with_report(error: Error, mut report: Report) -> Error {
+    report.outcome = error.outcome();
+    report.error = Some(error.chain());
+    error.with_report(report)
+}
