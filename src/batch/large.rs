@@ -183,7 +183,7 @@ fn checkpointer(
     let earlier = earlier(&map_file, &identity, settings.resume && output.is_found());
     let (every, extent, resumed) = (settings.every, segment.range, !earlier.is_empty());
     let make: Make = Box::new(move |settled| {
-        Checkpointer::new(map_file, identity, every, extent, settled, resumed)
+        Checkpointer::new(map_file, identity, every, extent, settled, resumed).with_room()
     });
     Ok(Some((earlier, make)))
 }

@@ -9,6 +9,7 @@
 //! next. A sync or a save that fails ends the job; the map on the disk is then
 //! still the last good one, and everything since goes back to not tried.
 
+use std::fs::File;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,9 @@ pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// time alone would leave tens of gigabytes unrecorded.
 pub const CHECKPOINT_BYTES: u64 = 4 << 30;
 
+/// What is copied again in less time than it takes to go on.
+const WORTH_ROOM: u64 = 1 << 20;
+
 /// Makes checkpoints of one copy.
 pub struct Checkpointer {
     file: MapFile,
@@ -34,6 +38,8 @@ pub struct Checkpointer {
     /// Done before this run, and holes, which need no work.
     settled: RangeSet,
     last: Mutex<Last>,
+    /// Room for the first map.
+    room: Mutex<Option<File>>,
 }
 
 struct Last {
@@ -58,7 +64,19 @@ impl Checkpointer {
     ) -> Checkpointer {
         let last =
             Mutex::new(Last { at: Instant::now(), copied: 0, saved: resumed, broken: false });
-        Checkpointer { file, identity, every, extent, settled, last }
+        Checkpointer { file, identity, every, extent, settled, last, room: Mutex::new(None) }
+    }
+
+    /// Sees to it that the first map can be saved on a disk that is full by
+    /// then: without one, all that was copied would have to be copied again.
+    /// Where that is impossible, or too little is copied to matter, or there is
+    /// a map already to fall back to, it is left to luck.
+    pub fn with_room(self) -> Checkpointer {
+        let todo = self.settled.missing_from(self.extent).bytes();
+        if todo >= WORTH_ROOM && !self.has_saved() {
+            *lock(&self.room) = self.file.set_room_aside().ok();
+        }
+        self
     }
 
     /// Makes a checkpoint if it is time to.
@@ -140,6 +158,10 @@ impl Checkpointer {
     }
 
     fn write(&self, map: &Map) -> Result<()> {
+        if let Some(room) = lock(&self.room).take() {
+            // Cut, not only closed: some file systems clear away later.
+            let _ = room.set_len(0);
+        }
         self.file.save(map).map_err(|error| {
             lock(&self.last).broken = true;
             let (path, source) = (self.file.path(), std::io::Error::other(error));

@@ -183,14 +183,13 @@ impl Ready {
         }
         let settled = std::mem::take(&mut self.settled);
         let file = self.map_file.clone();
-        Ok(Checkpointer::new(file, identity, every, self.report.range, settled, resumed))
+        let range = self.report.range;
+        Ok(Checkpointer::new(file, identity, every, range, settled, resumed).with_room())
     }
 
     /// Leaves a state to go on from after `error`.
     pub fn keep(&mut self, transfer: &Transfer, checkpointer: &Checkpointer, error: &Error) {
-        if let Err(error) = checkpointer.keep(transfer, error) {
-            self.report.notes.push(format!("what was copied could not be recorded: {error}"));
-        }
+        self.note_unrecorded(checkpointer.keep(transfer, error));
         if !checkpointer.has_saved() {
             return;
         }
@@ -212,10 +211,15 @@ impl Ready {
     /// may have failed to be.
     pub fn keep_complete(&mut self, transfer: &Transfer, map: &Checkpointer, synced: bool) {
         let saved = if synced { map.save_synced(transfer) } else { map.save(transfer) };
-        if let Err(error) = saved {
-            self.report.notes.push(format!("what was copied could not be recorded: {error}"));
-        }
+        self.note_unrecorded(saved);
         self.report.resumable = map.has_saved();
+    }
+
+    fn note_unrecorded(&mut self, saved: Result<()>) {
+        if let Err(error) = saved {
+            let why = error.chain();
+            self.report.notes.push(format!("what was copied could not be recorded: {why}"));
+        }
     }
 
     /// Takes what the transfer knows into the report.

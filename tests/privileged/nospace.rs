@@ -1,14 +1,17 @@
 //! No space, no quota, no writing: the right code and message, nothing left
 //! but part and map, and the copy goes on when there is room.
 
+use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
+
+use rustix::fs::{FallocateFlags, fallocate};
 
 use crate::common::{Ended, Scene, assert_same, has_tools, is_root};
 use crate::disks::{Mounted, tool};
 
 const LEN: usize = 8 << 20;
 const SLOW: &str =
-    "-t 2 --io-size 64KiB --stripe-size 256KiB --limit-rate 16MiB --checkpoint-every 0";
+    "-t 2 --io-size 64KiB --stripe-size 256KiB --limit-rate 2MiB --checkpoint-every 0";
 
 /// Names in `folder` that a run may not leave.
 fn litter(folder: &Path, expected: &[&str]) -> Vec<String> {
@@ -18,12 +21,21 @@ fn litter(folder: &Path, expected: &[&str]) -> Vec<String> {
     names.filter(ours).collect()
 }
 
-/// Fills what is left of the file system.
+/// Fills what is left of the file system: at once, as far as it lets itself be
+/// reserved, so that it is full before the copy is through.
 fn fill(folder: &Path) {
     let mut filler = std::fs::File::create(folder.join("filler")).expect("a filler");
+    let (mut len, mut step) = (0, 256 << 20);
+    while step >= 64 << 10 {
+        match fallocate(&filler, FallocateFlags::empty(), len, step) {
+            Ok(()) => len += step,
+            Err(_) => step /= 2,
+        }
+    }
+    filler.seek(SeekFrom::End(0)).expect("a file has an end");
     let block = vec![7; 64 << 10];
     // Until it is full; the remainder below one block stays free.
-    while std::io::Write::write_all(&mut filler, &block).is_ok() {}
+    while filler.write_all(&block).is_ok() {}
     let _ = filler.sync_all();
 }
 
@@ -49,6 +61,30 @@ fn late(scene: &Scene, disk: &Mounted, bytes: &[u8]) {
     assert_eq!(litter(disk.folder(), &may), Vec::<String>::new());
     std::fs::remove_file(disk.folder().join("filler")).expect("the filler goes");
     go_on(scene, disk.folder(), bytes);
+}
+
+/// The same before there is a map: with the room for the first one set aside,
+/// what was copied is recorded all the same.
+fn before_the_first_map(scene: &Scene, disk: &Mounted, bytes: &[u8], options: &str) {
+    let copy = disk.folder().join("copy");
+    if options == "--in-place" {
+        std::fs::write(&copy, b"old").expect("room for three bytes");
+    }
+    let job = format!("{options} source {}", copy.display());
+    let line = format!(
+        "-t 2 --io-size 64KiB --limit-rate 1MiB --checkpoint-every 3600 --preallocate off \
+         --progress json {job}"
+    );
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copying();
+    fill(disk.folder());
+    stopped(&running.end(), &["No space left on device"]);
+    std::fs::remove_file(disk.folder().join("filler")).expect("the filler goes");
+    let report = scene.run(&format!("--json --resume {job}")).code(0).report();
+    assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+    assert_same(&std::fs::read(&copy).expect("it is there"), bytes, "resumed");
+    assert_eq!(litter(disk.folder(), &["copy"]), Vec::<String>::new());
+    std::fs::remove_file(copy).expect("room for the next");
 }
 
 fn stopped(ended: &Ended, reasons: &[&str]) {
@@ -92,6 +128,9 @@ fn no_space_is_refused_early_and_reported_late() {
             early(&scene, &disk);
         }
         late(&scene, &disk, &bytes);
+        for options in ["", "--in-place"] {
+            before_the_first_map(&scene, &disk, &bytes, options);
+        }
     }
     println!(
         "measured: no space on ext4, XFS, btrfs and tmpfs: refused early, reported late, resumed"

@@ -9,6 +9,7 @@
 //! at most one is ever left, and the next save clears it away.
 
 use super::{Map, MapError};
+use crate::range::ByteRange;
 use crate::sys::{self, Directory, Replace};
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
@@ -21,6 +22,10 @@ const NAME_MAX: usize = 255;
 /// No map is longer; some forty million blocks. Keeps a disk image given as
 /// `--map` by mistake out of memory.
 const LONGEST_MAP: u64 = 1 << 30;
+
+/// Room for some thousand blocks, for the directory and for what else a file
+/// system writes along with a small file.
+const SET_ASIDE: u64 = 256 << 10;
 
 /// What every map begins with, ours and those of ddrescue.
 const FIRST_WORDS: &[u8] = b"# Mapfile. Created by ";
@@ -132,6 +137,26 @@ impl MapFile {
             return Err(error);
         }
         sync_directory(&self.dir)
+    }
+
+    /// Sets aside the room that a first map needs, in a file without a name: a
+    /// disk that somebody fills meanwhile then still has room to record what
+    /// was done. It is given back with the file, also if the process is killed.
+    ///
+    /// # Errors
+    ///
+    /// The system's, also where nothing can be set aside.
+    pub fn set_room_aside(&self) -> io::Result<File> {
+        let name = self.temporary();
+        let _ = fs::remove_file(&name);
+        let file = sys::create_private(&name)?;
+        if let Err(error) = fs::remove_file(&name) {
+            drop(file);
+            let _ = fs::remove_file(&name);
+            return Err(error);
+        }
+        sys::reserve(&file, ByteRange::to(SET_ASIDE))?;
+        Ok(file)
     }
 
     /// Takes the map away, and a temporary left by a killed run; both may be absent.
