@@ -109,10 +109,11 @@ fn find_open(
         check_discardable(map_file)?;
         return Ok(Start::Over(None));
     }
-    let Some(map) = load(map_file)? else { return Ok(Start::Fresh) };
     if leftovers == Leftovers::Refuse {
-        return Err(Refusal::Leftover { path: map_file.path() }.into());
+        check_no_map(map_file)?;
+        return Ok(Start::Fresh);
     }
+    let Some(map) = load(map_file)? else { return Ok(Start::Fresh) };
     let job = identity(Some(object_id(&target.facts, serial)));
     check_identity(&map, map_file, &job)?;
     if target.facts.node == Node::File {
@@ -133,10 +134,8 @@ fn find_staged(
             if part.is_some() {
                 return Err(Refusal::Leftover { path: target.part_path() }.into());
             }
-            match load(map_file) {
-                Ok(None) => Ok(Start::Fresh),
-                _ => Err(Refusal::Leftover { path: map_file.path() }.into()),
-            }
+            check_no_map(map_file)?;
+            Ok(Start::Fresh)
         }
         Leftovers::Restart => {
             check_discardable(map_file)?;
@@ -184,8 +183,7 @@ fn resume_staged(
     Ok(Start::From(Box::new(Earlier { map, file, committed: true })))
 }
 
-/// The part, open and locked, if there is one and it is a regular file. What
-/// else has the name is treated as a part that is not usable.
+/// The part, open and locked, if there is one.
 fn open_part(target: &StagedTarget) -> Result<Option<(File, Facts)>, Refusal> {
     open_locked(target, &target.part_name(), &target.part_path())
 }
@@ -202,7 +200,7 @@ fn open_locked(
     };
     let Some(found) = target.directory.facts(name).map_err(cannot)? else { return Ok(None) };
     if found.node != Node::File {
-        return Err(Refusal::Leftover { path: path.to_owned() });
+        return Err(Refusal::NotAPart { path: path.to_owned() });
     }
     let file = target.directory.open_existing(name).map_err(cannot)?;
     lock_destination(&file, path)?;
@@ -221,6 +219,16 @@ fn load(map_file: &MapFile) -> Result<Option<Map>, Refusal> {
         path: map_file.path(),
         reason: crate::error::chain(&error),
     })
+}
+
+/// Refuses a map that was left, by the options that get rid of it, if they do:
+/// what never was a map is not discarded.
+fn check_no_map(map_file: &MapFile) -> Result<(), Refusal> {
+    if let Ok(None) = map_file.load() {
+        return Ok(());
+    }
+    check_discardable(map_file)?;
+    Err(Refusal::Leftover { path: map_file.path() })
 }
 
 fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), Refusal> {

@@ -71,6 +71,12 @@ pub enum Refusal {
         /// What was left.
         path: PathBuf,
     },
+    /// Something else has the name that the part would have.
+    #[error("{} is in the way: it is no file that a copy has left; remove it", quoted(path))]
+    NotAPart {
+        /// What is in the way.
+        path: PathBuf,
+    },
     /// `--resume`, and what it would need is not there.
     #[error("cannot resume: {reason}")]
     NothingToResume {

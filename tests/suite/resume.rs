@@ -242,6 +242,42 @@ fn restart_never_removes_what_is_no_map() {
     }
 }
 
+/// A job of one stripe may be long, too.
+#[test]
+fn one_stripe_is_recorded_as_it_goes() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let job = "--stripe-size 16MiB --io-size 64KiB";
+    let line =
+        format!("{job} --limit-rate 1MiB --checkpoint-every 0 --progress json -v source copy");
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_for_line(|line| checkpoint(line) > Some(0));
+    running.child.kill().expect("it is running");
+    running.end();
+    let report = scene.run(&format!("{job} --json --resume source copy")).code(0).report();
+    assert!(number(&report["bytes"]["resumed"]) > 0, "{report}");
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+}
+
+/// Every refusal of what was left names what helps.
+#[test]
+fn a_refused_map_names_what_gets_rid_of_it() {
+    for (options, destination) in [("", None), ("--in-place", Some("old"))] {
+        let scene = Scene::new();
+        scene.source("source", 5000);
+        if let Some(old) = destination {
+            scene.write("copy", old.as_bytes());
+        }
+        scene.write("copy.pcopy-map", b"# Mapfile. Created by pcopy in the form");
+        let line = format!("{options} source copy");
+        scene.run(&line).code(3).says(&["copy.pcopy-map", "--resume", "--restart"]);
+        // What --restart would not discard is not for --restart to get rid of.
+        scene.write("copy.pcopy-map", b"precious");
+        let ended = scene.run(&line).code(3).says(&["copy.pcopy-map", "not a map"]);
+        assert!(!ended.stderr.contains("--restart"), "{}", ended.stderr);
+    }
+}
+
 /// Whoever resumes consents to what the first run would have done, and that
 /// would not have replaced what somebody has put there since.
 #[test]
