@@ -242,7 +242,7 @@ impl Error {
 
 /// An error and its causes on one line.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
+    let mut line = plain(error);
     let mut cause = error.source();
     while let Some(error) = cause {
         line.push_str(": ");
@@ -255,9 +255,9 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
 /// `No space left on device` rather than `No space left on device (os error 28)`.
 fn plain(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
+    match text.rfind(" (os error ") {
+        Some(end) if text.ends_with(')') => text[..end].to_owned(),
+        _ => text,
     }
 }
 
@@ -347,5 +347,7 @@ mod tests {
         assert!(error.chain().starts_with("cannot write bytes 0..65536 of 'x': "));
         assert!(!error.chain().contains("os error"));
         assert!(error.chain().matches("No space").count() <= 1);
+        let top = io::Error::from_raw_os_error(28);
+        assert!(!chain(&top).contains("os error"), "{}", chain(&top));
     }
 }
