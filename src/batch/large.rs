@@ -177,7 +177,6 @@ fn checkpointer(
             mode: Mode::New,
             id: Some(object_id(&facts, None)),
         },
-        options: Default::default(),
     };
     let Ok(map_file) = MapFile::new(&map_path(path)) else { return Ok(None) };
     let earlier = earlier(&map_file, &identity, settings.resume && output.is_found());

@@ -242,6 +242,6 @@ mod tests {
             id: None,
         };
         let destination = Destination { path, offset: 0, kind, mode: Mode::New, id: None };
-        Identity { source, range, destination, options: Default::default() }
+        Identity { source, range, destination }
     }
 }

@@ -1,7 +1,6 @@
 //! What can be asked of a copy: the builder, and the choices that follow from
 //! the options alone.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -315,11 +314,6 @@ impl CopyJob {
         wanted.sort_unstable();
         wanted.dedup();
         wanted
-    }
-
-    /// For the map: a resumed run must not mix these.
-    pub(super) fn options_that_change_bytes(&self) -> BTreeMap<String, String> {
-        BTreeMap::new()
     }
 
     /// How bytes move. A named engine that cannot serve is a refusal. Default:

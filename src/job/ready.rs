@@ -379,7 +379,6 @@ pub fn identity(
             mode,
             id,
         },
-        options: job.options_that_change_bytes(),
     }
 }
 

@@ -140,6 +140,19 @@ fn a_map_resumes_only_its_own_job() {
     println!("measured: maps of other jobs: {} refused, 0 wrong resumes", changes.len());
 }
 
+/// How bytes move and whether zeros are stored is no part of what a job is:
+/// the bytes are the same.
+#[test]
+fn a_resume_may_move_the_bytes_another_way() {
+    for other in ["--sparse always", "--sparse never", "--engine offload -t 1", "--no-sync"] {
+        let (scene, bytes, recorded) = killed("");
+        let line = format!("--json --resume {other} source copy");
+        let report = scene.run(&line).code(0).report();
+        assert!(number(&report["bytes"]["resumed"]) >= recorded, "{other}: {report}");
+        assert_same(&scene.read("copy"), &bytes, other);
+    }
+}
+
 #[test]
 fn a_map_of_another_destination_is_refused() {
     let (scene, ..) = killed("");

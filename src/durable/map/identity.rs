@@ -17,10 +17,9 @@ pub struct Identity {
     pub source: Source,
     /// Which of them the job copies.
     pub range: ByteRange,
-    /// Where they go.
+    /// Where they go. No option decides which bytes get there: whether zeros
+    /// are stored, say, or how bytes move, may change from run to run.
     pub destination: Destination,
-    /// Options that change which bytes land in the destination, by name.
-    pub options: BTreeMap<String, String>,
 }
 
 /// The source of a job, as it was when the job began.
@@ -172,7 +171,7 @@ impl Identity {
 
     /// The one list of fields: what is written is what is compared.
     fn fields(&self) -> Vec<Field> {
-        let Identity { source, range, destination, options } = self;
+        let Identity { source, range, destination } = self;
         let mut list = Vec::new();
         let mut add = |name: &str, value: String, compared| {
             list.push(Field { name: name.to_owned(), value, compared });
@@ -197,11 +196,6 @@ impl Identity {
         add("dest-mode", destination.mode.name().to_owned(), true);
         for (name, value, compared) in id_values(destination.id.as_ref()) {
             add(&format!("dest-{name}"), value, compared);
-        }
-        for (name, value) in options {
-            // A space ends the name of a field.
-            let name = escape(name.as_bytes()).replace(' ', "%20");
-            add(&format!("option.{name}"), escape(value.as_bytes()), true);
         }
         list
     }
@@ -229,7 +223,8 @@ impl Identity {
             })?,
             id: fields.id("dest")?,
         };
-        Ok(Identity { source, range, destination, options: fields.options()? })
+        fields.none_left()?;
+        Ok(Identity { source, range, destination })
     }
 }
 
@@ -319,19 +314,12 @@ impl Fields {
         Ok(Some(ObjectId::File { device, inode: self.number(&format!("{of}-inode"))? }))
     }
 
-    /// All that is left, which must be options.
-    fn options(self) -> Result<BTreeMap<String, String>, MapError> {
-        let mut options = BTreeMap::new();
-        for (name, (line, value)) in self.0 {
-            let Some(option) = name.strip_prefix("option.") else {
-                return Err(MapError::at(line, format!("unknown field {name:?}")));
-            };
-            let (Some(option), Some(value)) = (plain_text(option), plain_text(&value)) else {
-                return Err(MapError::at(line, format!("{name} cannot be {value:?}")));
-            };
-            options.insert(option, value);
+    /// Refuses what is left, for nobody knows what it means.
+    fn none_left(self) -> Result<(), MapError> {
+        match self.0.into_iter().next() {
+            None => Ok(()),
+            Some((name, (line, _))) => Err(MapError::at(line, format!("unknown field {name:?}"))),
         }
-        Ok(options)
     }
 }
 

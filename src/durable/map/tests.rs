@@ -7,7 +7,6 @@ mod identity;
 mod tools;
 
 use super::*;
-use std::collections::BTreeMap;
 
 pub(super) fn range(start: u64, end: u64) -> ByteRange {
     ByteRange::new(start, end).expect("in order")
@@ -36,10 +35,6 @@ pub(super) fn identity() -> Identity {
             mode: Mode::New,
             id: Some(ObjectId::File { device: 2049, inode: 78 }),
         },
-        options: BTreeMap::from([
-            ("sparse".into(), "always".into()),
-            ("odd name".into(), "\t".into()),
-        ]),
     }
 }
 

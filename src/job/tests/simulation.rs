@@ -6,7 +6,6 @@
 //! Checkpoints are made by whichever worker ends a stripe, while the others
 //! write, and so far more often and at worse moments than in a real run.
 
-use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
@@ -241,7 +240,7 @@ fn identity() -> Identity {
         mode: Mode::New,
         id: None,
     };
-    Identity { source, range: ByteRange::to(LEN), destination, options: BTreeMap::new() }
+    Identity { source, range: ByteRange::to(LEN), destination }
 }
 
 /// What must be true after a run with `rule`, which applies to the source or the sink.

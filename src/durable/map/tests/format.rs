@@ -1,5 +1,5 @@
 use super::*;
-use proptest::collection::{btree_map, vec};
+use proptest::collection::vec;
 use proptest::prelude::*;
 
 #[test]
@@ -22,8 +22,6 @@ fn the_file_looks_as_documented() {
 # pcopy dest-mode new
 # pcopy dest-device 2049
 # pcopy dest-inode 78
-# pcopy option.odd%20name %09
-# pcopy option.sparse always
 # current_pos  current_status  current_pass
 0x00001400     ?               1
 #      pos        size  status
@@ -255,11 +253,11 @@ fn a_map_of_another_version_or_with_bad_fields_is_refused_with_the_reason() {
         "source-kind file\n# pcopy source-kind file\n",
         "line 5: source-kind is already on line 4",
     );
-    check("dest-mode new", "dest-mode old", "line 14: dest-mode cannot be \"old\"");
+    check("dest-mode new", "dest-mode old", "line 15: dest-mode cannot be \"old\"");
     check("dest-inode 78", "dest-inode", "has no value");
-    check("option.sparse", "colour", "line 18: unknown field \"colour\"");
-    check("100%25", "100%2", "line 11: dest-path cannot be");
-    check("100%25", "100%2+", "line 11: dest-path cannot be");
+    check("dest-offset 4096", "dest-offset 4096\n# pcopy colour blue", "line 14: unknown field");
+    check("100%25", "100%2", "line 12: dest-path cannot be");
+    check("100%25", "100%2+", "line 12: dest-path cannot be");
     check("file\n", "%FF\n", "line 4: source-kind cannot be");
     check("range-start 512", "range-start 5120000", "range-end lies before range-start");
 }
@@ -310,14 +308,12 @@ prop_compose! {
         (a, b) in any::<(u64, u64)>(),
         (to, offset, what, mode, into) in
             (any_path(), any::<u64>(), any::<String>(), 0..3, proptest::option::of(any_object())),
-        options in btree_map(any::<String>(), any::<String>(), 0..4),
     ) -> Identity {
         let mode = [Mode::New, Mode::InPlace, Mode::Device][mode as usize];
         Identity {
             source: Source { path, kind, size, mtime_ns, ctime_ns, may_change: false, id },
             range: ByteRange::between(a, b),
             destination: Destination { path: to, offset, kind: what, mode, id: into },
-            options,
         }
     }
 }

@@ -60,15 +60,6 @@ fn the_first_field_that_differs_is_named() {
         |job| job.destination.id = Some(ObjectId::File { device: 2049, inode: 9 }),
         Some(("dest-inode", "78", "9")),
     );
-    check(|job| drop(job.options.remove("sparse")), Some(("option.sparse", "always", "absent")));
-    check(
-        |job| drop(job.options.insert("sparse".into(), "never".into())),
-        Some(("option.sparse", "always", "never")),
-    );
-    check(
-        |job| drop(job.options.insert("new".into(), "1".into())),
-        Some(("option.new", "absent", "1")),
-    );
     // A file system mounted again may have another device number.
     check(|job| job.source.id = Some(ObjectId::File { device: 5, inode: 77 }), None);
 
