@@ -17,7 +17,7 @@ use std::sync::Arc;
 use crate::crew::controller::Controller;
 use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::leftover::{self, Start};
+use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::map::MapFile;
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
@@ -179,7 +179,7 @@ impl CopyJob {
         let resumed = matches!(start, Start::From(_));
         let fresh = !resumed && matches!(target, Target::Staged(_));
         let over = matches!(start, Start::Over(_));
-        if over {
+        if !resumed && self.leftovers != Leftovers::Refuse {
             // Before its part is gone: a map without a part must never remain.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }

@@ -76,9 +76,12 @@ impl Target {
         target
     }
 
-    /// Whether the file to be replaced is still there.
-    pub fn has_the_old_file(&self) -> bool {
-        self.scene.has("copy") && self.scene.read("copy") == OLD
+    /// The job that writes into an existing file, which is in the scene.
+    pub fn in_place() -> Target {
+        let mut target = Target::with_checkpoints();
+        target.options += " --in-place";
+        target.scene.write("copy", OLD);
+        target
     }
 
     fn words(&self) -> Vec<std::ffi::OsString> {
@@ -141,6 +144,10 @@ impl Target {
                         copy == source || unreadable && copy.iter().all(|&byte| byte == 0)
                     };
                     if copy == OLD && self.options.contains("--force") {
+                        continue;
+                    }
+                    // In place, an interruption shows.
+                    if self.options.contains("--in-place") {
                         continue;
                     }
                     assert!(copy.len() == self.bytes.len(), "{what}: partial content");
