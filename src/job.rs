@@ -121,12 +121,8 @@ impl CopyJob {
         let origin = from.start().wrapping_sub(to.start());
         let plan = Plan::new(&self.bytes_to_see(&todo, from), origin, stripe_size);
 
-        let mut report = Report::new(source.report(), target.report());
-        report.range = from;
-        report.dest_offset = to.start();
+        let mut report = report_of(&source, &target, from, to);
         report.clamped = clamped;
-        report.in_place = !matches!(target, Target::Staged(_));
-        report.bytes.requested = from.len();
         report.bytes.holes = from.len() - data.bytes();
         report.bytes.resumed = resumed;
         report.engine = selection.name();
@@ -181,6 +177,7 @@ impl CopyJob {
         let over = matches!(start, Start::Over(_));
         if !resumed && self.leftovers != Leftovers::Refuse {
             // Before its part is gone: a map without a part must never remain.
+            // Nor what a run left that was killed while it made its first map.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
         let stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
@@ -362,6 +359,16 @@ impl CopyJob {
             threads,
         }
     }
+}
+
+/// The report of a copy of `from` to `to` that has not begun.
+fn report_of(source: &OpenSource, target: &Target, from: ByteRange, to: ByteRange) -> Report {
+    let mut report = Report::new(source.report(), target.report());
+    report.range = from;
+    report.dest_offset = to.start();
+    report.in_place = !matches!(target, Target::Staged(_));
+    report.bytes.requested = from.len();
+    report
 }
 
 /// What of `data` is still to be copied, and how much of it an earlier run copied.
