@@ -1,5 +1,5 @@
 //! The power goes at a random moment. After it is back the final name is
-//! absent, old or complete, everything the map calls done is there, and
+//! absent, old or complete, or in place anything; everything the map calls done is there, and
 //! `--resume` ends with the same bytes.
 
 use std::path::Path;
@@ -9,6 +9,7 @@ use pcopy::durable::map::MapFile;
 use pcopy::testing::Random;
 
 use crate::common::{Scene, assert_same, has_tools, is_root};
+use crate::devices::{Loop, possible};
 use crate::disks::{Mounted, rounds, tool};
 
 const LEN: usize = 1 << 20;
@@ -29,14 +30,14 @@ fn cut_once(scene: &Scene, disk: &mut Mounted, cut: &Cut, seed: u64) -> bool {
     let mut random = Random::new(seed);
     let what = format!("{}, seed {seed}", disk.image().display());
     let bytes = scene.read("source");
-    let replaces = random.chance(1, 2);
+    let how = ["", "--force", "--in-place"][usize::try_from(random.below(3)).expect("small")];
+    let what = format!("{what}, {how}");
     let copy = disk.folder().join("copy");
-    if replaces {
+    if !how.is_empty() {
         std::fs::write(&copy, OLD).expect("an old file");
         tool("sync", ["-f".as_ref(), copy.as_os_str()]);
     }
-    let force = if replaces { "--force" } else { "" };
-    let words = |more: &str| format!("{JOB} {force} {more} source {}", copy.display());
+    let words = |more: &str| format!("{JOB} {how} {more} source {}", copy.display());
     let slow = words("--limit-rate 8MiB");
     let mut running = scene.pcopy(slow.split_whitespace()).start();
     // Not a delay that anything relies on: whenever it ends, the same holds.
@@ -62,18 +63,21 @@ fn cut_once(scene: &Scene, disk: &mut Mounted, cut: &Cut, seed: u64) -> bool {
             ended.is_some_and(|status| status.success())
         }
     };
-    check(&copy, &bytes, replaces, complete_before, &what);
+    check(&copy, &bytes, how, complete_before, &what);
     resume(scene, &copy, &bytes, &words("--resume"), &what);
     std::fs::remove_file(&copy).expect("the next copy begins anew");
     !complete_before
 }
 
-fn check(copy: &Path, bytes: &[u8], replaces: bool, complete: bool, what: &str) {
+fn check(copy: &Path, bytes: &[u8], how: &str, complete: bool, what: &str) {
     let folder = copy.parent().expect("it has one");
     match std::fs::read(copy) {
-        Ok(found) if replaces && !complete && found == OLD => {}
+        Ok(_) if how == "--in-place" && !complete => {}
+        Ok(found) if how == "--force" && !complete && found == OLD => {}
         Ok(found) => assert_same(&found, bytes, &format!("{what}: the final name")),
-        Err(_) => assert!(!complete && !replaces, "{what}: what was there or complete is gone"),
+        Err(_) => {
+            assert!(!complete && how.is_empty(), "{what}: what was there or complete is gone")
+        }
     }
     let map = MapFile::new(&folder.join("copy.pcopy-map")).expect("a good name");
     let map = map.load().unwrap_or_else(|error| panic!("{what}: {error:?}"));
@@ -112,6 +116,7 @@ fn shutdowns(kind: &str, mib: u64) {
     let rounds = rounds("PCOPY_CUTS", 20);
     let cut = |seed: u64| cut_once(&scene, &mut disk, &Cut::Shutdown { log: seed % 2 == 1 }, seed);
     let hits = (0..rounds).map(cut).filter(|hit| *hit).count();
+    assert!(hits > 0, "every cut came too late");
     println!(
         "measured: power cuts on {kind}, both modes: {rounds} cuts, {hits} in the middle, 0 violations"
     );
@@ -140,9 +145,54 @@ fn power_cuts_on_btrfs() {
     let rounds = rounds("PCOPY_CUTS", 20);
     let cut = |seed| cut_once(&scene, &mut disk, &Cut::Snapshot, seed);
     let hits = (0..rounds).map(cut).filter(|hit| *hit).count();
+    assert!(hits > 0, "every cut came too late");
     println!(
         "measured: power cuts on btrfs by snapshot: {rounds} cuts, {hits} in the middle, 0 violations"
     );
     drop(disk);
     drop(outer);
+}
+
+/// The first MiB of a device is written last, and not recorded before.
+const BEHIND_HEAD: usize = 1 << 20;
+
+/// A device has no part: what the map calls done is on it already when the
+/// copy is killed, and the next run goes on from there.
+#[test]
+fn a_copy_to_a_device_that_is_killed_goes_on() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let rounds = rounds("PCOPY_KILLS", 4);
+    for round in 0..rounds {
+        scene.write("image", &vec![0; BEHIND_HEAD + LEN]);
+        let device = Loop::new(&scene.path("image"), 512);
+        let job = format!("{JOB} --to-device --dest-offset {BEHIND_HEAD} source {}", device.path);
+        let line = format!("--limit-rate 1MiB --progress json -v {job}");
+        let mut running = scene.pcopy(line.split_whitespace()).start();
+        for _ in 0..=round % 4 {
+            running.wait_for_line(|line| line.contains("checkpoint: "));
+        }
+        running.child.kill().expect("it is running");
+        running.end();
+        device.flush();
+        let name = Path::new(&device.path).file_name().expect("it has one").to_owned();
+        let map = MapFile::new(&scene.path(name).with_extension("pcopy-map")).expect("a good name");
+        let map = map.load().expect("a good map").expect("a map");
+        assert!(map.done.bytes() > 0, "round {round}: nothing is recorded");
+        let image = &scene.read("image")[BEHIND_HEAD..];
+        for run in map.done.iter() {
+            let run = run.start() as usize..run.end() as usize;
+            assert!(image[run.clone()] == bytes[run.clone()], "round {round}: {run:?}");
+        }
+        scene.run(&job).code(3).says(&["--resume", "--restart"]);
+        let report = scene.run(&format!("--json --resume {job}")).code(0).report();
+        assert_eq!(report["bytes"]["resumed"], map.done.bytes(), "round {round}: {report}");
+        device.flush();
+        assert_same(&scene.read("image")[BEHIND_HEAD..], &bytes, &format!("round {round}"));
+        assert_eq!(scene.names(), ["image", "source"], "round {round}");
+    }
+    println!("measured: killed on a device: {rounds} copies, all resumed, 0 claims too many");
 }
