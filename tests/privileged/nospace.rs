@@ -39,6 +39,13 @@ fn fill(folder: &Path) {
     let _ = filler.sync_all();
 }
 
+/// Takes away what fills it. Emptied first: XFS frees what was removed later.
+fn make_room(folder: &Path) {
+    let filler = folder.join("filler");
+    std::fs::write(&filler, b"").expect("the filler is emptied");
+    std::fs::remove_file(filler).expect("the filler goes");
+}
+
 /// On a file system with less room than the copy needs: refused before the first byte.
 fn early(scene: &Scene, disk: &Mounted) {
     let copy = disk.folder().join("copy");
@@ -59,7 +66,7 @@ fn late(scene: &Scene, disk: &Mounted, bytes: &[u8]) {
     assert!(!copy.exists());
     let may = ["filler", "copy.pcopy-part", "copy.pcopy-map"];
     assert_eq!(litter(disk.folder(), &may), Vec::<String>::new());
-    std::fs::remove_file(disk.folder().join("filler")).expect("the filler goes");
+    make_room(disk.folder());
     go_on(scene, disk.folder(), bytes);
 }
 
@@ -79,7 +86,7 @@ fn before_the_first_map(scene: &Scene, disk: &Mounted, bytes: &[u8], options: &s
     running.wait_until_copying();
     fill(disk.folder());
     stopped(&running.end(), &["No space left on device"]);
-    std::fs::remove_file(disk.folder().join("filler")).expect("the filler goes");
+    make_room(disk.folder());
     let report = scene.run(&format!("--json --resume {job}")).code(0).report();
     assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
     assert_same(&std::fs::read(&copy).expect("it is there"), bytes, "resumed");

@@ -331,14 +331,17 @@ fn two_runs_on_one_destination_are_one_too_many() {
         if !options.is_empty() {
             scene.write("copy", b"old");
         }
-        let line = format!("{SMALL} --limit-rate 8MiB --progress json {options} source copy");
+        // For longer than whoever else comes needs, and not to its end.
+        let line = format!("{SMALL} --limit-rate 16KiB --progress json {options} source copy");
         let mut first = scene.pcopy(line.split_whitespace()).start();
         first.wait_until_copying();
         for leftovers in ["", "--resume", "--restart"] {
             let second = scene.run(&format!("{options} {leftovers} source copy"));
             second.code(3).says(&["another copy is writing"]);
         }
-        first.end().code(0);
+        first.child.kill().expect("it is running");
+        first.end();
+        resume(&scene, options).code(0);
         assert_same(&scene.read("copy"), &bytes, "the copy of the first");
     }
 }
