@@ -4,7 +4,8 @@
 //! written by: one file here for each format. The items become segments in
 //! the order of the source (`queue`, `plan`), which the same crew copies that
 //! copies a single range (`work`): neighbouring small ones in one request
-//! (`scatter`), large ones in stripes (`large`). Finished files are made
+//! (`scatter`), large ones in stripes (`large`) and by the engine that suits
+//! them (`moving`). Finished files are made
 //! durable and visible in groups (`commit`). `job` reads as the story of it.
 
 mod commit;
@@ -12,6 +13,7 @@ mod handles;
 mod job;
 mod large;
 pub mod manifest;
+mod moving;
 mod output;
 mod plan;
 mod preflight;
@@ -22,7 +24,8 @@ mod sources;
 mod tally;
 mod work;
 
-pub use job::{Batch, BatchPlanned, DEFAULT_IO_SIZE};
+pub use job::{Batch, DEFAULT_IO_SIZE};
+pub use plan::BatchPlanned;
 pub use report::{BatchReport, ItemReport, Items, Slow, Status};
 
 mod bmap;

@@ -1,7 +1,6 @@
 //! A batch, from the manifest to the report: reads top to bottom as "many copies".
 
-use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -9,21 +8,22 @@ use std::time::{Duration, Instant};
 use super::handles::Handles;
 use super::large::{SMALLEST_WITH_MAP, Settings};
 use super::manifest::{self, Item, ManifestErrors};
+use super::moving::{How, Moving};
 use super::output::{Earlier, Outputs, Wanted, open_root};
-use super::plan::BatchPlan;
-use super::preflight::{Consent, Parents, file_name, has_space, look_at_names, look_at_parents};
+use super::plan::{BatchPlan, BatchPlanned};
+use super::preflight::{Consent, Parents, Space, file_name, look_at_names, look_at_parents};
 use super::report::{BatchReport, ItemReport, Status};
-use super::sources::Sources;
+use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
-use crate::crew::controller::Controller;
+use crate::crew::controller::{Controller, Workers};
 use crate::crew::{self, Control, OnReadError, Throttle};
 use crate::digest::Algorithm;
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
+use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::job::{MOST_THREADS, Threads};
-use crate::plan::longest_stripe;
 use crate::progress::{CancelToken, Phase, Progress, lock};
 use crate::safety::not_on_source_device;
 use crate::sys::{self, Directory, Node};
@@ -56,6 +56,8 @@ pub const DEFAULT_IO_SIZE: u64 = 1 << 20;
 #[must_use = "a batch copies nothing before it is run"]
 pub struct Batch {
     items: Vec<Item>,
+    /// What of the list could not be understood.
+    unread: ManifestErrors,
     into: PathBuf,
     source: Option<PathBuf>,
     threads: Threads,
@@ -69,6 +71,7 @@ pub struct Batch {
     limit_rate: Option<u64>,
     checkpoint_every: Duration,
     algorithms: Vec<Algorithm>,
+    pub(super) how: How,
 }
 
 impl Batch {
@@ -77,6 +80,7 @@ impl Batch {
     pub fn new(items: Vec<Item>, into: impl Into<PathBuf>) -> Batch {
         Batch {
             items,
+            unread: ManifestErrors::default(),
             into: into.into(),
             source: None,
             threads: Threads::Auto,
@@ -90,7 +94,16 @@ impl Batch {
             limit_rate: None,
             checkpoint_every: CHECKPOINT_EVERY,
             algorithms: Vec::new(),
+            how: How::default(),
         }
+    }
+
+    /// What of the list could not be understood, as [`manifest::read_lenient`]
+    /// found it. With any such error the batch is refused, and says at the same
+    /// time what is wrong with the rest.
+    pub fn unread(mut self, errors: ManifestErrors) -> Batch {
+        self.unread = errors;
+        self
     }
 
     /// The source of all items that name none.
@@ -181,7 +194,7 @@ impl Batch {
         on_item: &(dyn Fn(&ItemReport<'_>) + Sync),
     ) -> Result<BatchReport> {
         let start = Instant::now();
-        let Ready { sources, root, plan, wanted, skipped } = self.prepare(progress)?;
+        let Ready { sources, root, plan, wanted, skipped, spins } = self.prepare(progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
         let resume = self.leftovers == Leftovers::Resume;
@@ -189,6 +202,8 @@ impl Batch {
             discard: self.leftovers != Leftovers::Refuse,
             keep_from: resume.then_some(SMALLEST_WITH_MAP),
         };
+        let threads = self.handles().threads;
+        let moving = Moving::new(self.how, &root, self.sync, threads);
         let root = (root, self.into.clone());
         let work = BatchWork {
             items: &self.items,
@@ -196,15 +211,11 @@ impl Batch {
             sources: &sources,
             outputs: Arc::new(Outputs::new(root, wanted, earlier, self.handles())),
             progress,
-            io_size: self.io_size,
-            stripe_size: longest_stripe(self.io_size).max(self.io_size),
+            io_size: self.how.scattered(self.io_size),
+            stripe_size: self.how.stripes(self.io_size),
             sync: self.sync,
             algorithms: &self.algorithms,
-            large: Settings {
-                resume,
-                every: self.checkpoint_every,
-                extents: &|source, range| crate::sparse::data_in(&*source.io, range),
-            },
+            large: Settings { resume, every: self.checkpoint_every, moving: &moving, progress },
             next: Mutex::default(),
             groups: Mutex::default(),
             larges: Mutex::default(),
@@ -224,13 +235,14 @@ impl Batch {
             on_read_error: self.on_read_error,
             throttle: self.limit_rate.map(Throttle::new),
         };
-        let moved = crew::run(&control, &work, self.controller(&plan));
+        let moved = crew::run(&control, &work, self.controller(&plan, spins));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
         work.flush();
         leave(&work);
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, copied, self.sync);
+        moving.record(&mut report);
         let changed = (0..sources.len() as u32)
             .filter(|&number| plan.is_shared(number))
             .find_map(|number| sources.change(number).map(|what| (number, what)));
@@ -283,73 +295,71 @@ impl Batch {
     }
 
     fn check(&self) -> Result<Ready> {
-        let (sources, numbers) = self.open_sources()?;
-        self.check_manifest(&sources, &numbers)?;
+        let stay_open = self.handles().sources;
+        let named = Named::open(&self.items, self.source.as_deref(), stay_open);
+        self.check_manifest(&named)?;
+        let sources = &named.sources;
         let root = open_root(&self.into)?;
-        self.check_device(&root, &sources)?;
-        let source_of = |item: &Item| {
-            let number = numbers[&item.source.as_deref()];
-            (number, sources.size(number))
-        };
-        let skipped = self.find_complete(&root, &sources, &source_of)?;
+        self.check_device(&root, sources)?;
+        self.how.check(&self.items, sources, &root, !self.algorithms.is_empty())?;
+        let source_of = |item: &Item| named.of(item);
+        let skipped = self.find_complete(&root, sources, &source_of)?;
         let skip = |row: usize| skipped[row];
+        let request = self.how.scattered(self.io_size);
         let (plan, mut wanted) =
-            BatchPlan::new(&self.items, source_of, skip, sources.len(), self.io_size)?;
+            BatchPlan::new(&self.items, source_of, skip, sources.len(), request)?;
+        let mut parents = Parents::new(&root);
         let consent = Consent { force: self.force, leftovers: self.leftovers };
         let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
-        look_at_parents(&root, &wanted, &line).map_err(|errors| refused(&errors))?;
-        look_at_names((&root, &self.into), consent, &mut wanted, &sources)?;
-        has_space(&root, &self.into, &plan)?;
-        Ok(Ready { sources, root, plan, wanted, skipped })
+        look_at_parents(&mut parents, &wanted, &line).map_err(|errors| refused(&errors))?;
+        look_at_names((&mut parents, &self.into), consent, &mut wanted, sources)?;
+        let space =
+            Space { plan: &plan, wanted: &wanted, sources, how: &self.how, scattered: request };
+        space.check(&root, &self.into, self.leftovers)?;
+        let spins = Place::of_directory(&root).rotational() == Some(true) || sources.spin();
+        Ok(Ready { sources: named.sources, root, plan, wanted, skipped, spins })
     }
 
-    fn controller(&self, plan: &BatchPlan) -> Controller {
+    /// As many workers as there is something to do for.
+    fn controller(&self, plan: &BatchPlan, spins: bool) -> Controller {
         // Also a batch of nothing but empty files gives each worker something to do.
         let most = (plan.bytes() >> 12) as usize + plan.queue.tasks() + plan.empty.len();
-        Controller::fixed(self.handles().threads.min(most.max(1)))
+        let most = self.handles().threads.min(most.max(1));
+        match self.threads {
+            Threads::Exactly(_) => Controller::fixed(most),
+            // Heads that move between files cost more than they bring.
+            Threads::Auto if spins => Controller::fixed(1),
+            // Small files, far apart, make small requests.
+            Threads::Auto => {
+                let mean = plan.bytes() / (plan.queue.tasks() as u64).max(1);
+                Controller::auto(most, mean.clamp(4096, self.io_size))
+            }
+        }
     }
 
     /// What may be open at once, and how many workers that serves.
     fn handles(&self) -> Handles {
         let threads = match self.threads {
             Threads::Exactly(threads) => threads,
-            Threads::Auto => num_cpus::get().clamp(2, 8),
+            Threads::Auto => Workers::auto().bounded(self.io_size).most(),
         };
         Handles::within(sys::open_file_limit(), threads)
     }
 
-    /// Looks at every source once.
-    fn open_sources(&self) -> Result<(Sources, HashMap<Option<&Path>, u32>)> {
-        let mut sources = Sources::new(self.handles().sources);
-        let mut numbers = HashMap::new();
-        for item in &self.items {
-            let name = item.source.as_deref();
-            if numbers.contains_key(&name) {
-                continue;
-            }
-            let Some(path) = name.or(self.source.as_deref()) else {
-                let line = item.line;
-                let message =
-                    format!("line {line}: no source; name one for the whole batch or in a column");
-                return Err(ErrorKind::Usage(message).into());
-            };
-            numbers.insert(name, sources.add(path)?);
-        }
-        Ok((sources, numbers))
-    }
-
-    fn check_manifest(
-        &self,
-        sources: &Sources,
-        numbers: &HashMap<Option<&Path>, u32>,
-    ) -> Result<()> {
-        let size = |name: Option<&Path>| numbers.get(&name).map(|&number| sources.size(number));
-        let check = || manifest::check(&self.items, size);
+    /// Everything that is wrong with the list, be it what was found when it was
+    /// read, a source that is not there, or what is asked of one.
+    fn check_manifest(&self, named: &Named<'_>) -> Result<()> {
+        let check = || manifest::check_with(&self.items, |source| named.size(source));
         // Work for processors: a pool of its own, made only for lists worth it.
         let pool = (self.items.len() > 1000)
             .then(|| rayon::ThreadPoolBuilder::new().num_threads(num_cpus::get()).build().ok())
             .flatten();
-        pool.map_or_else(check, |pool| pool.install(check)).map_err(|errors| refused(&errors))
+        let checked = pool.map_or_else(check, |pool| pool.install(check));
+        let mut errors = self.unread.clone();
+        if let Err(refused) = checked {
+            errors.merge(refused);
+        }
+        errors.or(()).map_err(|errors| refused(&errors))
     }
 
     fn check_device(&self, root: &Directory, sources: &Sources) -> Result<()> {
@@ -376,8 +386,13 @@ impl Batch {
             return Ok(complete);
         }
         let skip_nothing = |_: usize| false;
-        let (plan, wanted) =
-            BatchPlan::new(&self.items, source_of, skip_nothing, sources.len(), self.io_size)?;
+        let (plan, wanted) = BatchPlan::new(
+            &self.items,
+            source_of,
+            skip_nothing,
+            sources.len(),
+            self.how.scattered(self.io_size),
+        )?;
         let mut parents = Parents::new(root);
         for (output, file) in wanted.iter().enumerate() {
             let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
@@ -399,34 +414,8 @@ struct Ready {
     wanted: Vec<Wanted>,
     /// Items that an earlier run completed.
     skipped: Vec<bool>,
-}
-
-/// What a batch would do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct BatchPlanned {
-    /// Items in the list.
-    pub items: usize,
-    /// Items that are complete already.
-    pub skipped: usize,
-    /// Files that would be made.
-    pub files: usize,
-    /// Bytes that would be copied.
-    pub bytes: u64,
-    /// Runs of neighbouring bytes they would be read in.
-    pub requests: usize,
-}
-
-impl std::fmt::Display for BatchPlanned {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let BatchPlanned { items, skipped, files, bytes, requests } = self;
-        write!(
-            f,
-            "would copy {} ({bytes} bytes) to {files} files, read in {requests} runs; \
-             {items} items, {skipped} complete already; nothing was written",
-            crate::size::human(*bytes)
-        )
-    }
+    /// Whether a disk that is read or written spins.
+    spins: bool,
 }
 
 /// After the crew has ended early: outputs that are not complete are discarded,

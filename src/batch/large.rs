@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::commit::RowVerdict;
+use super::moving::{self, Moving};
 use super::output::{Output, Outputs};
 use super::queue::Segment;
 use super::report::Status;
@@ -15,7 +16,6 @@ use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::object_id;
 use crate::durable::map::{Destination, Identity, Map, MapFile, Mode, Source};
 use crate::durable::target::{MAP_SUFFIX, sibling_name};
-use crate::engine::Positioned;
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::plan::Plan;
@@ -33,8 +33,10 @@ pub struct Settings<'a> {
     pub resume: bool,
     /// Time between checkpoints.
     pub every: Duration,
-    /// Finds the data extents of a source within a range.
-    pub extents: &'a (dyn Fn(&OpenSource, crate::ByteRange) -> RangeSet + Sync),
+    /// How bytes move.
+    pub moving: &'a Moving,
+    /// Where to tell of what an engine cannot.
+    pub progress: &'a Progress,
 }
 
 /// A large output being written, or one large fragment of one.
@@ -61,13 +63,13 @@ impl Large {
         source: &Arc<OpenSource>,
         output: &Arc<Output>,
         outputs: &Outputs,
-        path: PathBuf,
+        (path, digested): (PathBuf, bool),
         stripe_size: u64,
         settings: &Settings<'_>,
     ) -> Result<Large> {
         let failed = |source| ErrorKind::Destination { step: "open", path: path.clone(), source };
         let file = outputs.file(output).map_err(failed)?;
-        let mut todo = (settings.extents)(source, segment.range);
+        let mut todo = settings.moving.how().data(source, segment.range);
         let checkpointer = checkpointer(segment, source, output, &path, &file, settings)?;
         let has_earlier = checkpointer.as_ref().is_some_and(|(earlier, _)| !earlier.is_empty());
         if output.is_found() && !has_earlier {
@@ -85,14 +87,16 @@ impl Large {
         // Aligned in the output, as for a single copy.
         let origin = segment.range.start().wrapping_sub(segment.at);
         let plan = Plan::new(&todo, origin, stripe_size);
-        let transfer = Transfer::new(
-            (source.io.clone(), source.path.clone()),
-            (file, path),
-            segment.range,
-            segment.at,
-            source.sector(),
-            vec![Box::new(Positioned)],
-        );
+        let piece = moving::Large {
+            segment,
+            source,
+            output,
+            file: &file,
+            path: &path,
+            todo: &todo,
+            digested,
+        };
+        let transfer = settings.moving.transfer(&piece, settings.progress)?;
         Ok(Large {
             pending: AtomicU64::new(plan.stripes() + 1),
             transfer: Arc::new(transfer),

@@ -4,7 +4,9 @@
 //! [`load`] is the usual way in: it reads a whole manifest, checks it against
 //! the sizes of the sources, and returns either all items or all errors, each
 //! with its line, so that nothing is written on the word of a list that is
-//! wrong on its last line. [`read`] and [`check`] are its two halves.
+//! wrong on its last line. [`read`] and [`check`] are its two halves; a batch
+//! takes what [`read_lenient`] found and does the other half itself, because it
+//! is the one to open the sources.
 //!
 //! Formats live in the parent room, one file each; they hand what they find
 //! to `Reading`. This room must not know how bytes move, nor open anything:
@@ -23,6 +25,7 @@ mod row;
 mod time;
 
 pub use check::check;
+pub(super) use check::{NoSource, check_with, no_source};
 pub use error::{ErrorKind, ManifestError, ManifestErrors};
 pub use format::{Format, UnknownFormat};
 pub use item::{Details, Item, Run, Runs};
@@ -78,8 +81,9 @@ pub fn read(
     errors.or(manifest)
 }
 
-/// The rows that could be understood, and the errors of those that could not.
-fn read_lenient(
+/// The rows that could be understood, and the errors of those that could not:
+/// for a caller who checks those rows as well, and tells of all errors at once.
+pub fn read_lenient(
     input: impl Read,
     format: Option<Format>,
     options: &ReadOptions<'_>,

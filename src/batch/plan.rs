@@ -123,6 +123,34 @@ impl BatchPlan {
     }
 }
 
+/// What a batch would do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct BatchPlanned {
+    /// Items in the list.
+    pub items: usize,
+    /// Items that are complete already.
+    pub skipped: usize,
+    /// Files that would be made.
+    pub files: usize,
+    /// Bytes that would be copied.
+    pub bytes: u64,
+    /// Runs of neighbouring bytes they would be read in.
+    pub requests: usize,
+}
+
+impl std::fmt::Display for BatchPlanned {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let BatchPlanned { items, skipped, files, bytes, requests } = self;
+        write!(
+            f,
+            "would copy {} ({bytes} bytes) to {files} files, read in {requests} runs; \
+             {items} items, {skipped} complete already; nothing was written",
+            crate::size::human(*bytes)
+        )
+    }
+}
+
 /// Adds the data runs of an item as segments.
 fn add_segments(
     segments: &mut Vec<Segment>,

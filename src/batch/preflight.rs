@@ -1,13 +1,17 @@
 //! What a batch refuses before its first byte, beyond what its list says of
 //! itself: names that are taken, what an earlier run left, missing room.
 
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::large::{SMALLEST_WITH_MAP, map_path};
 use super::manifest::{ErrorKind, ManifestError, ManifestErrors};
+use super::moving::How;
 use super::output::{Wanted, walk};
 use super::plan::BatchPlan;
+use super::queue::Segment;
 use super::sources::Sources;
 use crate::durable::leftover::Leftovers;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
@@ -29,13 +33,16 @@ pub struct Consent {
 ///
 /// A [`Refusal`].
 pub fn look_at_names(
-    (root, into): (&Directory, &Path),
+    (parents, into): (&mut Parents<'_>, &Path),
     consent: Consent,
     wanted: &mut [Wanted],
     sources: &Sources,
 ) -> Result<()> {
-    let mut parents = Parents::new(root);
+    let find = sources.find();
     for file in wanted {
+        if parents.is_missing(&file.name) {
+            continue;
+        }
         let path = into.join(&file.name);
         if consent.leftovers == Leftovers::Refuse {
             let part = sibling_name(file_name(&file.name), PART_SUFFIX);
@@ -47,9 +54,7 @@ pub fn look_at_names(
             }
         }
         let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
-        let is_source = |number: &u32| sources.facts(*number).same_thing(&facts);
-        if let Some(number) = (0..sources.len() as u32).find(is_source) {
-            let source_path = sources.path(number).to_owned();
+        if let Some(source_path) = find.path(&facts).map(Path::to_owned) {
             return Err(Refusal::SameFile { source_path, path, what: "file" }.into());
         }
         if !consent.force || facts.node == Node::Directory {
@@ -66,11 +71,10 @@ pub fn look_at_names(
 ///
 /// A line for each file behind something else, such as a symbolic link.
 pub fn look_at_parents(
-    root: &Directory,
+    parents: &mut Parents<'_>,
     wanted: &[Wanted],
     line: &dyn Fn(u32) -> u64,
 ) -> std::result::Result<(), ManifestErrors> {
-    let mut parents = Parents::new(root);
     let mut errors = Vec::new();
     for (output, file) in (0..).zip(wanted) {
         if let Some(error) = parents.obstacle(&file.name) {
@@ -85,41 +89,99 @@ pub fn look_at_parents(
     ManifestErrors::from_unordered(errors).or(())
 }
 
-/// Whether the directory has room for what is wanted.
-///
-/// # Errors
-///
-/// [`Refusal::NoSpace`].
-pub fn has_space(root: &Directory, into: &Path, plan: &BatchPlan) -> Result<()> {
-    let needed = plan.wanted_bytes();
-    match root.available_space() {
-        Ok(available) if needed > available => {
-            Err(Refusal::NoSpace { path: into.to_owned(), needed, available }.into())
+/// What is needed to tell whether there is room for what is wanted.
+pub struct Space<'a> {
+    pub plan: &'a BatchPlan,
+    pub wanted: &'a [Wanted],
+    pub sources: &'a Sources,
+    pub how: &'a How,
+    /// Longest segment that is written whole, holes and all.
+    pub scattered: u64,
+}
+
+impl Space<'_> {
+    /// Whether the directory has room for what is wanted.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NoSpace`].
+    pub fn check(&self, root: &Directory, into: &Path, leftovers: Leftovers) -> Result<()> {
+        let Ok(available) = root.available_space() else { return Ok(()) };
+        // Holes and parts are looked for only where it matters.
+        if self.plan.wanted_bytes() <= available {
+            return Ok(());
         }
-        _ => Ok(()),
+        let needed = self.needed(root, leftovers)?;
+        if needed <= available {
+            return Ok(());
+        }
+        Err(Refusal::NoSpace { path: into.to_owned(), needed, available }.into())
+    }
+
+    /// Bytes that the outputs will take, without what parts of an earlier run
+    /// have already, whether they are gone on with or make room.
+    fn needed(&self, root: &Directory, leftovers: Leftovers) -> Result<u64> {
+        let mut data = vec![0u64; self.wanted.len()];
+        for segment in self.plan.queue.all() {
+            data[segment.output as usize] += self.data(segment)?;
+        }
+        if leftovers == Leftovers::Refuse {
+            return Ok(data.iter().sum());
+        }
+        let mut parents = Parents::new(root);
+        let left = |(file, bytes): (&Wanted, u64)| {
+            let part = sibling_name(file_name(&file.name), PART_SUFFIX);
+            let facts = parents.facts(&file.name, &part).filter(|facts| facts.node == Node::File);
+            bytes.saturating_sub(facts.map_or(0, |facts| facts.allocated))
+        };
+        Ok(self.wanted.iter().zip(data).map(left).sum())
+    }
+
+    /// Bytes of a segment that will be stored.
+    fn data(&self, segment: &Segment) -> Result<u64> {
+        let facts = self.sources.facts(segment.source);
+        let is_sparse = facts.node == Node::File && facts.allocated < facts.size;
+        if !is_sparse || segment.range.len() <= self.scattered {
+            return Ok(segment.range.len());
+        }
+        let source = self.sources.open(segment.source)?;
+        Ok(self.how.data(&source, segment.range).bytes())
     }
 }
 
 /// The last component of a checked name.
-pub fn file_name(name: &Path) -> &std::ffi::OsStr {
+pub fn file_name(name: &Path) -> &OsStr {
     name.file_name().unwrap_or_default()
 }
 
-/// Looks at names below a directory without making anything; the directory of
-/// the last name is kept at hand.
+/// Looks at names below a directory without making anything. Lists name files
+/// of the same few directories in any order: those stay at hand.
 pub struct Parents<'a> {
     root: &'a Directory,
-    last: Option<(PathBuf, io::Result<Directory>)>,
+    known: HashMap<OsString, io::Result<Directory>>,
+    /// How many of them are open, and may be.
+    open: usize,
+    most_open: usize,
 }
+
+/// Directories at hand, at most: those that are not there cost memory only.
+const MOST_KNOWN: usize = 1 << 16;
 
 impl<'a> Parents<'a> {
     pub fn new(root: &'a Directory) -> Parents<'a> {
-        Parents { root, last: None }
+        // A share of what may be open; nothing is being copied yet.
+        let most_open = (sys::open_file_limit() / 8).clamp(1, 128) as usize;
+        Parents { root, known: HashMap::new(), open: 0, most_open }
     }
 
     /// What `leaf` is in the directory of `name`.
-    pub fn facts(&mut self, name: &Path, leaf: &std::ffi::OsStr) -> Option<sys::Facts> {
+    pub fn facts(&mut self, name: &Path, leaf: &OsStr) -> Option<sys::Facts> {
         self.of(name).as_ref().ok()?.facts(leaf).ok()?
+    }
+
+    /// Whether the directory of `name` is not there, and so nothing in it is.
+    fn is_missing(&mut self, name: &Path) -> bool {
+        self.of(name).as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
     }
 
     /// Why the directory of `name` can be neither entered nor made.
@@ -128,9 +190,17 @@ impl<'a> Parents<'a> {
     }
 
     fn of(&mut self, name: &Path) -> &io::Result<Directory> {
-        let parent = name.parent().unwrap_or(Path::new(""));
-        let last = self.last.take().filter(|(path, _)| path == parent);
-        let walked = || (parent.to_owned(), walk(self.root, parent, false));
-        &self.last.insert(last.unwrap_or_else(walked)).1
+        let parent = name.parent().unwrap_or(Path::new("")).as_os_str();
+        // Looked up twice, because what is found is lent to the caller.
+        if !self.known.contains_key(parent) {
+            if self.open >= self.most_open || self.known.len() >= MOST_KNOWN {
+                self.known.clear();
+                self.open = 0;
+            }
+            let walked = walk(self.root, Path::new(parent), false);
+            self.open += usize::from(walked.is_ok());
+            self.known.insert(parent.to_owned(), walked);
+        }
+        &self.known[parent]
     }
 }

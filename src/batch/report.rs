@@ -1,9 +1,11 @@
 //! What became of each item, and of the batch.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::manifest::Item;
-use crate::report::{FailedRange, Outcome, Seconds};
+use crate::report::{FailedRange, Fallback, Outcome, Seconds};
 
 /// Name and version of the JSON schema of a whole batch.
 pub const SCHEMA: &str = "pcopy.batch/1";
@@ -116,6 +118,10 @@ pub struct BatchReport {
     pub bytes: u64,
     /// Workers, at most at one time.
     pub threads: usize,
+    /// Large files, and large fragments of files, by the engine that moved them.
+    pub engines: BTreeMap<&'static str, u64>,
+    /// Where an engine gave way, each once.
+    pub fallbacks: Vec<Fallback>,
     /// Whether everything was on the disk when the batch ended.
     pub durable: bool,
     /// Things worth knowing that are no errors.

@@ -4,13 +4,15 @@
 //! the first byte; when its turn comes it is opened again and must be the same
 //! file, unchanged.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
+use super::manifest::{self, Item, NoSource};
 use crate::error::{ErrorKind, Result};
 use crate::progress::lock;
 use crate::source::OpenSource;
-use crate::sys::Facts;
+use crate::sys::{self, Facts, Node};
 
 struct Slot {
     path: PathBuf,
@@ -96,8 +98,92 @@ impl Sources {
         &self.slots[number as usize].facts
     }
 
+    /// Whether a disk that any of them lies on spins.
+    pub fn spin(&self) -> bool {
+        let mut known = HashMap::new();
+        self.slots.iter().any(|slot| {
+            let is_device = slot.facts.node == Node::BlockDevice;
+            let disk = if is_device { slot.facts.represents } else { slot.facts.device };
+            *known.entry(disk).or_insert_with(|| sys::is_rotational(disk) == Some(true))
+        })
+    }
+
+    /// Tells which source a file is, if it is one.
+    pub fn find(&self) -> Find<'_> {
+        let is_device = |slot: &&Slot| slot.facts.node == Node::BlockDevice;
+        let id = |slot: &Slot| (slot.facts.device, slot.facts.inode);
+        Find {
+            devices: self.slots.iter().filter(is_device).collect(),
+            files: self.slots.iter().filter(|slot| !is_device(slot)).map(|s| (id(s), s)).collect(),
+        }
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.slots.len()
+    }
+}
+
+/// All sources by what they are, so that as many files can be looked for.
+pub struct Find<'a> {
+    devices: Vec<&'a Slot>,
+    files: HashMap<(u64, u64), &'a Slot>,
+}
+
+impl Find<'_> {
+    /// The path of the source that `facts` are of.
+    pub fn path(&self, facts: &Facts) -> Option<&Path> {
+        let file = self.files.get(&(facts.device, facts.inode)).copied();
+        let same = |slot: &&Slot| slot.facts.same_thing(facts);
+        file.filter(same).or_else(|| self.devices.iter().copied().find(same)).map(|s| &*s.path)
+    }
+}
+
+/// The sources that the items of a batch name.
+pub struct Named<'a> {
+    /// Those that could be opened.
+    pub sources: Sources,
+    /// Their numbers; for the others, what kept them from being opened.
+    numbers: HashMap<Option<&'a Path>, std::result::Result<u32, NoSource>>,
+}
+
+impl<'a> Named<'a> {
+    /// Looks at every source once. `of_all` is the one of items that name none.
+    pub fn open(items: &'a [Item], of_all: Option<&Path>, stay_open: usize) -> Named<'a> {
+        let mut sources = Sources::new(stay_open);
+        let mut numbers = HashMap::new();
+        for item in items {
+            let name = item.source.as_deref();
+            numbers.entry(name).or_insert_with(|| {
+                let path = name.or(of_all).ok_or_else(|| manifest::no_source(None))?;
+                sources.add(path).map_err(|error| (kind_of(&error), error.chain()))
+            });
+        }
+        Named { sources, numbers }
+    }
+
+    /// The size of a source in bytes.
+    ///
+    /// # Errors
+    ///
+    /// What kept it from being opened.
+    pub fn size(&self, name: Option<&Path>) -> std::result::Result<u64, NoSource> {
+        let number = self.numbers.get(&name).cloned();
+        number.unwrap_or_else(|| Err(manifest::no_source(name))).map(|n| self.sources.size(n))
+    }
+
+    /// Number and size of the source of an item, after the check has found
+    /// every source to be there.
+    pub fn of(&self, item: &Item) -> (u32, u64) {
+        let number = self.numbers.get(&item.source.as_deref());
+        let number = *number.and_then(|found| found.as_ref().ok()).expect("the list was checked");
+        (number, self.sources.size(number))
+    }
+}
+
+fn kind_of(error: &crate::Error) -> manifest::ErrorKind {
+    match error.kind() {
+        ErrorKind::Usage(_) => manifest::ErrorKind::Usage,
+        _ => manifest::ErrorKind::Refused,
     }
 }

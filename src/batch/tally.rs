@@ -86,6 +86,8 @@ impl<'a> Tally<'a> {
             items: state.items,
             bytes: state.bytes,
             threads: 0,
+            engines: Default::default(),
+            fallbacks: Vec::new(),
             durable,
             notes: Vec::new(),
             slowest: state.slowest,

@@ -32,7 +32,7 @@ pub struct BatchWork<'a> {
     pub sources: &'a Sources,
     pub outputs: Arc<Outputs>,
     pub progress: &'a Progress,
-    /// Longest request in bytes: what is longer is striped.
+    /// Longest request in bytes that is scattered: what is longer is striped.
     pub io_size: u64,
     pub stripe_size: u64,
     pub sync: bool,
@@ -173,6 +173,7 @@ impl BatchWork<'_> {
             return Ok(());
         }
         lock(&self.larges).remove(&ticket);
+        self.large.moving.over(&large.transfer);
         large.output.add_failed(large.transfer.failed());
         self.segment_over(&large.output)
     }
@@ -186,7 +187,7 @@ impl BatchWork<'_> {
                 &source,
                 &output,
                 &self.outputs,
-                path,
+                (path, self.is_digested(segment.output)),
                 self.stripe_size,
                 &self.large,
             )
@@ -202,6 +203,12 @@ impl BatchWork<'_> {
                 Ok(None)
             }
         }
+    }
+
+    /// Whether digests of anything in an output are wanted.
+    fn is_digested(&self, output: u32) -> bool {
+        let expects = |&row: &u32| !self.items[row as usize].expected().is_empty();
+        !self.algorithms.is_empty() || self.plan.rows(output).iter().any(expects)
     }
 
     fn begin_group(&self, ticket: u32, task: &Task) -> Result<Option<Assignment>> {
@@ -240,9 +247,19 @@ impl BatchWork<'_> {
     /// The output of a segment. One that could not be made knows that it has
     /// failed, and ends like every other when its segments are over.
     fn output_of(&self, segment: &Segment) -> Result<Arc<Output>> {
-        self.outputs.get(segment.output).map_err(|error| {
+        let output = self.outputs.get(segment.output);
+        output.and_then(|output| self.reserve(&output).map(|()| output)).map_err(|error| {
             storage_error(self.outputs.path(&self.outputs.wanted(segment.output).name), error)
         })
+    }
+
+    /// Reserves all of an output's storage, where the caller wants that.
+    fn reserve(&self, output: &Arc<Output>) -> std::io::Result<()> {
+        if !self.large.moving.how().reserves_all() || output.has_failed() {
+            return Ok(());
+        }
+        let file = self.outputs.file(output)?;
+        self.large.moving.reserve_all(output, file.as_file())
     }
 
     /// What to work out from the one segment that is all of an output.

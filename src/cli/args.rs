@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pcopy::digest::{Algorithm, Expectation};
-use pcopy::engine::EngineChoice;
+use pcopy::engine::{EngineChoice, Reflink};
+use pcopy::job::Preallocate;
 use pcopy::size::parse_bytes;
+use pcopy::sparse::Sparse;
 use pcopy::{RangeSpec, Size};
 
 use super::batch::BatchArgs;
@@ -325,7 +327,7 @@ impl std::str::FromStr for ThreadsArg {
     }
 }
 
-fn seconds(text: &str) -> Result<Duration, String> {
+pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|_| "must be a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }
@@ -358,6 +360,16 @@ pub enum ReflinkArg {
     Never,
 }
 
+impl From<ReflinkArg> for Reflink {
+    fn from(word: ReflinkArg) -> Reflink {
+        match word {
+            ReflinkArg::Auto => Reflink::Auto,
+            ReflinkArg::Always => Reflink::Always,
+            ReflinkArg::Never => Reflink::Never,
+        }
+    }
+}
+
 /// `--sparse`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum SparseArg {
@@ -369,6 +381,16 @@ pub enum SparseArg {
     Never,
 }
 
+impl From<SparseArg> for Sparse {
+    fn from(word: SparseArg) -> Sparse {
+        match word {
+            SparseArg::Auto => Sparse::Auto,
+            SparseArg::Always => Sparse::Always,
+            SparseArg::Never => Sparse::Never,
+        }
+    }
+}
+
 /// `--preallocate`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum PreallocateArg {
@@ -378,6 +400,16 @@ pub enum PreallocateArg {
     Off,
     /// All of it, holes included.
     Full,
+}
+
+impl From<PreallocateArg> for Preallocate {
+    fn from(word: PreallocateArg) -> Preallocate {
+        match word {
+            PreallocateArg::Auto => Preallocate::Auto,
+            PreallocateArg::Off => Preallocate::Off,
+            PreallocateArg::Full => Preallocate::Full,
+        }
+    }
 }
 
 /// `--progress`.

@@ -4,21 +4,23 @@ mod report_file;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use clap::Args;
-use pcopy::batch::manifest::{self, AreaStatuses, Format, Item, Manifest, ReadOptions, Runs};
+use pcopy::batch::manifest::{
+    self, AreaStatuses, Format, Item, Manifest, ManifestErrors, ReadOptions, Runs,
+};
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
-use pcopy::engine::EngineChoice;
 use pcopy::error::quoted;
+use pcopy::job::MOST_THREADS;
 use pcopy::size::human;
 use pcopy::{Error, Leftovers, Outcome, Progress, Size};
 
 use self::report_file::ReportFile;
-use super::args::{
-    HowArgs, OnReadErrorArg, OutputArgs, PreallocateArg, ReflinkArg, SparseArg, ThreadsArg,
-};
+use super::args::{HowArgs, OnReadErrorArg, OutputArgs, ThreadsArg, seconds};
 use super::exit::Exit;
 use super::render::{plain, to_stderr, to_stdout, usage};
 use super::signals::Signals;
@@ -112,6 +114,10 @@ pub struct CommonArgs {
     #[arg(long, value_name = "N", conflicts_with = "threads")]
     pub jobs: Option<usize>,
 
+    /// Seconds between checkpoints
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, hide = true)]
+    pub checkpoint_every: Duration,
+
     /// Check everything, print the plan, write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
@@ -125,8 +131,8 @@ pub struct CommonArgs {
 
 /// `pcopy batch`.
 pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
-    let manifest = match read(args) {
-        Ok(manifest) => manifest,
+    let (manifest, unread) = match read(args) {
+        Ok(read) => read,
         Err(exit) => return exit,
     };
     for note in &manifest.notes {
@@ -134,7 +140,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
             to_stderr(&format!("pcopy: {note}"));
         }
     }
-    let batch = Batch::new(manifest.items, &args.into);
+    let batch = Batch::new(manifest.items, &args.into).unread(unread);
     let batch = match &args.source {
         Some(source) => batch.source(source),
         None => batch,
@@ -221,17 +227,6 @@ fn copy(batch: Batch, args: &CommonArgs, report: Option<&Path>, signals: &Signal
 }
 
 fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
-    let of_no_effect = [
-        (args.how.engine != EngineChoice::Auto, "--engine"),
-        (args.how.reflink != ReflinkArg::Auto, "--reflink"),
-        (args.how.sparse != SparseArg::Auto, "--sparse"),
-        (args.how.preallocate != PreallocateArg::Auto, "--preallocate"),
-        (args.how.stripe_size.is_some(), "--stripe-size"),
-        (args.how.keep_cache, "--keep-cache"),
-    ];
-    if let Some((_, option)) = of_no_effect.into_iter().find(|&(given, _)| given) {
-        return Err(format!("{option} has no effect on many files: leave it out"));
-    }
     let leftovers = match (args.resume, args.restart) {
         (true, _) => Leftovers::Resume,
         (_, true) => Leftovers::Restart,
@@ -243,20 +238,29 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
         .allow_same_device(args.allow_same_device)
         .sync(!args.no_sync)
         .retries(args.how.retries)
-        .digests(args.digest.clone());
+        .digests(args.digest.clone())
+        .checkpoint_every(args.checkpoint_every)
+        .engine(args.how.engine)
+        .reflink(args.how.reflink.into())
+        .sparse(args.how.sparse.into())
+        .preallocate(args.how.preallocate.into())
+        .keep_cache(args.how.keep_cache);
     if args.how.on_read_error == OnReadErrorArg::Stop {
         batch = batch.on_read_error(pcopy::OnReadError::Stop);
     }
     match (args.jobs, args.how.threads) {
+        (Some(jobs), _) if !(1..=MOST_THREADS).contains(&jobs) => {
+            return Err(format!("--jobs must be a number from 1 to {MOST_THREADS}"));
+        }
         (Some(jobs), _) => batch = batch.threads(jobs),
         (None, ThreadsArg::Exactly(threads)) => batch = batch.threads(threads),
         (None, ThreadsArg::Auto) => {}
     }
     if let Some(size) = args.how.io_size {
-        let Size::Bytes(bytes) = size else {
-            return Err("--io-size of a batch is in bytes: its sources may differ".to_owned());
-        };
-        batch = batch.io_size(bytes);
+        batch = batch.io_size(power_of_two("--io-size", size, 4096..=1 << 30)?);
+    }
+    if let Some(size) = args.how.stripe_size {
+        batch = batch.stripe_size(power_of_two("--stripe-size", size, 512..=1 << 40)?);
     }
     if let Some(rate) = args.how.limit_rate {
         batch = batch.limit_rate(rate);
@@ -264,8 +268,22 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
     Ok(batch)
 }
 
-/// The manifest, or how it ended.
-fn read(args: &BatchArgs) -> Result<Manifest, Exit> {
+/// A size that offsets are masked with, in bytes: the sectors of sources may differ.
+fn power_of_two(option: &str, size: Size, within: RangeInclusive<u64>) -> Result<u64, String> {
+    match size {
+        Size::Bytes(bytes) if bytes.is_power_of_two() && within.contains(&bytes) => Ok(bytes),
+        Size::Bytes(bytes) => {
+            let (least, most) = within.into_inner();
+            Err(format!(
+                "{option} must be a power of two from {least} to {most} bytes, not {bytes}"
+            ))
+        }
+        _ => Err(format!("{option} of a batch is in bytes: its sources may differ")),
+    }
+}
+
+/// The manifest and what of it could not be understood, or how it ended.
+fn read(args: &BatchArgs) -> Result<(Manifest, ManifestErrors), Exit> {
     let path = args.retry.as_deref().or(args.manifest.as_deref()).unwrap_or(Path::new("-"));
     let areas = match args.areas.as_deref().map(AreaStatuses::new) {
         None => AreaStatuses::default(),
@@ -308,13 +326,7 @@ fn read(args: &BatchArgs) -> Result<Manifest, Exit> {
         to_stderr(&format!("pcopy: cannot read {}: {}", quoted(path), plain(&error)));
         return Err(Exit::Refused);
     }
-    manifest::read(input, format, &options).map_err(|errors| {
-        to_stderr(&format!("pcopy: {errors}"));
-        match errors.kind() {
-            manifest::ErrorKind::Refused => Exit::Refused,
-            _ => Exit::Usage,
-        }
-    })
+    Ok(manifest::read_lenient(input, format, &options))
 }
 
 fn describe(item: &ItemReport<'_>) -> String {
@@ -346,6 +358,22 @@ fn finished(report: &BatchReport, args: &CommonArgs) {
         return;
     }
     to_stderr(&summary(report));
+    if args.output.verbose {
+        to_stderr(&ways(report));
+    }
+}
+
+/// Which engines moved large files, and where one gave way.
+fn ways(report: &BatchReport) -> String {
+    let engines = report.engines.iter();
+    let mut text: Vec<String> =
+        engines.map(|(engine, count)| format!("  {engine}: {count} large pieces")).collect();
+    for fallback in &report.fallbacks {
+        let (from, to, reason) = (&fallback.from, &fallback.to, &fallback.reason);
+        text.push(format!("  {from} gave way to {to}: {reason}"));
+    }
+    text.push(format!("  threads: {}", report.threads));
+    text.join("\n")
 }
 
 fn summary(report: &BatchReport) -> String {

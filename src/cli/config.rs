@@ -4,14 +4,8 @@ use std::path::Path;
 
 use pcopy::{CopyJob, Leftovers, OnReadError, RangeSpec};
 
-use super::args::{
-    CopyArgs, OnReadErrorArg, PreallocateArg, ReflinkArg, SparseArg, ThreadsArg, VerifyArgs,
-    WhatArgs,
-};
+use super::args::{CopyArgs, OnReadErrorArg, ThreadsArg, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
-use pcopy::engine::Reflink;
-use pcopy::job::Preallocate;
-use pcopy::sparse::Sparse;
 use pcopy::verify::VerifyJob;
 
 /// Whether a destination means standard output.
@@ -92,21 +86,9 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
     }
     job = job
         .engine(args.how.engine)
-        .reflink(match args.how.reflink {
-            ReflinkArg::Auto => Reflink::Auto,
-            ReflinkArg::Always => Reflink::Always,
-            ReflinkArg::Never => Reflink::Never,
-        })
-        .sparse(match args.how.sparse {
-            SparseArg::Auto => Sparse::Auto,
-            SparseArg::Always => Sparse::Always,
-            SparseArg::Never => Sparse::Never,
-        })
-        .preallocate(match args.how.preallocate {
-            PreallocateArg::Auto => Preallocate::Auto,
-            PreallocateArg::Off => Preallocate::Off,
-            PreallocateArg::Full => Preallocate::Full,
-        })
+        .reflink(args.how.reflink.into())
+        .sparse(args.how.sparse.into())
+        .preallocate(args.how.preallocate.into())
         .keep_cache(args.how.keep_cache);
     if let ThreadsArg::Exactly(threads) = args.how.threads {
         job = job.threads(threads);
@@ -142,6 +124,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.proof.verify, "--verify"),
         (!args.consent.also.is_empty(), "--also"),
         (args.consent.preserve, "--preserve"),
+        (args.resume.allow_changed_source, "--allow-changed-source"),
     ];
     if let Some((_, option)) = one_only.into_iter().find(|&(given, _)| given) {
         return Err(format!("{option} is for one source; `pcopy batch` copies many ranges"));
@@ -154,6 +137,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         no_sync: args.consent.no_sync,
         digest: args.proof.digests.digest.clone(),
         jobs: None,
+        checkpoint_every: args.resume.checkpoint_every,
         dry_run: args.dry_run,
         how: args.how.clone(),
         output: args.output.clone(),

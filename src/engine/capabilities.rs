@@ -8,7 +8,7 @@ use crate::io::manners::Warmth;
 use crate::range::ByteRange;
 use crate::source::OpenSource;
 use crate::sparse::Sparse;
-use crate::sys::{self, DirectAlignment, FileSystem, FileSystemKind};
+use crate::sys::{self, DirectAlignment, Directory, FileSystem, FileSystemKind};
 
 /// Whether extents are shared with the source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -125,12 +125,26 @@ impl Capabilities {
         fresh: bool,
         wishes: Wishes,
     ) -> Capabilities {
-        let destination = end_of_target(target);
+        let place = Place { end: end_of_target(target), device: file_system_of(target) };
+        Capabilities::into_place(source, &place, (from, to), bytes, fresh, wishes)
+    }
+
+    /// Asks source and place.
+    pub fn into_place(
+        source: &OpenSource,
+        place: &Place,
+        (from, to): (ByteRange, ByteRange),
+        bytes: u64,
+        fresh: bool,
+        wishes: Wishes,
+    ) -> Capabilities {
+        let destination = place.end;
         let block = destination.block();
         let asking = bytes >= WORTH_ASKING;
         Capabilities {
             source: end_of_source(source),
-            same_file_system: file_system_of(target)
+            same_file_system: place
+                .device
                 .is_some_and(|device| source.device.is_none() && device == source.facts.device),
             congruent: from.start() % block == to.start() % block,
             bytes,
@@ -144,6 +158,52 @@ impl Capabilities {
             threads: wishes.threads,
             destination,
         }
+    }
+}
+
+/// Where files are written, as far as it bears on the choice.
+#[derive(Clone, Copy, Debug)]
+pub struct Place {
+    end: End,
+    /// The file system.
+    device: Option<u64>,
+}
+
+impl Place {
+    /// For new files in `directory`.
+    pub fn of_directory(directory: &Directory) -> Place {
+        let device = directory.own_facts().ok().map(|facts| facts.device);
+        Place { end: end_of_directory(directory), device }
+    }
+
+    /// For one of those files, which may lie on another file system that is
+    /// mounted below.
+    pub fn of_file(&self, file: &File) -> Place {
+        let device = sys::facts(file).ok().map(|facts| facts.device);
+        if device == self.device {
+            return *self;
+        }
+        let rotational = device.and_then(sys::is_rotational);
+        let file_system = sys::file_system(file).ok();
+        Place {
+            end: End {
+                file_system,
+                direct: direct_of(file, CAREFUL),
+                rotational,
+                ..End::default()
+            },
+            device,
+        }
+    }
+
+    /// Whether its files may share storage with others.
+    pub fn may_share(&self) -> bool {
+        self.end.may_share()
+    }
+
+    /// Whether its disk spins, if it says.
+    pub fn rotational(&self) -> Option<bool> {
+        self.end.rotational
     }
 }
 
@@ -183,14 +243,7 @@ pub(crate) fn end_of_source(source: &OpenSource) -> End {
 /// What is known of a destination.
 pub(crate) fn end_of_target(target: &Target) -> End {
     match target {
-        Target::Staged(target) => {
-            let file_system = sys::file_system(&target.directory).ok();
-            // A file that is not there yet cannot be asked.
-            let memory = file_system.is_some_and(|system| system.kind == FileSystemKind::Tmpfs);
-            let device = target.directory.own_facts().ok().map(|facts| facts.device);
-            let rotational = device.and_then(sys::is_rotational);
-            End { file_system, direct: (!memory).then_some(CAREFUL), rotational, ..End::default() }
-        }
+        Target::Staged(target) => end_of_directory(&target.directory),
         Target::InPlace(target) => End {
             file_system: sys::file_system(&target.file).ok(),
             direct: direct_of(&target.file, CAREFUL),
@@ -204,6 +257,15 @@ pub(crate) fn end_of_target(target: &Target) -> End {
             ..End::default()
         },
     }
+}
+
+/// What is known of a file that is still to be made, and cannot be asked.
+fn end_of_directory(directory: &Directory) -> End {
+    let file_system = sys::file_system(directory).ok();
+    let memory = file_system.is_some_and(|system| system.kind == FileSystemKind::Tmpfs);
+    let device = directory.own_facts().ok().map(|facts| facts.device);
+    let rotational = device.and_then(sys::is_rotational);
+    End { file_system, direct: (!memory).then_some(CAREFUL), rotational, ..End::default() }
 }
 
 /// `unasked` where the system does not say.

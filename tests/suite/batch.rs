@@ -7,6 +7,8 @@ use crate::common::{Ended, Scene, assert_same, pattern};
 
 #[cfg(target_os = "linux")]
 mod limits;
+mod lists;
+mod options;
 #[cfg(unix)]
 mod stopped;
 

@@ -151,17 +151,6 @@ fn the_operands_of_dd_are_told_apart_from_files() {
 }
 
 #[test]
-fn options_of_no_effect_on_many_files_are_refused() {
-    let scene = Scene::new();
-    scene.source("a", 1000);
-    scene.source("b", 1000);
-    for option in ["--engine direct", "--sparse always", "--keep-cache", "--stripe-size 1MiB"] {
-        scene.run(&format!("{option} a b into")).code(2).says(&["no effect on many files"]);
-    }
-    assert_eq!(scene.names(), ["a", "b"]);
-}
-
-#[test]
 fn an_expectation_that_failed_is_not_advised_again() {
     let scene = Scene::new();
     let bytes = scene.source("source", 1000);

@@ -28,21 +28,38 @@ pub fn check(
     items: &[Item],
     source_len: impl Fn(Option<&Path>) -> Option<u64>,
 ) -> Result<(), ManifestErrors> {
+    check_with(items, |source| source_len(source).ok_or_else(|| no_source(source)))
+}
+
+/// As [`check`], for a caller who can say why a source is not to be had.
+///
+/// # Errors
+///
+/// As [`check`].
+pub(in crate::batch) fn check_with(
+    items: &[Item],
+    source_len: impl Fn(Option<&Path>) -> Result<u64, NoSource>,
+) -> Result<(), ManifestErrors> {
     check_under(items, source_len, Rules::HERE)
 }
 
+/// Why a source is not to be had.
+pub(in crate::batch) type NoSource = (ErrorKind, String);
+
 fn check_under(
     items: &[Item],
-    source_len: impl Fn(Option<&Path>) -> Option<u64>,
+    source_len: impl Fn(Option<&Path>) -> Result<u64, NoSource>,
     rules: Rules,
 ) -> Result<(), ManifestErrors> {
     let mut sizes = Sizes::new();
     let mut errors = Vec::new();
     for item in items {
+        // Said once a source, however many rows name it.
         sizes.entry(item.source.as_deref()).or_insert_with_key(|source| {
-            let len = source_len(*source);
-            errors.extend(len.is_none().then(|| no_source(item, *source)));
-            len
+            let refused = |(kind, message): NoSource| {
+                errors.push(ManifestError { line: item.line, kind, message: message.into() });
+            };
+            source_len(*source).map_err(refused).ok()
         });
     }
     let of_rows = items.par_iter().flat_map_iter(|item| {
@@ -63,15 +80,16 @@ pub(super) fn bytes(item: &Item) -> &[u8] {
     item.name.as_os_str().as_encoded_bytes()
 }
 
-/// Said once a source, however many rows name it.
-fn no_source(item: &Item, source: Option<&Path>) -> ManifestError {
+/// What is said of a source of which nothing is known.
+pub(in crate::batch) fn no_source(source: Option<&Path>) -> NoSource {
     match source {
-        Some(source) => error(item, format!("there is no source {source:?} whose size is known")),
-        None => ManifestError {
-            line: item.line,
-            kind: ErrorKind::Usage,
-            message: "no source: name one for the batch, or in a column `source`".into(),
-        },
+        Some(source) => {
+            (ErrorKind::Refused, format!("there is no source {source:?} whose size is known"))
+        }
+        None => {
+            let message = "no source: name one for the batch, or in a column `source`";
+            (ErrorKind::Usage, message.to_owned())
+        }
     }
 }
 
@@ -112,7 +130,7 @@ mod tests {
             details: None,
         };
         let items: Vec<Item> = names.iter().enumerate().map(item).collect();
-        let errors = check_under(&items, |_| Some(1), rules).err().unwrap_or_default();
+        let errors = check_under(&items, |_| Ok(1), rules).err().unwrap_or_default();
         assert_eq!(
             errors.to_string().lines().collect::<Vec<_>>(),
             want,

@@ -91,7 +91,7 @@ impl ManifestErrors {
     }
 
     /// Takes in the errors of a further check.
-    pub(super) fn merge(&mut self, other: ManifestErrors) {
+    pub(in crate::batch) fn merge(&mut self, other: ManifestErrors) {
         self.dropped += other.dropped;
         self.usage |= other.usage;
         self.errors.extend(other.errors);

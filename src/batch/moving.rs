@@ -1,0 +1,357 @@
+//! How the bytes of a batch move. What a request scatters over many small
+//! files goes through memory; a large file, or a large fragment of one, gets
+//! the engine that a single copy of it would get, and the same care for
+//! extents, holes, space and the page cache.
+//!
+//! Where the caller named a way that small files scattered together cannot go,
+//! none are scattered: each is copied by itself.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+
+use super::Batch;
+use super::manifest::{Item, Run};
+use super::output::Output;
+use super::queue::Segment;
+use super::report::BatchReport;
+use super::sources::Sources;
+use crate::crew::Transfer;
+use crate::engine::capabilities::{Place, WORTH_ASKING};
+use crate::engine::{self, Capabilities, EngineChoice, Positioned, Reflink, Site, Wishes};
+use crate::error::{ErrorKind, Refusal, Result};
+use crate::io::manners::{LARGE, Manners};
+use crate::io::{self, FileIo};
+use crate::job::Preallocate;
+use crate::plan::longest_stripe;
+use crate::progress::{Event, Progress, lock};
+use crate::range::{ByteRange, RangeSet};
+use crate::report::Fallback;
+use crate::source::OpenSource;
+use crate::sparse::{self, Sparse, Zeros};
+use crate::sys::{self, Directory};
+
+/// Most pieces of a file whose storage is reserved unasked.
+const MOST_RESERVED: usize = 1024;
+
+/// What the caller wants of the way bytes move.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct How {
+    engine: EngineChoice,
+    reflink: Reflink,
+    pub sparse: Sparse,
+    preallocate: Preallocate,
+    keep_cache: bool,
+    stripe_size: Option<u64>,
+}
+
+impl Batch {
+    /// How bytes move. A named engine that cannot serve is a refusal; where it
+    /// is any but `positioned`, small files are not read together. Default:
+    /// for each large file the engine that suits best.
+    pub fn engine(mut self, engine: EngineChoice) -> Batch {
+        self.how.engine = engine;
+        self
+    }
+
+    /// Whether extents are shared with the sources. Default: those of large
+    /// files, where the file system can.
+    pub fn reflink(mut self, reflink: Reflink) -> Batch {
+        self.how.reflink = reflink;
+        self
+    }
+
+    /// What becomes of holes and zeros. Default: holes of a large file stay holes.
+    pub fn sparse(mut self, sparse: Sparse) -> Batch {
+        self.how.sparse = sparse;
+        self
+    }
+
+    /// Whether storage is reserved before it is written. Default: where that
+    /// makes writing faster.
+    pub fn preallocate(mut self, preallocate: Preallocate) -> Batch {
+        self.how.preallocate = preallocate;
+        self
+    }
+
+    /// Whether everything stays in the page cache. Default: what was read and
+    /// written of a large file does not push out what others have there.
+    pub fn keep_cache(mut self, keep: bool) -> Batch {
+        self.how.keep_cache = keep;
+        self
+    }
+
+    /// Unit of scheduling of large files in bytes, rounded up to a power of two.
+    pub fn stripe_size(mut self, bytes: u64) -> Batch {
+        self.how.stripe_size = Some(bytes.clamp(512, 1 << 40).next_power_of_two());
+        self
+    }
+}
+
+impl How {
+    /// Longest request that may be scattered over several files, where one in
+    /// memory has `io_size` bytes: none where they cannot go the way asked for.
+    pub fn scattered(&self, io_size: u64) -> u64 {
+        let by_memory =
+            matches!(self.engine, EngineChoice::Auto | EngineChoice::Named("positioned"));
+        let together =
+            by_memory && self.reflink != Reflink::Always && self.sparse != Sparse::Always;
+        if together { io_size } else { 0 }
+    }
+
+    /// Unit of scheduling in bytes.
+    pub fn stripes(&self, io_size: u64) -> u64 {
+        self.stripe_size.unwrap_or(longest_stripe(io_size).max(io_size))
+    }
+
+    /// The bytes of `range` that are to be moved: with holes left out.
+    pub fn data(&self, source: &OpenSource, range: ByteRange) -> RangeSet {
+        match self.sparse {
+            Sparse::Never => range.into(),
+            Sparse::Auto | Sparse::Always => sparse::data_in(&*source.io, range),
+        }
+    }
+
+    /// Whether all storage is reserved, that of holes included.
+    pub fn reserves_all(&self) -> bool {
+        self.preallocate == Preallocate::Full
+    }
+
+    fn wishes(&self, sync: bool, needs_bytes: bool, threads: usize) -> Wishes {
+        Wishes { reflink: self.reflink, sparse: self.sparse, sync, needs_bytes, threads }
+    }
+
+    /// Whether every source can be copied in the way that was asked for.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::EngineUnsuitable`], or a usage error for holes where none may be.
+    pub fn check(
+        &self,
+        items: &[Item],
+        sources: &Sources,
+        root: &Directory,
+        needs_bytes: bool,
+    ) -> Result<()> {
+        if self.sparse == Sparse::Never {
+            no_holes(items)?;
+        }
+        let always = self.reflink == Reflink::Always;
+        if self.engine == EngineChoice::Auto && !always {
+            return Ok(());
+        }
+        let place = Place::of_directory(root);
+        for number in 0..sources.len() as u32 {
+            let source = sources.open(number)?;
+            let all = ByteRange::to(source.facts.size);
+            let about = Capabilities::into_place(
+                &source,
+                &place,
+                (all, all),
+                // Nothing that depends on how much it is bears on what can serve.
+                0,
+                true,
+                self.wishes(true, needs_bytes, 1),
+            );
+            let can_share = about.destination.may_share() && about.same_file_system;
+            engine::select(self.engine, about)?;
+            if always && !can_share {
+                let reason = "the file system cannot share extents".to_owned();
+                return Err(Refusal::EngineUnsuitable { engine: "offload", reason }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A list may ask for holes by name, which is not what `--sparse never` wants.
+fn no_holes(items: &[Item]) -> Result<()> {
+    let has_hole = |item: &&Item| {
+        let ends_in_one = item.details.as_deref().is_some_and(|details| details.file_len.is_some());
+        ends_in_one || item.runs.pieces(0).any(|run| matches!(run, Run::Hole(_)))
+    };
+    match items.iter().find(has_hole) {
+        None => Ok(()),
+        Some(item) => {
+            let line = item.line;
+            let message = format!("line {line}: a hole, and every byte is to be written");
+            Err(ErrorKind::Usage(message).into())
+        }
+    }
+}
+
+/// How the bytes of one batch move, and what moved them.
+pub struct Moving {
+    how: How,
+    place: Place,
+    sync: bool,
+    threads: usize,
+    moved: Mutex<Moved>,
+}
+
+#[derive(Default)]
+struct Moved {
+    engines: BTreeMap<&'static str, u64>,
+    fallbacks: Vec<Fallback>,
+}
+
+/// A large output, or a large fragment of one, that is about to be written.
+pub struct Large<'a> {
+    pub segment: &'a Segment,
+    pub source: &'a Arc<OpenSource>,
+    pub output: &'a Output,
+    pub file: &'a Arc<FileIo>,
+    pub path: &'a Path,
+    /// What is to be moved, in bytes of the source.
+    pub todo: &'a RangeSet,
+    /// Whether a digest of it is wanted.
+    pub digested: bool,
+}
+
+impl Moving {
+    /// For files below `root`, written by `threads` workers.
+    pub fn new(how: How, root: &Directory, sync: bool, threads: usize) -> Moving {
+        let place = Place::of_directory(root);
+        Moving { how, place, sync, threads, moved: Mutex::default() }
+    }
+
+    /// What the caller wants.
+    pub fn how(&self) -> &How {
+        &self.how
+    }
+
+    /// Reserves the storage of a whole output, where that is asked for.
+    ///
+    /// # Errors
+    ///
+    /// If there is not enough.
+    pub fn reserve_all(&self, output: &Output, file: &File) -> std::io::Result<()> {
+        if self.how.reserves_all() {
+            reserve(file, ByteRange::to(output.wanted.len))
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The transfer of a large piece, with engines made for its open ends.
+    ///
+    /// # Errors
+    ///
+    /// If the engine asked for does not work here after all, or there is no
+    /// room for what it needs.
+    pub fn transfer(&self, large: &Large<'_>, progress: &Progress) -> Result<Transfer> {
+        let (range, at) = (large.segment.range, large.segment.at);
+        let source: Arc<dyn io::Source> = large.source.io.clone();
+        let sink: Arc<dyn io::Sink> = large.file.clone();
+        let about = self.capabilities(large);
+        let mut engines: Vec<Box<dyn engine::Engine>> = vec![Box::new(Positioned)];
+        let mut manners = Manners::none();
+        if let Some(about) = about {
+            let selection = engine::select(self.how.engine, about)?;
+            if selection.wants_space() && self.how.preallocate == Preallocate::Auto {
+                self.reserve_pieces(large)?;
+            }
+            let made = selection.make(&Site {
+                source: &source,
+                sink: &sink,
+                range,
+                dest_offset: at,
+                sink_len: large.output.wanted.len,
+                is_clone: false,
+                io_size: selection.io_size(),
+                capabilities: selection.capabilities(),
+            })?;
+            for fallback in made.fallbacks {
+                progress.event(Event::Fallback(fallback.clone()));
+                self.note(fallback);
+            }
+            engines = made.engines;
+            // What is read back for a digest had better stay.
+            if !self.how.keep_cache && !large.digested {
+                let about = selection.capabilities();
+                manners = Manners::new(about.warmth, about.bytes, self.sync, about.memory);
+            }
+        }
+        let mut transfer = Transfer::new(
+            (source, large.source.path.clone()),
+            (sink, large.path.to_owned()),
+            range,
+            at,
+            large.source.sector(),
+            engines,
+        );
+        transfer.manners = manners;
+        transfer.zeros = match self.how.sparse {
+            Sparse::Always if large.output.is_found() => Zeros::MakeHoles,
+            Sparse::Always => Zeros::LeaveOut,
+            Sparse::Auto | Sparse::Never => Zeros::Write,
+        };
+        Ok(transfer)
+    }
+
+    /// What the piece offers to choose an engine by; none where the answer is
+    /// known to be what serves everything, and the questions cost more than
+    /// they bring.
+    fn capabilities(&self, large: &Large<'_>) -> Option<Capabilities> {
+        let bytes = large.todo.bytes();
+        let free = self.how.engine == EngineChoice::Auto && self.how.reflink != Reflink::Always;
+        let may_share = self.place.may_share() && bytes >= WORTH_ASKING;
+        if free && bytes < LARGE && !may_share {
+            return None;
+        }
+        let from = large.segment.range;
+        let to = ByteRange::with_len(large.segment.at, from.len()).unwrap_or_default();
+        let wishes = self.how.wishes(self.sync, large.digested, self.threads);
+        let fresh = !large.output.is_found();
+        let place = self.place.of_file(large.file.as_file());
+        Some(Capabilities::into_place(large.source, &place, (from, to), bytes, fresh, wishes))
+    }
+
+    fn reserve_pieces(&self, large: &Large<'_>) -> Result<()> {
+        let pieces = large.todo.as_slice();
+        if pieces.len() > MOST_RESERVED {
+            return Ok(());
+        }
+        let (range, at) = (large.segment.range, large.segment.at);
+        for piece in pieces {
+            let target = piece.rebase(range.start(), at).unwrap_or_default();
+            reserve(large.file.as_file(), target).map_err(|source| {
+                let (path, bytes) = (large.path.to_owned(), large.todo.bytes());
+                Refusal::CannotReserve { path, bytes, source }
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Takes note of what moved a large piece, and leaves the cache as it should be left.
+    pub fn over(&self, transfer: &Transfer) {
+        transfer.manners.finish(&*transfer.source, &*transfer.sink);
+        *lock(&self.moved).engines.entry(transfer.engine().name()).or_default() += 1;
+        for fallback in transfer.fallbacks() {
+            self.note(fallback);
+        }
+    }
+
+    /// Said once, however many files meet it.
+    fn note(&self, fallback: Fallback) {
+        let fallbacks = &mut lock(&self.moved).fallbacks;
+        if !fallbacks.contains(&fallback) {
+            fallbacks.push(fallback);
+        }
+    }
+
+    /// Takes what is known into the report.
+    pub fn record(&self, report: &mut BatchReport) {
+        let moved = std::mem::take(&mut *lock(&self.moved));
+        (report.engines, report.fallbacks) = (moved.engines, moved.fallbacks);
+    }
+}
+
+/// Reserves storage where the system can.
+fn reserve(file: &File, range: ByteRange) -> std::io::Result<()> {
+    match sys::reserve(file, range) {
+        Err(error) if sys::is_unsupported(&error) => Ok(()),
+        result => result,
+    }
+}
