@@ -311,6 +311,11 @@ pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
     }
 }
 
+/// How many random rounds: the long tier says so by `variable`.
+pub fn rounds(variable: &str, short: u64) -> u64 {
+    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(short)
+}
+
 /// Says that a test cannot run here, in a line that is seen and counted even
 /// where the output of tests is not shown.
 pub fn skip(reason: &str) {

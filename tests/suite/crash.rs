@@ -7,13 +7,8 @@ use rustix::process::Signal;
 
 use pcopy::testing::Random;
 
-use crate::common::{Scene, assert_same};
+use crate::common::{Scene, assert_same, rounds};
 use crate::inject::{Target, can_inject};
-
-/// How many random rounds: the long tier says so by `variable`.
-fn rounds(variable: &str, short: u64) -> u64 {
-    std::env::var(variable).ok().and_then(|text| text.parse().ok()).unwrap_or(short)
-}
 
 /// Killed before every k-th write, sync, rename and removal, and again while
 /// it goes on from there.

@@ -2,12 +2,14 @@
 //! and goes on from there.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+use pcopy::testing::Random;
 use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::batch::{lines, tree};
-use crate::common::{Running, Scene, assert_same};
+use crate::common::{Running, Scene, assert_same, rounds};
 
 const ITEMS: usize = 2000;
 const LEN: usize = 6000;
@@ -50,27 +52,94 @@ fn start(scene: &Scene, options: &str) -> Running {
     scene.pcopy(line.split_whitespace()).start()
 }
 
-/// Killed again and again at another place each time, and resumed in between.
-#[test]
-fn killed_over_and_over_nothing_is_partial_and_the_end_is_complete() {
-    let (scene, image) = many();
-    let mut before = 0;
-    for round in 0..20 {
-        let options = format!("--resume {SLOW} {}", if round % 2 == 0 { "--no-sync" } else { "" });
-        let mut running = start(&scene, &options);
-        running.wait_for_line(|line| copied(line) > 64 * 1024 * (round % 5));
-        running.signal(Signal::KILL);
-        running.end().died_by(Signal::KILL);
-        let complete = assert_nothing_partial(&scene, &image);
-        assert!(complete >= before, "what was complete stays");
-        before = complete;
-        if complete > ITEMS * 3 / 4 {
-            break;
-        }
+/// A list of `count` small files: the bytes of the image, and what is to be there.
+struct Crowd {
+    scene: Scene,
+    image: Vec<u8>,
+    count: usize,
+}
+
+impl Crowd {
+    const LEN: usize = 3000;
+
+    fn new(count: usize) -> Crowd {
+        let scene = Scene::new();
+        let image = scene.source("image", count * Crowd::LEN);
+        let row = |n: usize| format!("{},{},{}\n", Crowd::name(n), n * Crowd::LEN, Crowd::LEN);
+        let rows: String = (0..count).map(row).collect();
+        scene.write("list.csv", format!("name,start,len\n{rows}").as_bytes());
+        Crowd { scene, image, count }
     }
-    start(&scene, "--resume").end().code(0);
-    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
-    assert_eq!(tree(&scene, "out").into_iter().find(|name| is_left_over(name)), None);
+
+    fn name(n: usize) -> String {
+        format!("d{}/f{n}", n % 97)
+    }
+
+    fn start(&self, options: &str) -> Running {
+        let line = format!("batch list.csv --source image --into out -q -t 2 {options}");
+        self.scene.pcopy(line.split_whitespace()).start()
+    }
+
+    /// Asserts that whatever has a final name is right; how many those are.
+    #[track_caller]
+    fn complete(&self, what: &str) -> usize {
+        let is_there = |n: &usize| match std::fs::read(self.scene.path("out").join(Crowd::name(*n)))
+        {
+            Ok(found) => {
+                assert_same(&found, &self.image[n * Crowd::LEN..][..Crowd::LEN], what);
+                true
+            }
+            Err(error) => {
+                assert_eq!(error.kind(), std::io::ErrorKind::NotFound, "{what}: {error}");
+                false
+            }
+        };
+        (0..self.count).filter(is_there).count()
+    }
+}
+
+/// Killed at moments that have nothing to do with what it is about, gone on
+/// with and killed again, until all is there; and then from the beginning.
+#[test]
+fn killed_at_random_nothing_is_partial_and_the_end_is_complete() {
+    let count = if std::env::var_os("PCOPY_SOAK").is_some() { 20_000 } else { 2000 };
+    let wanted = rounds("PCOPY_KILLS", 50) / 10;
+    let crowd = Crowd::new(count);
+    let begin = Instant::now();
+    crowd.start("").end().code(0);
+    let whole_run = u64::try_from(begin.elapsed().as_micros()).unwrap();
+    let (mut kills, mut inside, mut passes) = (0, 0, 0);
+    let mut random = Random::new(16);
+    while kills < wanted {
+        std::fs::remove_dir_all(crowd.scene.path("out")).unwrap();
+        let mut before = 0;
+        loop {
+            let options = if random.below(2) == 0 { "--resume" } else { "--resume --no-sync" };
+            let running = crowd.start(options);
+            // Not a delay that anything relies on: whenever it ends, the same holds.
+            std::thread::park_timeout(Duration::from_micros(random.below(whole_run)));
+            running.signal_if_there(Signal::KILL);
+            let ended = running.end();
+            let what = format!("kill {kills}, pass {passes}, {options}");
+            let complete = crowd.complete(&what);
+            assert!(complete >= before, "{what}: what was complete stays");
+            before = complete;
+            if ended.status.success() {
+                break;
+            }
+            ended.died_by(Signal::KILL);
+            kills += 1;
+            inside += u64::from((1..count).contains(&complete));
+        }
+        passes += 1;
+        assert_eq!(before, count, "pass {passes}");
+        let left = tree(&crowd.scene, "out").into_iter().find(|name| is_left_over(name));
+        assert_eq!(left, None, "pass {passes}");
+    }
+    println!(
+        "measured: a batch killed at random: {count} files, {kills} kills, {inside} of them with \
+         some files complete and others not, 0 partial, {passes} of {passes} batches equal in the end"
+    );
 }
 
 fn copied(line: &str) -> u64 {
