@@ -1,4 +1,4 @@
-"""The ten scenarios: what is run, and what is to be reached."""
+"""The scenarios: what is run, and what is to be reached."""
 
 import os
 import random
@@ -20,6 +20,7 @@ TITLES = {
     "S8": "a file of 1 KiB, whole process",
     "S9": "peak memory",
     "S10": "cost as work grows, 1 MiB to 8 GiB",
+    "S11": "four files of 2 GiB at once",
 }
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -205,7 +206,10 @@ def s4(work, options):
 
     batch = [PCOPY, "batch", "--quiet", "--source", image, "--into", folder]
     shell = lambda command, listing: ["sh", "-c", f'exec "$@" < {listing}', "sh", *command]
-    runners = [runner("pcopy batch", [*batch, "--no-sync", lists["csv"]])]
+    own = lambda name, *words: runner(f"pcopy batch{name}", [*batch, *words, lists["csv"]])
+    runners = [own("", "--no-sync")]
+    runners += [own(f" -t {n}", "-t", str(n), "--no-sync") for n in (1, 2, 4)]
+    runners.append(own(", synced"))
     if os.path.exists(carve):
         runners.append(runner("C loop", shell([carve, image, folder], lists["plain"])))
     runners += [
@@ -220,7 +224,8 @@ def s4(work, options):
                ratio("python loop / pcopy", median(results, "python loop"), own, 3.0),
                ratio("one dd a range / pcopy",
                      median(results, dds), own, 30.0)]
-    conditions = "image cached; nothing synced; ranges in random order"
+    conditions = ("image cached; nothing synced but where the row says so; ranges in random order; "
+                  "without -t, pcopy finds the number of threads out")
     return found("S4", results, targets, conditions, count * length)
 
 
@@ -392,5 +397,40 @@ def s10(work, options):
     return found("S10", results, targets, conditions)
 
 
+def s11(work, options):
+    size, folder = min(2 * GIB, 2 * options.size), work.path("copies")
+    sources = [work.file(f"source{number}", size) for number in range(4)]
+    copies = [os.path.join(folder, os.path.basename(source)) for source in sources]
+
+    def before():
+        place.remove(folder)
+        os.mkdir(folder)
+        place.touch_memory(size)
+        for source in sources:
+            place.cold(source)
+
+    def check():
+        for source, copy in zip(sources, copies):
+            assert place.same(source, copy), "a copy differs from its source"
+
+    at_once = 'to=$1; shift; for from; do cp "$from" "$to" & done; wait'
+    rows = [
+        ("pcopy", pcopy(*sources, folder)),
+        ("cp, one after the other", [["cp", *sources, folder], ["sync", *copies]]),
+        ("cp, all in parallel",
+         [["sh", "-c", at_once, "sh", folder, *sources], ["sync", *copies]]),
+    ]
+    runners = [Runner(name, commands, before=before, check=check) for name, commands in rows]
+    results = race.race(runners, options.rounds)
+    place.remove(folder)
+    for source in sources:
+        os.remove(source)
+    own = median(results, "pcopy")
+    targets = [ratio(f"{name} / pcopy", median(results, name), own, 1.0) for name, _ in rows[1:]]
+    conditions = ("sources dropped from the cache before each run; "
+                  "destinations synced within the time")
+    return found("S11", results, targets, conditions, 4 * size)
+
+
 ALL = {"S1": s1, "S2": s2, "S3": s3, "S4": s4, "S5": s5,
-       "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10}
+       "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10, "S11": s11}
