@@ -321,7 +321,7 @@ impl Batch {
     }
 
     /// As many workers as there is something to do for.
-    fn controller(&self, plan: &BatchPlan, spins: bool) -> Controller {
+    pub(super) fn controller(&self, plan: &BatchPlan, spins: bool) -> Controller {
         // Also a batch of nothing but empty files gives each worker something to do.
         let most = (plan.bytes() >> 12) as usize + plan.queue.tasks() + plan.empty.len();
         let most = self.handles().threads.min(most.max(1));

@@ -132,7 +132,7 @@ impl How {
         items: &[Item],
         sources: &Sources,
         root: &Directory,
-        needs_bytes: bool,
+        digests: bool,
     ) -> Result<()> {
         if self.sparse == Sparse::Never {
             no_holes(items)?;
@@ -141,6 +141,7 @@ impl How {
         if self.engine == EngineChoice::Auto && !always {
             return Ok(());
         }
+        let needs_bytes = digests || items.iter().any(|item| !item.expected().is_empty());
         let place = Place::of_directory(root);
         for number in 0..sources.len() as u32 {
             let source = sources.open(number)?;

@@ -1,7 +1,7 @@
 //! Which outputs a batch makes, of which items, and in which order it reads.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::ffi::OsStr;
 use std::sync::Arc;
 
 use super::manifest::{Item, Run};
@@ -46,7 +46,8 @@ impl BatchPlan {
         if u32::try_from(items.len()).is_err() {
             return Err(ErrorKind::Usage("more items than can be counted".to_owned()).into());
         }
-        let mut by_name: HashMap<&Path, u32> = HashMap::with_capacity(items.len());
+        // Byte by byte: the check has refused names that are spelt in two ways.
+        let mut by_name: HashMap<&OsStr, u32> = HashMap::with_capacity(items.len());
         let mut wanted: Vec<Wanted> = Vec::new();
         let mut segments = Vec::new();
         let mut pairs = Vec::with_capacity(items.len());
@@ -59,7 +60,7 @@ impl BatchPlan {
             if skip(row) {
                 continue;
             }
-            let output = *by_name.entry(&item.name).or_insert_with(|| {
+            let output = *by_name.entry(item.name.as_os_str()).or_insert_with(|| {
                 let name = Arc::from(&*item.name);
                 let replace = Replace::Never;
                 wanted.push(Wanted { name, len: 0, segments: 0, bytes: 0, replace });

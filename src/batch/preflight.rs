@@ -40,7 +40,7 @@ pub fn look_at_names(
 ) -> Result<()> {
     let find = sources.find();
     for file in wanted {
-        if parents.is_missing(&file.name) {
+        if parents.is_vacant(&file.name) {
             continue;
         }
         let path = into.join(&file.name);
@@ -158,10 +158,17 @@ pub fn file_name(name: &Path) -> &OsStr {
 /// of the same few directories in any order: those stay at hand.
 pub struct Parents<'a> {
     root: &'a Directory,
-    known: HashMap<OsString, io::Result<Directory>>,
+    known: HashMap<OsString, io::Result<Parent>>,
     /// How many of them are open, and may be.
     open: usize,
     most_open: usize,
+}
+
+struct Parent {
+    directory: Directory,
+    /// Where nothing is, nothing need be asked for. A list that is not empty
+    /// proves nothing: names may be the same in another case.
+    is_empty: bool,
 }
 
 /// Directories at hand, at most: those that are not there cost memory only.
@@ -176,12 +183,16 @@ impl<'a> Parents<'a> {
 
     /// What `leaf` is in the directory of `name`.
     pub fn facts(&mut self, name: &Path, leaf: &OsStr) -> Option<sys::Facts> {
-        self.of(name).as_ref().ok()?.facts(leaf).ok()?
+        let parent = self.of(name).as_ref().ok()?;
+        if parent.is_empty { None } else { parent.directory.facts(leaf).ok()? }
     }
 
-    /// Whether the directory of `name` is not there, and so nothing in it is.
-    fn is_missing(&mut self, name: &Path) -> bool {
-        self.of(name).as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+    /// Whether the directory of `name` is empty or not there, and so nothing is in it.
+    fn is_vacant(&mut self, name: &Path) -> bool {
+        match self.of(name) {
+            Ok(parent) => parent.is_empty,
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
     }
 
     /// Why the directory of `name` can be neither entered nor made.
@@ -189,7 +200,7 @@ impl<'a> Parents<'a> {
         self.of(name).as_ref().err().filter(|error| error.kind() != io::ErrorKind::NotFound)
     }
 
-    fn of(&mut self, name: &Path) -> &io::Result<Directory> {
+    fn of(&mut self, name: &Path) -> &io::Result<Parent> {
         let parent = name.parent().unwrap_or(Path::new("")).as_os_str();
         // Looked up twice, because what is found is lent to the caller.
         if !self.known.contains_key(parent) {
@@ -197,7 +208,10 @@ impl<'a> Parents<'a> {
                 self.known.clear();
                 self.open = 0;
             }
-            let walked = walk(self.root, Path::new(parent), false);
+            let walked = walk(self.root, Path::new(parent), false).map(|directory| {
+                let is_empty = directory.is_empty().unwrap_or(false);
+                Parent { directory, is_empty }
+            });
             self.open += usize::from(walked.is_ok());
             self.known.insert(parent.to_owned(), walked);
         }

@@ -249,6 +249,17 @@ impl Directory {
         }
     }
 
+    /// Whether there is no name in it.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+            let entry = entry?;
+            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// What the directory itself is.
     pub fn own_facts(&self) -> io::Result<Facts> {
         Ok(facts_of(&rustix::fs::fstat(&self.fd)?))

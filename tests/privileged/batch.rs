@@ -19,7 +19,7 @@ fn make_files(scene: &Scene) -> Vec<(String, Vec<u8>)> {
             (name, pattern(n as u64 + 1, lengths[n % lengths.len()]))
         })
         .collect();
-    files.push(("sub/large.bin".to_owned(), pattern(1000, (24 << 20) + 77)));
+    files.push(("sub/large.bin".to_owned(), pattern(1000, (200 << 20) + 77)));
     for (name, bytes) in &files {
         scene.write(Path::new("files").join(name), bytes);
     }
@@ -54,7 +54,7 @@ fn the_whole_index_of_an_ext4_image() {
     let scene = Scene::new();
     let files = make_files(&scene);
     scene.write("image", b"");
-    scene.tool("truncate", ["-s", "64M", "image"]).run().code(0);
+    scene.tool("truncate", ["-s", "320M", "image"]).run().code(0);
     scene.tool("mkfs.ext4", ["-q", "-F", "-b", "1024", "-d", "files", "image"]).run().code(0);
     check_fiwalk(&scene, &files, "ext4");
 }
@@ -67,7 +67,7 @@ fn the_whole_index_of_a_fat_image() {
     let scene = Scene::new();
     let files = make_files(&scene);
     scene.write("image", b"");
-    scene.tool("truncate", ["-s", "64M", "image"]).run().code(0);
+    scene.tool("truncate", ["-s", "320M", "image"]).run().code(0);
     scene.tool("mkfs.vfat", ["-F", "32", "image"]).run().code(0);
     scene.tool("sh", ["-c", "mcopy -s -i image files/* ::/"]).run().code(0);
     check_fiwalk(&scene, &files, "FAT");
@@ -213,4 +213,87 @@ fn partitions_by_mmls() {
     found.sort_by_key(Vec::len);
     assert_same(&found[0], &image[8192 * 512..][..2048 * 512], "the second partition");
     assert_same(&found[1], &image[2048 * 512..][..4096 * 512], "the first partition");
+}
+
+/// Whole files of several are shared where a single copy would share them.
+#[test]
+fn extents_of_several_files_are_shared_where_they_can_be_and_only_if_allowed() {
+    for kind in ["xfs", "btrfs"] {
+        if !possible(&[&format!("mkfs.{kind}"), "filefrag"]) {
+            continue;
+        }
+        let scene = Scene::new();
+        scene.write("image", b"");
+        scene.tool("truncate", ["-s", "400M", "image"]).run().code(0);
+        tool(&format!("mkfs.{kind}"), &["-q", &scene.path("image").to_string_lossy()]);
+        let device = Loop::new(&scene.path("image"), 512);
+        let mount = Mount::new(&scene, "mounted", &[&device.path]);
+        std::fs::create_dir(mount.folder.join("dir")).expect("a folder");
+        let small = scene.source("mounted/small", 300_000);
+        let large = scene.source("mounted/large", 5_000_013);
+        let check = |options: &str, shared: [bool; 2]| {
+            let line = format!("mounted/small mounted/large mounted/dir {options}");
+            scene.run(&line).code(0);
+            assert_same(&scene.read("mounted/dir/small"), &small, &line);
+            assert_same(&scene.read("mounted/dir/large"), &large, &line);
+            let is_shared = |name: &str| {
+                let path = mount.folder.join("dir").join(name);
+                tool("filefrag", &["-sv", &path.to_string_lossy()]).contains("shared")
+            };
+            assert_eq!([is_shared("small"), is_shared("large")], shared, "{kind} {options:?}");
+            scene.tool("rm", ["mounted/dir/small", "mounted/dir/large"]).run().code(0);
+        };
+        // What is small is read together with others, unless told to be shared.
+        check("", [false, true]);
+        check("--reflink always", [true, true]);
+        check("--reflink never", [false, false]);
+        check("--sparse never", [false, false]);
+        check("--sparse always", [false, false]);
+        check("--engine positioned", [false, false]);
+        scene.tool("mkdir", ["elsewhere"]).run().code(0);
+        let line = "mounted/small mounted/large elsewhere --reflink always";
+        scene.run(line).code(3).says(&["cannot share extents"]);
+        assert_eq!(std::fs::read_dir(scene.path("elsewhere")).expect("a folder").count(), 0);
+    }
+}
+
+/// Room is what the bytes take that are still missing: not holes, and not what
+/// an earlier run has written already.
+#[test]
+fn holes_and_what_is_there_already_need_no_room() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let image = scene.source("image", 80 << 20);
+    let mount = Mount::new(&scene, "full", &["-t", "tmpfs", "-o", "size=100m", "tmpfs"]);
+    for name in ["one", "two"] {
+        let file = std::fs::File::create(scene.path(name)).expect("a file");
+        file.set_len(1 << 30).expect("a hole");
+    }
+    scene.write("island", &image[..9000]);
+    scene.run("--in-place --dest-offset 10MiB island two").code(0);
+    scene.run("one two full/").code(0);
+    assert_eq!(std::fs::metadata(mount.folder.join("two")).expect("it is there").len(), 1 << 30);
+    // Every byte of it: that is too much.
+    scene.run("one two full/ --force --sparse never").code(3).says(&["space"]);
+
+    scene.write("list.csv", format!("name,start,len\nlarge,0,{}\n", 80 << 20).as_bytes());
+    let slow = "--limit-rate 64MiB --io-size 1MiB --progress json";
+    let stop = |options: &str| {
+        let line = format!("batch list.csv --source image --into full {slow} {options}");
+        let mut running = scene.pcopy(line.split_whitespace()).start();
+        running.wait_for_line(|line| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            event["copied"].as_u64() > Some(30 << 20)
+        });
+        running.signal(rustix::process::Signal::INT);
+        running.end().died_by(rustix::process::Signal::INT);
+    };
+    for options in ["--resume", "--restart"] {
+        stop("--restart");
+        scene.run(&format!("batch list.csv --source image --into full {options}")).code(0);
+        assert_same(&scene.read("full/large"), &image, options);
+        scene.tool("rm", ["full/large"]).run().code(0);
+    }
 }

@@ -101,6 +101,11 @@ impl Directory {
         absent(look(&self.join(name)?, FILE_FLAG_OPEN_REPARSE_POINT))
     }
 
+    /// Whether there is no name in it.
+    pub fn is_empty(&self) -> io::Result<bool> {
+        Ok(std::fs::read_dir(&self.path)?.next().is_none())
+    }
+
     /// What the directory itself is.
     pub fn own_facts(&self) -> io::Result<Facts> {
         facts(&self.handle)

@@ -1,0 +1,49 @@
+//! How many workers a batch gets.
+
+use std::time::Duration;
+
+use crate::ByteRange;
+use crate::batch::Batch;
+use crate::batch::manifest::{Item, Runs};
+use crate::batch::plan::BatchPlan;
+use crate::crew::controller::Controller;
+
+/// For a hundred files of a MiB each.
+fn controller(adjust: impl FnOnce(Batch) -> Batch, spins: bool) -> Controller {
+    let item = |n: u64| Item {
+        line: n,
+        name: std::path::Path::new(&n.to_string()).into(),
+        source: None,
+        runs: Runs::One(ByteRange::with_len(n << 20, 1 << 20).unwrap()),
+        dest_offset: 0,
+        details: None,
+    };
+    let items: Vec<Item> = (0..100).map(item).collect();
+    let (plan, _) = BatchPlan::new(&items, |_| (0, 1 << 30), |_| false, 1, 1 << 20).unwrap();
+    adjust(Batch::new(items, "out")).controller(&plan, spins)
+}
+
+/// The workers of `controller` on storage that answers each of them at the
+/// same speed, however many they are.
+fn on_patient_storage(mut controller: Controller) -> usize {
+    let mut copied = 0;
+    let mut most = 0;
+    for tick in 0..200 {
+        copied += controller.threads() as u64 * (8 << 20);
+        controller.sample(Duration::from_millis(tick * 50), copied);
+        most = most.max(controller.threads());
+    }
+    most
+}
+
+#[test]
+fn auto_takes_as_many_workers_as_the_storage_rewards() {
+    assert!(on_patient_storage(controller(|batch| batch, false)) > 16);
+    assert_eq!(on_patient_storage(controller(|batch| batch, true)), 1, "heads would move");
+    for threads in [1, 3, 64] {
+        for spins in [false, true] {
+            let found = on_patient_storage(controller(|batch| batch.threads(threads), spins));
+            assert_eq!(found, threads);
+        }
+    }
+}
