@@ -194,7 +194,7 @@ impl Batch {
         on_item: &(dyn Fn(&ItemReport<'_>) + Sync),
     ) -> Result<BatchReport> {
         let start = Instant::now();
-        let Ready { sources, root, plan, wanted, skipped, spins } = self.prepare(progress)?;
+        let Ready { sources, root, plan, wanted, skipped, workers } = self.prepare(progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
         let resume = self.leftovers == Leftovers::Resume;
@@ -235,7 +235,7 @@ impl Batch {
             on_read_error: self.on_read_error,
             throttle: self.limit_rate.map(Throttle::new),
         };
-        let moved = crew::run(&control, &work, self.controller(&plan, spins));
+        let moved = crew::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
         work.flush();
@@ -316,21 +316,32 @@ impl Batch {
         let space =
             Space { plan: &plan, wanted: &wanted, sources, how: &self.how, scattered: request };
         space.check(&root, &self.into, self.leftovers)?;
-        let spins = Place::of_directory(&root).rotational() == Some(true) || sources.spin();
-        Ok(Ready { sources: named.sources, root, plan, wanted, skipped, spins })
+        let workers = self.workers(&root, sources);
+        Ok(Ready { sources: named.sources, root, plan, wanted, skipped, workers })
+    }
+
+    /// How many workers there may be, as for a single copy.
+    fn workers(&self, root: &Directory, sources: &Sources) -> Workers {
+        let spins = || Place::of_directory(root).rotational() == Some(true) || sources.spin();
+        match self.threads {
+            Threads::Exactly(threads) => Workers::Exactly(threads),
+            // Heads that move between files cost more than they bring.
+            Threads::Auto if spins() => Workers::Exactly(1),
+            // Nobody waits for a device: more workers than processors only take turns.
+            Threads::Auto if sources.are_in_memory() => Workers::UpTo(num_cpus::get().max(2)),
+            Threads::Auto => Workers::auto(),
+        }
     }
 
     /// As many workers as there is something to do for.
-    pub(super) fn controller(&self, plan: &BatchPlan, spins: bool) -> Controller {
+    pub(super) fn controller(&self, plan: &BatchPlan, workers: Workers) -> Controller {
         // Also a batch of nothing but empty files gives each worker something to do.
-        let most = (plan.bytes() >> 12) as usize + plan.queue.tasks() + plan.empty.len();
-        let most = self.handles().threads.min(most.max(1));
-        match self.threads {
-            Threads::Exactly(_) => Controller::fixed(most),
-            // Heads that move between files cost more than they bring.
-            Threads::Auto if spins => Controller::fixed(1),
+        let tasks = (plan.bytes() >> 12) as usize + plan.queue.tasks() + plan.empty.len();
+        let most = self.handles().threads.min(workers.most()).min(tasks.max(1));
+        match workers {
+            Workers::Exactly(_) => Controller::fixed(most),
             // Small files, far apart, make small requests.
-            Threads::Auto => {
+            Workers::UpTo(_) => {
                 let mean = plan.bytes() / (plan.queue.tasks() as u64).max(1);
                 Controller::auto(most, mean.clamp(4096, self.io_size))
             }
@@ -414,8 +425,8 @@ struct Ready {
     wanted: Vec<Wanted>,
     /// Items that an earlier run completed.
     skipped: Vec<bool>,
-    /// Whether a disk that is read or written spins.
-    spins: bool,
+    /// How many workers there may be.
+    workers: Workers,
 }
 
 /// After the crew has ended early: outputs that are not complete are discarded,

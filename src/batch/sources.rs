@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use super::manifest::{self, Item, NoSource};
+use crate::engine::capabilities::warmth;
 use crate::error::{ErrorKind, Result};
+use crate::io::manners::Warmth;
 use crate::progress::lock;
+use crate::range::ByteRange;
 use crate::source::OpenSource;
 use crate::sys::{self, Facts, Node};
 
@@ -106,6 +109,14 @@ impl Sources {
             let disk = if is_device { slot.facts.represents } else { slot.facts.device };
             *known.entry(disk).or_insert_with(|| sys::is_rotational(disk) == Some(true))
         })
+    }
+
+    /// Whether all of them, if they are few enough to be asked, are in the page cache.
+    pub fn are_in_memory(&self) -> bool {
+        let is_warm = |source: &Arc<OpenSource>| {
+            warmth(source, ByteRange::to(source.facts.size)) == Warmth::Warm
+        };
+        self.kept.len() == self.slots.len() && self.kept.iter().all(is_warm)
     }
 
     /// Tells which source a file is, if it is one.

@@ -208,7 +208,7 @@ impl Place {
 }
 
 /// How much of what is there to be read is in the page cache.
-fn warmth(source: &OpenSource, range: ByteRange) -> Warmth {
+pub(crate) fn warmth(source: &OpenSource, range: ByteRange) -> Warmth {
     let stored = if source.device.is_some() { u64::MAX } else { source.facts.allocated };
     let stored = stored.min(range.len());
     match sys::cached_bytes(source.io.as_file(), range) {

@@ -6,10 +6,10 @@ use crate::ByteRange;
 use crate::batch::Batch;
 use crate::batch::manifest::{Item, Runs};
 use crate::batch::plan::BatchPlan;
-use crate::crew::controller::Controller;
+use crate::crew::controller::{Controller, Workers};
 
 /// For a hundred files of a MiB each.
-fn controller(adjust: impl FnOnce(Batch) -> Batch, spins: bool) -> Controller {
+fn controller(workers: Workers) -> Controller {
     let item = |n: u64| Item {
         line: n,
         name: std::path::Path::new(&n.to_string()).into(),
@@ -20,7 +20,10 @@ fn controller(adjust: impl FnOnce(Batch) -> Batch, spins: bool) -> Controller {
     };
     let items: Vec<Item> = (0..100).map(item).collect();
     let (plan, _) = BatchPlan::new(&items, |_| (0, 1 << 30), |_| false, 1, 1 << 20).unwrap();
-    adjust(Batch::new(items, "out")).controller(&plan, spins)
+    let batch = Batch::new(items, "out");
+    let batch =
+        if let Workers::Exactly(threads) = workers { batch.threads(threads) } else { batch };
+    batch.controller(&plan, workers)
 }
 
 /// The workers of `controller` on storage that answers each of them at the
@@ -38,12 +41,9 @@ fn on_patient_storage(mut controller: Controller) -> usize {
 
 #[test]
 fn auto_takes_as_many_workers_as_the_storage_rewards() {
-    assert!(on_patient_storage(controller(|batch| batch, false)) > 16);
-    assert_eq!(on_patient_storage(controller(|batch| batch, true)), 1, "heads would move");
+    assert!(on_patient_storage(controller(Workers::auto())) > 16);
+    assert_eq!(on_patient_storage(controller(Workers::UpTo(3))), 3);
     for threads in [1, 3, 64] {
-        for spins in [false, true] {
-            let found = on_patient_storage(controller(|batch| batch.threads(threads), spins));
-            assert_eq!(found, threads);
-        }
+        assert_eq!(on_patient_storage(controller(Workers::Exactly(threads))), threads);
     }
 }
