@@ -197,25 +197,24 @@ impl Batch {
         let Ready { sources, root, plan, wanted, skipped, workers } = self.prepare(progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
-        let resume = self.leftovers == Leftovers::Resume;
-        let earlier = Earlier {
-            discard: self.leftovers != Leftovers::Refuse,
-            keep_from: resume.then_some(SMALLEST_WITH_MAP),
-        };
-        let threads = self.handles().threads;
-        let moving = Moving::new(self.how, &root, self.sync, threads);
+        let moving = Moving::new(self.how, &root, self.sync, self.handles().threads);
         let root = (root, self.into.clone());
         let work = BatchWork {
             items: &self.items,
             plan: &plan,
             sources: &sources,
-            outputs: Arc::new(Outputs::new(root, wanted, earlier, self.handles())),
+            outputs: Arc::new(Outputs::new(root, wanted, self.earlier(), self.handles())),
             progress,
             io_size: self.how.scattered(self.io_size),
             stripe_size: self.how.stripes(self.io_size),
             sync: self.sync,
             algorithms: &self.algorithms,
-            large: Settings { resume, every: self.checkpoint_every, moving: &moving, progress },
+            large: Settings {
+                resume: self.leftovers == Leftovers::Resume,
+                every: self.checkpoint_every,
+                moving: &moving,
+                progress,
+            },
             next: Mutex::default(),
             groups: Mutex::default(),
             larges: Mutex::default(),
@@ -227,14 +226,7 @@ impl Batch {
         progress.expect(plan.bytes(), 0);
         progress.expect_items(self.items.len() as u64);
         progress.enter(Phase::Copying);
-        let control = Control {
-            progress,
-            cancel,
-            io_size: self.io_size,
-            retries: self.retries,
-            on_read_error: self.on_read_error,
-            throttle: self.limit_rate.map(Throttle::new),
-        };
+        let control = self.control(progress, cancel);
         let moved = crew::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
@@ -258,6 +250,26 @@ impl Batch {
             (Err(error), _) => Err(error),
         };
         finish(report, result)
+    }
+
+    fn control<'a>(&self, progress: &'a Progress, cancel: &'a CancelToken) -> Control<'a> {
+        Control {
+            progress,
+            cancel,
+            io_size: self.io_size,
+            retries: self.retries,
+            on_read_error: self.on_read_error,
+            throttle: self.limit_rate.map(Throttle::new),
+        }
+    }
+
+    /// What becomes of parts that an earlier run left.
+    fn earlier(&self) -> Earlier {
+        let resume = self.leftovers == Leftovers::Resume;
+        Earlier {
+            discard: self.leftovers != Leftovers::Refuse,
+            keep_from: resume.then_some(SMALLEST_WITH_MAP),
+        }
     }
 
     /// Does everything that `run` does before the first byte, and nothing else.

@@ -10,7 +10,7 @@ use pcopy::engine::{EngineChoice, Reflink};
 use pcopy::job::Preallocate;
 use pcopy::size::parse_bytes;
 use pcopy::sparse::Sparse;
-use pcopy::{RangeSpec, Size};
+use pcopy::{OnReadError, RangeSpec, Size};
 
 use super::batch::BatchArgs;
 use super::bench::BenchArgs;
@@ -347,6 +347,15 @@ pub enum OnReadErrorArg {
     Record,
     /// Stop at the first.
     Stop,
+}
+
+impl From<OnReadErrorArg> for OnReadError {
+    fn from(word: OnReadErrorArg) -> OnReadError {
+        match word {
+            OnReadErrorArg::Record => OnReadError::Record,
+            OnReadErrorArg::Stop => OnReadError::Stop,
+        }
+    }
 }
 
 /// `--reflink`.

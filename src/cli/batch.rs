@@ -20,7 +20,7 @@ use pcopy::size::human;
 use pcopy::{Error, Leftovers, Outcome, Progress, Size};
 
 use self::report_file::ReportFile;
-use super::args::{HowArgs, OnReadErrorArg, OutputArgs, ThreadsArg, seconds};
+use super::args::{HowArgs, OutputArgs, ThreadsArg, seconds};
 use super::exit::Exit;
 use super::render::{plain, to_stderr, to_stdout, usage};
 use super::signals::Signals;
@@ -237,6 +237,7 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
         .leftovers(leftovers)
         .allow_same_device(args.allow_same_device)
         .sync(!args.no_sync)
+        .on_read_error(args.how.on_read_error.into())
         .retries(args.how.retries)
         .digests(args.digest.clone())
         .checkpoint_every(args.checkpoint_every)
@@ -245,9 +246,6 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
         .sparse(args.how.sparse.into())
         .preallocate(args.how.preallocate.into())
         .keep_cache(args.how.keep_cache);
-    if args.how.on_read_error == OnReadErrorArg::Stop {
-        batch = batch.on_read_error(pcopy::OnReadError::Stop);
-    }
     match (args.jobs, args.how.threads) {
         (Some(jobs), _) if !(1..=MOST_THREADS).contains(&jobs) => {
             return Err(format!("--jobs must be a number from 1 to {MOST_THREADS}"));

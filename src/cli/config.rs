@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use pcopy::{CopyJob, Leftovers, OnReadError, RangeSpec};
+use pcopy::{CopyJob, Leftovers, RangeSpec};
 
-use super::args::{CopyArgs, OnReadErrorArg, ThreadsArg, VerifyArgs, WhatArgs};
+use super::args::{CopyArgs, ThreadsArg, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
 use pcopy::verify::VerifyJob;
 
@@ -46,10 +46,6 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
     if args.output.json && is_stdout(destination) {
         return Err("--json: standard output holds the copied bytes already".to_owned());
     }
-    let on_read_error = match args.how.on_read_error {
-        OnReadErrorArg::Record => OnReadError::Record,
-        OnReadErrorArg::Stop => OnReadError::Stop,
-    };
     let leftovers = match (args.resume.resume, args.resume.restart) {
         (true, _) => Leftovers::Resume,
         (_, true) => Leftovers::Restart,
@@ -67,7 +63,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
         .verify(args.proof.verify)
         .preserve(args.consent.preserve)
         .repair(args.proof.repair)
-        .on_read_error(on_read_error)
+        .on_read_error(args.how.on_read_error.into())
         .retries(args.how.retries)
         .leftovers(leftovers)
         .checkpoint_every(args.resume.checkpoint_every)
