@@ -4,7 +4,7 @@
 //! workers, in interleaved rounds so that a disk that warms up or a neighbour
 //! that wakes up does not favour one of them, and discards the first round.
 //! [`stats`] reduces the runs, [`advice`] recommends, [`chart`] draws. Only
-//! [`runner`] touches a disk; everything else is arithmetic.
+//! [`runner`] and what it is made of touch a disk; everything else is arithmetic.
 //!
 //! Like the rest of the library it prints nothing.
 
@@ -12,6 +12,7 @@ pub mod advice;
 pub mod chart;
 mod ends;
 mod half;
+mod room;
 pub mod runner;
 pub mod stats;
 pub mod sweep;

@@ -11,6 +11,7 @@ mod stream;
 mod tests;
 
 pub use options::{CopyJob, MOST_THREADS, Preallocate, Threads};
+pub(crate) use options::{LARGEST_IO_SIZE, power_of_two};
 
 use std::sync::Arc;
 

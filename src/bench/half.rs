@@ -1,4 +1,5 @@
 //! A copy with one end missing: reading into nothing, writing out of nothing.
+//! Everything else is done as in a copy, so that the figures can be compared.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,15 +10,17 @@ use crate::crew::{self, Assignment, Control, OnReadError, Transfer, Work};
 use crate::durable::leftover::Start;
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::{Consent, Target};
-use crate::engine::capabilities::{End, end_of_source, end_of_target};
-use crate::engine::{self, Capabilities, Reflink, Site};
-use crate::error::{ErrorKind, Result};
+use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
+use crate::engine::{self, Capabilities, Reflink, Selection, Site};
+use crate::error::{ErrorKind, Refusal, Result};
+use crate::io::manners::{Manners, Warmth};
 use crate::io::{Sink, Source};
 use crate::job::Threads;
 use crate::plan::{self, Cursor, Plan};
 use crate::progress::{CancelToken, Progress};
 use crate::range::ByteRange;
 use crate::source::{DEFAULT_SECTOR, OpenSource};
+use crate::sys;
 
 /// What the destination is called where a directory needs a name for it.
 const NAME: &str = "zeros";
@@ -34,9 +37,13 @@ pub(super) struct Half<'a> {
 impl Half<'_> {
     /// What the ends offer.
     pub fn capabilities(&self) -> Result<Capabilities> {
-        let source = match self.source {
-            Place::Path(path) => end_of_source(&OpenSource::open(path)?),
-            Place::Nothing => End::default(),
+        let (source, warmth) = match self.source {
+            Place::Path(path) => {
+                let source = OpenSource::open(path)?;
+                (end_of_source(&source), warmth(&source, self.range))
+            }
+            // As a copy from a source that nobody has in memory.
+            Place::Nothing => (End::default(), Warmth::Cold),
         };
         let (destination, fresh) = match self.destination {
             Place::Path(path) => {
@@ -51,6 +58,8 @@ impl Half<'_> {
             congruent: true,
             bytes: self.range.len(),
             fresh,
+            warmth,
+            memory: sys::available_memory(),
             sync: self.sync,
             reflink: Reflink::Never,
             ..Capabilities::default()
@@ -62,6 +71,43 @@ impl Half<'_> {
         let choice = setting.engine.parse().map_err(ErrorKind::Usage)?;
         let selection = engine::select(choice, self.capabilities()?)?;
         let io_size = setting.io_size.unwrap_or(selection.io_size());
+        let stage = self.stage()?;
+        if let Some(stage) = stage.as_ref().filter(|_| selection.wants_space()) {
+            self.reserve(stage)?;
+        }
+        let transfer = self.transfer(&selection, stage.as_ref(), io_size)?;
+        let threads = work_off(&transfer, setting.threads, io_size, cancel)?;
+        if let Some(stage) = stage {
+            stage.finish(self.sync)?;
+        }
+        transfer.manners.finish(&*transfer.source, &*transfer.sink);
+        Ok(threads)
+    }
+
+    fn stage(&self) -> Result<Option<Stage>> {
+        let Place::Path(path) = self.destination else { return Ok(None) };
+        let target = Target::look(path, Path::new(NAME), self.consent)?;
+        Stage::begin(target, Blank::up_to(self.target().end()), Start::Fresh).map(Some)
+    }
+
+    /// Reserves storage as a copy does for the engines that want it.
+    fn reserve(&self, stage: &Stage) -> Result<()> {
+        match sys::reserve(stage.io().as_file(), self.target()) {
+            Err(source) if !sys::is_unsupported(&source) => {
+                let (path, bytes) = (stage.path().to_owned(), self.range.len());
+                Err(Refusal::CannotReserve { path, bytes, source }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// With the engines and the manners of a copy.
+    fn transfer(
+        &self,
+        selection: &Selection,
+        stage: Option<&Stage>,
+        io_size: u64,
+    ) -> Result<Arc<Transfer>> {
         let (source, sector): (Arc<dyn Source>, u32) = match self.source {
             Place::Path(path) => {
                 let source = OpenSource::open(path)?;
@@ -69,35 +115,31 @@ impl Half<'_> {
             }
             Place::Nothing => (Arc::new(Zeros { size: self.range.end() }), DEFAULT_SECTOR),
         };
-        let stage = match self.destination {
-            Place::Path(path) => {
-                let target = Target::look(path, Path::new(NAME), self.consent)?;
-                Some(Stage::begin(target, Blank::up_to(self.range.len()), Start::Fresh)?)
-            }
-            Place::Nothing => None,
-        };
-        let sink: Arc<dyn Sink> = match &stage {
+        let sink: Arc<dyn Sink> = match stage {
             Some(stage) => stage.io().clone(),
             None => Arc::new(Null),
         };
+        let about = selection.capabilities();
         let made = selection.make(&Site {
             source: &source,
             sink: &sink,
             range: self.range,
             dest_offset: 0,
-            sink_len: stage.as_ref().map_or(self.range.len(), |stage| stage.io().len()),
+            sink_len: stage.map_or(self.range.len(), |stage| stage.io().len()),
             is_clone: false,
             io_size,
-            capabilities: selection.capabilities(),
+            capabilities: about,
         })?;
         let (from, to) = (name(self.source, "zero:"), name(self.destination, "null:"));
         let ends = ((source, from), (sink, to));
-        let transfer = Transfer::new(ends.0, ends.1, self.range, 0, sector, made.engines);
-        let threads = work_off(transfer, setting.threads, io_size, cancel)?;
-        if let Some(stage) = stage {
-            stage.finish(self.sync)?;
-        }
-        Ok(threads)
+        let mut transfer = Transfer::new(ends.0, ends.1, self.range, 0, sector, made.engines);
+        transfer.manners = Manners::new(about.warmth, about.bytes, self.sync, about.memory);
+        Ok(Arc::new(transfer))
+    }
+
+    /// What is written, in bytes of the destination.
+    fn target(&self) -> ByteRange {
+        ByteRange::to(self.range.len())
     }
 }
 
@@ -123,7 +165,7 @@ impl Work for Stripes<'_> {
 }
 
 fn work_off(
-    transfer: Transfer,
+    transfer: &Arc<Transfer>,
     threads: Threads,
     io_size: u64,
     cancel: &CancelToken,
@@ -145,6 +187,6 @@ fn work_off(
         throttle: None,
     };
     let controller = workers.controller(plan.stripes(), io_size);
-    let work = Stripes { transfer: Arc::new(transfer), cursor: Cursor::new(&plan) };
+    let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&plan) };
     Ok(crew::run(&control, &work, controller)?.threads)
 }

@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::half::Half;
+use super::room::Room;
 use super::{Outcome, Sample, Setting};
 use crate::crew::OnReadError;
 use crate::durable::target::{Consent, MAP_SUFFIX, PART_SUFFIX, Target, sibling_name};
-use crate::engine::{Capabilities, Fit, Reflink, Row, TABLE, Wishes};
+use crate::engine::{Capabilities, EngineChoice, Fit, Reflink, Row, TABLE, Wishes};
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
-use crate::job::{CopyJob, Threads};
+use crate::job::{CopyJob, LARGEST_IO_SIZE, Threads, power_of_two};
 use crate::progress::{CancelToken, Progress};
 use crate::range::{ByteRange, RangeSpec};
 use crate::size::Size;
-use crate::source::OpenSource;
+use crate::source::{DEFAULT_SECTOR, OpenSource};
+use crate::sparse::{Sparse, data_in};
 use crate::sys;
 
 /// Request in which a source is read into the page cache.
@@ -53,8 +55,8 @@ pub struct Runner {
     cache: Cache,
     sync: bool,
     to_device: bool,
-    /// Part and map of a destination file, to be removed after a failed run.
-    leavings: Vec<PathBuf>,
+    /// The destination is a file, of which each run makes one of its own.
+    makes_files: bool,
     notes: BTreeSet<String>,
 }
 
@@ -78,7 +80,11 @@ impl Runner {
         }
         let range = match &source {
             Place::Path(path) => range_of(path, range)?,
-            Place::Nothing => ByteRange::between(0, most),
+            Place::Nothing if range == RangeSpec::default() => ByteRange::to(most),
+            Place::Nothing => {
+                let message = "zeros have no range; --size says how many are written";
+                return Err(ErrorKind::Usage(message.to_owned()).into());
+            }
         };
         let range = range.split_at(range.start().saturating_add(most)).0;
         if range.is_empty() {
@@ -91,10 +97,11 @@ impl Runner {
             cache: Cache::Warm,
             sync: true,
             to_device,
-            leavings: Vec::new(),
+            makes_files: false,
             notes: BTreeSet::new(),
         };
         runner.look_at_destination()?;
+        runner.look_for_holes()?;
         Ok(runner)
     }
 
@@ -129,19 +136,20 @@ impl Runner {
                 let target = Target::look(to, from, self.consent())?;
                 let to = ByteRange::between(0, self.range.len());
                 let fresh = matches!(target, Target::Staged(_));
-                let wishes = Wishes { reflink: Reflink::Never, ..Wishes::default() };
+                let (reflink, sparse) = (Reflink::Never, Sparse::Never);
+                let wishes = Wishes { reflink, sparse, ..Wishes::default() };
                 Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, wishes)
             }
-            _ => self.half().capabilities()?,
+            _ => self.half(&self.destination).capabilities()?,
         };
         let suits = |row: &&Row| matches!((row.suits)(&about), Fit::Yes(_));
         Ok(TABLE.iter().filter(suits).map(|row| row.name.to_owned()).collect())
     }
 
-    fn half(&self) -> Half<'_> {
+    fn half<'a>(&'a self, destination: &'a Place) -> Half<'a> {
         Half {
             source: &self.source,
-            destination: &self.destination,
+            destination,
             range: self.range,
             sync: self.sync,
             consent: self.consent(),
@@ -157,22 +165,30 @@ impl Runner {
         self.notes.iter().map(String::as_str)
     }
 
+    /// Whether a copy takes `setting`: to be asked before the first run.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`], as from the copy.
+    pub fn check(&self, setting: &Setting) -> Result<()> {
+        setting.engine.parse::<EngineChoice>().map_err(ErrorKind::Usage)?;
+        if let Some(size) = setting.io_size {
+            power_of_two("--io-size", Size::Bytes(size), DEFAULT_SECTOR, LARGEST_IO_SIZE)?;
+        }
+        Ok(())
+    }
+
     /// Runs `setting` once.
     pub fn run(&mut self, setting: &Setting, cancel: &CancelToken) -> Outcome<Error> {
-        match self.measure(setting, cancel) {
+        let measured = self.check(setting).and_then(|()| self.measure(setting, cancel));
+        match measured {
             Ok(sample) => Outcome::Ran(sample),
-            Err(error) => {
-                let refused = matches!(error.kind(), ErrorKind::Usage(_) | ErrorKind::Refused(_));
-                if !refused {
-                    self.clear_away();
+            Err(error) => match error.kind() {
+                ErrorKind::Refused(Refusal::EngineUnsuitable { reason, .. }) => {
+                    Outcome::Unusable(reason.clone())
                 }
-                match error.kind() {
-                    ErrorKind::Refused(Refusal::EngineUnsuitable { reason, .. }) => {
-                        Outcome::Unusable(reason.clone())
-                    }
-                    _ => Outcome::Failed(error),
-                }
-            }
+                _ => Outcome::Failed(error),
+            },
         }
     }
 
@@ -192,28 +208,55 @@ impl Runner {
         if let Target::Staged(staged) = &target {
             for suffix in [PART_SUFFIX, MAP_SUFFIX] {
                 let path = staged.directory_path.join(sibling_name(&staged.name, suffix));
-                // Somebody's interrupted copy is not ours to clear away.
+                // A copy to there, which will be recommended, would be refused.
                 if path.symlink_metadata().is_ok() {
                     return Err(Refusal::Leftover { path }.into());
                 }
-                self.leavings.push(path);
             }
+            self.makes_files = true;
         }
         let path = target.path().to_owned();
         self.destination = Place::Path(path);
         Ok(())
     }
 
+    /// Reading a hole costs the disk nothing, which is worth knowing.
+    fn look_for_holes(&mut self) -> Result<()> {
+        let Place::Path(path) = &self.source else { return Ok(()) };
+        let source = OpenSource::open(path)?;
+        let holes = self.range.len() - data_in(&*source.io, self.range).bytes();
+        if holes > 0 {
+            let percent = (holes * 100).div_ceil(self.range.len());
+            let note = format!("{percent} % of what was read is holes, which no disk has to find");
+            self.notes.insert(note);
+        }
+        Ok(())
+    }
+
     fn measure(&mut self, setting: &Setting, cancel: &CancelToken) -> Result<Sample> {
         self.prepare_cache()?;
+        let Place::Path(destination) = &self.destination else {
+            return self.time(&Place::Nothing, setting, cancel);
+        };
+        if !self.makes_files {
+            return self.time(&self.destination, setting, cancel);
+        }
+        let room = Room::beside(destination)?;
+        let sample = self.time(&Place::Path(room.copy()), setting, cancel);
+        let removed = room.remove();
+        // The error of the run says more than one of clearing up after it.
+        let sample = sample?;
+        removed.map(|()| sample)
+    }
+
+    fn time(&self, to: &Place, setting: &Setting, cancel: &CancelToken) -> Result<Sample> {
         sys::forget_peak_memory();
         let (before, begin) = (sys::usage(), Instant::now());
-        let threads = match (&self.source, &self.destination) {
+        let threads = match (&self.source, to) {
             (Place::Path(from), Place::Path(to)) => self.copy(from, to, setting, cancel)?,
-            _ => self.half().run(setting, cancel)?,
+            _ => self.half(to).run(setting, cancel)?,
         };
         let (seconds, after) = (begin.elapsed().as_secs_f64(), sys::usage());
-        self.remove_copy()?;
         Ok(Sample {
             seconds,
             cpu_seconds: after.cpu.saturating_sub(before.cpu).as_secs_f64(),
@@ -237,6 +280,8 @@ impl Runner {
             .sync(self.sync)
             .engine(setting.engine.parse().map_err(ErrorKind::Usage)?)
             .reflink(Reflink::Never)
+            // A hole that is kept costs nothing, and would count as moved.
+            .sparse(Sparse::Never)
             .on_read_error(OnReadError::Stop)
             .to_device(self.to_device);
         if let Threads::Exactly(threads) = setting.threads {
@@ -247,29 +292,6 @@ impl Runner {
         }
         let report = job.run(&Progress::new(), cancel)?;
         Ok(report.threads)
-    }
-
-    /// The file of the last run goes, so that the next run makes a new one.
-    fn remove_copy(&self) -> Result<()> {
-        // A device has no leavings, and is never removed.
-        let (Place::Path(path), false) = (&self.destination, self.leavings.is_empty()) else {
-            return Ok(());
-        };
-        for path in std::iter::once(path).chain(&self.leavings) {
-            match std::fs::remove_file(path) {
-                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
-                    let (step, path) = ("remove", path.clone());
-                    return Err(ErrorKind::Destination { step, path, source }.into());
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn clear_away(&self) {
-        // The error of the run says more than one of clearing up after it.
-        let _ = self.remove_copy();
     }
 
     fn prepare_cache(&mut self) -> Result<()> {
@@ -374,9 +396,29 @@ mod tests {
         Runner {
             source: runner.source.clone(),
             destination: runner.destination.clone(),
-            leavings: runner.leavings.clone(),
             notes: BTreeSet::new(),
             ..*runner
+        }
+    }
+
+    /// Somebody else's file may appear at the destination while it is measured.
+    #[test]
+    fn a_file_that_appears_at_the_destination_is_never_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (source, copy) = (folder.path().join("source"), folder.path().join("copy"));
+        std::fs::write(&source, vec![7; LEN]).unwrap();
+        for from in [Place::Path(source), Place::Nothing] {
+            let (to, range) = (Place::Path(copy.clone()), RangeSpec::default());
+            let mut runner = Runner::new(from, to, range, 2 << 20, false).unwrap();
+            std::fs::write(&copy, "not ours").unwrap();
+            runner.run(&setting(Threads::Exactly(1)), &CancelToken::new());
+            let stopped = CancelToken::new();
+            stopped.cancel();
+            let outcome = runner.run(&setting(Threads::Exactly(1)), &stopped);
+            assert!(matches!(outcome, Outcome::Failed(_)));
+            assert_eq!(std::fs::read_to_string(&copy).unwrap(), "not ours");
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2);
+            std::fs::remove_file(&copy).unwrap();
         }
     }
 

@@ -68,6 +68,7 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<(Runner, Vec<Series>),
     let io_sizes: Vec<_> = args.io_size.iter().map(|size| size.0).collect();
     let threads: Vec<_> = args.threads.iter().map(|threads| threads_of(*threads)).collect();
     let settings = combinations(&engines, &io_sizes, &threads);
+    settings.iter().try_for_each(|setting| runner.check(setting))?;
     let meter = Meter::new(&args.output);
     // Progress and events of the single runs are no news here: only signals are heard.
     let silent = OutputArgs { progress: ProgressArg::None, ..args.output.clone() };
@@ -204,8 +205,10 @@ impl Findings<'_> {
         };
         let consent = if self.args.to_device { " --to-device" } else { "" };
         let sync = if self.args.no_sync && self.writes() { " --no-sync" } else { "" };
+        // An equals sign: a range may begin with a dash.
+        let range = self.args.range.map(|range| format!(" --range={range}")).unwrap_or_default();
         format!(
-            "pcopy {}{consent}{sync} {} {}",
+            "pcopy {}{range}{consent}{sync} {} {}",
             advice.recommended.setting.options(),
             end(self.reads(), &self.args.source, "SOURCE"),
             end(self.writes(), &self.args.destination, "DEST"),

@@ -373,7 +373,7 @@ impl CopyJob {
 }
 
 /// Sizes that offsets are masked with.
-fn power_of_two(option: &str, size: Size, sector: u32, most: u64) -> Result<u64> {
+pub(crate) fn power_of_two(option: &str, size: Size, sector: u32, most: u64) -> Result<u64> {
     let usage = |problem: &str| ErrorKind::Usage(format!("{option} {problem}"));
     let bytes = size.bytes(sector).map_err(|error| usage(&error.to_string()))?;
     if !bytes.is_power_of_two() || bytes < 512 || bytes > most {

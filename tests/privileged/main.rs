@@ -20,6 +20,8 @@ mod badblocks;
 #[cfg(target_os = "linux")]
 mod batch;
 #[cfg(target_os = "linux")]
+mod bench;
+#[cfg(target_os = "linux")]
 mod block;
 #[cfg(target_os = "linux")]
 mod engines;

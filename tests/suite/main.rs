@@ -12,6 +12,7 @@ mod attack;
 mod batch;
 #[cfg(unix)]
 mod changed;
+mod bench;
 mod cli;
 #[cfg(windows)]
 mod console;
