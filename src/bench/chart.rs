@@ -138,7 +138,8 @@ pub fn svg(lines: &[Line], title: &str, subtitle: &str) -> String {
 }
 
 fn draw_grid(out: &mut String, axes: &Axes) {
-    let (unit, name) = unit_of(axes.top_rate);
+    // That of the step: in a larger one the numbers would not be round any more.
+    let (unit, name) = unit_of(axes.step);
     let steps = (axes.top_rate / axes.step).round() as usize;
     for step in 0..=steps {
         let rate = axes.step * step as f64;
@@ -269,6 +270,15 @@ mod tests {
         check(30.0, 50.0);
         check(700.0, 1000.0);
         check(1100.0, 2048.0);
+    }
+
+    #[test]
+    fn labels_of_the_grid_are_round() {
+        let picture =
+            svg(&lines(&[series("direct", Threads::Exactly(1), 1, 1.0)], 1500 << 20), "", "");
+        for label in [">500<", ">1000<", ">1500<", ">MiB/s<"] {
+            assert!(picture.contains(label), "{label}: {picture}");
+        }
     }
 
     #[test]
