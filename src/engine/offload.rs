@@ -82,6 +82,10 @@ impl Offload {
                 _ => Ok(None),
             };
         }
+        if site.range.is_empty() {
+            // All of it is shared as it is.
+            return Ok(None);
+        }
         let Some(range) = shareable(site) else {
             return Err("no whole block of the source is a whole block of the destination, \
                         so extents cannot be shared"

@@ -190,6 +190,10 @@ fn extents_are_shared_where_they_can_be_and_only_if_allowed() {
         check("--reflink never", false);
         check("--sparse never", false);
         check("--sparse always", false);
+        check("--reflink always -r 7..7", false);
+        scene.write("mounted/empty", b"");
+        scene.run("--reflink always mounted/empty mounted/nothing").code(0);
+        assert_eq!(scene.read("mounted/nothing"), b"", "{kind}");
         scene.run("--reflink always -r 1.. mounted/source mounted/copy").code(3).says(&["extents"]);
         scene.run("--reflink always mounted/source elsewhere").code(3);
         assert!(!scene.has("mounted/copy.pcopy-part") && !scene.has("elsewhere.pcopy-part"));
