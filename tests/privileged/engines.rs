@@ -12,7 +12,7 @@ const RANGES: [(usize, usize); 5] =
 const LEN: usize = 5_000_013;
 
 /// A file system of `kind` on a disk with sectors of `sector` bytes.
-fn made(scene: &Scene, kind: &str, sector: u32) -> (Mount, Loop) {
+pub fn made(scene: &Scene, kind: &str, sector: u32) -> (Mount, Loop) {
     let image = scene.path("image");
     std::fs::File::create(&image).unwrap().set_len(400 << 20).unwrap();
     let device = Loop::with(&image, &["--sector-size", &sector.to_string(), "--direct-io=on"]);

@@ -12,6 +12,28 @@ const LEN: usize = (64 << 20) + 4097;
 /// Stripes of a copy of `LEN` bytes.
 const STRIPE: &str = "4MiB";
 
+/// Enough for several requests of every engine.
+const FEW: usize = (5 << 20) + 4097;
+
+/// Every error that says "not here" of a call that moves bytes by itself.
+const NOT_OFFERED: [&str; 12] = [
+    "ENOSYS",
+    "ENOTTY",
+    "EOPNOTSUPP",
+    "EINVAL",
+    "EBADF",
+    "EXDEV",
+    "ETXTBSY",
+    "EPERM",
+    "EACCES",
+    "ENOENT",
+    "EOVERFLOW",
+    "EFBIG",
+];
+
+/// Every error that says "not like this" of a request past the page cache.
+const UNSUPPORTED: [&str; 4] = ["ENOSYS", "EINVAL", "EOPNOTSUPP", "ENOTTY"];
+
 /// Whether system calls can be tampered with.
 fn can_inject(scene: &Scene) -> bool {
     if !has_tools(&["strace"]) {
@@ -55,21 +77,9 @@ fn what_the_kernel_does_not_offer_is_done_by_hand_and_said_once() {
     if !can_inject(&scene) || !offloads(&scene) {
         return;
     }
-    let not_offered = [
-        "ENOSYS",
-        "ENOTTY",
-        "EOPNOTSUPP",
-        "EINVAL",
-        "EBADF",
-        "EXDEV",
-        "ETXTBSY",
-        "EPERM",
-        "EACCES",
-        "ENOENT",
-    ];
     // The probe, the first request, and one in the middle.
     let steps = [1, 2, 7];
-    for (error, step) in not_offered.iter().flat_map(|error| steps.map(|step| (error, step))) {
+    for (error, step) in NOT_OFFERED.iter().flat_map(|error| steps.map(|step| (error, step))) {
         let what = format!("{error} at call {step}");
         let injection = format!("copy_file_range:error={error}:when={step}");
         let (ended, times) = injected(&scene, &injection, "--no-sync --progress json");
@@ -124,6 +134,7 @@ fn an_error_of_the_disk_is_no_fallback() {
         ("pread64:error=EIO:when=1", "--engine direct"),
         ("pread64:error=EIO:when=5", "--engine direct"),
         ("pread64:error=EIO:when=5", "--engine mmap"),
+        ("pread64:error=ENXIO:when=5", "--engine direct"),
     ];
     for (injection, options) in injections {
         let (ended, times) = injected(&scene, injection, options);
@@ -135,33 +146,89 @@ fn an_error_of_the_disk_is_no_fallback() {
     }
 }
 
+/// An error of the destination is none of the engine either: the job stops.
+#[test]
+fn an_error_of_the_destination_ends_the_copy_and_not_the_engine() {
+    let scene = Scene::new();
+    scene.source("source", FEW);
+    if !can_inject(&scene) {
+        return;
+    }
+    let injections = [
+        ("pwrite64:error=EIO:when=1", "direct"),
+        ("pwrite64:error=EIO:when=3", "direct"),
+        ("pwrite64:error=ENOSPC:when=3", "direct"),
+        ("pwrite64:error=EIO:when=3", "positioned"),
+        ("fallocate:error=EIO:when=1", "mmap"),
+        ("fallocate:error=EIO:when=2", "mmap"),
+    ];
+    for (injection, engine) in injections {
+        if !serves(&scene, engine) {
+            continue;
+        }
+        let (ended, times) = injected(&scene, injection, &format!("--engine {engine}"));
+        let report = ended.code(5).says(&["cannot write bytes"]).report();
+        assert_eq!(times, 1, "{injection} {engine}");
+        assert_eq!(engine_of(&report), engine, "{injection}");
+        assert_eq!(report["fallbacks"], serde_json::json!([]), "{injection} {engine}");
+        for left in ["copy.pcopy-part", "copy.pcopy-map"] {
+            // No map where nothing was done.
+            let _ = std::fs::remove_file(scene.path(left));
+        }
+    }
+}
+
+/// Whether `engine` copies in the temporary folder; a skip if not.
+fn serves(scene: &Scene, engine: &str) -> bool {
+    let ended = scene.run(&format!("--engine {engine} --force source probed"));
+    let serves = ended.status.success();
+    if serves {
+        std::fs::remove_file(scene.path("probed")).expect("the copy is there");
+    } else {
+        skip(&format!("engine {engine} cannot serve in the temporary folder"));
+    }
+    serves
+}
+
 /// An engine that is asked for by name is not replaced: nothing is written
 /// where that is known in time, and a run can go on from what was written.
 #[test]
 fn a_named_engine_fails_rather_than_gives_way() {
     let scene = Scene::new();
-    let bytes = scene.source("source", LEN);
-    if !can_inject(&scene) || !offloads(&scene) {
+    let bytes = scene.source("source", FEW);
+    if !can_inject(&scene) {
         return;
     }
-    let injections = [
-        ("copy_file_range:error=EXDEV:when=1", "--engine offload", 3),
-        ("copy_file_range:error=EXDEV:when=7", "--engine offload", 5),
-        ("splice:error=EINVAL:when=7", "--engine splice", 5),
-        ("splice:error=EINVAL:when=8", "--engine splice", 5),
-        ("pread64:error=EINVAL:when=7", "--engine direct", 5),
-        ("pwrite64:error=EINVAL:when=7", "--engine direct", 5),
-        ("fallocate:error=EOPNOTSUPP:when=3", "--engine mmap", 5),
+    // The start, and the middle, of every step. The first of all requests of
+    // the kernel is the probe, before anything is written.
+    let calls: [(&str, &str, &[&str], &[usize]); 6] = [
+        ("offload", "copy_file_range", &NOT_OFFERED, &[1, 2]),
+        ("splice", "splice", &NOT_OFFERED, &[1, 2, 5, 6]),
+        ("direct", "pread64", &UNSUPPORTED, &[3, 4]),
+        ("direct", "pwrite64", &UNSUPPORTED, &[1, 3]),
+        ("mmap", "fallocate", &NOT_OFFERED, &[1, 2]),
+        ("mmap", "mmap", &["ENODEV", "ENOMEM", "EACCES"], &[1, 2]),
     ];
-    for (injection, options, code) in injections {
-        let (ended, _) = injected(&scene, injection, options);
-        ended.code(code).says(&[options.trim_start_matches("--")]);
-        assert!(!scene.has("copy"), "{injection}");
-        assert_eq!(scene.has("copy.pcopy-part"), code == 5, "{injection}");
-        if code == 5 {
-            scene.run("--resume source copy").code(0);
-            assert_same(&scene.read("copy"), &bytes, injection);
-            std::fs::remove_file(scene.path("copy")).expect("the copy is there");
+    for (engine, call, errors, steps) in calls {
+        if !serves(&scene, engine) {
+            continue;
+        }
+        for (error, step) in
+            errors.iter().flat_map(|error| steps.iter().map(move |step| (error, step)))
+        {
+            let what = format!("{engine}: {error} at {call} {step}");
+            let injection = format!("{call}:error={error}:when={step}");
+            let (ended, times) = injected(&scene, &injection, &format!("--engine {engine}"));
+            let begun = (call, *step) != ("copy_file_range", 1);
+            ended.code(if begun { 5 } else { 3 }).says(&[&format!("engine {engine}")]);
+            assert_eq!(times, 1, "{what}");
+            assert!(!scene.has("copy"), "{what}");
+            assert_eq!(scene.has("copy.pcopy-part"), begun, "{what}");
+            if begun {
+                scene.run("--resume source copy").code(0);
+                assert_same(&scene.read("copy"), &bytes, &what);
+                std::fs::remove_file(scene.path("copy")).expect("the copy is there");
+            }
         }
     }
 }
