@@ -105,7 +105,9 @@ impl CopyJob {
         };
         preflight.check()?;
 
-        let fresh = matches!((&target, &start), (Target::Staged(_), Start::Fresh | Start::Over(_)));
+        // The part of an earlier run is as private as a new one.
+        let committed = matches!(&start, Start::From(earlier) if earlier.committed);
+        let fresh = matches!(target, Target::Staged(_)) && !committed;
         let wishes = self.wishes(self.threads.most());
         let capabilities =
             Capabilities::of(&source, &target, (from, to), todo.bytes(), fresh, wishes);

@@ -93,7 +93,8 @@ pub struct Capabilities {
     pub congruent: bool,
     /// Bytes to be moved.
     pub bytes: u64,
-    /// Whether the destination is a new file that nobody else knows.
+    /// Whether the destination is a file that nobody else knows: without its
+    /// name as yet.
     pub fresh: bool,
     /// How much of the source is in the page cache. Only asked where much is
     /// to be moved.

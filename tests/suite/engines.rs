@@ -225,7 +225,8 @@ fn a_named_engine_fails_rather_than_gives_way() {
             assert!(!scene.has("copy"), "{what}");
             assert_eq!(scene.has("copy.pcopy-part"), begun, "{what}");
             if begun {
-                scene.run("--resume source copy").code(0);
+                // The engine is still the one that was asked for.
+                scene.run(&format!("--resume --engine {engine} source copy")).code(0);
                 assert_same(&scene.read("copy"), &bytes, &what);
                 std::fs::remove_file(scene.path("copy")).expect("the copy is there");
             }
