@@ -17,6 +17,10 @@ use serde_json::Value;
 /// both were built for another system.
 const PROGRAM_VARIABLE: &str = "PCOPY_TEST_PROGRAM";
 
+/// Names an engine that every copy is to be made with that can be, so that
+/// one suite tests all of them. With `TMPDIR`, on any file system.
+const ENGINE_VARIABLE: &str = "PCOPY_TEST_ENGINE";
+
 /// How long a state may take to come about before a test gives up. Only a
 /// guard against hanging: nothing that works comes near it.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -113,6 +117,7 @@ impl Run {
     /// is ended, and fails the test instead of keeping all others waiting.
     #[track_caller]
     pub fn run(mut self) -> Ended {
+        self.choose_engine();
         let line = format!("{:?}", self.command);
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -132,9 +137,48 @@ impl Run {
         Ended { line, status, stdout, stderr }
     }
 
+    /// Adds the engine that the environment names to a copy that does not name
+    /// one itself. Where that engine cannot serve, which a dry run says, the
+    /// copy stays as it is.
+    fn choose_engine(&mut self) {
+        let Some(engine) = std::env::var_os(ENGINE_VARIABLE) else { return };
+        let has = |text: &str| self.command.get_args().any(|word| word == text);
+        let other = ["batch", "bench", "verify", "devices", "completions", "man", "-n"];
+        let is_copy = self.command.get_program() == program() && !other.into_iter().any(has);
+        if !is_copy || has("--engine") || has("--dry-run") {
+            return;
+        }
+        // A rate is there to meet the copy on its way, and sharing is no way.
+        let sharing: &[&str] =
+            if has("--limit-rate") && !has("--reflink") { &["--reflink", "never"] } else { &[] };
+        let mut trial = Command::new(program());
+        trial.args(["--dry-run", "--engine"]).arg(&engine).args(sharing);
+        trial.args(self.command.get_args());
+        trial.current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
+        let quiet = Stdio::null;
+        let ended = trial.stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
+        // Before all other words: what follows two dashes is no option.
+        let mut chosen = Command::new(program());
+        if ended.is_ok_and(|status| status.success()) {
+            chosen.arg("--engine").arg(engine);
+        }
+        chosen.args(sharing).args(self.command.get_args());
+        if let Some(folder) = self.command.get_current_dir() {
+            chosen.current_dir(folder);
+        }
+        for (name, value) in self.command.get_envs() {
+            match value {
+                Some(value) => chosen.env(name, value),
+                None => chosen.env_remove(name),
+            };
+        }
+        self.command = chosen;
+    }
+
     /// Starts it and leaves it running.
     #[track_caller]
     pub fn start(mut self) -> Running {
+        self.choose_engine();
         let line = format!("{:?}", self.command);
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -303,8 +347,11 @@ fn mix(value: u64) -> u64 {
 #[track_caller]
 pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
     assert_eq!(found.len(), expected.len(), "{what}: length found and expected");
-    let differs = found.iter().zip(expected).position(|(found, expected)| found != expected);
-    if let Some(at) = differs {
+    // At once where nothing differs: most of these are tens of megabytes.
+    let differs = || found.iter().zip(expected).position(|(found, expected)| found != expected);
+    if found != expected
+        && let Some(at) = differs()
+    {
         let end = (at + 16).min(found.len());
         let (found, expected) = (&found[at..end], &expected[at..end]);
         panic!("{what}: from byte {at}\n   found: {found:02x?}\nexpected: {expected:02x?}");

@@ -1,7 +1,7 @@
 //! Digests while copying: those of the usual tools, whatever the order in which
 //! workers move the bytes.
 
-use crate::common::{Scene, assert_same, has_tools, pattern};
+use crate::common::{Scene, assert_same, has_tools, pattern, skip};
 
 /// Every digest and the tool that prints the same line.
 const TOOLS: [(&str, &[&str]); 6] = [
@@ -67,7 +67,11 @@ fn every_engine_gives_the_bytes_to_the_digests() {
     let scene = Scene::new();
     scene.source("source", 3_000_007);
     for options in ["--engine positioned", "--engine direct", "--sparse always", "--sparse never"] {
-        check(&scene, options);
+        if scene.run(&format!("--dry-run {options} source probed")).status.success() {
+            check(&scene, options);
+        } else {
+            skip(&format!("{options} cannot serve in the temporary folder"));
+        }
     }
     scene.run("--engine offload --digest md5 source other").code(3);
 }
