@@ -10,9 +10,9 @@ mod also;
 #[cfg(target_os = "linux")]
 mod attack;
 mod batch;
+mod bench;
 #[cfg(unix)]
 mod changed;
-mod bench;
 mod cli;
 #[cfg(windows)]
 mod console;

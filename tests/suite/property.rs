@@ -251,3 +251,59 @@ fn a_wish_to_stop_is_heard_before_the_next_request() {
         }
     }
 }
+
+/// How many cases each engine gets: few, or as many as the long tier says.
+fn cases() -> u32 {
+    std::env::var("PCOPY_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(100)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases()) })]
+
+    /// The same of every engine between files, through whole jobs: into a new
+    /// file, and into one that is there, of which nothing else changes.
+    #[test]
+    fn every_engine_makes_a_slice_copy_between_files(case in case(), in_place: bool) {
+        let folder = tempfile::tempdir().unwrap();
+        let from = folder.path().join("source");
+        let source = pattern(1, case.size);
+        std::fs::write(&from, &source).unwrap();
+        let end = case.dest_offset + case.length;
+        let before = if in_place { pattern(2, end + GUARD) } else { vec![0; end] };
+        let mut expected = before.clone();
+        expected[case.dest_offset..end]
+            .copy_from_slice(&source[case.offset..case.offset + case.length]);
+        for row in &pcopy::engine::TABLE {
+            // One name each: a program that another test is about to start may
+            // hold the lock of a file for a moment longer than this process.
+            let to = folder.path().join(row.name);
+            if in_place {
+                std::fs::write(&to, &before).unwrap();
+            }
+            let job = pcopy::CopyJob::new(&from, &to)
+                .range(format!("{}+{}", case.offset, case.length).parse().unwrap())
+                .dest_offset(pcopy::Size::Bytes(case.dest_offset as u64))
+                .in_place(in_place)
+                .engine(row.name.parse().unwrap())
+                .sync(false)
+                .threads(case.threads)
+                .stripe_size(pcopy::Size::Bytes(case.stripe))
+                .io_size(pcopy::Size::Bytes(case.request));
+            match job.run(&Progress::new(), &CancelToken::new()) {
+                Ok(report) => {
+                    prop_assert_eq!((report.engine, report.bytes.copied), (row.name, case.length as u64));
+                    assert_same(&std::fs::read(&to).unwrap(), &expected, row.name);
+                }
+                Err(error) => {
+                    let refused = matches!(
+                        error.kind(),
+                        ErrorKind::Refused(pcopy::error::Refusal::EngineUnsuitable { .. })
+                    );
+                    prop_assert!(refused && row.name != "positioned", "{}", error.chain());
+                    let left = std::fs::read(&to).ok();
+                    prop_assert_eq!(left, in_place.then(|| before.clone()), "{} changed something", row.name);
+                }
+            }
+        }
+    }
+}
