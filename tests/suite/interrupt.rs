@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::common::{Running, Scene, assert_same, pattern};
 
 /// Slow enough to be in the middle whatever the machine does.
-const SLOW: &str = "--limit-rate 1MiB --io-size 64KiB --progress json";
+const SLOW: &str = "--reflink never --limit-rate 1MiB --io-size 64KiB --progress json";
 
 /// A copy in the middle of its bytes.
 fn in_the_middle(scene: &Scene, options: &str) -> Running {
