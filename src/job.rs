@@ -33,6 +33,7 @@ use crate::safety::Preflight;
 use crate::source::OpenSource;
 use crate::sparse::{self, Sparse, Zeros};
 use clock::Clock;
+use proof::Ledger;
 pub(crate) use ready::check_digests;
 use ready::{OneCopy, Ready, identity};
 
@@ -243,7 +244,8 @@ impl CopyJob {
             ready.report.resumable = true;
         }
         clock.synced();
-        self.prove(ready, stage, transfer, clock, (progress, cancel))
+        let ledger = Ledger { transfer, checkpointer };
+        self.prove(ready, stage, ledger, clock, (progress, cancel))
     }
 
     fn move_bytes(

@@ -261,6 +261,11 @@ impl Transfer {
         lock(&self.ledger).distrusted.merge(ranges);
     }
 
+    /// Gives back what was taken: it was copied again and found to be right.
+    pub fn trust_again(&self) {
+        lock(&self.ledger).distrusted = RangeSet::new();
+    }
+
     /// What was written and found to be wrong, in bytes of the source.
     pub fn distrusted(&self) -> RangeSet {
         lock(&self.ledger).distrusted.clone()

@@ -149,6 +149,41 @@ impl Checkpointer {
         self.write(&self.snapshot(transfer))
     }
 
+    /// Takes back that `wrong` is done, also in the map on the disk if there is
+    /// one, so that nobody goes on from it whatever happens next. The caller has
+    /// synced the data and nothing has been written since.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Journal`].
+    pub fn withdraw(&self, transfer: &Transfer, wrong: &RangeSet) -> Result<()> {
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        transfer.distrust(wrong);
+        self.correct(transfer)
+    }
+
+    /// Everything that was withdrawn has been repaired, synced and found to be right.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Journal`].
+    pub fn restore(&self, transfer: &Transfer) -> Result<()> {
+        transfer.trust_again();
+        self.correct(transfer)
+    }
+
+    fn correct(&self, transfer: &Transfer) -> Result<()> {
+        if !self.has_saved() {
+            return Ok(());
+        }
+        self.save_synced(transfer).inspect_err(|_| {
+            // Without a map a job begins anew; with one that lies it would not.
+            let _ = self.file.remove();
+        })
+    }
+
     fn snapshot(&self, transfer: &Transfer) -> Map {
         let mut done = transfer.done();
         done.merge(&self.settled);

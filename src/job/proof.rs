@@ -10,6 +10,7 @@ use super::ready::{Ready, Stripes};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Control, OnReadError, Tap, Transfer};
 use crate::digest::Digester;
+use crate::durable::checkpoint::Checkpointer;
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::Positioned;
@@ -44,13 +45,13 @@ impl CopyJob {
         &self,
         ready: &mut Ready,
         stage: &Stage,
-        transfer: &Transfer,
+        ledger: Ledger<'_>,
         clock: &mut Clock,
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
         if ready.verify {
             watch.0.enter(Phase::Verifying);
-            let verified = self.verify_and_repair(ready, stage, transfer, watch);
+            let verified = self.verify_and_repair(ready, stage, ledger, watch);
             clock.verified();
             verified?;
         }
@@ -85,31 +86,50 @@ impl CopyJob {
         &self,
         ready: &mut Ready,
         stage: &Stage,
-        transfer: &Transfer,
+        ledger: Ledger<'_>,
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
         let copied = ready.report.failed_set().missing_from(ready.report.range);
-        let fingerprints = transfer.tap().take_fingerprints();
-        let mut findings = ready.compare(stage, &copied, &fingerprints, watch)?;
+        let fingerprints = ledger.transfer.tap().take_fingerprints();
+        let (mut findings, ended) = ready.compare(stage, &copied, &fingerprints, watch);
+        // At once: what comes next may fail, and nobody must go on from this.
+        ledger.withdraw(&findings.differing, ready.report.range)?;
+        ended?;
         if !findings.pieces.is_empty() && self.repair {
-            let (bytes, stripes) = (findings.differing.bytes(), &findings.pieces);
-            let note =
-                format!("{bytes} bytes differed after the copy; their stripes were repaired");
-            self.copy_again(ready, stage, stripes, watch.1)?;
-            stage.sync()?;
-            findings = ready.compare(stage, &findings.pieces, &[], watch)?;
-            ready.report.notes.push(note);
-            self.digest_again(ready, stage, watch.1)?;
+            findings = self.repair_once(ready, stage, ledger, &findings, watch)?;
         }
         ready.report.verified = Some(findings.pieces.is_empty());
         ready.report.mismatches = findings.differing.iter().collect();
         let Some(range) = findings.differing.iter().next() else { return Ok(()) };
-        let wrong = |range: ByteRange| range.align_out(BLOCK).intersect(ready.report.range);
-        transfer.distrust(&findings.differing.iter().map(wrong).collect());
         for (range, error) in findings.unreadable {
             ready.report.notes.push(format!("cannot read back the copy of bytes {range}: {error}"));
         }
         Err(ready.copied().mismatch(stage.path(), range))
+    }
+
+    /// Copies the stripes that differ once more, and compares them again.
+    fn repair_once(
+        &self,
+        ready: &mut Ready,
+        stage: &Stage,
+        ledger: Ledger<'_>,
+        found: &Findings,
+        watch: (&Progress, &CancelToken),
+    ) -> Result<Findings> {
+        // They are written as a whole, so as a whole they are in doubt.
+        ledger.withdraw(&found.pieces, ready.report.range)?;
+        self.copy_again(ready, stage, &found.pieces, watch.1)?;
+        stage.sync()?;
+        let (findings, ended) = ready.compare(stage, &found.pieces, &[], watch);
+        ended?;
+        if findings.pieces.is_empty() {
+            ledger.checkpointer.restore(ledger.transfer)?;
+        }
+        let bytes = found.differing.bytes();
+        let note = format!("{bytes} bytes differed after the copy; their stripes were repaired");
+        ready.report.notes.push(note);
+        self.digest_again(ready, stage, watch.1)?;
+        Ok(findings)
     }
 
     /// Copies `pieces` once more, by the plainest way there is.
@@ -165,6 +185,21 @@ impl CopyJob {
     }
 }
 
+/// What is known to be done, and the map that says so.
+#[derive(Clone, Copy)]
+pub struct Ledger<'a> {
+    pub transfer: &'a Transfer,
+    pub checkpointer: &'a Checkpointer,
+}
+
+impl Ledger<'_> {
+    /// Takes back that `wrong`, a part of `range`, is done.
+    fn withdraw(self, wrong: &RangeSet, range: ByteRange) -> Result<()> {
+        let wrong = wrong.iter().map(|part| part.align_out(BLOCK).intersect(range)).collect();
+        self.checkpointer.withdraw(self.transfer, &wrong)
+    }
+}
+
 impl Ready {
     /// The copy, as far as reading it back needs to know it.
     fn copied(&self) -> Copied<'_> {
@@ -179,14 +214,14 @@ impl Ready {
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
         watch: (&Progress, &CancelToken),
-    ) -> Result<Findings> {
+    ) -> (Findings, Result<()>) {
         let medium = Medium::new(stage.io());
-        let findings = self.copied().compare(&medium, ranges, fingerprints, watch)?;
+        let found = self.copied().compare(&medium, ranges, fingerprints, watch);
         if self.report.verified_by.is_none() {
             self.report.notes.extend(medium.note());
         }
         self.report.verified_by = Some(medium.how());
-        Ok(findings)
+        found
     }
 
     /// A transfer by the plainest way there is, that nobody looks at.
@@ -217,7 +252,7 @@ impl Copied<'_> {
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
         (progress, cancel): (&Progress, &CancelToken),
-    ) -> Result<Findings> {
+    ) -> (Findings, Result<()>) {
         let mut rest = ranges.clone();
         rest.subtract(&fingerprints.iter().map(|fingerprint| fingerprint.range).collect());
         let comparison = Comparison {

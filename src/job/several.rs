@@ -324,7 +324,8 @@ impl Several {
         for place in &mut self.places {
             let Some(stage) = &place.stage else { continue };
             let medium = Medium::new(stage.io());
-            let findings = whole.compare(&medium, &copied, fingerprints, watch)?;
+            let (findings, ended) = whole.compare(&medium, &copied, fingerprints, watch);
+            ended?;
             place.report.verified = Some(findings.differing.is_empty());
             place.report.verified_by = Some(medium.how());
             place.report.mismatches = findings.differing.iter().collect();

@@ -58,17 +58,17 @@ impl Comparison<'_> {
     /// Compares the pieces that have a fingerprint with it, and `rest` with
     /// the source.
     ///
-    /// # Errors
-    ///
-    /// A source that cannot be read, or a wish to stop. What cannot be read of
-    /// the destination is a finding.
+    /// Returns what was found, and whether the comparison came to its end: a
+    /// source that cannot be read and a wish to stop end it early, and what was
+    /// found before is true nevertheless. What cannot be read of the
+    /// destination is a finding.
     pub fn run(
         &self,
         fingerprints: &[Fingerprint],
         rest: &Plan,
         progress: &Progress,
         cancel: &CancelToken,
-    ) -> Result<Findings> {
+    ) -> (Findings, Result<()>) {
         let round = Round {
             comparison: self,
             fingerprints,
@@ -90,13 +90,13 @@ impl Comparison<'_> {
             }
             round.work();
         });
-        if let Some((_, error)) = lock(&round.error).take() {
-            return Err(error);
-        }
-        if cancel.is_cancelled() {
-            return Err(ErrorKind::Cancelled.into());
-        }
-        Ok(std::mem::take(&mut *lock(&round.findings)))
+        let findings = std::mem::take(&mut *lock(&round.findings));
+        let ended = match lock(&round.error).take() {
+            Some((_, error)) => Err(error),
+            None if cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
+            None => Ok(()),
+        };
+        (findings, ended)
     }
 
     fn to_destination(&self, range: ByteRange) -> ByteRange {
@@ -212,12 +212,16 @@ impl Round<'_> {
                 Err(_) => break,
             }
         }
-        if hasher.digest128() != fingerprint.hash && !self.compare(piece, desk)? {
-            // Now they are equal: whichever of them reads differently every
-            // time, the piece is not what was copied.
+        if hasher.digest128() == fingerprint.hash {
+            return Ok(());
+        }
+        let located = self.compare(piece, desk);
+        if !matches!(located, Ok(true)) {
+            // The source cannot be read any more, or they are equal now: whichever
+            // of them reads differently every time, the piece is not what was copied.
             self.found(piece, piece);
         }
-        Ok(())
+        located.map(drop)
     }
 
     /// Compares a piece with the source. Returns whether there is a difference.

@@ -188,7 +188,8 @@ impl VerifyJob {
         progress.enter(Phase::Verifying);
         (report.threads, report.stripe_size, report.io_size) = (threads, stripe_size, io_size);
         let plan = Plan::new(&RangeSet::from(there), range.start(), stripe_size);
-        let mut findings = comparison.run(&[], &plan, progress, cancel)?;
+        let (mut findings, ended) = comparison.run(&[], &plan, progress, cancel);
+        ended?;
         findings.differing.insert(missing);
         report.verified = Some(findings.differing.is_empty());
         report.verified_by = Some(medium.how());

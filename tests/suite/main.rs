@@ -40,6 +40,8 @@ mod names;
 mod preserve;
 mod property;
 mod range;
+#[cfg(target_os = "linux")]
+mod repair;
 mod report;
 mod resume;
 mod rules;
