@@ -94,8 +94,10 @@ impl CopyJob {
         })?;
         self.check_exists(&target, &start)?;
 
-        let (data, holes) = self.bytes_to_copy(&source, &target, from);
-        let (todo, resumed) = what_is_left(&data, &start);
+        let (data, mut holes) = self.bytes_to_copy(&source, &target, from);
+        let (todo, resumed) = what_is_left(from, &data, &mut holes, &start);
+        let mut kept_holes = data.missing_from(from);
+        kept_holes.subtract(&holes);
         let preflight = Preflight {
             source: &source,
             target: &target,
@@ -127,7 +129,7 @@ impl CopyJob {
 
         let mut report = report_of(&source, &target, from, to);
         report.clamped = clamped;
-        report.bytes.holes = from.len() - data.bytes();
+        report.bytes.holes = kept_holes.bytes();
         report.bytes.resumed = resumed;
         report.engine = selection.name();
         report.engine_reason = selection.reason.clone();
@@ -145,7 +147,6 @@ impl CopyJob {
         let identity = identity(self, &source, &target, from, to, id);
         let settled = todo.missing_from(from);
         let writes_source = ready::writes_source(&source, &target);
-        let kept_holes = data.missing_from(from);
         let begin = Some((target, start));
         Ok(Ready {
             source,
@@ -376,13 +377,23 @@ fn report_of(source: &OpenSource, target: &Target, from: ByteRange, to: ByteRang
     report
 }
 
-/// What of `data` is still to be copied, and how much of it an earlier run copied.
-fn what_is_left(data: &RangeSet, start: &Start) -> (RangeSet, u64) {
+/// What of `from` is still to be done, and how much of its `data` an earlier
+/// run copied. What must be made a hole is added to `holes`.
+fn what_is_left(
+    from: ByteRange,
+    data: &RangeSet,
+    holes: &mut RangeSet,
+    start: &Start,
+) -> (RangeSet, u64) {
     let mut todo = data.clone();
-    if let Start::From(earlier) = start {
-        todo.subtract(&earlier.map.done);
-    }
+    let Start::From(earlier) = start else { return (todo, 0) };
+    todo.subtract(&earlier.map.done);
     let resumed = data.bytes() - todo.bytes();
+    // Holes need no work, unless the earlier run found other bytes there.
+    let mut spoilt = data.missing_from(from);
+    spoilt.subtract(&earlier.map.done);
+    todo.merge(&spoilt);
+    holes.merge(&spoilt);
     (todo, resumed)
 }
 

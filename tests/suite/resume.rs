@@ -4,6 +4,8 @@
 use std::io::Write;
 use std::path::PathBuf;
 
+use positioned_io::WriteAt;
+
 use crate::common::{Ended, Scene, assert_same, pattern};
 
 const LEN: usize = 4 << 20;
@@ -215,6 +217,33 @@ fn a_destination_in_place_that_was_cut_is_refused() {
     let file = std::fs::File::options().write(true).open(scene.path("copy")).unwrap();
     file.set_len(LEN as u64 / 4).unwrap();
     resume(&scene, "--in-place").code(3).says(&["copy", "--restart"]);
+}
+
+/// A hole of the source needs no work, unless the part was found not to have it.
+#[test]
+fn a_hole_found_to_be_wrong_is_made_again() {
+    for options in ["", "--sparse always", "--digest sha256"] {
+        let scene = Scene::new();
+        let hole = 1 << 20;
+        let data = pattern(5, LEN);
+        let mut file = std::fs::File::create(scene.path("source")).expect("a file");
+        file.set_len(hole + LEN as u64).expect("room");
+        file.write_all_at(hole, &data).expect("written");
+        kill_at_half(&scene, options);
+        let part = std::fs::File::options().write(true).open(scene.path("copy.pcopy-part"));
+        part.expect("a part").write_all_at(5000, b"wrong").expect("written");
+        let found = resume(&scene, &format!("{options} --verify")).code(4).report();
+        assert_eq!(found["mismatches"][0]["start"], 4608, "{found}");
+        let report = resume(&scene, options).code(0).report();
+        assert_same(&scene.read("copy"), &scene.read("source"), options);
+        assert_eq!(scene.names(), ["copy", "source"]);
+        let bytes = &report["bytes"];
+        let all = number(&bytes["copied"]) + number(&bytes["holes"]) + number(&bytes["resumed"]);
+        assert_eq!(all, hole + LEN as u64, "{report}");
+        if let Some(digest) = report["digests"]["sha256"].as_str() {
+            scene.run(&format!("verify --expect sha256:{digest} source copy")).code(0);
+        }
+    }
 }
 
 #[test]
