@@ -103,7 +103,7 @@ impl CopyJob {
             target: &target,
             from,
             to,
-            space_needed: todo.bytes(),
+            space_needed: self.space_needed(from, &data, &start),
             allow_same_device: self.allow_same_device,
         };
         preflight.check()?;
@@ -188,7 +188,7 @@ impl CopyJob {
         let stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
         let manners = self.manners(ready.selection.capabilities());
         let prepared = ready
-            .reserve(&stage, self.preallocate)
+            .reserve(&stage, self.reservation())
             .and_then(|()| ready.transfer(&stage, self.zeros(fresh), manners, progress));
         let transfer = match prepared {
             Ok(transfer) => Arc::new(transfer),
@@ -338,6 +338,30 @@ impl CopyJob {
             Target::Staged(_) => (data, RangeSet::new()),
             _ => (from.into(), data.missing_from(from)),
         }
+    }
+
+    /// What is reserved before it is written: nothing that may turn out to be
+    /// zeros and is to be left out.
+    fn reservation(&self) -> Preallocate {
+        match (self.preallocate, self.sparse) {
+            (Preallocate::Auto, Sparse::Always) => Preallocate::Off,
+            (asked, _) => asked,
+        }
+    }
+
+    /// Bytes of storage that a new file with `data` will need for certain, on
+    /// top of what an earlier run has taken.
+    fn space_needed(&self, from: ByteRange, data: &RangeSet, start: &Start) -> u64 {
+        let whole = match (self.preallocate, self.sparse) {
+            (Preallocate::Full, _) => from.len(),
+            (_, Sparse::Always) => 0,
+            _ => data.bytes(),
+        };
+        let part = match start {
+            Start::From(earlier) => earlier.file.as_ref(),
+            _ => None,
+        };
+        whole.saturating_sub(part.map_or(0, |(_, facts)| facts.allocated))
     }
 
     /// What becomes of zeros that were read into a file that is `fresh` or not.

@@ -395,6 +395,44 @@ pub fn is_root() -> bool {
     root
 }
 
+/// A file system in memory, which is full soon.
+#[cfg(unix)]
+pub struct SmallDisk {
+    folder: PathBuf,
+}
+
+#[cfg(unix)]
+impl SmallDisk {
+    /// Of `mib` MiB, in the folder `name` of `scene`; `None` where that cannot be.
+    pub fn new(scene: &Scene, name: &str, mib: u64) -> Option<SmallDisk> {
+        if !is_root() {
+            return None;
+        }
+        std::fs::create_dir(scene.path(name)).expect("a mount point can be made");
+        let size = format!("size={mib}m");
+        let mounted = scene.tool("mount", ["-t", "tmpfs", "-o", &size, "none", name]).run();
+        if !mounted.status.success() {
+            skip("tmpfs cannot be mounted");
+            return None;
+        }
+        Some(SmallDisk { folder: scene.path(name) })
+    }
+
+    /// Leaves no room on it.
+    pub fn fill(&self) {
+        let mut file = std::fs::File::create(self.folder.join("filler")).expect("a file");
+        while file.write_all(&[1; 4096]).is_ok() {}
+    }
+}
+
+#[cfg(unix)]
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // A busy one would keep the scene from going away.
+        let _ = Command::new("umount").arg("-l").arg(&self.folder).status();
+    }
+}
+
 /// Waits for a state that nobody announces.
 #[track_caller]
 pub fn wait_until(what: &str, state: impl Fn() -> bool) {

@@ -46,6 +46,8 @@ mod report;
 mod resume;
 mod rules;
 mod safety;
+#[cfg(target_os = "linux")]
+mod space;
 mod stream;
 mod verify;
 #[cfg(windows)]
