@@ -19,6 +19,16 @@ pub enum EngineChoice {
     Named(&'static str),
 }
 
+impl EngineChoice {
+    /// Whether `engine` is a choice that the caller leaves open.
+    pub fn may_be(self, engine: &str) -> bool {
+        match self {
+            EngineChoice::Auto => true,
+            EngineChoice::Named(name) => name == engine,
+        }
+    }
+}
+
 impl FromStr for EngineChoice {
     type Err = String;
 

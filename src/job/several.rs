@@ -11,14 +11,14 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::proof::Copied;
 use super::ready::{Stripes, check_digests, check_unchanged, failed_ranges, identity};
-use super::{CopyJob, with_report};
+use super::{CopyJob, Preallocate, with_report};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::Target;
-use crate::engine::{Capabilities, Positioned};
+use crate::engine::{Capabilities, Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::{Fanout, Sink};
 use crate::plan::{Cursor, Plan};
@@ -104,7 +104,8 @@ impl CopyJob {
             Capabilities::of(&source, &targets[0], (from, to), data.bytes(), all_new, wishes);
         let mut places = Vec::new();
         for target in targets {
-            places.push(self.look_at_place(&source, target, (from, to), data.bytes())?);
+            let space_needed = self.space_needed(from, &data, &Start::Fresh);
+            places.push(self.look_at_place(&source, target, (from, to), space_needed)?);
         }
         if places.iter().all(|place| place.error.is_some()) {
             return Err(places
@@ -143,6 +144,9 @@ impl CopyJob {
             ),
             ("--map, because it leaves none", self.map.is_some()),
             ("--repair", self.repair),
+            ("engine but positioned", !self.engine.may_be("positioned")),
+            ("--reflink always", self.reflink == Reflink::Always),
+            ("--preallocate full", self.preallocate == Preallocate::Full),
         ];
         match senseless.iter().find(|(_, given)| *given) {
             Some((option, _)) => {
@@ -259,12 +263,15 @@ impl CopyJob {
                 job.places[index].failed_to_write(failure.range, failure.error);
             }
         }
-        job.report.bytes.copied = progress.snapshot().copied;
+        job.report.bytes.copied = progress.snapshot().copied - transfer.hole_bytes();
+        job.report.bytes.holes += transfer.hole_bytes();
         job.report.failed = failed_ranges(&transfer);
         job.report.bytes.failed = job.report.failed_set().bytes();
         match shift {
             Ok(shift) => job.report.threads = shift.threads,
-            // Each of the destinations says for itself why it failed.
+            // Each of the destinations says for itself why it failed; that the
+            // job was to stop is no fault of theirs.
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => return Err(error),
             Err(error) => return Err(job.first_error().unwrap_or(error)),
         }
         job.report.notes.extend(check_unchanged(&job.source, self.allow_changed_source)?);
@@ -288,15 +295,16 @@ impl CopyJob {
             let back = job.source.io.clone();
             tap = tap.digests(digester).settled(job.kept_holes.clone(), RangeSet::new(), back);
         }
-        Transfer::new(
+        let mut transfer = Transfer::new(
             (job.source.io.clone(), job.source.path.clone()),
             (fanout, job.report.destination.path.clone()),
             job.report.range,
             job.to.start(),
             job.source.sector(),
             vec![Box::new(Positioned)],
-        )
-        .tapped(tap)
+        );
+        transfer.zeros = self.zeros(!job.report.in_place);
+        transfer.tapped(tap)
     }
 }
 

@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::ready::{Stripes, check_digests, check_unchanged};
-use super::{CopyJob, Threads, with_report};
+use super::{CopyJob, Preallocate, Threads, with_report};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Control, OnReadError, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::leftover::Leftovers;
-use crate::engine::Positioned;
+use crate::engine::{Positioned, Reflink};
 use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::io::Ordered;
 use crate::plan::{Cursor, Plan};
@@ -21,6 +21,7 @@ use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::report::{DestinationReport, Kind, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
+use crate::sparse::Sparse;
 use crate::sys::{self, Facts, Node};
 
 /// What stands for a stream in messages and in the report.
@@ -129,6 +130,10 @@ impl CopyJob {
             ("--also", !self.also.is_empty()),
             ("--verify", self.verify || self.repair),
             ("--dest-offset", self.dest_offset != Size::Bytes(0)),
+            ("an engine but positioned", !self.engine.may_be("positioned")),
+            ("--reflink always", self.reflink == Reflink::Always),
+            ("--sparse always", self.sparse == Sparse::Always),
+            ("--preallocate full", self.preallocate == Preallocate::Full),
         ];
         match senseless.iter().find(|(_, given)| *given) {
             Some((option, _)) => {

@@ -1,5 +1,7 @@
 //! `--also`: one read, several destinations, each on its own.
 
+#[cfg(unix)]
+use crate::common::{Ended, SmallDisk};
 use crate::common::{Scene, assert_same};
 
 #[test]
@@ -52,6 +54,42 @@ fn nothing_is_written_where_one_destination_is_refused() {
     assert_eq!(scene.names(), ["old", "source"]);
 }
 
+/// What the way to several destinations cannot do is refused, not left out.
+#[test]
+fn options_that_cannot_be_kept_are_refused() {
+    let scene = Scene::new();
+    scene.source("source", 1000);
+    for options in ["--engine mmap", "--reflink always", "--preallocate full"] {
+        scene.run(&format!("{options} --also b source a")).code(2).says(&["--also"]);
+        assert_eq!(scene.names(), ["source"], "{options}");
+    }
+    for options in ["--engine positioned", "--reflink never", "--preallocate off", "--sparse never"]
+    {
+        scene.run(&format!("{options} -f --also b source a")).code(0);
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn zeros_become_holes_in_every_destination() {
+    use std::os::unix::fs::MetadataExt;
+    let scene = Scene::new();
+    let mut source = vec![0; 4 << 20];
+    source[2 << 20] = 1;
+    scene.write("source", &source);
+    for options in ["", "--digest sha256 --verify"] {
+        let line = format!("--sparse always {options} -f --json --also b source a");
+        let report = scene.run(&line).code(0).report();
+        for name in ["a", "b"] {
+            assert_same(&scene.read(name), &source, name);
+            let blocks = scene.path(name).metadata().unwrap().blocks();
+            assert!(blocks <= 128, "{name} takes {blocks} blocks");
+        }
+        assert_eq!(report["bytes"]["copied"], 4096, "{report}");
+        assert_eq!(report["bytes"]["holes"], (4 << 20) - 4096, "{report}");
+    }
+}
+
 #[test]
 fn an_unexpected_digest_commits_no_destination() {
     let scene = Scene::new();
@@ -60,42 +98,67 @@ fn an_unexpected_digest_commits_no_destination() {
     assert_eq!(scene.names(), ["source"]);
 }
 
-/// A limit on the size of files stands for a disk that is full.
+/// A disk that is too small from the beginning is left out before the first byte.
+#[cfg(unix)]
+#[test]
+fn one_destination_without_room_does_not_stop_the_others() {
+    check_full(|scene, _, line| scene.run(line), 1);
+}
+
+/// One that fills up while it is written is left out from then on.
 #[cfg(unix)]
 #[test]
 fn one_failing_destination_does_not_stop_the_others() {
-    let full = std::path::Path::new("/dev/shm");
-    if !crate::common::is_root() || !full.is_dir() {
-        return;
-    }
-    for threads in ["1", "4"] {
-        for full_first in [true, false] {
-            check_full(threads, full_first);
+    check_full(
+        |scene, small, line| {
+            let line = format!("--limit-rate 2MiB --io-size 64KiB --progress json {line}");
+            let mut running = scene.pcopy(line.split_whitespace()).start();
+            running.wait_until_copying();
+            small.fill();
+            running.end()
+        },
+        4,
+    );
+}
+
+/// `run` copies to two destinations, one of which is on a disk of `mib` MiB
+/// and gets full.
+#[cfg(unix)]
+fn check_full(run: impl Fn(&Scene, &SmallDisk, &str) -> Ended, mib: u64) {
+    for options in ["-t 1", "-t 4", "-t 4 --verify"] {
+        for (first, second) in [("small/x", "good"), ("good", "small/x")] {
+            let scene = Scene::new();
+            let source = scene.source("source", 3_000_000);
+            let Some(small) = SmallDisk::new(&scene, "small", mib) else { return };
+            let line = format!("{options} --json --also {second} source {first}");
+            let ended = run(&scene, &small, &line).code(5).says(&["small/x", "space"]);
+            let report = ended.report();
+            assert_eq!(report["outcome"], "failed");
+            let other = if first == "good" { &report } else { &report["also"][0] };
+            assert_eq!(other["durable"], true, "{report}");
+            assert_eq!(other["verified"] == true, options.contains("--verify"), "{report}");
+            assert_same(&scene.read("good"), &source, "the other destination");
+            assert!(!scene.has("small/x") && !scene.has("small/x.pcopy-part"));
         }
     }
 }
 
+/// Who asks to stop is told so, whatever else went wrong before.
 #[cfg(unix)]
-fn check_full(threads: &str, full_first: bool) {
+#[test]
+fn an_interrupt_after_a_failed_destination_is_an_interrupt() {
     let scene = Scene::new();
-    let source = scene.source("source", 3_000_000);
-    std::fs::create_dir(scene.path("small")).unwrap();
-    let mounted = scene.tool("mount", ["-t", "tmpfs", "-o", "size=1m", "none", "small"]).run();
-    if !mounted.status.success() {
-        return crate::common::skip("tmpfs cannot be mounted");
-    }
-    let (first, second) = if full_first { ("small/x", "good") } else { ("good", "small/x") };
-    let arguments = ["-t", threads, "--json", "--also", second, "source", first];
-    let checked = std::panic::catch_unwind(|| {
-        // Too small from the beginning, and too small because something else fills it.
-        let ended = scene.pcopy(arguments).run().code(5).says(&["small/x"]);
-        let report = ended.report();
-        assert_eq!(report["outcome"], "failed");
-        let other = if full_first { &report["also"][0] } else { &report };
-        assert_eq!(other["durable"], true, "{report}");
-        assert_same(&scene.read("good"), &source, "the other destination");
-        assert!(!scene.has("small/x") && !scene.has("small/x.pcopy-part"));
-    });
-    scene.tool("umount", ["small"]).run().code(0);
-    checked.unwrap();
+    scene.source("source", 8 << 20);
+    let Some(small) = SmallDisk::new(&scene, "small", 10) else { return };
+    let line = "--limit-rate 2MiB --io-size 64KiB --json --progress json --also small/x source a";
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copying();
+    small.fill();
+    // What has been copied since was refused by the full disk.
+    running.wait_until_copied(3 << 20);
+    running.signal(rustix::process::Signal::INT);
+    let report = running.end().died_by(rustix::process::Signal::INT).report();
+    assert_eq!(report["outcome"], "interrupted");
+    assert_eq!(report["also"][0]["outcome"], "failed", "{report}");
+    assert_eq!(scene.names(), ["small", "source"]);
 }

@@ -109,9 +109,16 @@ fn what_makes_no_sense_with_a_stream_is_refused() {
         "--restart",
         "--map m",
         "--dest-offset 1",
+        "--engine direct",
+        "--reflink always",
+        "--sparse always",
+        "--preallocate full",
     ] {
         let ended = scene.run(&format!("{options} source -")).code(2);
         assert!(ended.stdout.is_empty(), "{options}");
+    }
+    for options in ["--engine positioned", "--reflink never", "--sparse never", "--keep-cache"] {
+        scene.run(&format!("{options} source -")).code(0);
     }
     scene.run("- copy").code(2).says(&["positions"]);
     if cfg!(unix) && has_tools(&["script"]) {
