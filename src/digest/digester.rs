@@ -85,6 +85,11 @@ impl Digester {
         self.add(hole.start(), Content::Zeroes(hole.len()))
     }
 
+    /// Whether calls wait for their turn.
+    pub fn is_ordered(&self) -> bool {
+        self.methods.iter().any(Method::waits)
+    }
+
     fn add(&self, start: u64, content: Content<'_>) -> Result<(), Abandoned> {
         if !content.is_empty() && !self.fate.is_lost() {
             match self.claim(start, content.len()) {

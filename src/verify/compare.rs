@@ -20,8 +20,11 @@ use crate::range::{ByteRange, RangeSet, align_down};
 /// Grain in which differences are reported: the smallest unit of a medium.
 const GRAIN: u64 = 512;
 
-/// Smallest request: past the cache nobody reads ahead.
+/// Shortest request, where memory allows: past the cache nobody reads ahead.
 const REQUEST: u64 = 1 << 20;
+
+/// What the buffers for requests longer than those of the copy may take in all.
+const SPARE: u64 = 8 << 20;
 
 /// What is compared with what.
 pub struct Comparison<'a> {
@@ -37,7 +40,7 @@ pub struct Comparison<'a> {
     pub dest_offset: u64,
     /// Is shown every byte of the destination that is compared with the source.
     pub digester: Option<&'a Digester>,
-    /// Requests are at least as long, unless a digest wants them in order.
+    /// Requests are at least as long, and as long if a digest wants them in order.
     pub io_size: u64,
     /// How many read at the same time.
     pub threads: usize,
@@ -107,7 +110,13 @@ impl Comparison<'_> {
 
     fn request(&self) -> u64 {
         // With a digest that waits for its turn, as small as a stripe.
-        if self.digester.is_some() { self.io_size } else { self.io_size.max(REQUEST) }
+        if self.digester.is_some_and(Digester::is_ordered) {
+            return self.io_size;
+        }
+        // Every reader has two buffers, one for each side.
+        let share = SPARE / as_u64(2 * self.threads.max(1));
+        let share = share.checked_ilog2().map_or(0, |bits| 1 << bits);
+        self.io_size.max(REQUEST.min(share))
     }
 }
 
@@ -297,6 +306,46 @@ fn differing_blocks(start: u64, theirs: &[u8], ours: &[u8]) -> Vec<ByteRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::digest::Algorithm;
+    use crate::io::FileIo;
+    use crate::io::memory::Memory;
+    use std::sync::Arc;
+
+    /// Verifying 160 MiB with 64 threads and 4 KiB requests took 68 MiB.
+    #[test]
+    fn buffers_keep_to_the_memory_of_the_copy_and_a_fixed_share() {
+        let source = Memory::zeroed(1);
+        let file = tempfile::tempfile().expect("a file");
+        let medium = Medium::new(&Arc::new(FileIo::new(file, 0)));
+        let range = ByteRange::to(1);
+        let check = |threads: usize, io_size: u64, digests: &[Algorithm], expected: u64| {
+            let digester = Digester::new(digests, range);
+            let comparison = Comparison {
+                source: &source,
+                source_path: Path::new("source"),
+                medium: &medium,
+                range,
+                dest_offset: 0,
+                digester: (!digests.is_empty()).then_some(&digester),
+                io_size,
+                threads,
+            };
+            let request = comparison.request();
+            assert_eq!(request, expected, "{threads} threads, {io_size} bytes");
+            let taken = 2 * threads as u64 * request;
+            assert!(taken <= (2 * threads as u64 * io_size).max(SPARE), "{taken}");
+        };
+        let (kib, mib) = (1 << 10, 1 << 20);
+        check(1, 512, &[], mib);
+        check(4, 256 * kib, &[], mib);
+        check(5, 256 * kib, &[Algorithm::Blake3, Algorithm::Crc32c], 512 * kib);
+        check(32, 256 * kib, &[], 256 * kib);
+        check(64, 4 * kib, &[], 64 * kib);
+        check(1024, 4 * kib, &[], 4 * kib);
+        check(usize::MAX >> 40, 512, &[], 512);
+        check(2, 16 * mib, &[], 16 * mib);
+        check(1, 4 * kib, &[Algorithm::Sha256], 4 * kib);
+    }
 
     #[test]
     fn differences_are_whole_sectors_of_the_source() {
