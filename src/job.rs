@@ -119,7 +119,9 @@ impl CopyJob {
             preflight.check_space()?;
         }
         let io_size = self.request_size(source.sector(), selection.io_size())?;
-        let workers = self.threads.choose(selection.capabilities()).bounded(io_size);
+        let about = selection.capabilities();
+        let ends = [about.source, about.destination];
+        let workers = self.threads.choose(ends, about.warmth).bounded(io_size);
         let stripe_size =
             self.scheduling_size(source.sector(), todo.bytes(), workers.most(), io_size)?;
         // Stripe edges are aligned in the destination: there, two workers in

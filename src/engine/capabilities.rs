@@ -62,6 +62,11 @@ impl End {
         self.device || self.is_file()
     }
 
+    /// Whether it is known to be a disk that spins.
+    pub fn spins(&self) -> bool {
+        self.rotational == Some(true)
+    }
+
     /// Whether its files may share storage with others.
     pub fn may_share(&self) -> bool {
         self.file_system.is_some_and(|system| system.kind.may_share())

@@ -10,7 +10,8 @@ use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
 use crate::durable::target::Consent;
-use crate::engine::{Capabilities, EngineChoice, Reflink};
+use crate::engine::capabilities::End;
+use crate::engine::{EngineChoice, Reflink};
 use crate::error::{ErrorKind, Result};
 use crate::io::manners::Warmth;
 use crate::plan;
@@ -392,17 +393,15 @@ impl Threads {
         }
     }
 
-    /// How many workers a copy between these ends may have.
-    pub(super) fn choose(self, about: &Capabilities) -> Workers {
-        let spins =
-            [about.source, about.destination].iter().any(|end| end.rotational == Some(true));
+    /// How many workers a job that reads and writes these ends may have.
+    pub(crate) fn choose(self, ends: impl IntoIterator<Item = End>, warmth: Warmth) -> Workers {
         match self {
             Threads::Exactly(threads) => Workers::Exactly(threads),
             // Heads that move between stripes cost more than they bring.
-            Threads::Auto if spins => Workers::Exactly(1),
+            Threads::Auto if ends.into_iter().any(|end| end.spins()) => Workers::Exactly(1),
             // Nobody waits for a device: more workers than processors only
             // take turns.
-            Threads::Auto if about.warmth == Warmth::Warm => {
+            Threads::Auto if warmth == Warmth::Warm => {
                 Workers::UpTo(num_cpus::get().clamp(2, Workers::auto().most()))
             }
             Threads::Auto => Workers::auto(),
@@ -413,29 +412,27 @@ impl Threads {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::capabilities::End;
-
     #[test]
     fn a_rotating_disk_gets_one_worker_unless_told_otherwise() {
         let end = |rotational| End { rotational, ..End::default() };
         let check = |threads: Threads, from, to, expected| {
-            let (source, destination) = (end(from), end(to));
-            let about = Capabilities { source, destination, ..Capabilities::default() };
-            assert_eq!(threads.choose(&about), expected);
+            assert_eq!(threads.choose([end(from), end(to)], Warmth::Cold), expected);
         };
         check(Threads::Auto, Some(false), None, Workers::auto());
         check(Threads::Auto, None, None, Workers::auto());
         check(Threads::Auto, Some(true), None, Workers::Exactly(1));
         check(Threads::Auto, Some(false), Some(true), Workers::Exactly(1));
         check(Threads::Exactly(4), Some(true), Some(true), Workers::Exactly(4));
+        // Any one of several destinations sets the pace of all.
+        let many = [Some(false), None, Some(true), Some(false)];
+        assert_eq!(Threads::Auto.choose(many.map(end), Warmth::Warm), Workers::Exactly(1));
     }
 
     #[test]
     fn a_source_in_memory_gets_no_more_workers_than_there_are_processors() {
         let check = |warmth, most| {
-            let about = Capabilities { warmth, ..Capabilities::default() };
-            assert_eq!(Threads::Auto.choose(&about).most(), most, "{warmth:?}");
-            assert_eq!(Threads::Exactly(9).choose(&about).most(), 9, "{warmth:?}");
+            assert_eq!(Threads::Auto.choose([], warmth).most(), most, "{warmth:?}");
+            assert_eq!(Threads::Exactly(9).choose([], warmth).most(), 9, "{warmth:?}");
         };
         check(Warmth::Warm, num_cpus::get().clamp(2, 32));
         check(Warmth::Cold, 32);

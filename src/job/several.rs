@@ -18,7 +18,8 @@ use crate::digest::Digester;
 use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::Target;
-use crate::engine::{Capabilities, Positioned, Reflink};
+use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
+use crate::engine::{Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::{Fanout, Sink};
 use crate::plan::{Cursor, Plan};
@@ -98,10 +99,8 @@ impl CopyJob {
         let data =
             if all_new { self.bytes_to_copy(&source, &targets[0], from).0 } else { from.into() };
         let to = self.resolve_destination(&source, &targets[0], from)?;
-        // The first destination stands for all: they are written at one pace.
-        let wishes = self.wishes(self.threads.most());
-        let capabilities =
-            Capabilities::of(&source, &targets[0], (from, to), data.bytes(), all_new, wishes);
+        let ends: Vec<End> =
+            targets.iter().map(end_of_target).chain([end_of_source(&source)]).collect();
         let mut places = Vec::new();
         for target in targets {
             let space_needed = self.space_needed(from, &data, &Start::Fresh);
@@ -114,7 +113,7 @@ impl CopyJob {
                 .expect("there is a place"));
         }
         let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
-        let workers = self.threads.choose(&capabilities).bounded(io_size);
+        let workers = self.threads.choose(ends, warmth(&source, from)).bounded(io_size);
         let stripe_size =
             self.scheduling_size(source.sector(), data.bytes(), workers.most(), io_size)?;
         let origin = from.start().wrapping_sub(to.start());

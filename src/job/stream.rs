@@ -13,11 +13,13 @@ use crate::crew::controller::Workers;
 use crate::crew::{self, Control, OnReadError, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::leftover::Leftovers;
+use crate::engine::capabilities::{end_of_source, warmth};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::io::Ordered;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::range::ByteRange;
 use crate::report::{DestinationReport, Kind, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
@@ -26,9 +28,6 @@ use crate::sys::{self, Facts, Node};
 
 /// What stands for a stream in messages and in the report.
 const NAME: &str = "-";
-
-/// Workers where the user names no number: while one writes, the others read.
-const WORKERS: usize = 3;
 
 impl CopyJob {
     /// Writes the range to `stream`, in order, from where it stands. The
@@ -96,7 +95,8 @@ impl CopyJob {
         report.bytes.requested = range.len();
         report.engine = "positioned";
         report.engine_reason = "a stream is written in order".to_owned();
-        report.threads = self.threads_of_stream(&source);
+        let workers = self.workers_of_stream(&source, range).bounded(io_size);
+        report.threads = workers.most();
         report.stripe_size = io_size;
         report.io_size = io_size;
         progress.expect(range.len(), 0);
@@ -106,16 +106,15 @@ impl CopyJob {
             reason: report.engine_reason.clone(),
         });
         let plan = Plan::new(&range.into(), range.start(), io_size);
-        Ok((Stream { source, plan, report, is_file: facts.node == Node::File }, file))
+        Ok((Stream { source, plan, workers, report, is_file: facts.node == Node::File }, file))
     }
 
-    fn threads_of_stream(&self, source: &OpenSource) -> usize {
-        let spins = source.device.as_ref().and_then(|info| info.rotational) == Some(true);
+    fn workers_of_stream(&self, source: &OpenSource, range: ByteRange) -> Workers {
+        let end = end_of_source(source);
         match self.threads {
-            Threads::Exactly(threads) => threads,
             // One reads ahead while the other writes, without moving heads to and fro.
-            Threads::Auto if spins => 2,
-            Threads::Auto => WORKERS,
+            Threads::Auto if end.spins() => Workers::Exactly(2),
+            threads => threads.choose([end], warmth(source, range)),
         }
     }
 
@@ -187,17 +186,21 @@ impl CopyJob {
             on_read_error: OnReadError::Record,
             throttle: self.limit_rate.map(Throttle::new),
         };
-        let workers = Workers::Exactly(job.report.threads);
-        let controller = workers.controller(job.plan.stripes(), job.report.io_size);
+        let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
         let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&job.plan) };
-        job.report.threads = crew::run(&control, &work, controller)?.threads;
+        let shift = crew::run(&control, &work, controller)?;
+        job.report.threads = shift.threads;
+        job.report.notes.extend(shift.decisions);
         Ok(())
     }
 
     fn transfer_of_stream(&self, job: &Stream, file: File, cancel: &CancelToken) -> Transfer {
+        // One piece is being written; with those in the hands of the workers,
+        // that makes two for each.
+        let room = job.workers.most() - 1;
         let transfer = Transfer::new(
             (job.source.io.clone(), job.source.path.clone()),
-            (Arc::new(Ordered::new(file, 2 * job.report.threads, cancel)), NAME.into()),
+            (Arc::new(Ordered::new(file, room, cancel)), NAME.into()),
             job.report.range,
             0,
             job.source.sector(),
@@ -217,6 +220,7 @@ impl CopyJob {
 struct Stream {
     source: OpenSource,
     plan: Plan,
+    workers: Workers,
     report: Report,
     /// Whether the stream leads to a file, which a disk holds.
     is_file: bool,

@@ -5,9 +5,12 @@ use std::time::Instant;
 
 use super::compare::{Comparison, Findings};
 use super::medium::Medium;
+use crate::crew::controller::Workers;
 use crate::digest::{Algorithm, Digester, Expectation, ordered};
 use crate::engine::Positioned;
+use crate::engine::capabilities::end_of_source;
 use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::io::manners::Warmth;
 use crate::job::{Threads, check_digests};
 use crate::plan::{self, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
@@ -211,11 +214,9 @@ impl VerifyJob {
     }
 
     fn threads_for(&self, source: &OpenSource, destination: &OpenSource) -> usize {
-        let spins = |end: &OpenSource| end.device.as_ref().and_then(|info| info.rotational);
-        match self.threads {
-            Threads::Exactly(threads) => threads,
-            Threads::Auto if spins(source) == Some(true) || spins(destination) == Some(true) => 1,
-            Threads::Auto => num_cpus::get().clamp(1, 4),
+        match self.threads.choose([source, destination].map(end_of_source), Warmth::Unknown) {
+            Workers::Exactly(threads) => threads,
+            Workers::UpTo(_) => num_cpus::get().clamp(1, 4),
         }
     }
 }
