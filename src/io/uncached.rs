@@ -61,7 +61,7 @@ impl Uncached {
 
     fn is_spoilt(&self, offset: u64, len: usize) -> bool {
         let asked = ByteRange::between(offset, offset.saturating_add(as_u64(len)));
-        lock(&self.spoilt).iter().any(|range| range.overlaps(asked))
+        !lock(&self.spoilt).within(asked).is_empty()
     }
 
     fn remember(&self, offset: u64, len: usize) {

@@ -253,8 +253,6 @@ impl Copied<'_> {
         fingerprints: &[Fingerprint],
         (progress, cancel): (&Progress, &CancelToken),
     ) -> (Findings, Result<()>) {
-        let mut rest = ranges.clone();
-        rest.subtract(&fingerprints.iter().map(|fingerprint| fingerprint.range).collect());
         let comparison = Comparison {
             source: &*self.source.io,
             source_path: &self.source.path,
@@ -265,6 +263,11 @@ impl Copied<'_> {
             io_size: self.report.io_size,
             threads: self.report.threads,
         };
+        let mut rest = ranges.clone();
+        rest.subtract(&fingerprints.iter().map(|fingerprint| fingerprint.range).collect());
+        let to_read = rest.bytes();
+        rest.subtract(&comparison.holes());
+        progress.add_verified(to_read - rest.bytes());
         comparison.run(fingerprints, &self.plan_of(&rest), progress, cancel)
     }
 

@@ -16,6 +16,7 @@ use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, RangeSet, align_down};
+use crate::sparse;
 
 /// Grain in which differences are reported: the smallest unit of a medium.
 const GRAIN: u64 = 512;
@@ -100,6 +101,18 @@ impl Comparison<'_> {
             None => Ok(()),
         };
         (findings, ended)
+    }
+
+    /// What need not be read: it is a hole on both sides.
+    pub fn holes(&self) -> RangeSet {
+        let mut holes = sparse::data_in(self.source, self.range).missing_from(self.range);
+        if holes.is_empty() {
+            return holes;
+        }
+        let back = |part: ByteRange| part.rebase(self.dest_offset, self.range.start());
+        let data = sparse::data_in(self.medium, self.to_destination(self.range));
+        holes.subtract(&data.iter().filter_map(back).collect());
+        holes
     }
 
     fn to_destination(&self, range: ByteRange) -> ByteRange {

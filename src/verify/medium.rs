@@ -13,7 +13,7 @@ use positioned_io::ReadAt;
 
 use super::fingerprint::{Marked, Marks};
 use crate::io::buffer::{ALIGNMENT, Buffer};
-use crate::io::{FileIo, Source, as_u64, as_usize, transfer};
+use crate::io::{Extent, FileIo, Source, as_u64, as_usize, transfer};
 use crate::range::ByteRange;
 use crate::sys::{self, PositionedFile};
 
@@ -112,6 +112,10 @@ impl ReadAt for Medium {
 impl Source for Medium {
     fn size(&self) -> u64 {
         self.buffered.len()
+    }
+
+    fn next_extent(&self, from: u64) -> io::Result<Extent> {
+        self.buffered.next_extent(from)
     }
 }
 

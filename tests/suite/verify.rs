@@ -51,6 +51,30 @@ fn holes_are_verified_too() {
     assert_eq!(ended.out(), "0..512\n");
 }
 
+/// Reading the zeros of both sides would take hours.
+#[cfg(target_os = "linux")]
+#[test]
+fn holes_of_both_sides_are_not_read() {
+    let scene = Scene::new();
+    let mut file = File::create(scene.path("source")).unwrap();
+    if file.set_len(1 << 40).is_err() {
+        return crate::common::skip("files cannot be that large here");
+    }
+    file.write_all_at(1 << 39, &pattern(1, 100_000)).unwrap();
+    let report = scene.run("--verify --json source copy").code(0).report();
+    assert_eq!(report["verified"], true);
+    scene.run("verify source copy").code(0);
+    scene.run("verify -r 4097.. --dest-offset 4097 source copy").code(0);
+    // A hole on one side only, and one that lies elsewhere.
+    let mut copy = File::options().write(true).open(scene.path("copy")).unwrap();
+    copy.write_all_at(1 << 38, b"x").unwrap();
+    let at = (1u64 << 38) / 512 * 512;
+    let ended = scene.run("verify source copy").code(4);
+    assert_eq!(ended.out(), format!("{at}..{}\n", at + 512));
+    let ended = scene.run("verify -r 1TiB+0 --dest-offset 5 source copy").code(0);
+    assert_eq!(ended.out(), "");
+}
+
 /// Runs `pcopy --verify` under a kernel that reports success without doing
 /// the work, at the `when`th call of each thread on the path, and returns the
 /// exit code; `None` if no thread came so far.
