@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::process::Command;
 
 use positioned_io::WriteAt;
 
-use crate::common::{Scene, assert_same};
+use crate::common::{Scene, assert_same, pattern};
 use crate::devices::{BAD_DEVICE_TOOLS, BadDevice, Loop, Mount, possible, tool};
+use crate::disks::Served;
 
 const LEN: usize = 4 << 20;
 
@@ -69,6 +71,67 @@ fn a_bit_that_flips_on_the_medium_is_found_although_the_cache_has_it_right() {
     let sector = at / 512 * 512;
     let ended = scene.run("verify source mounted/copy").code(4);
     assert_eq!(ended.out(), format!("{sector}..{}\n", sector + 512));
+}
+
+/// What a device does with a write that touches `PLACE`.
+enum Fault {
+    /// It confirms it and keeps what it had.
+    Stale,
+    /// It stores it, and a bit of it flips.
+    Flip,
+}
+
+const PLACE: usize = 1 << 20;
+
+/// A file that behaves like a device with `fault`: its bytes are in `medium`.
+fn faulty(scene: &Scene, fault: &Fault) -> Served {
+    let medium = scene.path("medium");
+    let medium = medium.display();
+    let store = format!("dd of={medium} bs=64K oflag=seek_bytes seek=$4 conv=notrunc status=none");
+    let touches = format!("[ $4 -le {PLACE} ] && [ {PLACE} -lt $(($4 + $3)) ]");
+    let flip = format!("printf x | dd of={medium} bs=1 seek={PLACE} conv=notrunc status=none");
+    let write = match fault {
+        Fault::Stale => format!("if {touches}; then cat > /dev/null; else {store}; fi"),
+        Fault::Flip => format!("{store}; if {touches}; then {flip}; fi"),
+    };
+    let flags = "iflag=skip_bytes,count_bytes,fullblock status=none";
+    let words = [
+        "eval".to_owned(),
+        format!("get_size=echo {LEN}"),
+        format!("pread=dd if={medium} bs=64K skip=$4 count=$3 {flags}"),
+        format!("pwrite={write}"),
+        "can_write=exit 0".to_owned(),
+        "can_flush=exit 0".to_owned(),
+        "flush=exit 0".to_owned(),
+    ];
+    Served::new(scene, "served", false, words)
+}
+
+#[test]
+fn a_device_that_keeps_other_bytes_than_it_confirmed_is_found_out() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let evaluates = || Command::new("nbdkit").args(["--dump-plugin", "eval"]).output();
+    if !evaluates().is_ok_and(|output| output.status.success()) {
+        return crate::common::skip("needs the plugin eval of nbdkit");
+    }
+    for fault in [Fault::Stale, Fault::Flip] {
+        let scene = Scene::new();
+        scene.source("source", LEN);
+        scene.write("medium", &pattern(7, LEN));
+        let served = faulty(&scene, &fault);
+        let device = Loop::with(&served.file(), &["--direct-io=on"]);
+        for options in ["--engine positioned", "--engine direct", "--repair"] {
+            let line = format!("--to-device --restart --verify --json {options} source");
+            let ended = scene.run(&format!("{line} {}", device.path)).code(4);
+            let found = &ended.report()["mismatches"];
+            let (start, end) = (found[0]["start"].as_u64(), found[0]["end"].as_u64());
+            let place = Some(PLACE as u64);
+            assert!(start <= place && place < end, "{options}: {found}");
+            assert_eq!(found.as_array().map(Vec::len), Some(1), "{options}: {found}");
+        }
+    }
 }
 
 #[test]

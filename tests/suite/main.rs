@@ -40,6 +40,7 @@ mod names;
 mod preserve;
 mod property;
 mod range;
+mod rate;
 #[cfg(target_os = "linux")]
 mod repair;
 mod report;

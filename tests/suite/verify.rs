@@ -75,6 +75,9 @@ fn holes_of_both_sides_are_not_read() {
     assert_eq!(ended.out(), "");
 }
 
+/// Requests so small that there are many.
+const SMALL: &str = "--engine positioned --io-size 4096";
+
 /// Runs `pcopy --verify` under a kernel that reports success without doing
 /// the work, at the `when`th call of each thread on the path, and returns the
 /// exit code; `None` if no thread came so far.
@@ -94,7 +97,7 @@ fn lie(
         .chain(["-P".to_owned(), scene.path(path).to_string_lossy().into_owned()])
         .collect();
     arguments.push(program().to_string_lossy().into_owned());
-    let fixed = "--engine positioned --io-size 4096 --preallocate off --verify -f";
+    let fixed = "--preallocate off --verify -f";
     arguments.extend(fixed.split_whitespace().map(str::to_owned));
     arguments.extend(options.split_whitespace().map(str::to_owned));
     arguments.extend(["source".to_owned(), "copy".to_owned()]);
@@ -129,18 +132,48 @@ fn a_lying_kernel_is_found_out() {
         for (when, count) in [(1, 4096), (2, 512), (7, 4096), (48, 4096), (49, 100)] {
             for options in ["-t 1", "-t 4"] {
                 let _ = std::fs::remove_file(scene.path("copy"));
-                let code = lie(&scene, call, when, count, path, &format!("{options} --restart"));
-                if code.is_some() || options == "-t 1" {
+                let options = format!("{SMALL} {options} --restart");
+                let code = lie(&scene, call, when, count, path, &options);
+                if code.is_some() || options.contains("-t 1") {
                     assert_eq!(code, Some(4), "{call} {when} {count} {options}");
                     assert!(!scene.has("copy"), "{call}: nothing is committed");
                 }
             }
             // Calls are counted for each thread; of one thread, one is a lie.
-            let options = "-t 1 --stripe-size 1MiB --restart --repair";
-            let code = lie(&scene, call, when, count, path, options);
+            let options = format!("{SMALL} -t 1 --stripe-size 1MiB --restart --repair");
+            let code = lie(&scene, call, when, count, path, &options);
             assert_eq!(code, Some(0), "{call} {when} {count} --repair");
             assert_same(&scene.read("copy"), &scene.read("source"), "the repaired copy");
         }
+    }
+}
+
+/// Whole requests and parts of them, of the size that each engine prefers.
+#[test]
+fn a_lying_kernel_is_found_out_whatever_moves_the_bytes() {
+    let scene = Scene::new();
+    if !strace_works(&scene) {
+        return;
+    }
+    scene.source("source", 5_000_000);
+    let part = "copy.pcopy-part";
+    // The first request to the kernel to copy is a question and moves nothing.
+    for (engine, call, path, when, count) in [
+        ("positioned", "pread64", "source", 2, 256 << 10),
+        ("positioned", "pread64", "source", 3, 4096),
+        ("positioned", "pwrite64", part, 2, 256 << 10),
+        ("positioned", "pwrite64", part, 3, 512),
+        ("direct", "pread64", "source", 2, 1 << 20),
+        ("direct", "pread64", "source", 3, 4096),
+        ("direct", "pwrite64", part, 2, 1 << 20),
+        ("direct", "pwrite64", part, 3, 4096),
+        ("offload", "copy_file_range", part, 2, 1 << 20),
+        ("offload", "copy_file_range", part, 2, 512),
+    ] {
+        let options = format!("--engine {engine} -t 1 --restart");
+        let code = lie(&scene, call, when, count, path, &options);
+        assert_eq!(code, Some(4), "{engine} {call} {when} {count}");
+        assert!(!scene.has("copy"), "{engine} {call}: nothing is committed");
     }
 }
 
@@ -151,8 +184,9 @@ fn digests_of_a_repaired_copy_are_those_of_the_destination() {
         return;
     }
     scene.source("source", 200_000);
-    let options = "-t 1 --stripe-size 1MiB --repair --digest md5 --digest-file sums";
-    assert_eq!(lie(&scene, "pread64", 3, 4096, "source", options), Some(0));
+    let options =
+        format!("{SMALL} -t 1 --stripe-size 1MiB --repair --digest md5 --digest-file sums");
+    assert_eq!(lie(&scene, "pread64", 3, 4096, "source", &options), Some(0));
     scene.tool("md5sum", ["-c", "sums"]).run().code(0);
 }
 
@@ -163,7 +197,8 @@ fn what_differed_is_not_done_to_a_resumed_copy() {
         return;
     }
     let source = scene.source("source", 200_000);
-    assert_eq!(lie(&scene, "pwrite64", 9, 4096, "copy.pcopy-part", "-t 1"), Some(4));
+    let options = format!("{SMALL} -t 1");
+    assert_eq!(lie(&scene, "pwrite64", 9, 4096, "copy.pcopy-part", &options), Some(4));
     let report = scene.run("--resume -f --verify --json source copy").code(0).report();
     assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
     assert!(report["bytes"]["copied"].as_u64() > Some(0), "{report}");
