@@ -108,6 +108,9 @@ pub struct Capabilities {
     pub memory: Option<u64>,
     /// Whether the bytes are wanted in memory.
     pub needs_bytes: bool,
+    /// Whether they are wanted only to be looked at, as for a digest, which may
+    /// be done when they are in the destination already.
+    pub only_looks: bool,
     /// Whether holes and zeros must be stored.
     pub keep_no_holes: bool,
     /// Whether the job waits for the disk.
@@ -158,6 +161,7 @@ impl Capabilities {
             warmth: if asking { warmth(source, from) } else { Warmth::Unknown },
             memory: if asking { sys::available_memory() } else { None },
             needs_bytes: wishes.needs_bytes || wishes.sparse == Sparse::Always,
+            only_looks: wishes.needs_bytes && wishes.sparse != Sparse::Always,
             keep_no_holes: wishes.sparse == Sparse::Never,
             sync: wishes.sync,
             reflink: wishes.reflink,

@@ -1,6 +1,7 @@
 //! `offload`: the kernel moves the bytes. Where the file system can share
 //! extents, the aligned middle of the range is shared at once, when the engine
-//! is made, and only its edges are copied; everywhere else
+//! is made, and only its edges are copied; whoever wants to look at the bytes is
+//! shown them as they are read from the source. Everywhere else
 //! `copy_file_range` moves stripe after stripe.
 //!
 //! An error that says "not here" makes the engine give way. Any other error is
@@ -11,6 +12,7 @@ use std::io;
 
 use super::{Capabilities, Engine, Fit, Reflink, Row, Site, copy_buffered, files};
 use crate::crew::{Halt, Lane};
+use crate::io::Sink;
 use crate::range::{ByteRange, align_down, align_up};
 use crate::sys;
 
@@ -27,10 +29,11 @@ fn suits(capabilities: &Capabilities) -> Fit {
     if !source.is_file() || !destination.is_file() {
         return Fit::No("the kernel copies only from file to file by itself");
     }
-    if capabilities.needs_bytes {
+    let may_share = destination.may_share();
+    let shares = may_share && capabilities.same_file_system && capabilities.congruent;
+    if capabilities.needs_bytes && !(capabilities.only_looks && shares) {
         return Fit::No("the bytes are looked at on their way");
     }
-    let may_share = destination.may_share();
     if may_share && capabilities.reflink == Reflink::Never {
         return Fit::No("the file system may share extents, and --reflink never forbids it");
     }
@@ -43,20 +46,39 @@ fn suits(capabilities: &Capabilities) -> Fit {
 struct Offload {
     /// What needs no copying any more, in bytes of the source.
     shared: ByteRange,
+    /// Whether somebody wants to look at that.
+    read: bool,
     notes: Vec<String>,
+}
+
+/// Bytes that are in the destination already.
+struct Shared;
+
+impl Sink for Shared {
+    fn write_at(&self, _: u64, data: &[u8]) -> io::Result<usize> {
+        Ok(data.len())
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 impl Offload {
     fn make(site: &Site<'_>) -> Result<Offload, String> {
         let (from, to) = files(&**site.source, &**site.sink)?;
         let mut notes = Vec::new();
+        let read = site.capabilities.needs_bytes;
         match Offload::share(site) {
             Ok(Some(shared)) => {
                 notes.push(format!("{} bytes share the storage of the source", shared.len()));
-                return Ok(Offload { shared, notes });
+                return Ok(Offload { shared, read, notes });
             }
             Ok(None) => {}
-            Err(reason) if site.capabilities.reflink == Reflink::Always => return Err(reason),
+            // What is not shared would go past whoever looks at the bytes.
+            Err(reason) if read || site.capabilities.reflink == Reflink::Always => {
+                return Err(reason);
+            }
             Err(reason) => notes.push(reason),
         }
         // A request of no bytes is refused for the same reasons as any other.
@@ -67,7 +89,7 @@ impl Offload {
             }
             _ => {}
         }
-        Ok(Offload { shared: ByteRange::default(), notes })
+        Ok(Offload { shared: ByteRange::default(), read, notes })
     }
 
     /// Shares what can be shared. `None` where nobody would expect it.
@@ -126,8 +148,15 @@ impl Engine for Offload {
         let (head, rest) = stripe.split_at(self.shared.start());
         let (middle, tail) = rest.split_at(self.shared.end());
         copy_buffered(head, lane)?;
-        lane.before_request(0)?;
-        lane.done(middle);
+        if self.read {
+            let source = &*lane.transfer().source;
+            for request in lane.requests(middle) {
+                lane.copy_request(source, &Shared, request)?;
+            }
+        } else {
+            lane.before_request(0)?;
+            lane.done(middle);
+        }
         copy_buffered(tail, lane)
     }
 

@@ -194,8 +194,33 @@ fn extents_are_shared_where_they_can_be_and_only_if_allowed() {
         scene.write("mounted/empty", b"");
         scene.run("--reflink always mounted/empty mounted/nothing").code(0);
         assert_eq!(scene.read("mounted/nothing"), b"", "{kind}");
+        check_digests_of_shared(&scene, kind, &source);
         scene.run("--reflink always -r 1.. mounted/source mounted/copy").code(3).says(&["extents"]);
         scene.run("--reflink always mounted/source elsewhere").code(3);
         assert!(!scene.has("mounted/copy.pcopy-part") && !scene.has("elsewhere.pcopy-part"));
+    }
+}
+
+/// A digest needs every byte, and none of them to be written.
+fn check_digests_of_shared(scene: &Scene, kind: &str, source: &[u8]) {
+    let digests = "--digest sha256 --digest blake3 --digest crc32c";
+    for (options, start) in [
+        ("-t 1", 0),
+        ("-t 3 --io-size 4096 --reflink always", 0),
+        ("--verify", 4096),
+        ("--dest-offset 4196", 100),
+        ("-t 3", LEN),
+    ] {
+        let line = format!("{options} -r {start}.. {digests} --json mounted/source");
+        let report = scene.run(&format!("{line} mounted/copy")).code(0).report();
+        let said = report["notes"].to_string().contains("share the storage");
+        assert_eq!(said, start < LEN, "{kind} {options}: {report}");
+        let sum = format!("tail -c +{} mounted/source | sha256sum", start + 1);
+        let sum = scene.tool("sh", ["-c", &sum]).run().out();
+        assert_eq!(report["digests"]["sha256"].as_str(), sum.split(' ').next(), "{kind} {options}");
+        let offset = if options.contains("dest-offset") { 4196 } else { 0 };
+        let copy = scene.read("mounted/copy");
+        assert_same(&copy[offset..], &source[start..], &format!("{kind} {options}"));
+        scene.tool("rm", ["mounted/copy"]).run().code(0);
     }
 }

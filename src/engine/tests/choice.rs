@@ -80,6 +80,14 @@ fn the_engine_follows_from_what_the_copy_offers() {
             share(c);
             c.reflink = Reflink::Never;
         });
+        check("offload", &|c| {
+            share(c);
+            (c.needs_bytes, c.only_looks) = (true, true);
+        });
+        check("positioned", &|c| {
+            share(c);
+            (c.needs_bytes, c.only_looks, c.congruent) = (true, true, false);
+        });
         check("positioned", &|c| {
             share(c);
             c.keep_no_holes = true;
