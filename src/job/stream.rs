@@ -1,5 +1,10 @@
 //! A copy into a stream: the range in order to a pipe, a socket or a file that
 //! is open already. There is nothing to stage, resume or replace.
+//!
+//! Bytes go through the buffers of the workers and not by splice(2): a pipe
+//! takes them at the speed of `cat(1)` or better (`scripts/stream-cost`), for
+//! the same work of the processors or less, and what reads the pipe must copy
+//! them in any case.
 
 use std::fs::File;
 use std::io::IsTerminal;
@@ -17,6 +22,7 @@ use crate::engine::capabilities::{end_of_source, warmth};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::io::Ordered;
+use crate::io::manners::Warmth;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::range::ByteRange;
@@ -110,11 +116,15 @@ impl CopyJob {
     }
 
     fn workers_of_stream(&self, source: &OpenSource, range: ByteRange) -> Workers {
-        let end = end_of_source(source);
-        match self.threads {
+        let (end, warmth) = (end_of_source(source), warmth(source, range));
+        match self.threads.choose([end], warmth) {
+            Workers::UpTo(most) if warmth == Warmth::Warm => {
+                // Nobody waits for a device, and whoever reads the stream needs a processor.
+                Workers::UpTo((most - 1).max(1))
+            }
             // One reads ahead while the other writes, without moving heads to and fro.
-            Threads::Auto if end.spins() => Workers::Exactly(2),
-            threads => threads.choose([end], warmth(source, range)),
+            Workers::Exactly(_) if self.threads == Threads::Auto => Workers::Exactly(2),
+            workers => workers,
         }
     }
 
