@@ -1,7 +1,7 @@
 //! How a destination becomes complete, visible and durable, in that order.
 //!
 //! `target` finds out what the destination is, `leftover` what an earlier run
-//! left of it, `stage` writes under a name nobody looks at and commits it,
+//! left of it, `part` is a file under a name nobody looks at, `stage` writes it and commits it,
 //! `checkpoint` records in a `map` how far a run got. The recipe is complete or useless: write,
 //! sync the file, rename, sync the directory. Leaving out any step loses data
 //! in a power cut on common file systems.
@@ -9,5 +9,6 @@
 pub mod checkpoint;
 pub mod leftover;
 pub mod map;
+pub mod part;
 pub mod stage;
 pub mod target;

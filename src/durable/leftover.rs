@@ -6,10 +6,11 @@
 //! map is read only after that. Nothing is changed here: what is to be
 //! discarded is discarded when the job begins.
 
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use super::map::{Identity, Map, MapFile, ObjectId};
+use super::part::{self, Found};
 use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
 use crate::error::{Refusal, Result};
 use crate::sys::{self, Facts, Node};
@@ -63,16 +64,15 @@ pub fn default_map_path(target: &Target) -> PathBuf {
     }
 }
 
-/// Takes the lock that says "a run is writing this". It lasts as long as the
-/// file is open. A file system without locks is no reason to refuse.
+/// Takes the lock that says "a run is writing this"; see [`part::is_busy`].
 ///
 /// # Errors
 ///
 /// [`Refusal::Busy`] if another run has it.
 pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
-    match sys::try_lock(file) {
-        Err(TryLockError::WouldBlock) => Err(Refusal::Busy { path: path.to_owned() }),
-        Ok(()) | Err(TryLockError::Error(_)) => Ok(()),
+    match part::is_busy(file) {
+        true => Err(Refusal::Busy { path: path.to_owned() }),
+        false => Ok(()),
     }
 }
 
@@ -198,20 +198,12 @@ fn open_locked(
         name: PathBuf::from(name),
         source,
     };
-    let Some(found) = target.directory.facts(name).map_err(cannot)? else { return Ok(None) };
-    if found.node != Node::File {
-        return Err(Refusal::NotAPart { path: path.to_owned() });
+    match part::find(&target.directory, name).map_err(cannot)? {
+        Found::Nothing => Ok(None),
+        Found::NoFile => Err(Refusal::NotAPart { path: path.to_owned() }),
+        Found::Busy => Err(Refusal::Busy { path: path.to_owned() }),
+        Found::Left(file, facts) => Ok(Some((file, facts))),
     }
-    let file = target.directory.open_existing(name).map_err(cannot)?;
-    lock_destination(&file, path)?;
-    // Between the look and the lock the run that had it may have ended and
-    // given the file its final name: then it is not the part any more.
-    let facts = sys::facts(&file).map_err(cannot)?;
-    let still = target.directory.facts(name).map_err(cannot)?;
-    if !still.is_some_and(|still| still.same_thing(&facts)) {
-        return Err(Refusal::Busy { path: path.to_owned() });
-    }
-    Ok(Some((file, facts)))
 }
 
 fn load(map_file: &MapFile) -> Result<Option<Map>, Refusal> {
@@ -250,9 +242,7 @@ fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), R
 /// A file that ends before what the map calls done was cut by somebody else:
 /// what is missing would come back as zeros.
 fn check_length(map: &Map, job: &Identity, facts: &Facts, path: &Path) -> Result<(), Refusal> {
-    let done =
-        map.done.within(job.range).as_slice().last().map_or(job.range.start(), |run| run.end());
-    let needed = job.destination.offset.saturating_add(done - job.range.start());
+    let needed = needed_length(map, job);
     if facts.size >= needed {
         return Ok(());
     }
@@ -263,6 +253,13 @@ fn check_length(map: &Map, job: &Identity, facts: &Facts, path: &Path) -> Result
         facts.size,
     );
     Err(Refusal::NothingToResume { reason })
+}
+
+/// How long the file must be that holds what the map of `job` calls done.
+pub fn needed_length(map: &Map, job: &Identity) -> u64 {
+    let done =
+        map.done.within(job.range).as_slice().last().map_or(job.range.start(), |run| run.end());
+    job.destination.offset.saturating_add(done - job.range.start())
 }
 
 /// What `--restart` discards must be a map, if only a damaged one: a file that

@@ -11,7 +11,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::leftover::{Earlier, Start, lock_destination};
+use super::leftover::{Earlier, Start};
+use super::part;
 use super::target::{StagedTarget, Target};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::{FileIo, HeadError};
@@ -119,15 +120,15 @@ impl Stage {
         let clone = blank.like.and_then(|like| target.directory.create_clone(like, &part).ok());
         let is_clone = clone.is_some();
         let file = clone.map_or_else(|| target.directory.create_new(&part), Ok);
-        let file = file.map_err(|source| match source.kind() {
+        let file = file.and_then(part::locked).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => Refusal::Leftover { path: path.clone() },
+            io::ErrorKind::WouldBlock => Refusal::Busy { path: path.clone() },
             _ => Refusal::CannotCreate {
                 directory: target.directory_path.clone(),
                 name: PathBuf::from(&part),
                 source,
             },
         })?;
-        lock_destination(&file, &path)?;
         if let Err(error) = resize(&file, &path, blank.end, blank.gaps) {
             // Nothing was written yet, so nothing is worth keeping.
             let _ = target.directory.remove(&part);
@@ -254,21 +255,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Makes sure that `name` is the file that was written: whoever may write
-    /// in the directory may have put something else, a link say, in its place.
+    /// Makes sure that `name` is the file that was written.
     fn check_is_at(&self, target: &StagedTarget, name: &OsStr) -> Result<()> {
         let ours = sys::facts(self.io.as_file());
-        let found = ours.and_then(|ours| {
-            let there = target.directory.facts(name)?;
-            Ok(there.is_some_and(|there| there.same_thing(&ours)))
-        });
-        let error = match found {
-            Ok(true) => return Ok(()),
-            Ok(false) => io::Error::other("somebody put another file in its place"),
-            Err(error) => error,
-        };
-        let path = target.directory_path.join(name);
-        Err(ErrorKind::Destination { step: "find what was copied at", path, source: error }.into())
+        let checked = ours.and_then(|ours| part::check_is_at(&target.directory, name, &ours));
+        checked.map_err(|source| {
+            let (step, path) = ("find what was copied at", target.directory_path.join(name));
+            ErrorKind::Destination { step, path, source }.into()
+        })
     }
 
     /// Gives the file the mode it will have under its final name: that of the

@@ -1,0 +1,89 @@
+//! A file that is written under a name nobody looks at: made exclusively,
+//! locked while it is written, and known by what it is.
+//!
+//! A name says little of a file that others can reach as well: another run may
+//! be writing under it, or somebody may have put something else there. So
+//! whoever wants a part gets the lock first, and whoever renames one looks
+//! before and after whether it is still the file that was written.
+
+use std::ffi::OsStr;
+use std::fs::{File, TryLockError};
+use std::io;
+
+use crate::sys::{self, Directory, Facts, Node};
+
+/// What there is under the name of a part.
+pub enum Found {
+    /// Nothing.
+    Nothing,
+    /// Something that is no regular file.
+    NoFile,
+    /// A file that another run is writing.
+    Busy,
+    /// A file that nobody is writing; open for reading and writing, and locked.
+    Left(File, Facts),
+}
+
+/// Makes `name`, which must not exist, and locks it.
+///
+/// # Errors
+///
+/// Of the system; `WouldBlock` if another run was faster to lock it.
+pub fn create(directory: &Directory, name: &OsStr) -> io::Result<File> {
+    locked(directory.create_new(name)?)
+}
+
+/// `file`, which was just made, with the lock that says that it is written.
+///
+/// # Errors
+///
+/// `WouldBlock` if another run was faster to lock it.
+pub fn locked(file: File) -> io::Result<File> {
+    if is_busy(&file) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(file) }
+}
+
+/// Looks at `name`, and takes the lock if it is a file.
+///
+/// # Errors
+///
+/// Of the system.
+pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
+    let Some(found) = directory.facts(name)? else { return Ok(Found::Nothing) };
+    if found.node != Node::File {
+        return Ok(Found::NoFile);
+    }
+    let file = directory.open_existing(name)?;
+    if is_busy(&file) {
+        return Ok(Found::Busy);
+    }
+    // Between the look and the lock the run that had it may have ended and
+    // given the file its final name: then it is not the part any more.
+    let facts = sys::facts(&file)?;
+    let still = directory.facts(name)?;
+    match still.is_some_and(|still| still.same_thing(&facts)) {
+        true => Ok(Found::Left(file, facts)),
+        false => Ok(Found::Busy),
+    }
+}
+
+/// Whether another run is writing `file`. If not, this one has the lock that
+/// says so, for as long as the file is open. A file system without locks is no
+/// reason to refuse.
+pub fn is_busy(file: &File) -> bool {
+    matches!(sys::try_lock(file), Err(TryLockError::WouldBlock))
+}
+
+/// Makes sure that `name` is `ours`: whoever may write in the directory may
+/// have put something else, a link say, in its place. A rename goes by name,
+/// so only after it is it known what was renamed.
+///
+/// # Errors
+///
+/// If it is not, or if the system does not say.
+pub fn check_is_at(directory: &Directory, name: &OsStr, ours: &Facts) -> io::Result<()> {
+    let there = directory.facts(name)?;
+    match there.is_some_and(|there| there.same_thing(ours)) {
+        true => Ok(()),
+        false => Err(io::Error::other("somebody put another file in its place")),
+    }
+}
