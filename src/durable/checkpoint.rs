@@ -40,6 +40,8 @@ pub struct Checkpointer {
     last: Mutex<Last>,
     /// Room for the first map.
     room: Mutex<Option<File>>,
+    /// Held while a checkpoint is made; set when there are to be none any more.
+    closed: Mutex<bool>,
 }
 
 struct Last {
@@ -64,7 +66,8 @@ impl Checkpointer {
     ) -> Checkpointer {
         let last =
             Mutex::new(Last { at: Instant::now(), copied: 0, saved: resumed, broken: false });
-        Checkpointer { file, identity, every, extent, settled, last, room: Mutex::new(None) }
+        let (room, closed) = (Mutex::new(None), Mutex::new(false));
+        Checkpointer { file, identity, every, extent, settled, last, room, closed }
     }
 
     /// Sees to it that the first map can be saved on a disk that is full by
@@ -94,12 +97,24 @@ impl Checkpointer {
         if !due {
             return Ok(());
         }
+        let closed = lock(&self.closed);
+        if *closed {
+            return Ok(());
+        }
         self.save(transfer)?;
+        drop(closed);
         // Counted from the end: a slow disk must not spend all its time on checkpoints.
         let mut last = lock(&self.last);
         (last.at, last.copied) = (Instant::now(), copied);
         progress.event(Event::Checkpoint { bytes: copied });
         Ok(())
+    }
+
+    /// No more checkpoints: called before the copy gets its name, so that none
+    /// that is under way writes a map after the map has been removed. Waits
+    /// for that one.
+    pub fn close(&self) {
+        *lock(&self.closed) = true;
     }
 
     /// Makes a checkpoint now.
@@ -263,6 +278,29 @@ mod tests {
         let other = ErrorKind::Write { path, range, source }.into();
         checkpointer.keep(&transfer, &other).unwrap();
         assert!(!checkpointer.has_saved(), "the map would be ahead of the data");
+    }
+
+    /// A checkpoint that is due while the copy is being committed would leave a
+    /// map beside a file that is complete.
+    #[test]
+    fn after_the_close_no_map_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = MapFile::new(&folder.path().join("map")).unwrap();
+        let source = (Arc::new(Memory::zeroed(512)) as Arc<_>, "source".into());
+        let sink = (Arc::new(Memory::zeroed(512)) as Arc<_>, "sink".into());
+        let range = ByteRange::to(512);
+        let transfer = Transfer::new(source, sink, range, 0, 512, vec![Box::new(Positioned)]);
+        let (every, settled) = (Duration::ZERO, RangeSet::new());
+        let checkpointer = Checkpointer::new(file, identity(range), every, range, settled, false);
+        let progress = Progress::new();
+        progress.add_copied(1);
+        checkpointer.tick(&transfer, &progress).unwrap();
+        assert!(checkpointer.has_saved());
+        checkpointer.remove().unwrap();
+        checkpointer.close();
+        progress.add_copied(1);
+        checkpointer.tick(&transfer, &progress).unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 
     fn identity(range: ByteRange) -> Identity {
