@@ -127,6 +127,11 @@ pub(super) fn rename_new(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::
 }
 
 /// There is no such call.
+pub(super) fn sync_covers_files(_file: impl AsFd) -> bool {
+    false
+}
+
+/// There is no call for one file system.
 pub(super) fn sync_file_system(_file: impl AsFd) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

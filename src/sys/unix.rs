@@ -241,6 +241,13 @@ impl Directory {
         Ok(fd.into())
     }
 
+    /// Opens `name` for reading, without waiting for the writer of a pipe; a
+    /// symbolic link is an error.
+    pub fn open_to_read(&self, name: &OsStr) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | CAREFUL;
+        Ok(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?.into())
+    }
+
     /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
     pub fn facts(&self, name: &OsStr) -> io::Result<Option<Facts>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
@@ -308,6 +315,12 @@ impl Directory {
         }
     }
 
+    /// Whether an error that a write to any file of this file system met later
+    /// shows in [`sync_file_system`](Directory::sync_file_system).
+    pub fn sync_covers_files(&self) -> bool {
+        super::sync_covers_files(&self.fd)
+    }
+
     /// Makes everything on the file system of this directory durable.
     pub fn sync_file_system(&self) -> io::Result<()> {
         super::sync_file_system(&self.fd)
@@ -363,20 +376,6 @@ pub fn os_string(bytes: Vec<u8>) -> Option<OsString> {
 /// `bytes` as a path: any are one.
 pub fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {
     Some(Path::new(OsStr::from_bytes(bytes)))
-}
-
-/// Creates the file `path`, which must not exist, for its owner alone.
-pub fn create_private(path: &Path) -> io::Result<File> {
-    let mode = Mode::RUSR | Mode::WUSR;
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(path, flags, mode)?.into())
-}
-
-/// Opens the file `path` for reading, without waiting for the writer of a pipe
-/// and without following a link.
-pub fn open_unfollowed(path: &Path) -> io::Result<File> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | CAREFUL;
-    Ok(rustix::fs::open(path, flags, Mode::empty())?.into())
 }
 
 /// Takes the lock of an open file that says "a run is writing this", without

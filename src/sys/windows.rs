@@ -29,10 +29,9 @@ pub use device::{Claim, device_info, device_name, disk_region, lies_on, open_dev
 pub use devices::devices;
 pub use directory::Directory;
 pub use files::{
-    bytes_of, copy_owner, create_private, facts, facts_as, facts_of_path, holds_device_nodes,
-    is_virtual, new_file_mode, next_extent, open_in_place, open_source, open_unfollowed, os_string,
-    path_from_bytes, read_at, set_len, set_mode, standard_output, try_lock, wait_writable,
-    write_at, zero_range,
+    bytes_of, copy_owner, facts, facts_as, facts_of_path, holds_device_nodes, is_virtual,
+    new_file_mode, next_extent, open_in_place, open_source, os_string, path_from_bytes, read_at,
+    set_len, set_mode, standard_output, try_lock, wait_writable, write_at, zero_range,
 };
 pub use handles::Handles;
 

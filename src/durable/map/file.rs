@@ -10,11 +10,12 @@
 
 use super::{Map, MapError};
 use crate::range::ByteRange;
-use crate::sys::{self, Directory, Replace};
+use crate::sys::{self, Directory, Node, Replace};
 use std::ffi::{OsStr, OsString};
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Longest name of a file, in bytes, on the file systems in use.
 const NAME_MAX: usize = 255;
@@ -32,10 +33,12 @@ const FIRST_WORDS: &[u8] = b"# Mapfile. Created by ";
 
 /// Where a map is kept. See the documentation of the room above on why it is
 /// not locked.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone)]
 pub struct MapFile {
+    /// Path of the directory; for messages only where it is open.
     dir: PathBuf,
     name: OsString,
+    open: Option<Arc<Directory>>,
 }
 
 impl MapFile {
@@ -52,7 +55,20 @@ impl MapFile {
             Some(dir) if !dir.as_os_str().is_empty() => dir.to_owned(),
             _ => PathBuf::from("."),
         };
-        Ok(MapFile { dir, name: name.to_owned() })
+        Ok(MapFile { dir, name: name.to_owned(), open: None })
+    }
+
+    /// The map called `name` in `directory`, wherever that is moved to. Its
+    /// path `dir` is for messages.
+    pub(crate) fn inside(directory: Arc<Directory>, dir: PathBuf, name: OsString) -> MapFile {
+        MapFile { dir, name, open: Some(directory) }
+    }
+
+    fn directory(&self) -> io::Result<Arc<Directory>> {
+        match &self.open {
+            Some(directory) => Ok(Arc::clone(directory)),
+            None => Directory::open(&self.dir).map(Arc::new),
+        }
     }
 
     /// Where the map is.
@@ -84,15 +100,18 @@ impl MapFile {
     fn open(&self) -> Result<Option<File>, MapError> {
         let path = self.path();
         let reading = |error| failed("read", &path, error);
-        match fs::symlink_metadata(&path) {
+        let directory = match self.directory() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(reading(error)),
-            Ok(found) if found.is_symlink() => {
+            result => result.map_err(reading)?,
+        };
+        match directory.facts(&self.name).map_err(reading)? {
+            None => return Ok(None),
+            Some(found) if found.node == Node::Link => {
                 return Err(unusable(&path, "a symbolic link, which a save would replace"));
             }
-            Ok(_) => {}
+            Some(_) => {}
         }
-        let file = sys::open_unfollowed(&path).map_err(reading)?;
+        let file = directory.open_to_read(&self.name).map_err(reading)?;
         if !file.metadata().map_err(reading)?.is_file() {
             return Err(unusable(&path, "not a regular file"));
         }
@@ -120,23 +139,27 @@ impl MapFile {
     /// [`MapError::Io`]. The map there was before is still in place, unless it
     /// was the last step, the sync of the directory, that failed.
     pub fn save(&self, map: &Map) -> Result<(), MapError> {
-        let temporary = self.temporary();
-        let path = self.path();
-        remove_if_present(&temporary)?;
-        let written = write_new(&temporary, &map.to_bytes()).and_then(|()| {
-            let rename = || {
-                let name = temporary.file_name().unwrap_or_default();
-                Directory::open(&self.dir)?.rename(name, &self.name, Replace::Yes)
-            };
-            rename().map_err(|error| failed("rename the new map to", &path, error))
+        let name = self.temporary_name();
+        let temporary = self.dir.join(&name);
+        let creating = |error| failed("create", &temporary, error);
+        let directory = self.directory().map_err(creating)?;
+        remove_if_present(&directory, &name)
+            .map_err(|error| failed("remove", &temporary, error))?;
+        // For its owner alone: a map names paths.
+        let written = directory.create_new(&name).map_err(creating).and_then(|mut file| {
+            let writing = |error| failed("write", &temporary, error);
+            file.write_all(&map.to_bytes()).map_err(writing)?;
+            file.sync_all().map_err(|error| failed("sync", &temporary, error))?;
+            let renamed = directory.rename(&name, &self.name, Replace::Yes);
+            renamed.map_err(|error| failed("rename the new map to", &self.path(), error))
         });
         if let Err(error) = written {
             // The first error is the one to report; a temporary that stays is
             // cleared away by the next save.
-            let _ = fs::remove_file(&temporary);
+            let _ = directory.remove(&name);
             return Err(error);
         }
-        sync_directory(&self.dir)
+        self.sync(&directory)
     }
 
     /// Sets aside the room that a first map needs, in a file without a name: a
@@ -147,12 +170,12 @@ impl MapFile {
     ///
     /// The system's, also where nothing can be set aside.
     pub fn set_room_aside(&self) -> io::Result<File> {
-        let name = self.temporary();
-        let _ = fs::remove_file(&name);
-        let file = sys::create_private(&name)?;
-        if let Err(error) = fs::remove_file(&name) {
+        let (directory, name) = (self.directory()?, self.temporary_name());
+        let _ = directory.remove(&name);
+        let file = directory.create_new(&name)?;
+        if let Err(error) = directory.remove(&name) {
             drop(file);
-            let _ = fs::remove_file(&name);
+            let _ = directory.remove(&name);
             return Err(error);
         }
         sys::reserve(&file, ByteRange::to(SET_ASIDE))?;
@@ -165,43 +188,54 @@ impl MapFile {
     ///
     /// [`MapError::Io`].
     pub fn remove(&self) -> Result<(), MapError> {
-        let temporary = remove_if_present(&self.temporary())?;
-        let map = remove_if_present(&self.path())?;
-        if temporary || map { sync_directory(&self.dir) } else { Ok(()) }
+        let directory = match self.directory() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            result => result.map_err(|error| failed("remove", &self.path(), error))?,
+        };
+        let remove = |name: &OsStr| {
+            let removed = remove_if_present(&directory, name);
+            removed.map_err(|error| failed("remove", &self.dir.join(name), error))
+        };
+        let temporary = remove(&self.temporary_name())?;
+        let map = remove(&self.name)?;
+        if temporary || map { self.sync(&directory) } else { Ok(()) }
+    }
+
+    fn sync(&self, directory: &Directory) -> Result<(), MapError> {
+        directory.sync().map_err(|error| failed("sync the directory", &self.dir, error))
+    }
+
+    /// Path of the temporary.
+    #[cfg(test)]
+    pub(super) fn temporary(&self) -> PathBuf {
+        self.dir.join(self.temporary_name())
     }
 
     /// The map's name with `.tmp`, or a short one made from it where that is too long.
-    pub(super) fn temporary(&self) -> PathBuf {
-        let suffix = OsStr::new(".tmp");
-        let bytes = self.name.as_encoded_bytes();
-        if bytes.len() + suffix.len() > NAME_MAX {
-            return self.dir.join(format!(".pcopy-map-{:08x}.tmp", crc32c::crc32c(bytes)));
-        }
-        let mut name = self.name.clone();
-        name.push(suffix);
-        self.dir.join(name)
+    fn temporary_name(&self) -> OsString {
+        MapFile::temporary_of(&self.name)
     }
-}
 
-fn write_new(path: &Path, bytes: &[u8]) -> Result<(), MapError> {
-    // For its owner alone: a map names paths.
-    let mut file = sys::create_private(path).map_err(|error| failed("create", path, error))?;
-    file.write_all(bytes).map_err(|error| failed("write", path, error))?;
-    file.sync_all().map_err(|error| failed("sync", path, error))
+    /// What a map called `name` is called while it is written.
+    pub(crate) fn temporary_of(name: &OsStr) -> OsString {
+        let suffix = OsStr::new(".tmp");
+        let bytes = name.as_encoded_bytes();
+        if bytes.len() + suffix.len() > NAME_MAX {
+            return format!(".pcopy-map-{:08x}.tmp", crc32c::crc32c(bytes)).into();
+        }
+        let mut name = name.to_owned();
+        name.push(suffix);
+        name
+    }
 }
 
 /// Whether there was one.
-fn remove_if_present(path: &Path) -> Result<bool, MapError> {
-    match fs::remove_file(path) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(failed("remove", path, error)),
+fn remove_if_present(directory: &Directory, name: &OsStr) -> io::Result<bool> {
+    let found = directory.facts(name)?.is_some();
+    if found {
+        directory.remove(name)?;
     }
-}
-
-fn sync_directory(dir: &Path) -> Result<(), MapError> {
-    let sync = || Directory::open(dir)?.sync();
-    sync().map_err(|error| failed("sync the directory", dir, error))
+    Ok(found)
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> MapError {

@@ -18,7 +18,7 @@ use windows_sys::Win32::Storage::FileSystem::{
 };
 
 use super::super::{Facts, Node, Replace, windows_names};
-use super::files::{absent, facts, look};
+use super::files::{absent, facts, look, open_unfollowed};
 use super::{call, is, is_unsupported};
 
 /// An open directory. Names are looked up in it, never along a path that
@@ -96,6 +96,11 @@ impl Directory {
         }
     }
 
+    /// Opens `name` for reading; a symbolic link is an error.
+    pub fn open_to_read(&self, name: &OsStr) -> io::Result<File> {
+        open_unfollowed(&self.join(name)?)
+    }
+
     /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
     pub fn facts(&self, name: &OsStr) -> io::Result<Option<Facts>> {
         absent(look(&self.join(name)?, FILE_FLAG_OPEN_REPARSE_POINT))
@@ -140,6 +145,12 @@ impl Directory {
             Err(error) if is(&error, ERROR_ACCESS_DENIED) || is_unsupported(&error) => Ok(()),
             result => result,
         }
+    }
+
+    /// Whether errors of files show in
+    /// [`sync_file_system`](Directory::sync_file_system): there is no such call.
+    pub fn sync_covers_files(&self) -> bool {
+        false
     }
 
     /// Makes everything on the file system durable: an administrator's call, not made.

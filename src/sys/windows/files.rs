@@ -294,12 +294,6 @@ pub fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
 }
 
-/// Creates the file `path`, which must not exist, with the rights its
-/// directory hands down: in a user's own folders, for the user alone.
-pub fn create_private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create_new(true).open(path)
-}
-
 /// Opens the file `path` for reading, without following a link.
 pub fn open_unfollowed(path: &Path) -> io::Result<File> {
     if classify(path) != Named::File {
