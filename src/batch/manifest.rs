@@ -22,6 +22,7 @@ mod name;
 mod number;
 mod reading;
 mod row;
+mod siblings;
 mod time;
 
 pub use check::check;

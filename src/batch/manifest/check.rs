@@ -10,6 +10,7 @@ use super::clash::clashes;
 use super::error::{ErrorKind, ManifestError, ManifestErrors};
 use super::item::{Item, Run};
 use super::name::{Rules, refusal};
+use super::siblings::siblings;
 use crate::range::ByteRange;
 
 /// The sizes of all sources; `None` for one that is not there.
@@ -69,6 +70,7 @@ fn check_under(
     });
     errors.par_extend(of_rows);
     clashes(items, &sizes, rules, &mut errors);
+    siblings(items, rules, &mut errors);
     ManifestErrors::from_unordered(errors).or(())
 }
 

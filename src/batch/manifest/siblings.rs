@@ -1,0 +1,63 @@
+//! Items whose name is what another item, or the map of it, is called while it
+//! is written: one of them would take the file of the other.
+//!
+//! Hardly any list has such names, so only those that look like one are kept,
+//! and nothing else is looked at if there are none.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::check::error;
+use super::error::ManifestError;
+use super::item::Item;
+use super::name::Rules;
+use crate::durable::map::MapFile;
+use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
+
+/// What all such names contain.
+const MARK: &str = ".pcopy-";
+
+/// Adds an error for every item that has such a name.
+pub(super) fn siblings(items: &[Item], rules: Rules, errors: &mut Vec<ManifestError>) {
+    let mut suspects: HashMap<String, &Item> = HashMap::new();
+    for item in items {
+        let name = folded(&item.name, rules);
+        if name.contains(MARK) {
+            suspects.entry(name).or_insert(item);
+        }
+    }
+    if suspects.is_empty() {
+        return;
+    }
+    for item in items {
+        let name = item.name.file_name().unwrap_or_default();
+        let (part, map) = (sibling_name(name, PART_SUFFIX), sibling_name(name, MAP_SUFFIX));
+        let temporary = MapFile::temporary_of(&map);
+        for sibling in [part, map, temporary] {
+            let sibling = item.name.with_file_name(sibling);
+            if let Some(other) = suspects.get(&folded(&sibling, rules)) {
+                errors.push(taken(item, other));
+            }
+        }
+    }
+}
+
+/// The name as files are told apart by. What is not UTF-8 may be suspected
+/// without need, and such a name is rare enough.
+fn folded(name: &Path, rules: Rules) -> String {
+    let name = name.to_string_lossy();
+    match rules {
+        Rules::Unix => name.into_owned(),
+        Rules::Windows => name.to_lowercase(),
+    }
+}
+
+/// The error is that of the later line.
+fn taken(item: &Item, sibling: &Item) -> ManifestError {
+    let (name, line) = (&item.name, item.line);
+    let what = format!("{:?} is a name that {name:?} needs while it is written", sibling.name);
+    match line > sibling.line {
+        true => error(item, format!("{what}, line {}", sibling.line)),
+        false => error(sibling, format!("{what}, line {line}")),
+    }
+}
