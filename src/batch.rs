@@ -5,22 +5,27 @@
 //! the order of the source (`queue`, `plan`), which the same crew copies that
 //! copies a single range (`work`): neighbouring small ones in one request
 //! (`scatter`), large ones in stripes (`large`) and by the engine that suits
-//! them (`moving`). Finished files are made
-//! durable and visible in groups (`commit`). `job` reads as the story of it.
+//! them (`moving`). Files are written under other names (`staging`), and made
+//! durable and visible in groups when they are finished (`ending`, `commit`, `group_sync`); of those that lack
+//! something a map is kept (`partial`). `job` reads as the story of it.
 
 mod commit;
+mod ending;
+mod group_sync;
 mod handles;
 mod job;
 mod large;
 pub mod manifest;
 mod moving;
 mod output;
+mod partial;
 mod plan;
 mod preflight;
 mod queue;
 mod report;
 mod scatter;
 mod sources;
+mod staging;
 mod tally;
 mod work;
 

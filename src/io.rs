@@ -12,6 +12,7 @@ mod head;
 pub mod manners;
 pub mod memory;
 mod ordered;
+mod sieve;
 pub mod transfer;
 mod uncached;
 
@@ -19,6 +20,7 @@ pub use fanout::Fanout;
 pub use file::FileIo;
 pub use head::HeadError;
 pub use ordered::Ordered;
+pub use sieve::Sieve;
 
 use std::fs::File;
 use std::io;

@@ -2,23 +2,28 @@
 //!
 //! One sync after the other would let ten thousand small files wait ten
 //! thousand times for the disk. Finished outputs are therefore gathered, and a
-//! group takes each step of the recipe together: check digests, mode and time;
-//! sync; rename; sync each directory once. A crash at any moment leaves every
-//! file complete or absent.
+//! group takes each step of the recipe together: check digests; mode and time;
+//! sync; look once more at the sources; rename; sync each directory once. A
+//! crash at any moment leaves every file complete or absent, or, where some of
+//! its source could not be read, with a map beside it that says so.
 
 use std::collections::HashMap;
 use std::fs::FileTimes;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::group_sync::GroupSync;
 use super::manifest::Item;
 use super::output::{Output, Outputs};
+use super::partial;
 use super::report::Status;
 use crate::digest::{Algorithm, Digest, Hasher};
-use crate::error::chain;
-use crate::io::{FileIo, as_u64, transfer};
+use crate::durable::map::Identity;
+use crate::error::{ErrorKind, Result, chain};
+use crate::io::{FileIo, transfer};
+use crate::progress::CancelToken;
 use crate::range::ByteRange;
 use crate::sys;
 
@@ -46,6 +51,8 @@ pub struct Verdict {
     pub output: Arc<Output>,
     /// Status, digests and error of each row, in the order of the rows.
     pub rows: Vec<RowVerdict>,
+    /// Whether a map beside it is of no more use.
+    pub map_is_over: bool,
 }
 
 /// What became of one item.
@@ -62,10 +69,15 @@ pub struct RowVerdict {
 pub struct Commit<'a> {
     /// All outputs of the batch.
     pub outputs: &'a Outputs,
-    /// Wait for the disk.
-    pub sync: bool,
     /// Digests to work out for every item.
     pub algorithms: &'a [Algorithm],
+    /// The caller's wish to stop.
+    pub cancel: &'a CancelToken,
+    /// What changed of the sources of an output, if anything did. An error
+    /// ends the batch.
+    pub changed: &'a dyn Fn(u32) -> Result<Option<String>>,
+    /// The identity of the map of an output that lacks something.
+    pub identity: &'a dyn Fn(&Output) -> Result<Identity>,
 }
 
 /// A member of a group on its way.
@@ -75,29 +87,48 @@ struct Member<'a> {
     digests: Vec<Vec<Digest>>,
     mismatch: Vec<Option<String>>,
     error: Option<String>,
+    /// Stopped, or stopped by an error that is not its own: what is there of
+    /// it may be good.
+    stopped: bool,
+    /// Whether its map says what it lacks.
+    recorded: bool,
+    /// Whether it has its name.
+    named: bool,
 }
 
 impl Commit<'_> {
-    /// Commits `group`.
-    pub fn run<'a>(&self, group: Vec<(Arc<Output>, Vec<Row<'a>>)>) -> Vec<Verdict> {
+    /// Commits `group`. An error ends the batch; what became of the items is
+    /// told all the same.
+    pub fn run<'a>(&self, group: Vec<(Arc<Output>, Vec<Row<'a>>)>) -> (Vec<Verdict>, Result<()>) {
         let mut members: Vec<Member<'a>> = group.into_iter().map(Member::new).collect();
-        self.each(&mut members, |member| self.inspect(member));
-        self.each(&mut members, |member| self.dress(member));
-        if self.sync {
-            let alive = members.iter().filter(|member| member.is_alive()).count();
-            if alive >= SYNC_TOGETHER {
-                // Its errors show again, for the file they belong to, below.
-                let _ = self.outputs.sync_file_system();
+        let mut result = self.steps(&mut members);
+        if let Err(error) = &result {
+            for member in members.iter_mut().filter(|member| member.is_alive()) {
+                member.stopped = true;
+                member.error = Some(error.chain());
             }
-            self.each(&mut members, |member| {
-                self.outputs.file(&member.output)?.as_file().sync_all()
-            });
+        } else {
+            result = self.sync_directories(&mut members);
         }
-        self.each(&mut members, |member| self.outputs.publish(&member.output));
-        if self.sync {
-            self.sync_directories(&mut members);
+        (members.into_iter().map(|member| self.finish(member)).collect(), result)
+    }
+
+    /// Everything up to the names.
+    fn steps(&self, members: &mut [Member<'_>]) -> Result<()> {
+        self.each(members, |member| self.inspect(member));
+        self.make_durable(members)?;
+        for member in members.iter_mut().filter(|member| member.is_alive()) {
+            if let Some(what) = (self.changed)(member.output.index)? {
+                member.error = Some(format!("the source changed during the copy: {what}"));
+            }
         }
-        members.into_iter().map(|member| self.finish(member)).collect()
+        self.each(members, |member| self.record(member));
+        self.each(members, |member| {
+            self.outputs.publish(&member.output)?;
+            member.named = true;
+            Ok(())
+        });
+        Ok(())
     }
 
     /// Does `step` for every member that is still to be committed.
@@ -131,7 +162,12 @@ impl Commit<'_> {
             } else if is_all && !known.is_empty() {
                 known.clone()
             } else {
-                hash_range(&*self.outputs.file(&member.output)?, row.range, &wanted)?
+                let file = self.outputs.file(&member.output)?;
+                let Some(digests) = hash_range(&file, row.range, &wanted, self.cancel)? else {
+                    member.stopped = true;
+                    return Err(io::Error::other("interrupted before its digest was known"));
+                };
+                digests
             };
             member.mismatch[at] = row.item.expected().iter().find_map(|expected| {
                 let found =
@@ -145,10 +181,42 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// Mode and time: last, because writing changes the time.
-    fn dress(&self, member: &mut Member<'_>) -> io::Result<()> {
+    /// Mode and time, last, because writing changes the time; and the sync
+    /// that covers them. A file is synced by the descriptor that they were set
+    /// with: its mode may forbid to open it again.
+    fn make_durable(&self, members: &mut [Member<'_>]) -> Result<()> {
+        let group = self.outputs.group_sync();
+        let covers = group.is_some_and(GroupSync::covers_files);
+        let alive = || members.iter().filter(|member| member.is_alive());
+        let many = alive().count() >= SYNC_TOGETHER;
+        // Who opens a file anew may not be told what happened to it before.
+        let reopened = alive().any(|member| member.output.was_reopened());
+        let together = group.is_some() && (many || reopened && covers);
+        if together && !covers {
+            // So that the syncs of the files find little to do.
+            self.sync_all()?;
+        }
+        self.each(members, |member| {
+            let file = self.outputs.file(&member.output)?;
+            self.dress(member, &file)?;
+            match group {
+                Some(_) if !(together && covers) => file.as_file().sync_all(),
+                _ => Ok(()),
+            }
+        });
+        if together && covers { self.sync_all() } else { Ok(()) }
+    }
+
+    fn sync_all(&self) -> Result<()> {
+        let failed = |source| {
+            let path = self.outputs.path(Path::new(""));
+            ErrorKind::Sync { path, source }
+        };
+        Ok(self.outputs.sync_all().map_err(failed)?)
+    }
+
+    fn dress(&self, member: &Member<'_>, file: &FileIo) -> io::Result<()> {
         let details = || member.rows.iter().filter_map(|row| row.item.details.as_deref());
-        let file = self.outputs.file(&member.output)?;
         let mode = details().find_map(|details| details.mode);
         sys::set_mode(file.as_file(), mode.unwrap_or(self.outputs.mode()))?;
         if let Some(time) = details().find_map(|details| details.mtime).and_then(moment) {
@@ -157,28 +225,62 @@ impl Commit<'_> {
         Ok(())
     }
 
+    /// Says beside a file that lacks something what that is, before it gets
+    /// the name that a complete one would have.
+    fn record(&self, member: &mut Member<'_>) -> io::Result<()> {
+        let missing = member.output.unreadable();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let map_file = self.outputs.map_file(&member.output)?;
+        let identity = (self.identity)(&member.output).map_err(io::Error::other)?;
+        let saved = partial::save(&map_file, identity, member.output.wanted.len, missing);
+        member.recorded = saved.is_ok();
+        saved.map_err(io::Error::other)
+    }
+
     /// Syncs each directory once, and those it lies in, which may be new as
-    /// well. The files in it share its fate.
-    fn sync_directories(&self, members: &mut [Member<'_>]) {
+    /// well. The files in it share its fate: they have their names, and may
+    /// lose them. That is no fault of theirs, and the others' turn would come.
+    fn sync_directories(&self, members: &mut [Member<'_>]) -> Result<()> {
+        let mut result = Ok(());
+        if self.outputs.group_sync().is_none() {
+            return result;
+        }
         let mut synced: HashMap<PathBuf, Option<String>> = HashMap::new();
         for member in members.iter_mut().filter(|member| member.is_alive()) {
             let mut error = None;
             for directory in member.output.wanted.name.ancestors().skip(1) {
-                let sync = || self.outputs.sync_directory(directory).err().map(|e| chain(&e));
-                let found = synced.entry(directory.to_owned()).or_insert_with(sync);
+                let mut sync = || {
+                    let source = self.outputs.sync_directory(directory).err()?;
+                    let message = chain(&source);
+                    let path = self.outputs.path(directory);
+                    result = Err(ErrorKind::Sync { path, source }.into());
+                    Some(message)
+                };
+                let found = synced.entry(directory.to_owned()).or_insert_with(&mut sync);
                 error = error.or_else(|| found.clone());
             }
-            member.error = error.map(|error| format!("cannot make its name durable: {error}"));
+            let lost = |error| format!("it has its name, which a power cut may take: {error}");
+            member.error = error.map(lost);
         }
+        result
     }
 
     fn finish(&self, member: Member<'_>) -> Verdict {
         let alive = member.is_alive();
-        if !alive {
+        let lacks_something = !member.output.unreadable().is_empty();
+        let wanted = &member.output.wanted;
+        let part_is_good = member.stopped && wanted.segments == 1 && wanted.has_map;
+        if !alive && !part_is_good {
             self.outputs.discard(&member.output);
         }
         self.outputs.close(&member.output);
-        let partial = !alive || member.output.has_unreadable();
+        let resumable = match member.named {
+            true => lacks_something,
+            false => part_is_good || wanted.partial.is_some(),
+        };
+        let map_is_over = (wanted.has_map || member.recorded) && !resumable;
         let other = "another part of the same file does not match".to_owned();
         let verdict = |(digests, mismatch): (Vec<Digest>, Option<String>)| match mismatch {
             Some(_) => RowVerdict { status: Status::Mismatch, digests, error: mismatch },
@@ -186,19 +288,27 @@ impl Commit<'_> {
                 let error = member.error.clone().or_else(|| Some(other.clone()));
                 RowVerdict { status: Status::Failed, digests, error }
             }
-            None if partial => RowVerdict { status: Status::Partial, digests, error: None },
+            None if lacks_something => RowVerdict { status: Status::Partial, digests, error: None },
             None => RowVerdict { status: Status::Complete, digests, error: None },
         };
         let rows = member.digests.into_iter().zip(member.mismatch).map(verdict).collect();
-        Verdict { output: member.output, rows }
+        Verdict { output: member.output, rows, map_is_over }
     }
 }
 
 impl<'a> Member<'a> {
     fn new((output, rows): (Arc<Output>, Vec<Row<'a>>)) -> Member<'a> {
-        let count = rows.len();
-        let digests = vec![Vec::new(); count];
-        Member { output, rows, digests, mismatch: vec![None; count], error: None }
+        let (digests, mismatch) = (vec![Vec::new(); rows.len()], vec![None; rows.len()]);
+        Member {
+            output,
+            rows,
+            digests,
+            mismatch,
+            error: None,
+            stopped: false,
+            recorded: false,
+            named: false,
+        }
     }
 
     fn is_alive(&self) -> bool {
@@ -217,20 +327,28 @@ pub fn algorithms_of(item: &Item, all: &[Algorithm]) -> Vec<Algorithm> {
     wanted
 }
 
-/// Digests of a range of a file, read back through the cache.
-fn hash_range(file: &FileIo, range: ByteRange, wanted: &[Algorithm]) -> io::Result<Vec<Digest>> {
+/// Digests of a range of a file, read back through the cache; `None` if the
+/// caller asked to stop.
+fn hash_range(
+    file: &FileIo,
+    range: ByteRange,
+    wanted: &[Algorithm],
+    cancel: &CancelToken,
+) -> io::Result<Option<Vec<Digest>>> {
     const CHUNK: u64 = 256 << 10;
     let mut hashers: Vec<Hasher> = wanted.iter().map(|&algorithm| Hasher::new(algorithm)).collect();
     let mut buffer = vec![0; crate::io::as_usize(CHUNK.min(range.len()))];
     for piece in range.pieces(CHUNK) {
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
         let chunk = &mut buffer[..crate::io::as_usize(piece.len())];
         transfer::read_full(file, piece.start(), chunk).map_err(|stop| stop.error)?;
-        debug_assert_eq!(as_u64(chunk.len()), piece.len());
         for hasher in &mut hashers {
             hasher.update(chunk);
         }
     }
-    Ok(hashers.into_iter().map(Hasher::finalize).collect())
+    Ok(Some(hashers.into_iter().map(Hasher::finalize).collect()))
 }
 
 /// Seconds and nanoseconds since 1970 as a time, if the system can express it.

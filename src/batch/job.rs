@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use super::handles::Handles;
-use super::large::{SMALLEST_WITH_MAP, Settings};
+use super::large::Settings;
 use super::manifest::{self, Item, ManifestErrors};
 use super::moving::{How, Moving};
 use super::output::{Earlier, Outputs, Wanted, open_root};
+use super::partial::{self, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
 use super::preflight::{Consent, Parents, Space, file_name, look_at_names, look_at_parents};
-use super::report::{BatchReport, ItemReport, Status};
+use super::report::{BatchReport, ItemReport};
 use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
@@ -24,7 +25,7 @@ use crate::durable::leftover::Leftovers;
 use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::job::{MOST_THREADS, Threads};
-use crate::progress::{CancelToken, Phase, Progress, lock};
+use crate::progress::{CancelToken, Phase, Progress};
 use crate::safety::not_on_source_device;
 use crate::sys::{self, Directory, Node};
 
@@ -203,19 +204,19 @@ impl Batch {
             items: &self.items,
             plan: &plan,
             sources: &sources,
-            outputs: Arc::new(Outputs::new(root, wanted, self.earlier(), self.handles())),
+            outputs: Arc::new(Outputs::new(
+                root,
+                wanted,
+                self.earlier(),
+                self.handles(),
+                self.sync,
+            )),
             progress,
-            io_size: self.how.scattered(self.io_size),
-            stripe_size: self.how.stripes(self.io_size),
-            sync: self.sync,
+            cancel,
             algorithms: &self.algorithms,
-            large: Settings {
-                resume: self.leftovers == Leftovers::Resume,
-                every: self.checkpoint_every,
-                moving: &moving,
-                progress,
-            },
+            large: self.settings(&moving, progress),
             next: Mutex::default(),
+            begun: Condvar::new(),
             groups: Mutex::default(),
             larges: Mutex::default(),
             finished: Mutex::default(),
@@ -230,8 +231,8 @@ impl Batch {
         let moved = crew::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
-        work.flush();
-        leave(&work);
+        let moved = work.end(moved, skipped.contains(&true));
+        work.leave();
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, copied, self.sync);
         moving.record(&mut report);
@@ -265,10 +266,21 @@ impl Batch {
 
     /// What becomes of parts that an earlier run left.
     fn earlier(&self) -> Earlier {
-        let resume = self.leftovers == Leftovers::Resume;
         Earlier {
             discard: self.leftovers != Leftovers::Refuse,
-            keep_from: resume.then_some(SMALLEST_WITH_MAP),
+            resume: self.leftovers == Leftovers::Resume,
+        }
+    }
+
+    /// What all large outputs share.
+    fn settings<'a>(&self, moving: &'a Moving, progress: &'a Progress) -> Settings<'a> {
+        Settings {
+            every: self.checkpoint_every,
+            moving,
+            progress,
+            stripe_size: self.how.stripes(self.io_size),
+            io_size: self.io_size,
+            scattered: self.how.scattered(self.io_size),
         }
     }
 
@@ -315,11 +327,12 @@ impl Batch {
         self.check_device(&root, sources)?;
         self.how.check(&self.items, sources, &root, !self.algorithms.is_empty())?;
         let source_of = |item: &Item| named.of(item);
-        let skipped = self.find_complete(&root, sources, &source_of)?;
-        let skip = |row: usize| skipped[row];
+        let standing = self.find_complete(&root, sources, &source_of)?;
+        let skip = |row: usize| standing.complete[row];
+        let partial = |row: usize| standing.partial.get(&row).cloned();
         let request = self.how.scattered(self.io_size);
         let (plan, mut wanted) =
-            BatchPlan::new(&self.items, source_of, skip, sources.len(), request)?;
+            BatchPlan::new(&self.items, source_of, skip, partial, sources.len(), request)?;
         let mut parents = Parents::new(&root);
         let consent = Consent { force: self.force, leftovers: self.leftovers };
         let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
@@ -329,6 +342,7 @@ impl Batch {
             Space { plan: &plan, wanted: &wanted, sources, how: &self.how, scattered: request };
         space.check(&root, &self.into, self.leftovers)?;
         let workers = self.workers(&root, sources);
+        let skipped = standing.complete;
         Ok(Ready { sources: named.sources, root, plan, wanted, skipped, workers })
     }
 
@@ -396,36 +410,47 @@ impl Batch {
     }
 
     /// Which items an earlier run completed: with `resume`, those whose file
-    /// is there with its full length. Where files are to be replaced, that says
-    /// nothing: it may as well be the old one.
+    /// is there with its full length; and which of those lack something. Where
+    /// files are to be replaced, that says nothing: it may as well be the old one.
     fn find_complete(
         &self,
         root: &Directory,
         sources: &Sources,
         source_of: &dyn Fn(&Item) -> (u32, u64),
-    ) -> Result<Vec<bool>> {
-        let mut complete = vec![false; self.items.len()];
+    ) -> Result<Standing> {
+        let complete = vec![false; self.items.len()];
+        let mut standing = Standing { complete, ..Standing::default() };
         if self.leftovers != Leftovers::Resume || self.force {
-            return Ok(complete);
+            return Ok(standing);
         }
         let skip_nothing = |_: usize| false;
+        let (items, none) = (&self.items, |_: usize| None);
         let (plan, wanted) = BatchPlan::new(
-            &self.items,
+            items,
             source_of,
             skip_nothing,
+            none,
             sources.len(),
             self.how.scattered(self.io_size),
         )?;
         let mut parents = Parents::new(root);
         for (output, file) in wanted.iter().enumerate() {
             let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
-            if facts.node == Node::File && facts.size == file.len {
-                for &row in plan.rows(output as u32) {
-                    complete[row as usize] = true;
-                }
+            if facts.node != Node::File || facts.size != file.len {
+                continue;
             }
+            let (path, rows) = (self.into.join(&file.name), plan.rows(output as u32));
+            let identity = || {
+                let rows = rows.iter().map(|&row| (&items[row as usize], plan.source_of(row)));
+                partial::identity((&path, file.len, &facts), rows, sources)
+            };
+            let found = match parents.map_file(&file.name, &path) {
+                Some(map_file) => partial::look(&map_file, &facts, identity)?.map(Arc::new),
+                None => None,
+            };
+            standing.note(rows, found);
         }
-        Ok(complete)
+        Ok(standing)
     }
 }
 
@@ -439,30 +464,6 @@ struct Ready {
     skipped: Vec<bool>,
     /// How many workers there may be.
     workers: Workers,
-}
-
-/// After the crew has ended early: outputs that are not complete are discarded,
-/// but for large ones that a later run can go on from.
-fn leave(work: &BatchWork<'_>) {
-    let larges: Vec<_> = lock(&work.larges).values().cloned().collect();
-    let mut kept: Vec<u32> = Vec::new();
-    for large in larges {
-        if !large.has_failed() && large.keep() {
-            kept.push(large.output.index);
-        }
-    }
-    for output in work.outputs.take_unfinished() {
-        if !kept.contains(&output.index) {
-            work.outputs.discard(&output);
-        }
-        let trouble = output.take_trouble();
-        let status = if trouble.error.is_some() { Status::Failed } else { Status::NotTried };
-        work.report_all(output.index, status, trouble.error.as_deref());
-    }
-    // Those that nobody began.
-    for output in 0..work.outputs.len() as u32 {
-        work.report_all(output, Status::NotTried, None);
-    }
 }
 
 fn refused(errors: &ManifestErrors) -> Error {

@@ -1,42 +1,45 @@
 //! A large file of a batch: striped like a single copy, with a map of its own,
 //! so that a run that ends in the middle of it can go on from there.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::commit::RowVerdict;
 use super::moving::{self, Moving};
-use super::output::{Output, Outputs};
+use super::output::{Output, Outputs, Wanted};
+use super::partial::{absolute, source_of};
 use super::queue::Segment;
-use super::report::Status;
-use crate::crew::Transfer;
+use crate::crew::{Failed, Tap, Transfer};
+use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::leftover::object_id;
-use crate::durable::map::{Destination, Identity, Map, MapFile, Mode, Source};
-use crate::durable::target::{MAP_SUFFIX, sibling_name};
+use crate::durable::leftover::{needed_length, object_id};
+use crate::durable::map::{Destination, Identity, Map, MapFile, Mode};
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::range::RangeSet;
+use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
-use crate::sys::{self, Node};
+use crate::sys::Facts;
 
 /// Files below this are copied again rather than resumed: a map costs more.
 pub const SMALLEST_WITH_MAP: u64 = 64 << 20;
 
 /// What all large outputs of a batch share.
+#[derive(Clone, Copy)]
 pub struct Settings<'a> {
-    /// Go on from what an earlier run left.
-    pub resume: bool,
     /// Time between checkpoints.
     pub every: Duration,
     /// How bytes move.
     pub moving: &'a Moving,
     /// Where to tell of what an engine cannot.
     pub progress: &'a Progress,
+    /// Unit of scheduling, in bytes.
+    pub stripe_size: u64,
+    /// Longest request, in bytes.
+    pub io_size: u64,
+    /// Longest request that is scattered: what is longer is striped.
+    pub scattered: u64,
 }
 
 /// A large output being written, or one large fragment of one.
@@ -45,6 +48,8 @@ pub struct Large {
     pub transfer: Arc<Transfer>,
     /// Its stripes.
     pub plan: Plan,
+    /// Bytes that are copied, and not only looked at.
+    pub to_copy: u64,
     /// The output it belongs to.
     pub output: Arc<Output>,
     /// Stripes not dealt with, and one for the hand-out of stripes itself.
@@ -53,7 +58,14 @@ pub struct Large {
 }
 
 impl Large {
-    /// Makes ready to copy `segment`.
+    /// Whether what an earlier run left of the output of `segment` is worth
+    /// keeping: only then is there a map that says what it holds.
+    pub fn has_map(segment: &Segment, wanted: &Wanted) -> bool {
+        wanted.segments == 1 && wanted.partial.is_none() && segment.range.len() >= SMALLEST_WITH_MAP
+    }
+
+    /// Makes ready to copy `segment` and to work out `digests` of all of it;
+    /// `digested` tells whether any are wanted of its output.
     ///
     /// # Errors
     ///
@@ -63,47 +75,70 @@ impl Large {
         source: &Arc<OpenSource>,
         output: &Arc<Output>,
         outputs: &Outputs,
-        (path, digested): (PathBuf, bool),
-        stripe_size: u64,
-        settings: &Settings<'_>,
+        (digests, digested): (&[Algorithm], bool),
+        settings: Settings<'_>,
     ) -> Result<Large> {
+        let path = outputs.path(&output.wanted.name);
         let failed = |source| ErrorKind::Destination { step: "open", path: path.clone(), source };
         let file = outputs.file(output).map_err(failed)?;
-        let mut todo = settings.moving.how().data(source, segment.range);
-        let checkpointer = checkpointer(segment, source, output, &path, &file, settings)?;
-        let has_earlier = checkpointer.as_ref().is_some_and(|(earlier, _)| !earlier.is_empty());
-        if output.is_found() && !has_earlier {
-            // Whatever it holds is not known to be right: holes are to be zeros.
-            let clean = || {
-                let file = file.as_file();
-                file.set_len(0).and_then(|()| output.wanted.give_length(file))
-            };
-            clean().map_err(failed)?;
-        }
-        let checkpointer = checkpointer.map(|(earlier, make)| {
-            todo.subtract(&earlier);
-            make(todo.missing_from(segment.range))
+        let data = settings.moving.how().data(source, segment.range);
+        let map = match Large::has_map(segment, &output.wanted) {
+            true => {
+                let map_file = outputs.map_file(output).map_err(failed)?;
+                Some((map_file, identity(segment, source, output, &path)))
+            }
+            false => None,
+        };
+        let earlier = map.as_ref().map_or_else(RangeSet::new, |(map_file, identity)| {
+            earlier(map_file, identity, output.found())
         });
+        if output.found().is_some() && earlier.is_empty() {
+            clear(&file, &output.wanted).map_err(failed)?;
+        }
+        let mut todo = data.clone();
+        todo.subtract(&earlier);
+        let to_copy = todo.bytes();
+        let checkpointer = map.map(|(map_file, identity)| {
+            let (settled, resumed) = (todo.missing_from(segment.range), !earlier.is_empty());
+            let every = settings.every;
+            Checkpointer::new(map_file, identity, every, segment.range, settled, resumed)
+                .with_room()
+        });
+        let (file, path) = (&file, &*path);
+        let piece = moving::Large { segment, source, output, file, path, todo: &todo, digested };
+        let mut transfer = settings.moving.transfer(&piece, settings.progress)?;
+        if !digests.is_empty() {
+            let holes = data.missing_from(segment.range);
+            transfer = transfer.tapped(tap(digests, segment.range, holes, earlier, file.clone()));
+            // Whoever looks at the bytes has to see what needs no copying as well.
+            todo = segment.range.into();
+        }
+        // Where bytes are looked at in order, later stripes wait for earlier ones.
+        let stripe_size = if ordered(digests) { settings.io_size } else { settings.stripe_size };
         // Aligned in the output, as for a single copy.
         let origin = segment.range.start().wrapping_sub(segment.at);
         let plan = Plan::new(&todo, origin, stripe_size);
-        let piece = moving::Large {
-            segment,
-            source,
-            output,
-            file: &file,
-            path: &path,
-            todo: &todo,
-            digested,
-        };
-        let transfer = settings.moving.transfer(&piece, settings.progress)?;
         Ok(Large {
             pending: AtomicU64::new(plan.stripes() + 1),
             transfer: Arc::new(transfer),
             plan,
+            to_copy,
             output: Arc::clone(output),
             checkpointer,
         })
+    }
+
+    /// Every stripe has been dealt with: no checkpoints from here on. Hands
+    /// what is known of the copy to its output.
+    pub fn close(&self) {
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.close();
+        }
+        let place = |part: Failed| Failed { range: self.transfer.to_sink(part.range), ..part };
+        self.output.add_failed(self.transfer.failed().into_iter().map(place));
+        if let Some(digests) = self.transfer.tap().take_digests() {
+            self.output.set_digests(digests);
+        }
     }
 
     /// Whether its output cannot be completed.
@@ -141,86 +176,56 @@ impl Large {
     }
 }
 
-type Make = Box<dyn FnOnce(RangeSet) -> Checkpointer>;
+/// Whatever the file holds is not known to be right: holes are to be zeros.
+fn clear(file: &FileIo, wanted: &Wanted) -> std::io::Result<()> {
+    file.as_file().set_len(0)?;
+    wanted.give_length(file.as_file())
+}
 
-/// What an earlier run got done of a file that is one large segment, and how
-/// to record what this one does. None for small files and fragments.
-fn checkpointer(
+/// Works out `digests` of `range`, of which `earlier` is in `file` already.
+fn tap(
+    digests: &[Algorithm],
+    range: ByteRange,
+    holes: RangeSet,
+    mut earlier: RangeSet,
+    file: Arc<FileIo>,
+) -> Tap {
+    earlier.subtract(&holes);
+    Tap::none().digests(Digester::new(digests, range)).settled(holes, earlier, file)
+}
+
+/// Which copy the map of `output` belongs to.
+fn identity(
     segment: &Segment,
     source: &OpenSource,
     output: &Output,
     path: &std::path::Path,
-    file: &FileIo,
-    settings: &Settings<'_>,
-) -> Result<Option<(RangeSet, Make)>> {
-    if output.wanted.segments != 1 || segment.range.len() < SMALLEST_WITH_MAP {
-        return Ok(None);
-    }
-    let failed = |source| ErrorKind::Destination { step: "look at", path: path.to_owned(), source };
-    let facts = sys::facts(file.as_file()).map_err(failed)?;
-    let is_file = source.facts.node == Node::File;
-    let nanoseconds = |(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-    let serial = source.device.as_ref().and_then(|info| info.serial.clone());
-    let absolute =
-        |path: &std::path::Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    let identity = Identity {
-        source: Source {
-            path: absolute(&source.path),
-            kind: if is_file { "file" } else { "block-device" }.to_owned(),
-            size: source.facts.size,
-            mtime_ns: is_file.then(|| nanoseconds(source.facts.modified)),
-            ctime_ns: is_file.then(|| nanoseconds(source.facts.changed)),
-            may_change: false,
-            id: Some(object_id(&source.facts, serial)),
-        },
+) -> Identity {
+    Identity {
+        source: source_of(source),
         range: segment.range,
         destination: Destination {
             path: absolute(path),
             offset: segment.at,
             kind: "file".to_owned(),
             mode: Mode::New,
-            id: Some(object_id(&facts, None)),
+            id: output.identity().map(|facts| object_id(facts, None)),
         },
-    };
-    let Ok(map_file) = MapFile::new(&map_path(path)) else { return Ok(None) };
-    let earlier = earlier(&map_file, &identity, settings.resume && output.is_found());
-    let (every, extent, resumed) = (settings.every, segment.range, !earlier.is_empty());
-    let make: Make = Box::new(move |settled| {
-        Checkpointer::new(map_file, identity, every, extent, settled, resumed).with_room()
-    });
-    Ok(Some((earlier, make)))
+        list: None,
+    }
 }
 
-/// What the map of an earlier run says is done, if it is the map of this very
-/// file. Anything else is no reason to fail: the file is copied from the start.
-fn earlier(map_file: &MapFile, identity: &Identity, resume: bool) -> RangeSet {
-    let map: Option<Map> = if resume { map_file.load().ok().flatten() } else { None };
+/// What the map of an earlier run says is done of the part that was `found`, if
+/// it is the map of this very file, and the file is as long as what the map
+/// calls done. Anything else is no reason to fail: the file is copied from the
+/// start.
+fn earlier(map_file: &MapFile, identity: &Identity, found: Option<&Facts>) -> RangeSet {
+    let Some(found) = found else { return RangeSet::new() };
+    let map: Option<Map> = map_file.load().ok().flatten();
     map.filter(|map| {
-        map.identity.as_ref().is_some_and(|found| found.difference(identity).is_none())
+        let same = |of_map: &Identity| of_map.difference(identity).is_none();
+        map.identity.as_ref().is_some_and(same) && found.size >= needed_length(map, identity)
     })
     .map(|map| map.done)
     .unwrap_or_default()
-}
-
-/// Where the map of an output lives.
-pub fn map_path(path: &std::path::Path) -> PathBuf {
-    path.with_file_name(sibling_name(path.file_name().unwrap_or_default(), MAP_SUFFIX))
-}
-
-/// Removes the map of an output that no longer needs one.
-pub fn remove_map(
-    outputs: &Outputs,
-    output: &Output,
-    rows: &[RowVerdict],
-    _settings: &Settings<'_>,
-) {
-    let had_map = output.wanted.segments == 1 && output.wanted.len >= SMALLEST_WITH_MAP;
-    if !had_map || rows.iter().any(|row| row.status == Status::NotTried) {
-        return;
-    }
-    if let Ok(map) = MapFile::new(&map_path(&outputs.path(&output.wanted.name))) {
-        // A map that stays is refused or overwritten by the next run: it names
-        // a file that is gone.
-        let _ = map.remove();
-    }
 }

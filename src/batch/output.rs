@@ -5,22 +5,25 @@
 //! Directories are walked by handle from the one the user named, and a
 //! symbolic link on the way is an error, so that a manifest cannot lead out.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Component, Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+use super::group_sync::GroupSync;
 use super::handles::Handles;
+use super::partial::Partial;
 use crate::crew::Failed;
 use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result, chain};
 use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
-use crate::sys::{self, Directory, Replace};
+use crate::range::RangeSet;
+use crate::sys::{self, Directory, Facts, Replace};
 
 /// A file that the batch is to make.
 #[derive(Clone, Debug)]
@@ -35,6 +38,10 @@ pub struct Wanted {
     pub bytes: u64,
     /// Whether something has the name already and is to be replaced.
     pub replace: Replace,
+    /// What has the name already and only lacks something.
+    pub partial: Option<Arc<Partial>>,
+    /// Whether there is a map beside it, or may come to be.
+    pub has_map: bool,
 }
 
 impl Wanted {
@@ -56,10 +63,14 @@ pub struct Output {
     pub since: Instant,
     file: Mutex<Option<Arc<FileIo>>>,
     pending: AtomicUsize,
-    /// Whether the file under the temporary name is ours to write and remove.
-    made: AtomicBool,
-    /// Whether that file is one that an earlier run left.
-    found: AtomicBool,
+    /// Whether there is a file under the temporary name that is ours to remove.
+    pub(super) made: AtomicBool,
+    /// What that file was when an earlier run had left it.
+    pub(super) found: OnceLock<Facts>,
+    /// Which file is written.
+    pub(super) identity: OnceLock<Facts>,
+    /// Whether its file was closed to make room, and opened again.
+    reopened: AtomicBool,
     trouble: Mutex<Trouble>,
 }
 
@@ -68,7 +79,7 @@ pub struct Output {
 pub struct Trouble {
     /// Why it cannot be completed.
     pub error: Option<String>,
-    /// What could not be read of its source.
+    /// What could not be read of its source, in positions of the output.
     pub failed: Vec<Failed>,
     /// Digests of the whole content that were worked out on the way.
     pub digests: Vec<Digest>,
@@ -85,12 +96,30 @@ impl Output {
         sibling_name(self.name(), PART_SUFFIX)
     }
 
+    /// The name of the file that is written.
+    pub fn written_name(&self) -> OsString {
+        match self.wanted.partial {
+            Some(_) => self.name().to_owned(),
+            None => self.part_name(),
+        }
+    }
+
+    /// Whether `facts` are those of the file that is written.
+    pub fn is(&self, facts: &Facts) -> bool {
+        self.identity.get().is_some_and(|ours| ours.same_thing(facts))
+    }
+
+    /// Which file is written; `None` if it could not be made.
+    pub fn identity(&self) -> Option<&Facts> {
+        self.identity.get()
+    }
+
     /// Notes that it cannot be completed. The first reason stands.
     pub fn fail(&self, reason: String) {
         lock(&self.trouble).error.get_or_insert(reason);
     }
 
-    /// Notes what could not be read.
+    /// Notes what could not be read, in positions of the output.
     pub fn add_failed(&self, failed: impl IntoIterator<Item = Failed>) {
         lock(&self.trouble).failed.extend(failed);
     }
@@ -105,9 +134,9 @@ impl Output {
         lock(&self.trouble).error.is_some()
     }
 
-    /// Whether some of its source could not be read.
-    pub fn has_unreadable(&self) -> bool {
-        !lock(&self.trouble).failed.is_empty()
+    /// What could not be read, in positions of the output.
+    pub fn unreadable(&self) -> RangeSet {
+        lock(&self.trouble).failed.iter().map(|part| part.range).collect()
     }
 
     /// What is known, taken out.
@@ -120,9 +149,19 @@ impl Output {
         self.pending.fetch_sub(1, Ordering::AcqRel) == 1
     }
 
-    /// Whether it goes on in the file that an earlier run left.
+    /// What the file that it goes on in was when an earlier run had left it.
+    pub fn found(&self) -> Option<&Facts> {
+        self.found.get()
+    }
+
+    /// Whether there may be something in its file already.
     pub fn is_found(&self) -> bool {
-        self.found.load(Ordering::Acquire)
+        self.found.get().is_some() || self.wanted.partial.is_some()
+    }
+
+    /// Whether its file was closed to make room, and opened again.
+    pub fn was_reopened(&self) -> bool {
+        self.reopened.load(Ordering::Acquire)
     }
 }
 
@@ -131,8 +170,8 @@ impl Output {
 pub struct Earlier {
     /// They may be discarded.
     pub discard: bool,
-    /// Those of at least this length are kept, to go on from.
-    pub keep_from: Option<u64>,
+    /// Large ones are kept, to go on from.
+    pub resume: bool,
 }
 
 /// All outputs of a batch that are being written.
@@ -140,8 +179,12 @@ pub struct Outputs {
     root: Directory,
     root_path: PathBuf,
     wanted: Vec<Wanted>,
-    earlier: Earlier,
+    pub(super) earlier: Earlier,
     handles: Handles,
+    /// How files become durable; `None` if nobody waits for that.
+    group_sync: Option<GroupSync>,
+    /// Files that this run made.
+    pub(super) ours: Mutex<HashSet<(u64, u64)>>,
     /// Permission bits of a new file: asking the system takes longer than the
     /// rest of the commit of a small file.
     mode: u32,
@@ -152,19 +195,22 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// For files below the directory `root`.
+    /// For files below the directory `root`; with `sync`, they become durable.
     pub fn new(
         (root, root_path): (Directory, PathBuf),
         wanted: Vec<Wanted>,
         earlier: Earlier,
         handles: Handles,
+        sync: bool,
     ) -> Outputs {
         Outputs {
+            group_sync: sync.then(|| GroupSync::new(&root)),
             root,
             root_path,
             wanted,
             earlier,
             handles,
+            ours: Mutex::default(),
             mode: sys::new_file_mode(),
             active: Mutex::default(),
             open: Mutex::default(),
@@ -202,12 +248,13 @@ impl Outputs {
     }
 
     /// The output with that number; made on the first call. An output that
-    /// could not be made is there all the same, with the reason.
+    /// could not be made is there all the same, with the reason. With `keep`,
+    /// what an earlier run left of it is kept, to go on in.
     ///
     /// # Errors
     ///
     /// Only if the storage takes no more: every other output would meet the same.
-    pub fn get(&self, index: u32) -> io::Result<Arc<Output>> {
+    pub fn get(&self, index: u32, keep: bool) -> io::Result<Arc<Output>> {
         if let Some(output) = lock(&self.active).get(&index) {
             return Ok(Arc::clone(output));
         }
@@ -218,7 +265,9 @@ impl Outputs {
             file: Mutex::new(None),
             pending: AtomicUsize::new(wanted.segments),
             made: AtomicBool::new(false),
-            found: AtomicBool::new(false),
+            found: OnceLock::new(),
+            identity: OnceLock::new(),
+            reopened: AtomicBool::new(false),
             trouble: Mutex::default(),
             wanted,
         });
@@ -231,7 +280,7 @@ impl Outputs {
         if !Arc::ptr_eq(&in_time, &output) {
             return Ok(in_time);
         }
-        match self.create(&output) {
+        match self.create(&output, keep) {
             Ok(made) => *file = Some(made),
             Err(error) => {
                 output.fail(format!("cannot create it: {}", chain(&error)));
@@ -245,63 +294,18 @@ impl Outputs {
         Ok(output)
     }
 
-    fn create(&self, output: &Output) -> io::Result<Arc<FileIo>> {
-        let part = output.part_name();
-        let directory = self.directory_of(&output.wanted.name, true)?;
-        let file = match directory.create_new(&part) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.earlier.discard => {
-                match self.keep(output, &directory) {
-                    Some(file) => file,
-                    None => {
-                        directory.remove(&part)?;
-                        directory.create_new(&part)?
-                    }
-                }
-            }
-            result => result?,
-        };
-        output.made.store(true, Ordering::Release);
-        if output.wanted.len > 0 {
-            output.wanted.give_length(&file)?;
-        }
-        Ok(Arc::new(FileIo::new(file, output.wanted.len)))
+    /// How files become durable; `None` if nobody waits for that.
+    pub fn group_sync(&self) -> Option<&GroupSync> {
+        self.group_sync.as_ref()
     }
 
-    /// The part that an earlier run left of a large output, to go on in. It
-    /// must be this very file: a new one may have the number of one that was
-    /// removed, and the map of that one would speak of bytes it does not hold.
-    fn keep(&self, output: &Output, directory: &Directory) -> Option<std::fs::File> {
-        let least = self.earlier.keep_from?;
-        if output.wanted.segments != 1 || output.wanted.len < least {
-            return None;
-        }
-        let file = directory.open_existing(&output.part_name()).ok()?;
-        let is_file = file.metadata().is_ok_and(|facts| facts.is_file());
-        output.found.store(is_file, Ordering::Release);
-        is_file.then_some(file)
-    }
-
-    /// Gives a complete output its final name.
-    pub fn publish(&self, output: &Output) -> io::Result<()> {
-        let directory = self.directory_of(&output.wanted.name, false)?;
-        directory.rename(&output.part_name(), output.name(), output.wanted.replace)
-    }
-
-    /// Removes what was written of an output.
-    pub fn discard(&self, output: &Output) {
-        if !output.made.load(Ordering::Acquire) {
-            return;
-        }
-        // Best effort: the report says that the item failed, and the next run
-        // finds and discards what stays.
-        let _ = self
-            .directory_of(&output.wanted.name, false)
-            .and_then(|directory| directory.remove(&output.part_name()));
-    }
-
-    /// Makes everything on the file system of the batch durable.
-    pub fn sync_file_system(&self) -> io::Result<()> {
-        self.root.sync_file_system()
+    /// Makes everything that was written durable, as far as one sync can.
+    ///
+    /// # Errors
+    ///
+    /// See [`GroupSync::sync`].
+    pub fn sync_all(&self) -> io::Result<()> {
+        self.group_sync.as_ref().map_or(Ok(()), |group| group.sync(&self.root))
     }
 
     /// Makes the names in the directory at `path` durable.
@@ -322,9 +326,8 @@ impl Outputs {
         if let Some(reason) = &lock(&output.trouble).error {
             return Err(io::Error::other(reason.clone()));
         }
-        let directory = self.directory_of(&output.wanted.name, false)?;
-        let file = directory.open_existing(&output.part_name())?;
-        let file = Arc::new(FileIo::new(file, output.wanted.len));
+        let file = Arc::new(FileIo::new(self.reopen(output)?, output.wanted.len));
+        output.reopened.store(true, Ordering::Release);
         *slot = Some(Arc::clone(&file));
         drop(slot);
         self.remember_open(output);
@@ -334,16 +337,18 @@ impl Outputs {
     /// Keeps within the bound of open files. A file in use stays open until
     /// whoever uses it is done.
     fn remember_open(&self, output: &Arc<Output>) {
-        let oldest = {
+        let closed = {
             let mut open = lock(&self.open);
             open.push_back(Arc::clone(output));
-            if open.len() <= self.handles.files {
-                return;
-            }
-            open.pop_front()
+            let too_many = open.len() > self.handles.files;
+            too_many.then(|| take_idle(&mut open)).flatten()
         };
-        if let Some(oldest) = oldest {
-            lock(&oldest.file).take();
+        let Some((oldest, file)) = closed else { return };
+        // An error of a file that nobody has open may be forgotten before the
+        // sync of that file, unless a sync of all tells of it.
+        let by_itself = self.group_sync.as_ref().is_some_and(|group| !group.covers_files());
+        if by_itself && let Err(error) = file.as_file().sync_data() {
+            oldest.fail(format!("cannot make it durable: {}", chain(&error)));
         }
     }
 
@@ -363,7 +368,7 @@ impl Outputs {
     }
 
     /// The directory that `name` lies in; with `make`, made if it is missing.
-    fn directory_of(&self, name: &Path, make: bool) -> io::Result<Arc<Directory>> {
+    pub(super) fn directory_of(&self, name: &Path, make: bool) -> io::Result<Arc<Directory>> {
         self.directory_at(name.parent().unwrap_or(Path::new("")), make)
     }
 
@@ -381,6 +386,17 @@ impl Outputs {
         known.insert(path.to_owned(), Arc::clone(&directory));
         Ok(directory)
     }
+}
+
+/// The first of `open` that nobody is using, and its file, taken out.
+fn take_idle(open: &mut VecDeque<Arc<Output>>) -> Option<(Arc<Output>, Arc<FileIo>)> {
+    let idle = |output: &Arc<Output>| {
+        let mut slot = lock(&output.file);
+        let is_idle = slot.as_ref().is_some_and(|file| Arc::strong_count(file) == 1);
+        is_idle.then(|| slot.take()).flatten()
+    };
+    let (at, file) = open.iter().enumerate().find_map(|(at, output)| Some((at, idle(output)?)))?;
+    open.remove(at).map(|output| (output, file))
 }
 
 /// The directory `path` below `root`, never through a symbolic link. With

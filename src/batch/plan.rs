@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use super::manifest::{Item, Run};
 use super::output::Wanted;
+use super::partial::Partial;
 use super::queue::{Queue, Segment};
 use super::work::Once;
 use crate::error::{ErrorKind, Result};
-use crate::range::ByteRange;
+use crate::range::{ByteRange, RangeSet};
 use crate::sys::Replace;
 
 /// What a batch does, in numbers: items, outputs and sources by index.
@@ -30,8 +31,8 @@ pub struct BatchPlan {
 
 impl BatchPlan {
     /// Puts `items` in order. `source_of` gives the number and size of the
-    /// source of an item; `skip` tells which are done already. Large requests
-    /// hold at most `request` bytes.
+    /// source of an item; `skip` tells which are done already, and `partial`
+    /// which only lack something. Large requests hold at most `request` bytes.
     ///
     /// # Errors
     ///
@@ -40,6 +41,7 @@ impl BatchPlan {
         items: &[Item],
         source_of: impl Fn(&Item) -> (u32, u64),
         skip: impl Fn(usize) -> bool,
+        partial: impl Fn(usize) -> Option<Arc<Partial>>,
         source_count: usize,
         request: u64,
     ) -> Result<(BatchPlan, Vec<Wanted>)> {
@@ -62,8 +64,9 @@ impl BatchPlan {
             }
             let output = *by_name.entry(item.name.as_os_str()).or_insert_with(|| {
                 let name = Arc::from(&*item.name);
-                let replace = Replace::Never;
-                wanted.push(Wanted { name, len: 0, segments: 0, bytes: 0, replace });
+                let (replace, partial) = (Replace::Never, partial(row));
+                let (len, segments, bytes, has_map) = (0, 0, 0, partial.is_some());
+                wanted.push(Wanted { name, len, segments, bytes, replace, partial, has_map });
                 (wanted.len() - 1) as u32
             });
             pairs.push((output, row as u32));
@@ -72,7 +75,9 @@ impl BatchPlan {
             let file = &mut wanted[output as usize];
             file.len = file.len.max(place.end()).max(least);
             let before = segments.len();
-            add_segments(&mut segments, item, size, (source, output), place);
+            let missing = file.partial.as_deref().map(|partial| &partial.missing);
+            let to = (source, output, place.start());
+            add_segments(&mut segments, item, size, to, missing);
             let added = &segments[before..];
             file.segments += added.len();
             // Only ever compared with the length; overlaps are refused before.
@@ -152,20 +157,29 @@ impl std::fmt::Display for BatchPlanned {
     }
 }
 
-/// Adds the data runs of an item as segments.
+/// Adds the data runs of an item as segments, or what is `missing` of them.
+/// The first byte of the item goes to `at`.
 fn add_segments(
     segments: &mut Vec<Segment>,
     item: &Item,
     size: u64,
-    (source, output): (u32, u32),
-    place: ByteRange,
+    (source, output, mut at): (u32, u32, u64),
+    missing: Option<&RangeSet>,
 ) {
-    let mut at = place.start();
     for run in item.runs.pieces(size) {
         if let Run::Data(range) = run
             && !range.is_empty()
         {
-            segments.push(Segment { source, output, range, at });
+            match missing {
+                None => segments.push(Segment { source, output, range, at }),
+                Some(missing) => {
+                    let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
+                    segments.extend(missing.within(place).iter().map(|part| {
+                        let range = part.rebase(at, range.start()).unwrap_or_default();
+                        Segment { source, output, range, at: part.start() }
+                    }));
+                }
+            }
         }
         at = at.saturating_add(run.len());
     }

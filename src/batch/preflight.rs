@@ -6,7 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
-use super::large::{SMALLEST_WITH_MAP, map_path};
+use super::large::SMALLEST_WITH_MAP;
 use super::manifest::{ErrorKind, ManifestError, ManifestErrors};
 use super::moving::How;
 use super::output::{Wanted, walk};
@@ -14,7 +14,9 @@ use super::plan::BatchPlan;
 use super::queue::Segment;
 use super::sources::Sources;
 use crate::durable::leftover::Leftovers;
-use crate::durable::target::{PART_SUFFIX, sibling_name};
+use crate::durable::map::MapFile;
+use crate::durable::part::{self, Found};
+use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::error::{Refusal, Result, quoted};
 use crate::sys::{self, Directory, Node, Replace};
 
@@ -40,22 +42,32 @@ pub fn look_at_names(
 ) -> Result<()> {
     let find = sources.find();
     for file in wanted {
+        file.has_map |= file.len >= SMALLEST_WITH_MAP;
         if parents.is_vacant(&file.name) {
             continue;
         }
         let path = into.join(&file.name);
-        if consent.leftovers == Leftovers::Refuse {
-            let part = sibling_name(file_name(&file.name), PART_SUFFIX);
-            if parents.facts(&file.name, &part).is_some() {
-                return Err(Refusal::Leftover { path: path.with_file_name(part) }.into());
-            }
-            if file.len >= SMALLEST_WITH_MAP && map_path(&path).exists() {
-                return Err(Refusal::Leftover { path: map_path(&path) }.into());
-            }
+        let part = sibling_name(file_name(&file.name), PART_SUFFIX);
+        if consent.leftovers != Leftovers::Refuse {
+            parents.nobody_writes(&file.name, &part, &path)?;
+        } else if parents.facts(&file.name, &part).is_some() {
+            return Err(Refusal::Leftover { path: path.with_file_name(part) }.into());
         }
-        let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
+        let existing = parents.facts(&file.name, file_name(&file.name));
+        if existing.is_some() || file.len >= SMALLEST_WITH_MAP {
+            let map = sibling_name(file_name(&file.name), MAP_SUFFIX);
+            let has_map = parents.facts(&file.name, &map).is_some();
+            if has_map && existing.is_none() && consent.leftovers == Leftovers::Refuse {
+                return Err(Refusal::Leftover { path: path.with_file_name(map) }.into());
+            }
+            file.has_map |= has_map;
+        }
+        let Some(facts) = existing else { continue };
         if let Some(source_path) = find.path(&facts).map(Path::to_owned) {
             return Err(Refusal::SameFile { source_path, path, what: "file" }.into());
+        }
+        if file.partial.is_some() {
+            continue;
         }
         if !consent.force || facts.node == Node::Directory {
             return Err(Refusal::Exists { path }.into());
@@ -185,6 +197,25 @@ impl<'a> Parents<'a> {
     pub fn facts(&mut self, name: &Path, leaf: &OsStr) -> Option<sys::Facts> {
         let parent = self.of(name).as_ref().ok()?;
         if parent.is_empty { None } else { parent.directory.facts(leaf).ok()? }
+    }
+
+    /// The map beside the file `name`, which is at `path`, if there is one.
+    pub fn map_file(&mut self, name: &Path, path: &Path) -> Option<MapFile> {
+        let map = sibling_name(file_name(name), MAP_SUFFIX);
+        self.facts(name, &map)?;
+        let parent = self.of(name).as_ref().ok()?;
+        let here = parent.directory.subdirectory(".".as_ref()).ok()?;
+        Some(MapFile::inside(here.into(), path.parent()?.to_owned(), map))
+    }
+
+    /// Refuses if another run is writing `part`, the part of `name`.
+    fn nobody_writes(&mut self, name: &Path, part: &OsStr, path: &Path) -> Result<()> {
+        let Ok(parent) = self.of(name) else { return Ok(()) };
+        match part::find(&parent.directory, part) {
+            Ok(Found::Busy) => Err(Refusal::Busy { path: path.with_file_name(part) }.into()),
+            // What cannot be had is said when it is wanted.
+            _ => Ok(()),
+        }
     }
 
     /// Whether the directory of `name` is empty or not there, and so nothing is in it.

@@ -22,7 +22,8 @@ pub enum Status {
     Partial,
     /// A digest is not the expected one: nothing has the final name.
     Mismatch,
-    /// It could not be written: nothing has the final name.
+    /// It could not be written: nothing has the final name, unless the error
+    /// says that the name alone is not durable.
     Failed,
     /// The batch ended before it was its turn.
     NotTried,

@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::output::{self, Output, Outputs};
+use super::queue::Segment;
 use crate::digest::{Algorithm, Digest, hash_slice};
 use crate::error::chain;
 use crate::io::{Sink, as_u64, as_usize};
@@ -13,10 +14,10 @@ use crate::range::ByteRange;
 pub struct Piece {
     /// Whose.
     pub output: Arc<Output>,
+    /// Where in the source, and where in the output.
+    pub segment: Segment,
     /// In bytes of the sink, which begins where the task begins.
     pub range: ByteRange,
-    /// Where its first byte goes in the output.
-    pub at: u64,
     /// Digests of the whole output to work out, if this piece is all of it.
     pub digests: Vec<Algorithm>,
 }
@@ -52,7 +53,7 @@ impl Scatter {
                 piece.digests.iter().map(|&algorithm| hash_slice(algorithm, bytes)).collect();
             piece.output.set_digests(digests);
         }
-        let at = piece.at + (part.start() - piece.range.start());
+        let at = piece.segment.at + (part.start() - piece.range.start());
         match output::write(&self.outputs, &piece.output, at, bytes) {
             Ok(()) => Ok(()),
             Err(error) if output::ends_the_batch(error.kind()) => Err(error),

@@ -315,6 +315,6 @@ mod tests {
             id: None,
         };
         let destination = Destination { path, offset: 0, kind, mode: Mode::New, id: None };
-        Identity { source, range, destination }
+        Identity { source, range, destination, list: None }
     }
 }

@@ -379,6 +379,7 @@ pub fn identity(
             mode,
             id,
         },
+        list: None,
     }
 }
 

@@ -19,7 +19,8 @@ fn controller(workers: Workers) -> Controller {
         details: None,
     };
     let items: Vec<Item> = (0..100).map(item).collect();
-    let (plan, _) = BatchPlan::new(&items, |_| (0, 1 << 30), |_| false, 1, 1 << 20).unwrap();
+    let (plan, _) =
+        BatchPlan::new(&items, |_| (0, 1 << 30), |_| false, |_| None, 1, 1 << 20).unwrap();
     let batch = Batch::new(items, "out");
     let batch =
         if let Workers::Exactly(threads) = workers { batch.threads(threads) } else { batch };

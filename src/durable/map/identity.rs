@@ -20,6 +20,9 @@ pub struct Identity {
     /// Where they go. No option decides which bytes get there: whether zeros
     /// are stored, say, or how bytes move, may change from run to run.
     pub destination: Destination,
+    /// Digest of what a list says of the destination, where that has many
+    /// sources or many places in one: positions are then those of the destination.
+    pub list: Option<String>,
 }
 
 /// The source of a job, as it was when the job began.
@@ -171,7 +174,7 @@ impl Identity {
 
     /// The one list of fields: what is written is what is compared.
     fn fields(&self) -> Vec<Field> {
-        let Identity { source, range, destination } = self;
+        let Identity { source, range, destination, list: rows } = self;
         let mut list = Vec::new();
         let mut add = |name: &str, value: String, compared| {
             list.push(Field { name: name.to_owned(), value, compared });
@@ -196,6 +199,9 @@ impl Identity {
         add("dest-mode", destination.mode.name().to_owned(), true);
         for (name, value, compared) in id_values(destination.id.as_ref()) {
             add(&format!("dest-{name}"), value, compared);
+        }
+        if let Some(rows) = rows {
+            add("list", escape(rows.as_bytes()), true);
         }
         list
     }
@@ -223,8 +229,9 @@ impl Identity {
             })?,
             id: fields.id("dest")?,
         };
+        let list = fields.optional("list", |value| Some(value.to_owned()))?;
         fields.none_left()?;
-        Ok(Identity { source, range, destination })
+        Ok(Identity { source, range, destination, list })
     }
 }
 

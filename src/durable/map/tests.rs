@@ -35,6 +35,7 @@ pub(super) fn identity() -> Identity {
             mode: Mode::New,
             id: Some(ObjectId::File { device: 2049, inode: 78 }),
         },
+        list: Some("0123abcd".into()),
     }
 }
 

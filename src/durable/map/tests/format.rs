@@ -22,6 +22,7 @@ fn the_file_looks_as_documented() {
 # pcopy dest-mode new
 # pcopy dest-device 2049
 # pcopy dest-inode 78
+# pcopy list 0123abcd
 # current_pos  current_status  current_pass
 0x00001400     ?               1
 #      pos        size  status
@@ -306,6 +307,7 @@ prop_compose! {
         (path, kind, size, (mtime_ns, ctime_ns), id) in
             (any_path(), any::<String>(), any::<u64>(), any::<(Option<i128>, Option<i128>)>(), proptest::option::of(any_object())),
         (a, b) in any::<(u64, u64)>(),
+        list in proptest::option::of("[0-9a-f]{1,64}"),
         (to, offset, what, mode, into) in
             (any_path(), any::<u64>(), any::<String>(), 0..3, proptest::option::of(any_object())),
     ) -> Identity {
@@ -314,6 +316,7 @@ prop_compose! {
             source: Source { path, kind, size, mtime_ns, ctime_ns, may_change: false, id },
             range: ByteRange::between(a, b),
             destination: Destination { path: to, offset, kind: what, mode, id: into },
+            list,
         }
     }
 }

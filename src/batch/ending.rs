@@ -1,0 +1,221 @@
+//! What becomes of outputs when every byte of theirs has been dealt with: they
+//! wait for their group, are committed with it, and their items are reported.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use super::commit::{Commit, GROUP, GROUP_BYTES, Row, RowVerdict, Verdict};
+use super::manifest::{Item, Run};
+use super::output::Output;
+use super::partial;
+use super::report::{ItemReport, Status};
+use super::work::BatchWork;
+use crate::crew::Failed;
+use crate::durable::map::Identity;
+use crate::error::{ErrorKind, Result};
+use crate::progress::lock;
+use crate::range::ByteRange;
+use crate::report::FailedRange;
+
+impl BatchWork<'_> {
+    pub(super) fn segment_over(&self, output: &Arc<Output>) -> Result<()> {
+        if output.segment_done() { self.output_over(Arc::clone(output)) } else { Ok(()) }
+    }
+
+    /// Every byte of an output has been dealt with: it waits for its group.
+    pub(super) fn output_over(&self, output: Arc<Output>) -> Result<()> {
+        let bytes = output.wanted.len;
+        let group = {
+            let mut finished = lock(&self.finished);
+            finished.push(output);
+            let waiting = self.finished_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+            if finished.len() < GROUP && waiting < GROUP_BYTES {
+                return Ok(());
+            }
+            self.finished_bytes.store(0, Ordering::Relaxed);
+            std::mem::take(&mut *finished)
+        };
+        self.commit(group)
+    }
+
+    /// Commits what is waiting when the crew has gone. Where files were there
+    /// already, nobody knows whether they are durable, nor their names.
+    ///
+    /// # Errors
+    ///
+    /// Why the crew ended early, or what must end the batch.
+    pub fn end<T>(&self, moved: Result<T>, skipped: bool) -> Result<T> {
+        let group = std::mem::take(&mut *lock(&self.finished));
+        let committed = self.commit(group).and_then(|()| {
+            let path = self.outputs.path(Path::new(""));
+            let synced = if skipped { self.outputs.sync_all() } else { Ok(()) };
+            Ok(synced.map_err(|source| ErrorKind::Sync { path, source })?)
+        });
+        moved.and_then(|shift| committed.map(|()| shift))
+    }
+
+    /// After the crew has ended early: outputs that are not complete are
+    /// discarded, but for large ones that a later run can go on from.
+    pub fn leave(&self) {
+        let larges: Vec<_> = lock(&self.larges).values().cloned().collect();
+        let mut kept: Vec<u32> = Vec::new();
+        for large in larges {
+            if !large.has_failed() && large.keep() {
+                kept.push(large.output.index);
+            }
+        }
+        for output in self.outputs.take_unfinished() {
+            if !kept.contains(&output.index) {
+                self.outputs.discard(&output);
+            }
+            let trouble = output.take_trouble();
+            let status = if trouble.error.is_some() { Status::Failed } else { Status::NotTried };
+            self.report_all(output.index, status, trouble.error.as_deref());
+        }
+        // Those that nobody began.
+        for output in 0..self.outputs.len() as u32 {
+            self.report_all(output, Status::NotTried, None);
+        }
+    }
+
+    fn commit(&self, group: Vec<Arc<Output>>) -> Result<()> {
+        let known = Mutex::new(HashMap::new());
+        let commit = Commit {
+            outputs: &self.outputs,
+            algorithms: self.algorithms,
+            cancel: self.cancel,
+            changed: &|output| self.changed(output, &mut lock(&known)),
+            identity: &|output| self.identity(output),
+        };
+        let with_rows = |output: Arc<Output>| {
+            let rows = self.plan.rows(output.index).iter().map(|&row| self.row(row)).collect();
+            (output, rows)
+        };
+        let (verdicts, result) = commit.run(group.into_iter().map(with_rows).collect());
+        for verdict in verdicts {
+            self.report(verdict);
+        }
+        result
+    }
+
+    /// What changed of the sources of an output since the batch began. Each is
+    /// asked once a group, and `known` keeps the answer. One that others are
+    /// read from as well ends the batch.
+    fn changed(
+        &self,
+        output: u32,
+        known: &mut HashMap<u32, Option<String>>,
+    ) -> Result<Option<String>> {
+        for &row in self.plan.rows(output) {
+            let number = self.plan.source_of(row);
+            let change = known.entry(number).or_insert_with(|| self.sources.change(number));
+            match change {
+                None => {}
+                Some(what) if self.plan.is_shared(number) => {
+                    let (path, what) = (self.sources.path(number).to_owned(), what.clone());
+                    return Err(ErrorKind::SourceChanged { path, what }.into());
+                }
+                Some(what) => return Ok(Some(what.clone())),
+            }
+        }
+        Ok(None)
+    }
+
+    /// The identity of the map of an output that lacks something.
+    fn identity(&self, output: &Output) -> Result<Identity> {
+        let path = self.outputs.path(&output.wanted.name);
+        let rows = self.plan.rows(output.index).iter();
+        let rows = rows.map(|&row| (&self.items[row as usize], self.plan.source_of(row)));
+        let facts = output.identity().ok_or_else(|| ErrorKind::Destination {
+            step: "look at",
+            path: path.clone(),
+            source: std::io::ErrorKind::NotFound.into(),
+        })?;
+        partial::identity((&path, output.wanted.len, facts), rows, self.sources)
+    }
+
+    fn row(&self, row: u32) -> Row<'_> {
+        let item = &self.items[row as usize];
+        let size = self.sources.size(self.plan.source_of(row));
+        Row { item, range: item.destination(size).unwrap_or_default() }
+    }
+
+    fn report(&self, verdict: Verdict) {
+        let output = verdict.output;
+        let failed = output.take_trouble().failed;
+        let seconds = output.since.elapsed().as_secs_f64();
+        if verdict.map_is_over {
+            // Best effort: a map that stays makes the next run look twice.
+            let _ = self.outputs.map_file(&output).map(|map| map.remove());
+        }
+        // Everybody who comes later has nothing to say of it.
+        self.plan.first_report(output.index);
+        for (row, verdict) in self.plan.rows(output.index).iter().zip(verdict.rows) {
+            self.report_row(*row, verdict, &failed, seconds);
+        }
+    }
+
+    /// `failed`: what could not be read, in positions of the output.
+    fn report_row(&self, row: u32, verdict: RowVerdict, failed: &[Failed], seconds: f64) {
+        let item = &self.items[row as usize];
+        let size = self.sources.size(self.plan.source_of(row));
+        let failed = failed_of(item, size, failed);
+        let lost: u64 = failed.iter().map(|part| part.end - part.start).sum();
+        let len = item.runs.len(size).unwrap_or(0);
+        let good = matches!(verdict.status, Status::Complete | Status::Partial);
+        let name = |digest: &crate::digest::Digest| (digest.algorithm().name(), digest.to_string());
+        (self.on_item)(&ItemReport {
+            item,
+            status: verdict.status,
+            bytes: if good { len - lost.min(len) } else { 0 },
+            digests: verdict.digests.iter().map(name).collect(),
+            failed,
+            error: verdict.error,
+            seconds,
+        });
+    }
+
+    /// Reports every item of an output that nothing is written of, unless it
+    /// has been reported.
+    fn report_all(&self, output: u32, status: Status, error: Option<&str>) {
+        if !self.plan.first_report(output) {
+            return;
+        }
+        for &row in self.plan.rows(output) {
+            let error = error.map(str::to_owned);
+            self.report_row(row, RowVerdict { status, digests: Vec::new(), error }, &[], 0.0);
+        }
+    }
+}
+
+/// What could not be read for `item`, in bytes of its source, where its output
+/// lacks `failed`.
+fn failed_of(item: &Item, size: u64, failed: &[Failed]) -> Vec<FailedRange> {
+    let mut ranges = Vec::new();
+    if failed.is_empty() {
+        return ranges;
+    }
+    let mut at = item.dest_offset;
+    for run in item.runs.pieces(size) {
+        if let Run::Data(range) = run {
+            let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
+            for part in within(failed, place) {
+                let range = part.range.rebase(at, range.start()).unwrap_or_default();
+                let (start, end, error) = (range.start(), range.end(), part.error);
+                ranges.push(FailedRange { start, end, error });
+            }
+        }
+        at = at.saturating_add(run.len());
+    }
+    ranges
+}
+
+/// The parts of `failed` that lie in `range`.
+pub(super) fn within(failed: &[Failed], range: ByteRange) -> impl Iterator<Item = Failed> + '_ {
+    failed.iter().filter_map(move |part| {
+        let part = Failed { range: part.range.intersect(range), error: part.error.clone() };
+        (!part.range.is_empty()).then_some(part)
+    })
+}

@@ -1,0 +1,177 @@
+//! Files that have their name although some of their source could not be read.
+//!
+//! Such a file has its full length, so neither name nor length tells it from a
+//! complete one. Before it gets its name a map is put beside it, as a single
+//! copy does: `NAME.pcopy-map`, in positions of the file itself, because its
+//! bytes may come from many places of several sources. As long as the map is
+//! there a later run reads what the map calls failed once more, into this very
+//! file, and nothing else. Whether the file is still the one, and the list
+//! still says the same of it, is told by the identity of the map.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::manifest::{Item, Run};
+use super::sources::Sources;
+use crate::digest::{Algorithm, hash_slice};
+use crate::durable::leftover::object_id;
+use crate::durable::map::{Destination, Identity, Map, MapError, MapFile, Mode, Source};
+use crate::error::{Refusal, Result, chain};
+use crate::range::{ByteRange, RangeSet};
+use crate::source::OpenSource;
+use crate::sys::{Facts, Node};
+
+/// A file that an earlier run gave its name, and what it lacks.
+#[derive(Debug)]
+pub struct Partial {
+    /// Which file it is.
+    pub facts: Facts,
+    /// What could not be read, in positions of the file.
+    pub missing: RangeSet,
+}
+
+/// What earlier runs got done of the items of a batch.
+#[derive(Default)]
+pub struct Standing {
+    /// Whether it is complete, for each item.
+    pub complete: Vec<bool>,
+    /// By the number of the item: its file, which has its name and lacks something.
+    pub partial: HashMap<usize, Arc<Partial>>,
+}
+
+impl Standing {
+    /// Takes note of a file of full length, made of the items `rows`, and of
+    /// what it lacks.
+    pub fn note(&mut self, rows: &[u32], found: Option<Arc<Partial>>) {
+        for &row in rows {
+            match &found {
+                None => self.complete[row as usize] = true,
+                Some(found) => {
+                    self.partial.insert(row as usize, Arc::clone(found));
+                }
+            }
+        }
+    }
+}
+
+/// What `map_file`, the map beside the file `facts` of full length, says that
+/// the file lacks; `None` if it is complete. `identity` is what the map of such
+/// a file would have.
+///
+/// # Errors
+///
+/// A [`Refusal`]: the map says that the file is not complete, and is not of
+/// this job.
+pub fn look(
+    map_file: &MapFile,
+    facts: &Facts,
+    identity: impl FnOnce() -> Result<Identity>,
+) -> Result<Option<Partial>> {
+    let bad = |reason| Refusal::BadMap { path: map_file.path(), reason };
+    let Some(map) = map_file.load().map_err(|error| bad(chain(&error)))? else { return Ok(None) };
+    let Some(found) = &map.identity else {
+        return Err(bad("it is not of this program".to_owned()).into());
+    };
+    if found.list.is_none() && map.failed.is_empty() && found.destination.mode != Mode::InPlace {
+        // Of a run that was killed after it had given the file its name.
+        return Ok(None);
+    }
+    match found.difference(&identity()?) {
+        None => {
+            let missing = map.todo(ByteRange::to(facts.size));
+            Ok(Some(Partial { facts: facts.clone(), missing }))
+        }
+        Some(difference) => {
+            let what = difference.to_string();
+            Err(Refusal::ForeignMap { path: map_file.path(), what }.into())
+        }
+    }
+}
+
+/// Puts the map of a file of `len` bytes that lacks `missing` beside it, durably.
+///
+/// # Errors
+///
+/// See [`MapFile::save`].
+pub fn save(
+    map_file: &MapFile,
+    identity: Identity,
+    len: u64,
+    missing: RangeSet,
+) -> std::result::Result<(), MapError> {
+    let extent = ByteRange::to(len);
+    let done = missing.missing_from(extent);
+    map_file.save(&Map { identity: Some(identity), done, failed: missing, extent })
+}
+
+/// Identity of the map of the file `facts` at `path`, `len` bytes long and made
+/// of `rows`: items and the numbers of their sources.
+///
+/// # Errors
+///
+/// If a source cannot be opened any more.
+pub fn identity<'i>(
+    (path, len, facts): (&Path, u64, &Facts),
+    rows: impl Iterator<Item = (&'i Item, u32)>,
+    sources: &Sources,
+) -> Result<Identity> {
+    let mut first = None;
+    let mut lines = Vec::new();
+    for (item, number) in rows {
+        first.get_or_insert(number);
+        lines.push(line(item, sources, number));
+    }
+    // Rows may stand in another order than before.
+    lines.sort_unstable();
+    let source = source_of(&*sources.open(first.unwrap_or_default())?);
+    let list = hash_slice(Algorithm::Sha256, lines.concat().as_bytes()).to_string();
+    Ok(Identity {
+        source,
+        range: ByteRange::to(len),
+        destination: Destination {
+            path: absolute(path),
+            offset: 0,
+            kind: "file".to_owned(),
+            mode: Mode::New,
+            id: Some(object_id(facts, None)),
+        },
+        list: Some(list),
+    })
+}
+
+/// Which bytes an item takes from what, and where it puts them.
+fn line(item: &Item, sources: &Sources, number: u32) -> String {
+    let facts = sources.facts(number);
+    let modified = if facts.node == Node::File { facts.modified } else { Default::default() };
+    let path = absolute(sources.path(number));
+    let mut line = format!("{path:?} {} {modified:?} {}:", facts.size, item.dest_offset);
+    for run in item.runs.pieces(facts.size) {
+        line += &match run {
+            Run::Data(range) => format!(" {}+{}", range.start(), range.len()),
+            Run::Hole(len) => format!(" hole+{len}"),
+        };
+    }
+    line + "\n"
+}
+
+/// A source as the identity of a map has it.
+pub fn source_of(source: &OpenSource) -> Source {
+    let is_file = source.facts.node == Node::File;
+    let nanoseconds = |(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
+    let serial = source.device.as_ref().and_then(|info| info.serial.clone());
+    Source {
+        path: absolute(&source.path),
+        kind: if is_file { "file" } else { "block-device" }.to_owned(),
+        size: source.facts.size,
+        mtime_ns: is_file.then(|| nanoseconds(source.facts.modified)),
+        ctime_ns: is_file.then(|| nanoseconds(source.facts.changed)),
+        may_change: false,
+        id: Some(object_id(&source.facts, serial)),
+    }
+}
+
+/// `path` from the root on, so that a run from another directory finds the same.
+pub fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
+}

@@ -1,0 +1,246 @@
+//! Where the files of a batch are written until they are complete: each is a
+//! part of its own (see `durable::part`), made, found, given its name or taken
+//! away by what it is, never by its name alone. A file that an earlier run gave
+//! its name although it lacks something is written where it is.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::output::{Output, Outputs};
+use super::partial::Partial;
+use crate::durable::map::MapFile;
+use crate::durable::part::{self, Found};
+use crate::durable::target::{MAP_SUFFIX, sibling_name};
+use crate::io::FileIo;
+use crate::progress::lock;
+use crate::sys::{self, Directory, Facts, Replace};
+
+impl Outputs {
+    /// The file for an output. With `keep`, the part that an earlier run left
+    /// is kept, to go on in.
+    pub(super) fn create(&self, output: &Output, keep: bool) -> io::Result<Arc<FileIo>> {
+        let directory = self.directory_of(&output.wanted.name, true)?;
+        let file = match &output.wanted.partial {
+            Some(partial) => go_on(&directory, output.name(), partial)?,
+            None => self.create_part(output, &directory, keep)?,
+        };
+        let facts = sys::facts(&file)?;
+        if output.wanted.partial.is_none() {
+            lock(&self.ours).insert((facts.device, facts.inode));
+            output.made.store(true, Ordering::Release);
+        }
+        // Set once: an output is created once.
+        let _ = output.identity.set(facts);
+        if output.wanted.len > 0 && output.wanted.partial.is_none() {
+            output.wanted.give_length(&file)?;
+        }
+        Ok(Arc::new(FileIo::new(file, output.wanted.len)))
+    }
+
+    fn create_part(
+        &self,
+        output: &Output,
+        directory: &Directory,
+        keep: bool,
+    ) -> io::Result<std::fs::File> {
+        let part = output.part_name();
+        match part::create(directory, &part) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.earlier.discard => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(busy()),
+            result => return result,
+        }
+        match part::find(directory, &part)? {
+            Found::Busy => return Err(self.busy_or_ours(directory, &part)),
+            Found::Left(_, facts) if self.is_ours(&facts) => return Err(same_file()),
+            Found::Left(file, facts) if keep && self.earlier.resume => {
+                let _ = output.found.set(facts);
+                return Ok(file);
+            }
+            // The lock keeps other runs away until it is gone.
+            Found::Left(_file, _) => directory.remove(&part)?,
+            Found::Nothing | Found::NoFile => directory.remove(&part)?,
+        }
+        part::create(directory, &part)
+    }
+
+    /// Opens the file of an output again, which must be the one it was.
+    pub(super) fn reopen(&self, output: &Output) -> io::Result<std::fs::File> {
+        let directory = self.directory_of(&output.wanted.name, false)?;
+        match part::find(&directory, &output.written_name())? {
+            Found::Left(file, facts) if output.is(&facts) => Ok(file),
+            Found::Busy => Err(busy()),
+            _ => Err(io::Error::other("somebody put another file in its place")),
+        }
+    }
+
+    /// Gives a complete output its final name.
+    pub fn publish(&self, output: &Output) -> io::Result<()> {
+        let directory = self.directory_of(&output.wanted.name, false)?;
+        let ours = output.identity.get().ok_or_else(|| io::Error::other("it was never made"))?;
+        part::check_is_at(&directory, &output.written_name(), ours)?;
+        if output.wanted.partial.is_some() {
+            return Ok(());
+        }
+        let replace = output.wanted.replace;
+        if replace == Replace::Yes {
+            let there = directory.facts(output.name())?;
+            if there.is_some_and(|there| self.is_ours(&there)) {
+                return Err(same_file());
+            }
+        }
+        directory.rename(&output.part_name(), output.name(), replace)?;
+        output.made.store(false, Ordering::Release);
+        part::check_is_at(&directory, output.name(), ours)
+    }
+
+    /// Removes what was written of an output that has not got its name.
+    pub fn discard(&self, output: &Output) {
+        let Some(ours) = output.identity.get() else { return };
+        if !output.made.load(Ordering::Acquire) {
+            return;
+        }
+        // Best effort: the report says that the item failed, and the next run
+        // finds and discards what stays.
+        let _ = self.directory_of(&output.wanted.name, false).and_then(|directory| {
+            let part = output.part_name();
+            part::check_is_at(&directory, &part, ours)?;
+            directory.remove(&part)
+        });
+        lock(&self.ours).remove(&(ours.device, ours.inode));
+    }
+
+    /// Where the map of an output lives.
+    ///
+    /// # Errors
+    ///
+    /// If its directory cannot be had.
+    pub fn map_file(&self, output: &Output) -> io::Result<MapFile> {
+        let directory = self.directory_of(&output.wanted.name, false)?;
+        let path = self.path(output.wanted.name.parent().unwrap_or(Path::new("")));
+        Ok(MapFile::inside(directory, path, sibling_name(output.name(), MAP_SUFFIX)))
+    }
+
+    /// Whether this run made the file. Where case does not count, two names of
+    /// a list may lead to one.
+    fn is_ours(&self, facts: &Facts) -> bool {
+        lock(&self.ours).contains(&(facts.device, facts.inode))
+    }
+
+    fn busy_or_ours(&self, directory: &Directory, name: &OsStr) -> io::Error {
+        match directory.facts(name) {
+            Ok(Some(facts)) if self.is_ours(&facts) => same_file(),
+            _ => busy(),
+        }
+    }
+}
+
+/// The file that an earlier run gave its name, to write what it lacks.
+fn go_on(directory: &Directory, name: &OsStr, partial: &Partial) -> io::Result<std::fs::File> {
+    match part::find(directory, name)? {
+        Found::Left(file, facts) if facts.same_thing(&partial.facts) => Ok(file),
+        Found::Busy => Err(busy()),
+        _ => Err(io::Error::other("somebody put another file in its place")),
+    }
+}
+
+fn busy() -> io::Error {
+    io::Error::other("another copy is writing it")
+}
+
+fn same_file() -> io::Error {
+    io::Error::other("another item of the list has the same file here")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::handles::Handles;
+    use super::super::output::{Earlier, Wanted};
+    use super::*;
+
+    /// Outputs that all have one name, as names have that differ in case alone
+    /// where case does not count. No more than `open` of them stay open.
+    fn outputs(folder: &Path, open: usize, replace: Replace) -> Outputs {
+        let name = || Wanted {
+            name: Path::new("x").into(),
+            len: 3,
+            segments: 1,
+            bytes: 3,
+            replace,
+            partial: None,
+            has_map: false,
+        };
+        let mut other = name();
+        other.name = Path::new("other").into();
+        let wanted = vec![name(), name(), other];
+        let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
+        let root = (Directory::open(folder).unwrap(), folder.to_owned());
+        Outputs::new(root, wanted, Earlier { discard: true, resume: true }, handles, false)
+    }
+
+    fn write(outputs: &Outputs, output: &Arc<Output>, text: &[u8]) {
+        super::super::output::write(outputs, output, 0, text).unwrap();
+    }
+
+    #[test]
+    fn two_items_with_one_file_do_not_take_each_others_part() {
+        for open in [1, 3] {
+            let folder = tempfile::tempdir().unwrap();
+            let outputs = outputs(folder.path(), open, Replace::Yes);
+            let first = outputs.get(0, false).unwrap();
+            write(&outputs, &first, b"one");
+            // Makes room, if there is little: the lock goes, and who made it is known.
+            outputs.get(2, false).unwrap();
+            let second = outputs.get(1, false).unwrap();
+            let reason = second.take_trouble().error.expect("it has no file");
+            assert!(reason.contains("another item"), "{reason}");
+            outputs.discard(&second);
+            outputs.publish(&first).unwrap();
+            assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"one");
+
+            // Its turn comes when the other has its name.
+            outputs.close(&second);
+            let second = outputs.get(1, false).unwrap();
+            write(&outputs, &second, b"two");
+            outputs.publish(&second).unwrap_err();
+            assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"one");
+        }
+    }
+
+    #[test]
+    fn what_another_run_is_writing_is_neither_taken_nor_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let theirs = outputs(folder.path(), 3, Replace::Never);
+        let writing = theirs.get(0, false).unwrap();
+        write(&theirs, &writing, b"one");
+        let ours = outputs(folder.path(), 3, Replace::Never);
+        for keep in [false, true] {
+            let output = ours.get(0, keep).unwrap();
+            let reason = output.take_trouble().error.expect("it has no file");
+            assert!(reason.contains("another copy is writing"), "{reason}");
+            ours.discard(&output);
+            ours.close(&output);
+        }
+        theirs.publish(&writing).unwrap();
+        assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"one");
+    }
+
+    #[test]
+    fn a_part_that_somebody_put_there_is_neither_written_nor_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let outputs = outputs(folder.path(), 1, Replace::Never);
+        let output = outputs.get(0, false).unwrap();
+        let part = folder.path().join("x.pcopy-part");
+        std::fs::remove_file(&part).unwrap();
+        std::fs::write(&part, "theirs").unwrap();
+        outputs.publish(&output).unwrap_err();
+        // Closed to make room, it would be opened again by name.
+        outputs.get(2, false).unwrap();
+        assert!(outputs.file(&output).is_err());
+        outputs.discard(&output);
+        assert_eq!(std::fs::read(&part).unwrap(), b"theirs");
+        assert!(!folder.path().join("x").exists());
+    }
+}
