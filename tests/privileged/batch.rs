@@ -160,7 +160,66 @@ fn bad_sectors_make_their_items_partial_and_no_other() {
     let line =
         format!("batch list.csv --source {source} --into stop --on-read-error stop --report s");
     scene.run(&line).code(1);
-    assert!(!scene.has("stop/f10") && scene.has("stop/f50"));
+    for n in 0..100 {
+        // Also those that are read in the same request.
+        assert_eq!(scene.has(format!("stop/f{n}")), ![10, 20, 21].contains(&n), "f{n}");
+    }
+}
+
+/// What lies between two items is read with them, and nobody's loss.
+#[test]
+fn bad_sectors_that_nobody_wants_cost_nothing() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let scene = Scene::new();
+    let image = scene.source("image", 1 << 20);
+    let device = BadDevice::new(&scene, &scene.path("image"), &[(8192, 12_288)]);
+    let source = &device.device.path;
+    scene.write("list.csv", b"name,start,len\na,0,8000\nb,12288,4000\nc,16384,4096\n");
+    for policy in ["record", "stop"] {
+        let line = format!(
+            "batch list.csv --source {source} --into {policy} --progress json --on-read-error {policy}"
+        );
+        let ended = scene.run(&line).code(0);
+        let last =
+            ended.stderr.lines().rfind(|line| line.contains("\"finished\"")).expect("events");
+        let event: Value = serde_json::from_str(last).expect("JSON");
+        assert_eq!(event["failed"], 0, "{event}");
+        assert_same(&scene.read(format!("{policy}/a")), &image[..8000], policy);
+        assert_same(&scene.read(format!("{policy}/b")), &image[12_288..16_288], policy);
+    }
+}
+
+/// Where case does not count, two names of a list may be one file: the second
+/// fails, and does not take the part of the first.
+#[test]
+fn names_that_differ_in_case_alone_do_not_take_each_others_part() {
+    if !possible(&["mkfs.vfat"]) {
+        return;
+    }
+    let known = std::fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    if !known.contains("vfat") {
+        return crate::common::skip("the kernel has no FAT");
+    }
+    let scene = Scene::new();
+    let image = scene.source("image", 1 << 20);
+    scene.write("fat", b"");
+    scene.tool("truncate", ["-s", "64M", "fat"]).run().code(0);
+    scene.tool("mkfs.vfat", ["-F", "32", "fat"]).run().code(0);
+    let device = Loop::new(&scene.path("fat"), 512);
+    let mount = Mount::new(&scene, "out", &[&device.path]);
+    let rows = "name,start,len\nA.txt,0,5000\na.txt,5000,5000\nb,9,9\n";
+    scene.write("list.csv", rows.as_bytes());
+    for options in ["--restart", "--resume --force", "--restart --force"] {
+        let line = format!("batch list.csv --source image --into out {options} --report r");
+        scene.run(&line).code(1).says(&["a.txt"]);
+        assert_same(&scene.read("out/A.txt"), &image[..5000], options);
+        if !options.contains("force") {
+            std::fs::remove_file(mount.folder.join("A.txt")).expect("it is there");
+            std::fs::remove_file(mount.folder.join("b")).expect("it is there");
+        }
+    }
 }
 
 /// Full in the middle: the batch ends, and what is complete stays.

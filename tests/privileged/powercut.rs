@@ -132,6 +132,69 @@ fn power_cuts_on_xfs() {
     shutdowns("xfs", 320);
 }
 
+/// Of a batch each file is complete or absent, and whatever the report had
+/// called complete before the power went is there.
+fn batches(kind: &str, mib: u64) {
+    if !is_root() || !has_tools(&["xfs_io", "losetup", &format!("mkfs.{kind}")]) {
+        return;
+    }
+    const FILES: usize = 400;
+    const FILE: usize = LEN / FILES;
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let row = |n: usize| format!("d{}/{n},{},{FILE}\n", n % 3, n * FILE);
+    let rows: String = (0..FILES).map(row).collect();
+    scene.write("list.csv", format!("name,start,len\n{rows}").as_bytes());
+    let mut disk = Mounted::new(scene.folder(), kind, mib);
+    let rounds = rounds("PCOPY_CUTS", 10);
+    let mut promised = 0;
+    for seed in 0..rounds {
+        let what = format!("{kind}, seed {seed}");
+        let out = disk.folder().join(format!("out{seed}"));
+        let line = format!("batch list.csv --source source -t 2 --into {}", out.display());
+        let slow = format!("{line} --limit-rate 4MiB --report r{seed}");
+        let running = scene.pcopy(slow.split_whitespace()).start();
+        let time = Duration::from_micros(Random::new(seed).below(350_000));
+        // Not a delay that anything relies on: whenever it ends, the same holds.
+        std::thread::park_timeout(time);
+        let said = std::fs::read_to_string(scene.path(format!("r{seed}"))).unwrap_or_default();
+        disk.cut_power(seed % 2 == 1);
+        let _ = running.end();
+        disk.power_on();
+        let path = |n: usize| out.join(format!("d{}/{n}", n % 3));
+        let right = |n: usize| &bytes[n * FILE..][..FILE];
+        for n in 0..FILES {
+            let name = format!("\"d{}/{n}\"", n % 3);
+            let is_of = |line: &&str| line.contains(&name) && line.contains("\"complete\"");
+            let was_promised = said.lines().any(|line| is_of(&line) && line.ends_with('}'));
+            promised += usize::from(was_promised);
+            match std::fs::read(path(n)) {
+                Ok(found) => assert_same(&found, right(n), &format!("{what}: {name}")),
+                Err(error) => assert!(!was_promised, "{what}: {name} is gone: {error}"),
+            }
+        }
+        scene.run(&format!("{line} --resume")).code(0);
+        for n in 0..FILES {
+            assert_same(&std::fs::read(path(n)).expect("a file"), right(n), &what);
+        }
+        std::fs::remove_dir_all(&out).expect("there is room for the next");
+    }
+    println!(
+        "measured: power cuts in batches on {kind}: {rounds} cuts, {promised} files promised \
+         before, 0 violations"
+    );
+}
+
+#[test]
+fn power_cuts_in_batches_on_ext4() {
+    batches("ext4", 64);
+}
+
+#[test]
+fn power_cuts_in_batches_on_xfs() {
+    batches("xfs", 320);
+}
+
 #[test]
 fn power_cuts_on_btrfs() {
     if !is_root() || !has_tools(&["losetup", "mkfs.xfs", "mkfs.btrfs"]) {

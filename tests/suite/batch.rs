@@ -6,6 +6,8 @@ use serde_json::{Value, json};
 use crate::common::{Ended, Scene, assert_same, pattern};
 
 #[cfg(target_os = "linux")]
+mod faults;
+#[cfg(target_os = "linux")]
 mod limits;
 mod lists;
 mod options;
@@ -121,6 +123,11 @@ fn a_list_with_one_wrong_line_creates_nothing() {
     check_refused("name,start,len\nx,0,1\n../a,0,1\n", 3, &["line 3", ".."]);
     check_refused("name,start,len\n/tmp/a,0,1\n", 3, &["line 2"]);
     check_refused("name,start,len\na,0,1\na/b,0,1\n", 3, &["a"]);
+    // What one item is called while it is written is no name for another.
+    for suffix in [".pcopy-part", ".pcopy-map", ".pcopy-map.tmp"] {
+        let rows = format!("name,start,len\nd/a{suffix},5,1\nd/a,0,1\nb,0,1\n");
+        check_refused(&rows, 3, &["line 2", "line 3", suffix]);
+    }
     check_refused(&format!("name,start,len\n{},0,1\n", "n".repeat(256)), 3, &["line 2", "255"]);
     check_refused("name,start,len\na,zero,1\n", 2, &["line 2"]);
     check_refused("name,start,len\na,99999999999999999999,1\n", 2, &["line 2"]);

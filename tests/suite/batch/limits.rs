@@ -76,3 +76,36 @@ fn a_directory_that_cannot_be_made_fails_its_items_alone() {
         crate::batch::lines(&scene, "r").iter().map(|line| line["status"].clone()).collect();
     assert_eq!(statuses, ["failed", "failed", "complete"]);
 }
+
+/// Files that not even their owner may write, and that were closed to make
+/// room before they were complete.
+#[test]
+fn files_that_nobody_may_write_are_made_within_few_open_files() {
+    if !has_tools(&["prlimit", "setpriv"]) {
+        return;
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let (scene, image) = scene();
+    let rows: String = (0..200).map(|n| format!("f{n},{},800,0400\n", n * 900)).collect();
+    scene.write("list.csv", format!("name,start,len,mode\n{rows}").as_bytes());
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(scene.folder(), open).expect("the folder is ours");
+    let mut run = scene.tool("prlimit", ["--nofile=32"]);
+    if rustix::process::geteuid().is_root() {
+        run.command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
+        // Where the tests were built may be nobody else's to enter.
+        std::fs::copy(program(), scene.path("pcopy")).expect("it can be copied");
+    } else {
+        std::os::unix::fs::symlink(program(), scene.path("pcopy")).expect("a link");
+    }
+    run.command.arg(scene.path("pcopy"));
+    run.command.args("batch list.csv --source image --into out -t 2".split(' '));
+    run.run().code(0).says(&["200 of 200"]);
+    for n in 0..200 {
+        let name = format!("out/f{n}");
+        assert_eq!(scene.path(&name).metadata().unwrap().permissions().mode() & 0o7777, 0o400);
+        if rustix::process::geteuid().is_root() {
+            assert_same(&scene.read(&name), &image[n * 900..][..800], &name);
+        }
+    }
+}

@@ -236,6 +236,26 @@ fn a_large_file_goes_on_from_its_map() {
     assert_large(&scene, &image);
 }
 
+/// What an earlier run copied, and holes, count for the digests as well.
+#[test]
+fn the_digests_of_a_large_file_are_those_of_all_of_it() {
+    const WANTED: &str = "--digest sha256 --digest blake3 --digest crc32c";
+    let (scene, image) = large();
+    start(&scene, &format!("--resume --report r {WANTED}")).end().code(0);
+    assert_large(&scene, &image);
+    let sparse = std::fs::File::create(scene.path("sparse")).expect("a file");
+    sparse.set_len(20 << 20).expect("it may be sparse");
+    std::os::unix::fs::FileExt::write_all_at(&sparse, &image[..3 << 20], 7 << 20).expect("data");
+    scene.write("two.csv", b"name,source\nsparse,sparse\n");
+    scene.run(&format!("batch two.csv --into out --report s {WANTED}")).code(0);
+    for (report, name) in [("r", "large"), ("s", "sparse")] {
+        let again = scene.run(&format!("--json --force {WANTED} out/{name} again")).code(0);
+        let found = &lines(&scene, report)[0]["digests"];
+        assert_eq!(found, &again.report()["digests"], "{name}");
+        assert_eq!(found.as_object().map(serde_json::Map::len), Some(3), "{name}");
+    }
+}
+
 /// Nobody asks it before it dies: what the map said before holds.
 #[test]
 fn a_large_file_goes_on_after_a_kill() {
@@ -264,6 +284,75 @@ fn a_part_without_its_map_is_not_believed() {
     scene.write("out/large.pcopy-part", &vec![0xee; LARGE + 5000]);
     assert_eq!(resume(&scene), LARGE as u64);
     assert_large(&scene, &image);
+}
+
+/// Nor is one that was cut: what is missing would come back as zeros.
+#[test]
+fn a_part_that_was_cut_is_not_believed() {
+    let (scene, image) = large();
+    let part = std::fs::File::options().write(true).open(scene.path("out/large.pcopy-part"));
+    part.and_then(|file| file.set_len(1 << 20)).expect("it can be cut");
+    assert_eq!(resume(&scene), LARGE as u64);
+    assert_large(&scene, &image);
+}
+
+/// What another run is writing is neither discarded nor gone on with.
+#[test]
+fn the_parts_of_a_run_that_is_alive_are_left_alone() {
+    for (rate, make) in [("2MiB", many as fn() -> _), ("8MiB", large)] {
+        let (scene, image) = make();
+        // The many are new; of the large one there is a part.
+        let slow = format!("--limit-rate {rate} --io-size 64KiB --progress json");
+        let mut running = start(&scene, &format!("--resume {slow}"));
+        running.wait_for_line(|line| copied(line) > 0);
+        for options in ["--resume", "--restart"] {
+            let ended = start(&scene, options).end().code(3);
+            // Of the many one may get its name between two looks.
+            let why = ["another copy is writing", "exists"];
+            assert!(why.iter().any(|why| ended.stderr.contains(why)), "{}", ended.stderr);
+        }
+        running.end().code(0);
+        if scene.has("out/large") {
+            assert_large(&scene, &image);
+        } else {
+            assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
+        }
+    }
+}
+
+/// A file made of two sources is as sound as both of them.
+#[test]
+fn a_source_that_changes_is_noticed_for_a_file_of_several() {
+    for changed in ["first", "second"] {
+        let scene = Scene::new();
+        for name in ["first", "second"] {
+            scene.source(name, 2 << 20);
+        }
+        let rows = "a,first,0\na,second,2097152\n";
+        scene.write("list.csv", format!("name,source,dest_offset\n{rows}").as_bytes());
+        let mut running = start(&scene, "--limit-rate 2MiB --io-size 64KiB --progress json");
+        running.wait_for_line(|line| copied(line) > 0);
+        let file = std::fs::File::options().append(true).open(scene.path(changed));
+        std::io::Write::write_all(&mut file.expect("a source"), b"more").expect("it can grow");
+        running.end().code(1).says(&["changed"]);
+        assert!(!scene.has("out/a"), "{changed}");
+    }
+}
+
+/// Nor does a file that was made of a source that several share, before it
+/// changed, or after, get its name once it has.
+#[test]
+fn no_file_gets_its_name_after_a_shared_source_has_changed() {
+    let (scene, _) = many();
+    let mut running = start(&scene, SLOW);
+    running.wait_for_line(|line| copied(line) > 0);
+    let before = tree(&scene, "out").len();
+    let file = std::fs::File::options().append(true).open(scene.path("image"));
+    std::io::Write::write_all(&mut file.expect("a source"), b"more").expect("it can grow");
+    running.end().code(5).says(&["changed"]);
+    let named = tree(&scene, "out").iter().filter(|name| name.contains('f')).count();
+    // Those of a group that was under way, at most.
+    assert!(named < before + 300, "{named} files have a name");
 }
 
 /// A link in the place of a part leads nowhere.
