@@ -363,13 +363,18 @@ fn a_stuck_request_delays_no_other_worker_and_is_named() {
         let (sink, progress) = (disk(&world.medium, None), Progress::new());
         std::thread::scope(|scope| {
             let copy = scope.spawn(|| world.run_watched(gated.clone(), sink.clone(), 2, &progress));
-            while progress.snapshot().copied < others {
+            // The others may be done before the one that will be stuck has begun.
+            let waiting = loop {
+                let others_are_done = progress.snapshot().copied >= others;
+                match progress.snapshot().waiting {
+                    Some((offset, _)) if others_are_done => break offset,
+                    _ => std::thread::yield_now(),
+                }
                 assert!(!copy.is_finished(), "nothing ends before the gate is open");
-                std::thread::yield_now();
-            }
-            let waiting = progress.snapshot().waiting.map(|(offset, _)| offset);
-            assert_eq!(waiting, Some(at / REQUEST * REQUEST));
+            };
+            // Before anything can fail, or the scope would wait for ever.
             gated.open();
+            assert_eq!(waiting, at / REQUEST * REQUEST);
             assert_eq!(copy.join().expect("no panic").expect("no error"), []);
         });
         sink.inner().crash(0).expect("memory takes everything");
