@@ -32,6 +32,7 @@ use crate::report::{Outcome, Report};
 use crate::safety::Preflight;
 use crate::source::OpenSource;
 use crate::sparse::{self, Sparse, Zeros};
+use crate::sys;
 use clock::Clock;
 use proof::Ledger;
 pub(crate) use ready::check_digests;
@@ -352,7 +353,7 @@ impl CopyJob {
     }
 
     /// Bytes of storage that a new file with `data` will need for certain, on
-    /// top of what an earlier run has taken.
+    /// top of what the part of an earlier run takes, to be kept or given back.
     fn space_needed(&self, from: ByteRange, data: &RangeSet, start: &Start) -> u64 {
         let whole = match (self.preallocate, self.sparse) {
             (Preallocate::Full, _) => from.len(),
@@ -360,10 +361,11 @@ impl CopyJob {
             _ => data.bytes(),
         };
         let part = match start {
-            Start::From(earlier) => earlier.file.as_ref(),
-            _ => None,
+            Start::Fresh => None,
+            Start::Over(part) => part.as_ref().and_then(|part| sys::facts(part).ok()),
+            Start::From(earlier) => earlier.file.as_ref().map(|(_, facts)| *facts),
         };
-        whole.saturating_sub(part.map_or(0, |(_, facts)| facts.allocated))
+        whole.saturating_sub(part.map_or(0, |facts| facts.allocated))
     }
 
     /// What becomes of zeros that were read into a file that is `fresh` or not.

@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(
             table(&[disk, part]),
             "\
-DEVICE            SIZE    BYTES  SECTOR    KIND    MOUNTED       MODEL
+DEVICE           SIZE    BYTES  SECTOR    KIND    MOUNTED       MODEL
 /dev/sda     1000 KiB  1024000  512/4096  disk    -             ACME, serial 1
   /dev/sda1         ?        ?  ?         ? (ro)  / /two?lines"
         );

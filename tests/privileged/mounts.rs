@@ -156,18 +156,41 @@ fn a_file_that_cannot_grow_keeps_its_length() {
     check(2 << 20, &["cannot reserve 3145728 bytes"]);
 }
 
-/// With what an earlier run left, the last chance to refuse is gone, too.
+/// What does not fit is refused before what an earlier run left is touched;
+/// its own room counts, because it will be given back.
 #[test]
-fn what_is_refused_after_a_restart_is_no_refusal() {
+fn a_restart_discards_nothing_before_it_is_known_to_fit() {
     if !possible(&[]) {
         return;
     }
     let scene = Scene::new();
-    std::fs::File::create(scene.path("source")).unwrap().set_len(3 << 20).unwrap();
+    scene.source("source", 3 << 20);
+    let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=4m", "none"]);
+    scene.write("small/copy.pcopy-part", &[1; 2 << 20]);
+    scene.write("small/full", &[1; 1 << 20]);
+    scene.run("--restart source small/copy").code(0);
+    scene.write("small/other.pcopy-part", b"some of it");
+    scene.run("--restart source small/other").code(3).says(&["not enough space"]);
+    assert!(scene.has("small/other.pcopy-part"));
+}
+
+/// With what an earlier run left, the last chance to refuse is gone, too.
+#[test]
+fn what_is_refused_after_a_restart_is_no_refusal() {
+    if !possible(&["strace"]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 512 << 10);
     let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=2m", "none"]);
     scene.write("small/copy.pcopy-part", b"some of it");
+    // The room was there when it was asked for, and is gone when it is needed.
+    let fault = "inject=fallocate:error=ENOSPC";
+    let strace = ["-f", "-qqq", "-o", "/dev/null", "-e", fault];
+    let mut run = scene.tool("strace", strace);
     let line = "--restart --preallocate full --json source small/copy";
-    let ended = scene.run(line).code(5).says(&["is discarded", "cannot reserve 3145728 bytes"]);
+    run.command.arg(crate::common::program()).args(line.split(' '));
+    let ended = run.run().code(5).says(&["is discarded", "cannot reserve 524288 bytes"]);
     assert_eq!(ended.report()["outcome"], "failed");
     assert!(!scene.has("small/copy.pcopy-part") && !scene.has("small/copy"));
 }

@@ -73,7 +73,14 @@ fn every_engine_gives_the_bytes_to_the_digests() {
             skip(&format!("{options} cannot serve in the temporary folder"));
         }
     }
-    scene.run("--engine offload --digest md5 source other").code(3);
+    // The kernel shows nobody the bytes; what is shared can be read besides.
+    let offload = scene.run("--engine offload --digest md5 --json source other");
+    if offload.status.success() {
+        assert!(offload.report()["notes"].to_string().contains("share"), "{offload:?}");
+        check(&scene, "--engine offload");
+    } else {
+        offload.code(3);
+    }
 }
 
 #[test]
@@ -151,12 +158,15 @@ fn a_resumed_copy_has_the_digest_of_what_is_there() {
             let part = std::fs::File::options().write(true).open(scene.path("copy.pcopy-part"));
             positioned_io::WriteAt::write_all_at(&mut part.unwrap(), 4711, b"spoilt").unwrap();
         }
-        let code = if spoil { 4 } else { 0 };
-        scene.run(&format!("--resume --expect md5:{digest} -t 4 source copy")).code(code);
-        assert_eq!(scene.has("copy"), !spoil);
-        if !spoil {
-            assert_same(&scene.read("copy"), &source, "the copy");
-            std::fs::remove_file(scene.path("copy")).unwrap();
+        let ended = scene.run(&format!("--resume --expect md5:{digest} -t 4 source copy"));
+        // Where extents are shared, they are shared anew, also over what was spoilt.
+        if spoil && !ended.status.success() {
+            ended.code(4);
+            assert!(!scene.has("copy"));
+            continue;
         }
+        ended.code(0);
+        assert_same(&scene.read("copy"), &source, "the copy");
+        std::fs::remove_file(scene.path("copy")).unwrap();
     }
 }

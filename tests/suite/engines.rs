@@ -68,8 +68,8 @@ fn engine_of(report: &serde_json::Value) -> &str {
     report["engine"].as_str().unwrap_or_default()
 }
 
-/// The source is in the page cache, and nothing waits for the disk: the kernel
-/// copies by itself where it can.
+/// One worker, and nothing waits for the disk: the kernel copies by itself
+/// where it can.
 #[test]
 fn what_the_kernel_does_not_offer_is_done_by_hand_and_said_once() {
     let scene = Scene::new();
@@ -101,7 +101,7 @@ fn what_the_kernel_does_not_offer_is_done_by_hand_and_said_once() {
 
 /// Whether the kernel copies between two files here without sharing them.
 fn offloads(scene: &Scene) -> bool {
-    let ended = scene.run("--no-sync --json source probed");
+    let ended = scene.run("-t 1 --no-sync --json source probed");
     let report = ended.code(0).report();
     std::fs::remove_file(scene.path("probed")).expect("the copy is there");
     let shares = report["notes"].to_string().contains("share");
