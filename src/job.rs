@@ -362,10 +362,12 @@ impl CopyJob {
         };
         let part = match start {
             Start::Fresh => None,
-            Start::Over(part) => part.as_ref().and_then(|part| sys::facts(part).ok()),
-            Start::From(earlier) => earlier.file.as_ref().map(|(_, facts)| *facts),
+            Start::Over(part) => {
+                part.as_ref().and_then(|part| sys::facts(part).ok()).map(|facts| facts.allocated)
+            }
+            Start::From(earlier) => earlier.file.as_ref().map(|(_, facts)| facts.allocated),
         };
-        whole.saturating_sub(part.map_or(0, |facts| facts.allocated))
+        whole.saturating_sub(part.unwrap_or(0))
     }
 
     /// What becomes of zeros that were read into a file that is `fresh` or not.
