@@ -165,7 +165,7 @@ fn a_restart_discards_nothing_before_it_is_known_to_fit() {
     }
     let scene = Scene::new();
     scene.source("source", 3 << 20);
-    let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=4m", "none"]);
+    let _mount = Mount::new(&scene, "small", &["-t", "tmpfs", "-o", "size=5m", "none"]);
     scene.write("small/copy.pcopy-part", &[1; 2 << 20]);
     scene.write("small/full", &[1; 1 << 20]);
     scene.run("--restart source small/copy").code(0);
