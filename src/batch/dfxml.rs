@@ -12,6 +12,7 @@
 //! volumes, the files of each go below `partN/`.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::io::BufRead;
 use std::path::PathBuf;
 
@@ -57,11 +58,12 @@ fn name_volumes(volumes: &[u32], reading: &mut Reading<'_>) {
         return;
     }
     for (item, volume) in reading.items.iter_mut().zip(volumes) {
-        let mut name = PathBuf::from(format!("part{volume}"));
+        // With the slash of manifests, on every system.
+        let mut name = OsString::from(format!("part{volume}/"));
         // A name that would replace what it is joined to is refused later.
         if item.name.is_relative() {
-            name.push(&item.name);
-            item.name = name.into();
+            name.push(item.name.as_os_str());
+            item.name = PathBuf::from(name).into();
         }
     }
     reading.note("several volumes: the files of each are named partN/...");

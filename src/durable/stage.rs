@@ -18,7 +18,7 @@ use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::{FileIo, HeadError};
 use crate::preserve;
 use crate::source::OpenSource;
-use crate::sys::{self, Claim, Node};
+use crate::sys::{self, Claim, Facts, Node};
 
 /// What a destination is like before the first byte is written.
 #[derive(Clone, Copy)]
@@ -238,13 +238,16 @@ impl Stage {
         }
         if let Some(target) = &self.pending {
             let (part, name) = (target.part_name(), &target.name);
-            self.check_is_at(target, &part)?;
+            let ours = self.known_at(target, &part)?;
             target.directory.rename(&part, name, target.replace()).map_err(|source| {
                 let (step, path) = ("rename the finished copy to", target.path.clone());
                 ErrorKind::Destination { step, path, source }
             })?;
-            // A rename goes by name: only now is it known what was renamed.
-            self.check_is_at(target, name)?;
+            // A rename goes by name: only now is it known what was renamed. That is
+            // compared with what the file was before: not every system can still
+            // tell of an open file that has got another name.
+            let checked = part::check_is_at(&target.directory, name, &ours);
+            checked.map_err(|source| not_found_at(target, name, source))?;
         }
         if durable && let Some(target) = self.pending.or(self.named) {
             target.directory.sync().map_err(|source| {
@@ -255,14 +258,14 @@ impl Stage {
         Ok(())
     }
 
-    /// Makes sure that `name` is the file that was written.
-    fn check_is_at(&self, target: &StagedTarget, name: &OsStr) -> Result<()> {
+    /// What the file that was written is, having made sure that `name` is that file.
+    fn known_at(&self, target: &StagedTarget, name: &OsStr) -> Result<Facts> {
         let ours = sys::facts(self.io.as_file());
-        let checked = ours.and_then(|ours| part::check_is_at(&target.directory, name, &ours));
-        checked.map_err(|source| {
-            let (step, path) = ("find what was copied at", target.directory_path.join(name));
-            ErrorKind::Destination { step, path, source }.into()
-        })
+        let checked = ours.and_then(|ours| {
+            part::check_is_at(&target.directory, name, &ours)?;
+            Ok(ours)
+        });
+        checked.map_err(|source| not_found_at(target, name, source).into())
     }
 
     /// Gives the file the mode it will have under its final name: that of the
@@ -282,6 +285,11 @@ impl Stage {
             ErrorKind::Destination { step, path: self.path.clone(), source }.into()
         })
     }
+}
+
+fn not_found_at(target: &StagedTarget, name: &OsStr, source: io::Error) -> ErrorKind {
+    let (step, path) = ("find what was copied at", target.directory_path.join(name));
+    ErrorKind::Destination { step, path, source }
 }
 
 fn resize(file: &File, path: &Path, len: u64, gaps: bool) -> Result<()> {

@@ -97,6 +97,9 @@ pub fn reserved(name: &str) -> Option<&'static str> {
     plain.or_else(|| ["COM", "LPT"].into_iter().find(|&port| numbered(port)))
 }
 
+/// Longest name in a directory, in units of UTF-16.
+const LONGEST: usize = 255;
+
 /// Why no file can be called `name`; `None` if one can.
 pub fn unusable(name: &OsStr) -> Option<&'static str> {
     let name = name.to_string_lossy();
@@ -107,6 +110,9 @@ pub fn unusable(name: &OsStr) -> Option<&'static str> {
     let kept = |character: char| character < ' ' || r#"<>:"/\|?*"#.contains(character);
     if name.contains(kept) {
         return Some("Windows allows no < > : \" / \\ | ? * or control character in a name");
+    }
+    if name.encode_utf16().count() > LONGEST {
+        return Some("the name is too long: Windows allows 255 characters");
     }
     if name.ends_with([' ', '.']) {
         return Some("Windows drops a dot or space at the end of a name");
@@ -177,6 +183,9 @@ mod tests {
         for name in ["a:b", "what?", "a|b", "tab\t", "end.", "end ", "a/b", r"a\b", "\"q\""] {
             assert!(unusable(OsStr::new(name)).is_some(), "{name}");
         }
+        let (fits, too_long) = ("ü".repeat(255), "n".repeat(256));
+        assert_eq!(unusable(OsStr::new(&fits)), None);
+        assert!(unusable(OsStr::new(&too_long)).is_some_and(|reason| reason.contains("too long")));
         for name in ["a", "con1", "com0", "COM10", "COM", "null", "a.con", "ünïcode", ".hidden"] {
             assert_eq!(unusable(OsStr::new(name)), None, "{name}");
         }

@@ -33,7 +33,10 @@ impl Directory {
     /// Opens the directory at `path`, following links on the way.
     pub fn open(path: &Path) -> io::Result<Directory> {
         let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        Directory::at(std::fs::canonicalize(path)?, 0)
+        // Some drivers, and Wine for long paths, cannot say where a directory is:
+        // then it is where the path says. Whether it is there, opening it tells.
+        let path = std::fs::canonicalize(path).or_else(|_| complete(path))?;
+        Directory::at(path, 0)
     }
 
     fn at(path: PathBuf, flags: u32) -> io::Result<Directory> {
@@ -60,8 +63,12 @@ impl Directory {
         }
     }
 
-    /// Opens a directory in this one; a symbolic link or junction is an error.
+    /// Opens a directory in this one, `.` this one itself; a symbolic link or
+    /// junction is an error.
     pub fn subdirectory(&self, name: &OsStr) -> io::Result<Directory> {
+        if name == "." {
+            return Directory::at(self.path.clone(), 0);
+        }
         Directory::at(self.join(name)?, FILE_FLAG_OPEN_REPARSE_POINT)
     }
 
@@ -167,5 +174,43 @@ impl Directory {
 impl AsHandle for Directory {
     fn as_handle(&self) -> BorrowedHandle<'_> {
         self.handle.as_handle()
+    }
+}
+
+/// `path` from the root on, in the form that has no limit on its length.
+fn complete(path: &Path) -> io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    let Some(text) = path.to_str() else { return Ok(path) };
+    let unlimited = match text.strip_prefix(r"\\") {
+        Some(rest) if rest.starts_with(['?', '.']) => return Ok(path),
+        Some(share) => format!(r"\\?\UNC\{share}"),
+        None => format!(r"\\?\{text}"),
+    };
+    Ok(unlimited.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn complete_paths_have_no_limit() {
+        for (path, expected) in [
+            (r"C:\a\..\b", r"\\?\C:\b"),
+            (r"\\server\share\a", r"\\?\UNC\server\share\a"),
+            (r"\\?\C:\a", r"\\?\C:\a"),
+        ] {
+            assert_eq!(complete(Path::new(path)).unwrap(), Path::new(expected), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_directory_has_itself_at_a_point() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        let itself = directory.subdirectory(OsStr::new(".")).unwrap();
+        assert!(itself.own_facts().unwrap().same_thing(&directory.own_facts().unwrap()));
+        itself.create_new(OsStr::new("x")).unwrap();
+        assert!(directory.facts(OsStr::new("x")).unwrap().is_some());
     }
 }
