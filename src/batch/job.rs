@@ -292,17 +292,20 @@ impl Batch {
     pub fn dry_run(&self, progress: &Progress) -> Result<BatchPlanned> {
         let existed = self.into.exists();
         let ready = self.prepare(progress)?;
-        if !existed {
-            // Made to find out whether it can be; best effort to leave no trace.
-            let _ = std::fs::remove_dir(&self.into);
-        }
-        Ok(BatchPlanned {
+        let planned = BatchPlanned {
             items: self.items.len(),
             skipped: ready.skipped.iter().filter(|&&skipped| skipped).count(),
             files: ready.wanted.len(),
             bytes: ready.plan.wanted_bytes(),
             requests: ready.plan.queue.tasks(),
-        })
+        };
+        // As long as it is open, not every system removes a directory.
+        drop(ready);
+        if !existed {
+            // Made to find out whether it can be; best effort to leave no trace.
+            let _ = std::fs::remove_dir(&self.into);
+        }
+        Ok(planned)
     }
 
     /// Opens, looks, refuses, plans. Writes nothing but the directory itself,

@@ -233,7 +233,7 @@ mod tests {
         let outputs = outputs(folder.path(), 1, Replace::Never);
         let output = outputs.get(0, false).unwrap();
         let part = folder.path().join("x.pcopy-part");
-        std::fs::remove_file(&part).unwrap();
+        std::fs::rename(&part, folder.path().join("aside")).unwrap();
         std::fs::write(&part, "theirs").unwrap();
         outputs.publish(&output).unwrap_err();
         // Closed to make room, it would be opened again by name.

@@ -56,6 +56,7 @@ impl Half<'_> {
             source,
             destination,
             congruent: true,
+            kernel_moves: sys::MOVES_BYTES,
             bytes: self.range.len(),
             fresh,
             warmth,

@@ -96,6 +96,8 @@ pub struct Capabilities {
     pub same_file_system: bool,
     /// Whether offsets in source and destination are the same within a block.
     pub congruent: bool,
+    /// Whether the system has calls by which its kernel moves the bytes.
+    pub kernel_moves: bool,
     /// Bytes to be moved.
     pub bytes: u64,
     /// Whether the destination is a file that nobody else knows: without its
@@ -156,6 +158,7 @@ impl Capabilities {
                 .device
                 .is_some_and(|device| source.device.is_none() && device == source.facts.device),
             congruent: from.start() % block == to.start() % block,
+            kernel_moves: sys::MOVES_BYTES,
             bytes,
             fresh,
             warmth: if asking { warmth(source, from) } else { Warmth::Unknown },

@@ -31,6 +31,9 @@ fn suits(capabilities: &Capabilities) -> Fit {
     }
     let may_share = destination.may_share();
     let shares = may_share && capabilities.same_file_system && capabilities.congruent;
+    if !shares && !capabilities.kernel_moves {
+        return Fit::No("this system can at most share the storage of files, and not here");
+    }
     if capabilities.needs_bytes && !(capabilities.only_looks && shares) {
         return Fit::No("the bytes are looked at on their way");
     }

@@ -31,6 +31,9 @@ fn suits(capabilities: &Capabilities) -> Fit {
     if !capabilities.source.is_open() || !capabilities.destination.is_open() {
         return Fit::No("pages travel only between open files or devices");
     }
+    if !capabilities.kernel_moves {
+        return Fit::No("this system moves no pages through a pipe");
+    }
     Fit::Yes("pages travel through a pipe")
 }
 

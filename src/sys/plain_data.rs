@@ -11,6 +11,9 @@ use std::io;
 use super::{DirectAlignment, FileSystem, FileSystemKind, PositionedFile};
 use crate::range::ByteRange;
 
+/// Whether the kernel moves bytes by itself, from file to file or through a pipe.
+pub const MOVES_BYTES: bool = false;
+
 fn not_here<T>() -> io::Result<T> {
     Err(io::ErrorKind::Unsupported.into())
 }

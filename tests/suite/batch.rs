@@ -44,7 +44,7 @@ pub fn tree(scene: &Scene, folder: &str) -> Vec<String> {
                 folders.push(path.clone());
             }
             let relative = path.strip_prefix(scene.path(folder)).expect("it is below");
-            found.push(relative.to_string_lossy().into_owned());
+            found.push(relative.to_string_lossy().replace('\\', "/"));
         }
     }
     found.sort();
@@ -89,11 +89,8 @@ fn every_format_of_lists() {
 #[test]
 fn a_list_on_standard_input() {
     let (scene, image) = scene();
-    scene.write("list", b"name,start,len\na,8,100\n");
-    let script = "\"$0\" batch - --source image --into out <list";
-    let mut shell = scene.tool("sh", ["-c", script]);
-    shell.command.arg(crate::common::program());
-    shell.run().code(0);
+    let run = scene.pcopy("batch - --source image --into out".split(' '));
+    run.with_input(b"name,start,len\na,8,100\n").code(0);
     assert_same(&scene.read("out/a"), &image[8..108], "from standard input");
 }
 

@@ -120,7 +120,7 @@ impl Run {
         self.choose_engine();
         let line = format!("{:?}", self.command);
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut child = spawn(&mut self.command, &line);
         let stdout = read_aside(child.stdout.take().expect("stdout is a pipe"));
         let stderr = read_aside(child.stderr.take().expect("stderr is a pipe"));
         let begin = Instant::now();
@@ -175,16 +175,46 @@ impl Run {
         self.command = chosen;
     }
 
+    /// Runs it to its end, with `input` on standard input.
+    #[track_caller]
+    pub fn with_input(mut self, input: &[u8]) -> Ended {
+        let line = format!("{:?}", self.command);
+        self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn(&mut self.command, &line);
+        let mut pipe = child.stdin.take().expect("stdin is a pipe");
+        pipe.write_all(input).unwrap_or_else(|error| panic!("{line}: {error}"));
+        drop(pipe);
+        let output = child.wait_with_output().expect("a child can be waited for");
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        Ended { line, status: output.status, stdout: output.stdout, stderr }
+    }
+
     /// Starts it and leaves it running.
     #[track_caller]
     pub fn start(mut self) -> Running {
         self.choose_engine();
         let line = format!("{:?}", self.command);
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = self.command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"));
+        let mut child = spawn(&mut self.command, &line);
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
         Running { line, child, stderr, heard: String::new() }
     }
+}
+
+/// Starts a program.
+#[track_caller]
+fn spawn(command: &mut Command, line: &str) -> Child {
+    /// ERROR_INTERNAL_ERROR: Wine has no process to give, which passes.
+    const NOT_NOW: Option<i32> = if cfg!(windows) { Some(1359) } else { None };
+    for _ in 0..9 {
+        match command.spawn() {
+            Err(error) if NOT_NOW.is_some() && error.raw_os_error() == NOT_NOW => {
+                std::thread::sleep(Duration::from_millis(100));
+            }
+            result => return result.unwrap_or_else(|error| panic!("{line}: {error}")),
+        }
+    }
+    command.spawn().unwrap_or_else(|error| panic!("{line}: {error}"))
 }
 
 /// Everything that comes out of `pipe`, once it has been closed.

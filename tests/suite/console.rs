@@ -12,12 +12,12 @@ use windows_sys::Win32::System::Threading::CREATE_NEW_PROCESS_GROUP;
 
 use crate::common::{Running, Scene, assert_same, skip};
 
-/// Sends Ctrl-Break to the group of `running`; a skip where there is no console.
+/// Sends Ctrl-Break to the group of `running`.
 #[allow(unsafe_code)]
-fn send_break(running: &Running) -> bool {
-    // SAFETY: calls with plain numbers.
+fn send_break(running: &Running) -> std::io::Result<()> {
+    // SAFETY: a call with plain numbers.
     let sent = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, running.child.id()) };
-    sent != 0
+    if sent == 0 { Err(std::io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Makes sure that there is a console, which a test that runs in the background has not.
@@ -41,9 +41,9 @@ fn an_interrupted_copy_ends_with_130_and_goes_on_from_there() {
     run.command.creation_flags(CREATE_NEW_PROCESS_GROUP);
     let mut running = run.start();
     running.wait_until_copying();
-    if !send_break(&running) {
+    if let Err(error) = send_break(&running) {
         running.kill();
-        return skip("needs a console, to press Ctrl-Break at");
+        return skip(&format!("needs a console, to press Ctrl-Break at: {error}"));
     }
     let ended = running.end().code(130).says(&["interrupted"]);
     assert_eq!(ended.report()["outcome"], "interrupted");

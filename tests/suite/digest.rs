@@ -103,7 +103,8 @@ fn holes_are_zeros_to_a_digest_and_stay_holes() {
 fn lines_go_where_they_are_wanted() {
     let scene = Scene::new();
     scene.source("source", 10_000);
-    let line = line_of(&scene, &["md5sum"], "source").replace("source", "copy");
+    // As md5sum prints it.
+    let line = "5be84d6479d0662dbf53cb272d7cff20  copy";
     let printed = scene.run("--digest md5 source copy").code(0).out();
     assert_eq!(printed.trim_end(), line);
     let ended = scene.run("--digest md5 --digest-file sums source copy -f").code(0);
@@ -121,11 +122,11 @@ fn an_unexpected_digest_commits_nothing() {
     for threads in [1, 4] {
         let scene = Scene::new();
         let source = scene.source("source", 300_000);
-        let good = line_of(&scene, &["sha256sum"], "source")[..64].to_owned();
+        let good = "b0b233d8b2474f1ccb4fe06a744655af96dff5de11ed4ba22fee7e5c27fd5076";
         let bad = "0".repeat(64);
         let options = format!("-t {threads} --io-size 4096 source copy");
         let ended = scene.run(&format!("--expect sha256:{bad} --json {options}")).code(4);
-        let ended = ended.says(&[&bad, &good, "--resume"]);
+        let ended = ended.says(&[&bad, good, "--resume"]);
         assert_eq!(ended.report()["outcome"], "mismatch");
         assert!(!scene.has("copy"), "the final name never appears");
         // What was copied is a good copy of what the source holds.
@@ -151,7 +152,7 @@ fn an_unexpected_digest_leaves_the_old_file() {
 fn a_resumed_copy_has_the_digest_of_what_is_there() {
     let scene = Scene::new();
     let source = scene.source("source", 1 << 20);
-    let digest = line_of(&scene, &["md5sum"], "source")[..32].to_owned();
+    let digest = "ccec6306412e1e055c1e50ed1d6a82db";
     for spoil in [false, true] {
         scene.run("--expect crc32c:00000000 source copy").code(4);
         if spoil {

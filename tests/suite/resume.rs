@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use positioned_io::WriteAt;
 
-use crate::common::{Ended, Scene, assert_same, pattern};
+use crate::common::{Ended, Scene, assert_same, pattern, skip};
 
 const LEN: usize = 4 << 20;
 
@@ -148,8 +148,12 @@ fn a_map_resumes_only_its_own_job() {
 fn a_resume_may_move_the_bytes_another_way() {
     for other in ["--sparse always", "--sparse never", "--engine offload -t 1", "--no-sync"] {
         let (scene, bytes, recorded) = killed("");
-        let line = format!("--json --resume {other} source copy");
-        let report = scene.run(&line).code(0).report();
+        let ended = scene.run(&format!("--json --resume {other} source copy"));
+        if other.contains("offload") && ended.status.code() == Some(3) {
+            skip("no kernel here that copies by itself");
+            continue;
+        }
+        let report = ended.code(0).report();
         assert!(number(&report["bytes"]["resumed"]) >= recorded, "{other}: {report}");
         assert_same(&scene.read("copy"), &bytes, other);
     }

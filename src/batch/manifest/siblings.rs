@@ -48,7 +48,8 @@ fn folded(name: &Path, rules: Rules) -> String {
     let name = name.to_string_lossy();
     match rules {
         Rules::Unix => name.into_owned(),
-        Rules::Windows => name.to_lowercase(),
+        // A path made here has its own separator where it was put together.
+        Rules::Windows => name.to_lowercase().replace('\\', "/"),
     }
 }
 

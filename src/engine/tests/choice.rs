@@ -22,6 +22,7 @@ fn usual() -> Capabilities {
         destination: file_on(FileSystemKind::Ext),
         same_file_system: true,
         congruent: true,
+        kernel_moves: true,
         bytes: 1 << 30,
         fresh: true,
         warmth: Warmth::Cold,

@@ -15,6 +15,9 @@ use rustix::pipe::{PipeFlags, SpliceFlags};
 use super::super::{DirectAlignment, FileSystem, FileSystemKind, PositionedFile};
 use crate::range::ByteRange;
 
+/// Whether the kernel moves bytes by itself, from file to file or through a pipe.
+pub const MOVES_BYTES: bool = true;
+
 /// The file system that `file`, which may be a directory, lies on.
 pub fn file_system(file: impl std::os::fd::AsFd) -> io::Result<FileSystem> {
     let stat = rustix::fs::fstatfs(file)?;
