@@ -11,7 +11,6 @@ mod faults;
 mod limits;
 mod lists;
 mod options;
-#[cfg(unix)]
 mod stopped;
 
 const IMAGE: usize = 4 << 20;

@@ -2,8 +2,9 @@
 //! state (invariant I9), now or by a later run that goes on from it.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 
+use positioned_io::{ReadAt, WriteAt};
+#[cfg(unix)]
 use rustix::process::Signal;
 
 use crate::common::{Ended, Running, Scene, assert_same};
@@ -25,11 +26,11 @@ fn source(scene: &Scene) -> File {
 
 /// Changes the first byte, which has been read, and puts the time back.
 fn change_unseen(scene: &Scene) {
-    let file = source(scene);
+    let mut file = source(scene);
     let time = file.metadata().and_then(|data| data.modified()).expect("a time");
     let mut byte = [0];
-    file.read_exact_at(&mut byte, 0).expect("read");
-    file.write_all_at(&[byte[0] ^ 1], 0).expect("written");
+    file.read_exact_at(0, &mut byte).expect("read");
+    file.write_all_at(0, &[byte[0] ^ 1]).expect("written");
     file.set_modified(time).expect("the time is set");
 }
 
@@ -68,6 +69,7 @@ fn a_source_that_changes_fails_the_copy_and_every_resume() {
 }
 
 /// The change comes and goes while nothing runs: only the change time tells.
+#[cfg(unix)]
 #[test]
 fn a_source_that_changed_before_a_resume_is_refused() {
     let scene = Scene::new();
@@ -112,6 +114,7 @@ fn a_source_that_shrinks_fails_the_copy_with_the_offset() {
 
 /// A copy inside one file changes the file that it reads, which is no reason
 /// not to go on.
+#[cfg(unix)]
 #[test]
 fn a_copy_within_one_file_goes_on() {
     let scene = Scene::new();

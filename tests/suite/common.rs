@@ -327,6 +327,19 @@ impl Ended {
         self
     }
 
+    /// Whether it was ended by [`Running::kill`], and not by itself before.
+    pub fn was_killed(&self) -> bool {
+        #[cfg(unix)]
+        {
+            use std::os::unix::process::ExitStatusExt;
+            self.status.signal() == Some(rustix::process::Signal::KILL.as_raw())
+        }
+        #[cfg(not(unix))]
+        {
+            !self.status.success()
+        }
+    }
+
     /// Asserts death by a signal.
     #[cfg(unix)]
     #[track_caller]

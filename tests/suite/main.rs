@@ -11,7 +11,6 @@ mod also;
 mod attack;
 mod batch;
 mod bench;
-#[cfg(unix)]
 mod changed;
 mod cli;
 #[cfg(windows)]

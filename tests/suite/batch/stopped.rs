@@ -1,10 +1,12 @@
 //! A batch that is stopped in the middle leaves every file complete or absent,
 //! and goes on from there.
 
+#[cfg(unix)]
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pcopy::testing::Random;
+#[cfg(unix)]
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -118,8 +120,7 @@ fn killed_at_random_nothing_is_partial_and_the_end_is_complete() {
             let running = crowd.start(options);
             // Not a delay that anything relies on: whenever it ends, the same holds.
             std::thread::park_timeout(Duration::from_micros(random.below(whole_run)));
-            running.signal_if_there(Signal::KILL);
-            let ended = running.end();
+            let ended = running.kill();
             let what = format!("kill {kills}, pass {passes}, {options}");
             let complete = crowd.complete(&what);
             assert!(complete >= before, "{what}: what was complete stays");
@@ -127,7 +128,7 @@ fn killed_at_random_nothing_is_partial_and_the_end_is_complete() {
             if ended.status.success() {
                 break;
             }
-            ended.died_by(Signal::KILL);
+            assert!(ended.was_killed(), "{what}: {ended:?}");
             kills += 1;
             inside += u64::from((1..count).contains(&complete));
         }
@@ -152,8 +153,7 @@ fn what_a_killed_batch_left_is_not_touched_without_consent() {
     let (scene, image) = many();
     let mut running = start(&scene, SLOW);
     running.wait_for_line(|line| copied(line) > 0);
-    running.signal(Signal::KILL);
-    running.end().died_by(Signal::KILL);
+    assert!(running.kill().was_killed());
     let left = tree(&scene, "out");
     assert!(left.iter().any(|name| is_left_over(name)), "{left:?}");
     start(&scene, "").end().code(3);
@@ -162,6 +162,7 @@ fn what_a_killed_batch_left_is_not_touched_without_consent() {
     assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
 }
 
+#[cfg(unix)]
 #[test]
 fn interrupted_it_dies_by_the_signal_and_reports_every_item() {
     for signal in [Signal::INT, Signal::TERM] {
@@ -198,18 +199,36 @@ fn large() -> (Scene, Vec<u8>) {
     let scene = Scene::new();
     let image = scene.source("image", LARGE + 1000);
     scene.write("list.csv", format!("name,start,len\nlarge,777,{LARGE}\n").as_bytes());
-    stop_large(&scene, "", Signal::INT);
+    stop_large(&scene, "", interrupt);
     (scene, image)
+}
+
+/// Asks a copy to stop. Where a test has no signal to ask with, it is killed:
+/// then its map is that of a checkpoint.
+#[track_caller]
+fn interrupt(running: Running) {
+    #[cfg(unix)]
+    {
+        running.signal(Signal::INT);
+        running.end().died_by(Signal::INT);
+    }
+    #[cfg(not(unix))]
+    kill(running);
+}
+
+#[track_caller]
+fn kill(running: Running) {
+    assert!(running.kill().was_killed());
 }
 
 /// Stops the copy of the large range after some megabytes.
 #[track_caller]
-fn stop_large(scene: &Scene, options: &str, signal: Signal) {
+fn stop_large(scene: &Scene, options: &str, stop: fn(Running)) {
+    let often = if cfg!(unix) { "" } else { "--checkpoint-every 0" };
     let slow = "--limit-rate 16MiB --io-size 1MiB --progress json";
-    let mut running = start(scene, &format!("{slow} {options}"));
+    let mut running = start(scene, &format!("{slow} {often} {options}"));
     running.wait_for_line(|line| copied(line) > 8 << 20);
-    running.signal(signal);
-    running.end().died_by(signal);
+    stop(running);
     assert!(!scene.has("out/large") && scene.has("out/large.pcopy-part"));
     assert!(scene.has("out/large.pcopy-map"));
 }
@@ -243,9 +262,10 @@ fn the_digests_of_a_large_file_are_those_of_all_of_it() {
     let (scene, image) = large();
     start(&scene, &format!("--resume --report r {WANTED}")).end().code(0);
     assert_large(&scene, &image);
-    let sparse = std::fs::File::create(scene.path("sparse")).expect("a file");
+    let mut sparse = std::fs::File::create(scene.path("sparse")).expect("a file");
     sparse.set_len(20 << 20).expect("it may be sparse");
-    std::os::unix::fs::FileExt::write_all_at(&sparse, &image[..3 << 20], 7 << 20).expect("data");
+    positioned_io::WriteAt::write_all_at(&mut sparse, 7 << 20, &image[..3 << 20]).expect("data");
+    drop(sparse);
     scene.write("two.csv", b"name,source\nsparse,sparse\n");
     scene.run(&format!("batch two.csv --into out --report s {WANTED}")).code(0);
     for (report, name) in [("r", "large"), ("s", "sparse")] {
@@ -260,7 +280,7 @@ fn the_digests_of_a_large_file_are_those_of_all_of_it() {
 #[test]
 fn a_large_file_goes_on_after_a_kill() {
     let (scene, image) = large();
-    stop_large(&scene, "--resume", Signal::KILL);
+    stop_large(&scene, "--resume", kill);
     let copied = resume(&scene);
     assert!(copied > 0 && copied < LARGE as u64, "{copied} bytes again");
     assert_large(&scene, &image);
@@ -356,6 +376,7 @@ fn no_file_gets_its_name_after_a_shared_source_has_changed() {
 }
 
 /// A link in the place of a part leads nowhere.
+#[cfg(unix)]
 #[test]
 fn a_link_in_the_place_of_a_part_is_not_followed() {
     let (scene, image) = large();
