@@ -16,9 +16,9 @@ fn cpu_time() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
-#[cfg(not(unix))]
+#[cfg(windows)]
 fn cpu_time() -> Duration {
-    Duration::ZERO
+    super::windows::processor_time()
 }
 
 // Not getrusage: its peak is that of the whole life of the process, in which
@@ -45,6 +45,17 @@ pub fn forget_peak_memory() {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn work_takes_processor_time() {
+        let before = usage().cpu;
+        let begin = std::time::Instant::now();
+        let mut number = 1u64;
+        while usage().cpu == before {
+            number = std::hint::black_box(number.wrapping_mul(3));
+            assert!(begin.elapsed() < Duration::from_secs(60), "none was counted");
+        }
+    }
 
     #[test]
     #[cfg(target_os = "linux")]

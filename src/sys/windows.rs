@@ -36,6 +36,7 @@ pub use files::{
 pub use handles::Handles;
 
 use std::io;
+use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
     ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER,
@@ -56,6 +57,11 @@ pub const NAME_MAX: usize = 255;
 /// How many files this process may have open: far more than it will.
 pub fn open_file_limit() -> u64 {
     1 << 16
+}
+
+/// User and system time of this process.
+pub(super) fn processor_time() -> Duration {
+    Duration::from_nanos(call::processor_time().saturating_mul(100))
 }
 
 /// Whether an error says that a call or a flag does not exist here.

@@ -2,7 +2,9 @@
 //! any number of workers.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+#[cfg(unix)]
+use std::io::Read;
+use std::io::{Seek, SeekFrom, Write};
 
 use crate::common::{Scene, assert_same, pattern, pattern_at};
 

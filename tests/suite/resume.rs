@@ -2,7 +2,6 @@
 //! destroyed by mistake.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use positioned_io::WriteAt;
 
@@ -402,7 +401,7 @@ fn the_command_in_the_message_resumes() {
     running.signal(rustix::process::Signal::TERM);
     let ended = running.end();
     let command = ended.stderr.split("to go on from here: ").nth(1).expect("a command");
-    let command: PathBuf = command.trim_end().into();
+    let command = std::path::PathBuf::from(command.trim_end());
     scene.tool("bash", ["-c".as_ref(), command.as_os_str()]).run().code(0);
     assert_same(&scene.read("copy"), &bytes, "the copy");
 }

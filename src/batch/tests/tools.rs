@@ -11,6 +11,7 @@ use std::process::{Command, Output};
 
 use super::*;
 use crate::batch::manifest::{AreaStatuses, Item, Manifest, Run};
+#[cfg(unix)]
 use crate::digest::{Algorithm, hash_slice};
 
 const MIB: usize = 1 << 20;

@@ -265,6 +265,20 @@ pub fn available_memory() -> Option<u64> {
     Some(status.ullAvailPhys)
 }
 
+/// Processor time of this process so far, in units of 100 ns.
+pub fn processor_time() -> u64 {
+    use windows_sys::Win32::Foundation::FILETIME;
+    use windows_sys::Win32::System::Threading::{GetCurrentProcess, GetProcessTimes};
+    let mut times = [FILETIME::default(); 4];
+    let [created, ended, kernel, user] = &mut times;
+    // SAFETY: the handle always is of this process; the call stores four numbers.
+    let result =
+        check(unsafe { GetProcessTimes(GetCurrentProcess(), created, ended, kernel, user) });
+    let units =
+        |time: &FILETIME| u64::from(time.dwHighDateTime) << 32 | u64::from(time.dwLowDateTime);
+    result.map_or(0, |()| units(&times[2]) + units(&times[3]))
+}
+
 /// Name and serial number of the file system at the root `root` (`X:\`).
 pub fn volume_information(root: &OsStr) -> io::Result<(OsString, u32)> {
     let root = wide(root);

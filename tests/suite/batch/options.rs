@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use crate::batch::{scene, tree};
-use crate::common::{Scene, assert_same, pattern};
+#[cfg(unix)]
+use crate::common::pattern;
+use crate::common::{Scene, assert_same};
 
 /// A list of small files, a large one, one in two large fragments, and a whole source.
 const LIST: &str = r#"{"name":"small","start":1000,"len":2000}
