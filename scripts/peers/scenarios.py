@@ -130,7 +130,7 @@ def s2(work, options):
 def fio(source, copy, size):
     """Reading the source and writing another file at the same time, past the cache."""
     common = ["--direct=1", "--bs=1M", f"--size={size}", "--ioengine=libaio", "--iodepth=4"]
-    return ["fio", "--name=read", "--rw=read", f"--filename={source}", "--readonly=0", *common,
+    return ["fio", "--name=read", "--rw=read", f"--filename={source}", *common,
             "--name=write", "--rw=write", f"--filename={copy}", "--end_fsync=1",
             "--fallocate=none", *common, "--output=/dev/null"]
 
