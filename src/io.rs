@@ -104,6 +104,14 @@ pub trait Sink: Send + Sync {
     fn file(&self) -> Option<&File> {
         None
     }
+
+    /// Shows every open file that is written to, of which there may be several
+    /// where none is [the one](Sink::file).
+    fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
+        if let Some(file) = self.file() {
+            visit(file);
+        }
+    }
 }
 
 /// A shared sink is a sink, so that a decorator can wrap what somebody else looks at.
@@ -134,6 +142,10 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
 
     fn file(&self) -> Option<&File> {
         (**self).file()
+    }
+
+    fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
+        (**self).for_each_file(visit);
     }
 }
 

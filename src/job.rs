@@ -24,7 +24,7 @@ use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::{self, Capabilities, Wishes};
 use crate::error::{Error, ErrorKind, Refusal, Result, chain};
-use crate::io::manners::Manners;
+use crate::io::manners::{Manners, Warmth};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
@@ -189,7 +189,8 @@ impl CopyJob {
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
         let stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
-        let manners = self.manners(ready.selection.capabilities());
+        let about = ready.selection.capabilities();
+        let manners = self.manners(about.warmth, about.bytes, self.sync);
         let prepared = ready
             .reserve(&stage, self.reservation())
             .and_then(|()| ready.transfer(&stage, self.zeros(fresh), manners, progress));
@@ -379,18 +380,14 @@ impl CopyJob {
         }
     }
 
-    fn manners(&self, about: &Capabilities) -> Manners {
-        if self.keep_cache {
-            return Manners::none();
-        }
-        Manners::new(about.warmth, about.bytes, self.sync, about.memory)
+    fn manners(&self, warmth: Warmth, bytes: u64, sync: bool) -> Manners {
+        if self.keep_cache { Manners::none() } else { Manners::new(warmth, bytes, sync) }
     }
 
     fn wishes(&self, threads: usize) -> Wishes {
         Wishes {
             reflink: self.reflink,
             sparse: self.sparse,
-            sync: self.sync,
             needs_bytes: !self.wanted_digests().is_empty(),
             threads,
         }

@@ -118,8 +118,8 @@ impl How {
         self.preallocate == Preallocate::Full
     }
 
-    fn wishes(&self, sync: bool, needs_bytes: bool, threads: usize) -> Wishes {
-        Wishes { reflink: self.reflink, sparse: self.sparse, sync, needs_bytes, threads }
+    fn wishes(&self, needs_bytes: bool, threads: usize) -> Wishes {
+        Wishes { reflink: self.reflink, sparse: self.sparse, needs_bytes, threads }
     }
 
     /// Whether every source can be copied in the way that was asked for.
@@ -153,7 +153,7 @@ impl How {
                 // Nothing that depends on how much it is bears on what can serve.
                 0,
                 true,
-                self.wishes(true, needs_bytes, 1),
+                self.wishes(needs_bytes, 1),
             );
             let can_share = about.destination.may_share() && about.same_file_system;
             engine::select(self.engine, about)?;
@@ -271,7 +271,7 @@ impl Moving {
             // What is read back for a digest had better stay.
             if !self.how.keep_cache && !large.digested {
                 let about = selection.capabilities();
-                manners = Manners::new(about.warmth, about.bytes, self.sync, about.memory);
+                manners = Manners::new(about.warmth, about.bytes, self.sync);
             }
         }
         let mut transfer = Transfer::new(
@@ -303,7 +303,7 @@ impl Moving {
         }
         let from = large.segment.range;
         let to = ByteRange::with_len(large.segment.at, from.len()).unwrap_or_default();
-        let wishes = self.how.wishes(self.sync, large.digested, self.threads);
+        let wishes = self.how.wishes(large.digested, self.threads);
         let fresh = !large.output.is_found();
         let place = self.place.of_file(large.file.as_file());
         Some(Capabilities::into_place(large.source, &place, (from, to), bytes, fresh, wishes))

@@ -61,7 +61,6 @@ impl Half<'_> {
             fresh,
             warmth,
             memory: sys::available_memory(),
-            sync: self.sync,
             reflink: Reflink::Never,
             ..Capabilities::default()
         })
@@ -134,7 +133,7 @@ impl Half<'_> {
         let (from, to) = (name(self.source, "zero:"), name(self.destination, "null:"));
         let ends = ((source, from), (sink, to));
         let mut transfer = Transfer::new(ends.0, ends.1, self.range, 0, sector, made.engines);
-        transfer.manners = Manners::new(about.warmth, about.bytes, self.sync, about.memory);
+        transfer.manners = Manners::new(about.warmth, about.bytes, self.sync);
         Ok(Arc::new(transfer))
     }
 

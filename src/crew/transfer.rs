@@ -150,8 +150,8 @@ impl Transfer {
     fn move_piece(&self, piece: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
         let was_cached = self.manners.before(&*self.source, piece);
         lane.fingerprinted(piece, |lane| self.copy_data(piece, lane))?;
-        let target = self.to_sink(piece);
-        self.manners.after(was_cached, (&*self.source, piece), (&*self.sink, target));
+        self.manners.after_read(was_cached, &*self.source, piece);
+        self.manners.after_write(was_cached, &*self.sink, self.to_sink(piece));
         Ok(())
     }
 

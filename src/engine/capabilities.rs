@@ -29,8 +29,6 @@ pub struct Wishes {
     pub reflink: Reflink,
     /// What becomes of holes.
     pub sparse: Sparse,
-    /// Whether the job waits for the disk.
-    pub sync: bool,
     /// Whether the bytes are wanted in memory, for a digest.
     pub needs_bytes: bool,
     /// How many workers there will be.
@@ -115,8 +113,6 @@ pub struct Capabilities {
     pub only_looks: bool,
     /// Whether holes and zeros must be stored.
     pub keep_no_holes: bool,
-    /// Whether the job waits for the disk.
-    pub sync: bool,
     /// Whether extents are shared.
     pub reflink: Reflink,
     /// How many workers there will be.
@@ -166,7 +162,6 @@ impl Capabilities {
             needs_bytes: wishes.needs_bytes || wishes.sparse == Sparse::Always,
             only_looks: wishes.needs_bytes && wishes.sparse != Sparse::Always,
             keep_no_holes: wishes.sparse == Sparse::Never,
-            sync: wishes.sync,
             reflink: wishes.reflink,
             threads: wishes.threads,
             destination,

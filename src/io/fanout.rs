@@ -4,6 +4,7 @@
 //! sink is left is a write an error, so that the crew need not know that there
 //! are several.
 
+use std::fs::File;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -89,6 +90,12 @@ impl Sink for Fanout {
 
     fn sync_data(&self) -> io::Result<()> {
         self.each(None, |sink| sink.sync_data())
+    }
+
+    fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
+        for branch in &self.branches {
+            branch.sink.for_each_file(visit);
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //!
 //! What was not in the cache before it was read is dropped behind the copy, and
 //! so is what was written from it, as soon as it is on the disk. What was there
-//! stays there. All of this is advice to the system: no byte depends on it, and
+//! stays there. Reading a source again to verify a copy is no exception. All of
+//! this is advice to the system: no byte depends on it, and
 //! nothing here fails.
 
 use std::collections::VecDeque;
@@ -65,13 +66,12 @@ impl Manners {
         Manners::default()
     }
 
-    /// For a copy of `bytes`, which waits for the disk if `sync`, where
-    /// `memory` bytes could be had.
-    pub fn new(warmth: Warmth, bytes: u64, sync: bool, memory: Option<u64>) -> Manners {
+    /// For a copy of `bytes`, which waits for the disk if `sync`.
+    pub fn new(warmth: Warmth, bytes: u64, sync: bool) -> Manners {
         if bytes < LARGE {
             return Manners::none();
         }
-        let fills_memory = memory.is_some_and(|memory| bytes > memory / 4);
+        let fills_memory = sys::available_memory().is_some_and(|memory| bytes > memory / 4);
         Manners {
             warmth,
             drop_source: true,
@@ -94,39 +94,42 @@ impl Manners {
         }
     }
 
-    /// After `part` of the source has been written to `target`.
-    pub fn after(
-        &self,
-        was_cached: bool,
-        (source, part): (&dyn Source, ByteRange),
-        (sink, target): (&dyn Sink, ByteRange),
-    ) {
-        let Some(written) = sink.file() else { return };
-        if self.write_early {
-            sys::start_writing(written, target);
-        }
-        if was_cached {
-            return;
-        }
-        if let Some(read) = source.file()
+    /// After `part` of the source has been read, and is not needed any more.
+    pub fn after_read(&self, was_cached: bool, source: &dyn Source, part: ByteRange) {
+        if !was_cached
+            && let Some(file) = source.file()
             && let Some(old) = lock(&self.read).push(part)
         {
-            sys::drop_cached(read, old);
+            sys::drop_cached(file, old);
         }
-        if self.drop_written
+    }
+
+    /// After `target` has been written from something that was cached or not.
+    pub fn after_write(&self, was_cached: bool, sink: &dyn Sink, target: ByteRange) {
+        if self.write_early {
+            sink.for_each_file(&mut |file| sys::start_writing(file, target));
+        }
+        if !was_cached
+            && self.drop_written
             && let Some(old) = lock(&self.written).push(target)
         {
-            sys::drop_cached(written, old);
+            sink.for_each_file(&mut |file| sys::drop_cached(file, old));
+        }
+    }
+
+    /// When nothing more will be read.
+    pub fn finish_reading(&self, source: &dyn Source) {
+        let Some(file) = source.file() else { return };
+        for range in lock(&self.read).all.iter() {
+            sys::drop_cached(file, range);
         }
     }
 
     /// When everything is on the disk.
     pub fn finish(&self, source: &dyn Source, sink: &dyn Sink) {
-        for (file, behind) in [(source.file(), &self.read), (sink.file(), &self.written)] {
-            let Some(file) = file else { continue };
-            for range in lock(behind).all.iter() {
-                sys::drop_cached(file, range);
-            }
+        self.finish_reading(source);
+        for range in lock(&self.written).all.iter() {
+            sink.for_each_file(&mut |file| sys::drop_cached(file, range));
         }
     }
 }

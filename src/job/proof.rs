@@ -15,6 +15,7 @@ use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::manners::Manners;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
@@ -91,7 +92,8 @@ impl CopyJob {
     ) -> Result<()> {
         let copied = ready.report.failed_set().missing_from(ready.report.range);
         let fingerprints = ledger.transfer.tap().take_fingerprints();
-        let (mut findings, ended) = ready.compare(stage, &copied, &fingerprints, watch);
+        let manners = &ledger.transfer.manners;
+        let (mut findings, ended) = ready.compare(stage, &copied, &fingerprints, manners, watch);
         // At once: what comes next may fail, and nobody must go on from this.
         ledger.withdraw(&findings.differing, ready.report.range)?;
         ended?;
@@ -120,7 +122,8 @@ impl CopyJob {
         ledger.withdraw(&found.pieces, ready.report.range)?;
         self.copy_again(ready, stage, &found.pieces, watch.1)?;
         stage.sync()?;
-        let (findings, ended) = ready.compare(stage, &found.pieces, &[], watch);
+        let manners = &ledger.transfer.manners;
+        let (findings, ended) = ready.compare(stage, &found.pieces, &[], manners, watch);
         ended?;
         if findings.pieces.is_empty() {
             ledger.checkpointer.restore(ledger.transfer)?;
@@ -213,10 +216,11 @@ impl Ready {
         stage: &Stage,
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
+        manners: &Manners,
         watch: (&Progress, &CancelToken),
     ) -> (Findings, Result<()>) {
         let medium = Medium::new(stage.io());
-        let found = self.copied().compare(&medium, ranges, fingerprints, watch);
+        let found = self.copied().compare(&medium, ranges, fingerprints, manners, watch);
         if self.report.verified_by.is_none() {
             self.report.notes.extend(medium.note());
         }
@@ -251,11 +255,13 @@ impl Copied<'_> {
         medium: &Medium,
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
+        manners: &Manners,
         (progress, cancel): (&Progress, &CancelToken),
     ) -> (Findings, Result<()>) {
         let comparison = Comparison {
             source: &*self.source.io,
             source_path: &self.source.path,
+            manners,
             medium,
             range: self.report.range,
             dest_offset: self.report.dest_offset,

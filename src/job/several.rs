@@ -21,6 +21,7 @@ use crate::durable::target::Target;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::io::manners::{Manners, Warmth};
 use crate::io::{Fanout, Sink};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
@@ -49,6 +50,8 @@ struct Several {
     plan: Plan,
     /// Holes that all destinations have, too.
     kept_holes: RangeSet,
+    /// How much of the source is in the page cache.
+    warmth: Warmth,
     workers: Workers,
     places: Vec<Place>,
     report: Report,
@@ -113,7 +116,8 @@ impl CopyJob {
                 .expect("there is a place"));
         }
         let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
-        let workers = self.threads.choose(ends, warmth(&source, from)).bounded(io_size);
+        let warmth = warmth(&source, from);
+        let workers = self.threads.choose(ends, warmth).bounded(io_size);
         let stripe_size =
             self.scheduling_size(source.sector(), data.bytes(), workers.most(), io_size)?;
         let origin = from.start().wrapping_sub(to.start());
@@ -132,7 +136,7 @@ impl CopyJob {
         (report.stripe_size, report.io_size) = (stripe_size, io_size);
         progress.expect(data.bytes(), 0);
         let kept_holes = data.missing_from(from);
-        Ok(Several { source, to, plan, kept_holes, workers, places, report })
+        Ok(Several { source, to, plan, kept_holes, warmth, workers, places, report })
     }
 
     fn check_options_of_several(&self) -> Result<()> {
@@ -205,10 +209,11 @@ impl CopyJob {
         let finished = written.and_then(|(transfer, fingerprints)| {
             progress.enter(Phase::Syncing);
             job.places.iter_mut().for_each(|place| place.sync(self.sync));
+            transfer.manners.finish(&*transfer.source, &*transfer.sink);
             clock.synced();
             if self.verify {
                 progress.enter(Phase::Verifying);
-                let verified = job.verify(&fingerprints, watch);
+                let verified = job.verify(&fingerprints, &transfer.manners, watch);
                 clock.verified();
                 verified?;
             }
@@ -303,6 +308,7 @@ impl CopyJob {
             vec![Box::new(Positioned)],
         );
         transfer.zeros = self.zeros(!job.report.in_place);
+        transfer.manners = self.manners(job.warmth, job.plan.bytes(), self.sync);
         transfer.tapped(tap)
     }
 }
@@ -323,6 +329,7 @@ impl Several {
     fn verify(
         &mut self,
         fingerprints: &[Fingerprint],
+        manners: &Manners,
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
         let copied = self.report.failed_set().missing_from(self.report.range);
@@ -331,7 +338,7 @@ impl Several {
         for place in &mut self.places {
             let Some(stage) = &place.stage else { continue };
             let medium = Medium::new(stage.io());
-            let (findings, ended) = whole.compare(&medium, &copied, fingerprints, watch);
+            let (findings, ended) = whole.compare(&medium, &copied, fingerprints, manners, watch);
             ended?;
             place.report.verified = Some(findings.differing.is_empty());
             place.report.verified_by = Some(medium.how());

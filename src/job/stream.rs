@@ -25,7 +25,6 @@ use crate::io::Ordered;
 use crate::io::manners::Warmth;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
-use crate::range::ByteRange;
 use crate::report::{DestinationReport, Kind, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
@@ -101,7 +100,8 @@ impl CopyJob {
         report.bytes.requested = range.len();
         report.engine = "positioned";
         report.engine_reason = "a stream is written in order".to_owned();
-        let workers = self.workers_of_stream(&source, range).bounded(io_size);
+        let warmth = warmth(&source, range);
+        let workers = self.workers_of_stream(&source, warmth).bounded(io_size);
         report.threads = workers.most();
         report.stripe_size = io_size;
         report.io_size = io_size;
@@ -112,12 +112,12 @@ impl CopyJob {
             reason: report.engine_reason.clone(),
         });
         let plan = Plan::new(&range.into(), range.start(), io_size);
-        Ok((Stream { source, plan, workers, report, is_file: facts.node == Node::File }, file))
+        let is_file = facts.node == Node::File;
+        Ok((Stream { source, plan, workers, warmth, report, is_file }, file))
     }
 
-    fn workers_of_stream(&self, source: &OpenSource, range: ByteRange) -> Workers {
-        let (end, warmth) = (end_of_source(source), warmth(source, range));
-        match self.threads.choose([end], warmth) {
+    fn workers_of_stream(&self, source: &OpenSource, warmth: Warmth) -> Workers {
+        match self.threads.choose([end_of_source(source)], warmth) {
             Workers::UpTo(most) if warmth == Warmth::Warm => {
                 // Nobody waits for a device, and whoever reads the stream needs a processor.
                 Workers::UpTo((most - 1).max(1))
@@ -175,6 +175,7 @@ impl CopyJob {
             transfer.sink.sync_data().map_err(|source| ErrorKind::Sync { path, source })?;
             job.report.durable = true;
         }
+        transfer.manners.finish_reading(&*transfer.source);
         clock.synced();
         check_digests(&job.report, &self.expected)?;
         job.report.outcome = crate::Outcome::Complete;
@@ -208,7 +209,7 @@ impl CopyJob {
         // One piece is being written; with those in the hands of the workers,
         // that makes two for each.
         let room = job.workers.most() - 1;
-        let transfer = Transfer::new(
+        let mut transfer = Transfer::new(
             (job.source.io.clone(), job.source.path.clone()),
             (Arc::new(Ordered::new(file, room, cancel)), NAME.into()),
             job.report.range,
@@ -216,6 +217,7 @@ impl CopyJob {
             job.source.sector(),
             vec![Box::new(Positioned)],
         );
+        transfer.manners = self.manners(job.warmth, job.report.range.len(), false);
         match self.wanted_digests().as_slice() {
             [] => transfer,
             wanted => {
@@ -231,6 +233,8 @@ struct Stream {
     source: OpenSource,
     plan: Plan,
     workers: Workers,
+    /// How much of the source is in the page cache.
+    warmth: Warmth,
     report: Report,
     /// Whether the stream leads to a file, which a disk holds.
     is_file: bool,

@@ -12,6 +12,7 @@ use super::medium::Medium;
 use crate::digest::Digester;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::buffer::Buffer;
+use crate::io::manners::Manners;
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;
 use crate::progress::{CancelToken, Progress, lock};
@@ -33,6 +34,8 @@ pub struct Comparison<'a> {
     pub source: &'a dyn Source,
     /// Its name, for messages.
     pub source_path: &'a Path,
+    /// What becomes of the page cache where the source is read again.
+    pub manners: &'a Manners,
     /// Where they went.
     pub medium: &'a Medium,
     /// What was copied, in bytes of the source.
@@ -94,6 +97,7 @@ impl Comparison<'_> {
             }
             round.work();
         });
+        self.manners.finish_reading(self.source);
         let findings = std::mem::take(&mut *lock(&round.findings));
         let ended = match lock(&round.error).take() {
             Some((_, error)) => Err(error),
@@ -248,12 +252,14 @@ impl Round<'_> {
 
     /// Compares a piece with the source. Returns whether there is a difference.
     fn compare(&self, piece: ByteRange, desk: &mut Desk) -> Result<bool, Halt> {
+        let Comparison { source, manners, .. } = self.comparison;
+        let was_cached = manners.before(*source, piece);
         let mut differs = false;
         for request in piece.pieces(self.comparison.request()) {
             self.before_request()?;
             let theirs = desk.theirs.at(request.start(), request.len());
-            let (source, path) = (self.comparison.source, self.comparison.source_path);
-            transfer::read_full(source, request.start(), theirs).map_err(|stop| {
+            let path = self.comparison.source_path;
+            transfer::read_full(*source, request.start(), theirs).map_err(|stop| {
                 let range = request.split_at(request.start() + as_u64(stop.moved)).1;
                 let kind = ErrorKind::Read { path: path.to_owned(), range, source: stop.error };
                 Halt::Failed(kind.into())
@@ -276,6 +282,7 @@ impl Round<'_> {
                 digester.update(request.start(), ours).map_err(|_| Halt::Stopped)?;
             }
         }
+        manners.after_read(was_cached, *source, piece);
         Ok(differs)
     }
 
@@ -336,6 +343,7 @@ mod tests {
             let comparison = Comparison {
                 source: &source,
                 source_path: Path::new("source"),
+                manners: &Manners::none(),
                 medium: &medium,
                 range,
                 dest_offset: 0,

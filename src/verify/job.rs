@@ -8,9 +8,9 @@ use super::medium::Medium;
 use crate::crew::controller::Workers;
 use crate::digest::{Algorithm, Digester, Expectation, ordered};
 use crate::engine::Positioned;
-use crate::engine::capabilities::end_of_source;
+use crate::engine::capabilities::{end_of_source, warmth};
 use crate::error::{ErrorKind, Refusal, Result, Side};
-use crate::io::manners::Warmth;
+use crate::io::manners::{Manners, Warmth};
 use crate::job::{Threads, check_digests};
 use crate::plan::{self, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
@@ -177,9 +177,11 @@ impl VerifyJob {
             true => io_size,
             false => plan::stripe_size(there.len(), threads, io_size),
         };
+        let manners = Manners::new(warmth(source, range), range.len(), false);
         let comparison = Comparison {
             source: &*source.io,
             source_path: &source.path,
+            manners: &manners,
             medium: &medium,
             range,
             dest_offset: report.dest_offset,

@@ -273,9 +273,14 @@ fn forget_source(scene: &Scene) {
 /// Copies `source` to `copy` with `options`, and says how it ended and which of
 /// the two was asked to be dropped from the page cache.
 fn dropped(scene: &Scene, options: &str) -> (Ended, [bool; 2]) {
+    dropped_by(scene, &format!("{options} source copy"))
+}
+
+/// Does what `line` says, and says the same.
+fn dropped_by(scene: &Scene, line: &str) -> (Ended, [bool; 2]) {
     let mut run = scene.tool("strace", ["-f", "-qqq", "-y", "-o", "trace"]);
     run.command.args(["-e", "trace=fadvise64", crate::common::program().to_str().unwrap()]);
-    run.command.args(options.split_whitespace()).args(["source", "copy"]);
+    run.command.args(line.split_whitespace());
     let ended = run.run();
     let trace = String::from_utf8_lossy(&scene.read("trace")).into_owned();
     let dropped = |name: &str| {
@@ -330,4 +335,45 @@ fn a_large_copy_leaves_the_page_cache_as_it_was() {
     let (ended, found) = dropped(&scene, "--engine positioned --keep-cache");
     ended.code(0);
     assert_eq!(found, [false, false], "--keep-cache keeps");
+}
+
+/// The same for what reads a source in other ways: into a stream, for several
+/// destinations, to verify what was copied earlier.
+#[test]
+fn streams_several_destinations_and_verifying_leave_the_page_cache_as_it_was() {
+    let scene = Scene::new();
+    scene.write("source", &pattern(1, LEN));
+    if !has_tools(&["fincore", "dd"]) || !can_inject(&scene) {
+        return;
+    }
+    forget_source(&scene);
+    if cached(&scene, "source") > 0 {
+        return skip("the page cache of the temporary folder cannot be emptied");
+    }
+    for line in ["source -", "--also second source copy", "verify source copy"] {
+        forget_source(&scene);
+        let (ended, _) = dropped_by(&scene, line);
+        ended.code(0);
+        let left: usize = ["source", "copy", "second"]
+            .into_iter()
+            .filter(|name| scene.path(name).exists())
+            .map(|name| cached(&scene, name))
+            .sum();
+        assert!(left <= LEN / 8, "{line}: {left} bytes left in the cache");
+    }
+    for line in ["source -", "verify source copy"] {
+        assert_eq!(scene.read("source").len(), LEN);
+        if cached(&scene, "source") < LEN {
+            return skip("there is too little memory to keep the source in");
+        }
+        let (ended, [source, _]) = dropped_by(&scene, line);
+        ended.code(0);
+        assert!(!source, "{line}: what was cached was dropped");
+    }
+    for line in ["--keep-cache source -", "--keep-cache --force --also third source copy"] {
+        forget_source(&scene);
+        let (ended, found) = dropped_by(&scene, line);
+        ended.code(0);
+        assert_eq!(found, [false, false], "{line}");
+    }
 }

@@ -15,7 +15,7 @@ fn device() -> End {
     End { device: true, direct, ..End::default() }
 }
 
-/// A gigabyte, cold, synced, from one new file to another on ext4.
+/// A gigabyte, cold, from one new file to another on ext4.
 fn usual() -> Capabilities {
     Capabilities {
         source: file_on(FileSystemKind::Ext),
@@ -27,7 +27,6 @@ fn usual() -> Capabilities {
         fresh: true,
         warmth: Warmth::Cold,
         memory: Some(16 << 30),
-        sync: true,
         threads: 2,
         ..Capabilities::default()
     }
@@ -46,7 +45,6 @@ fn the_engine_follows_from_what_the_copy_offers() {
     let spinning = End { rotational: Some(true), ..device() };
     check("offload", &|_| {});
     check("direct", &|c| c.bytes = 10 << 30);
-    check("direct", &|c| (c.sync, c.bytes) = (false, 10 << 30));
     check("direct", &|c| (c.source, c.same_file_system) = (device(), false));
     check("direct", &|c| (c.needs_bytes, c.bytes) = (true, 10 << 30));
     check("positioned", &|c| c.needs_bytes = true);
@@ -61,9 +59,7 @@ fn the_engine_follows_from_what_the_copy_offers() {
         c.destination = file_on(FileSystemKind::Fuse);
         c.warmth = Warmth::Warm;
     });
-    check("offload", &|c| c.sync = false);
     check("offload", &|c| c.threads = 1);
-    check("positioned", &|c| (c.sync, c.same_file_system) = (false, false));
     check("positioned", &|c| (c.needs_bytes, c.warmth) = (true, Warmth::Warm));
     check("positioned", &|c| c.bytes = 1 << 20);
     check("positioned", &|c| (c.source, c.same_file_system) = (spinning, false));
