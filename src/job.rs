@@ -15,14 +15,14 @@ pub(crate) use options::{LARGEST_IO_SIZE, power_of_two};
 
 use std::sync::Arc;
 
-use crate::crew::controller::Controller;
+use crate::crew::controller::{Controller, Workers};
 use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::map::MapFile;
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
-use crate::engine::{self, Capabilities, Wishes};
+use crate::engine::{self, Capabilities, Selection, Wishes};
 use crate::error::{Error, ErrorKind, Refusal, Result, chain};
 use crate::io::manners::{Manners, Warmth};
 use crate::plan::{Cursor, Plan};
@@ -109,37 +109,22 @@ impl CopyJob {
         };
         preflight.check()?;
 
-        // The part of an earlier run is as private as a new one.
-        let committed = matches!(&start, Start::From(earlier) if earlier.committed);
-        let fresh = matches!(target, Target::Staged(_)) && !committed;
-        let wishes = self.wishes(self.threads.most());
-        let capabilities =
-            Capabilities::of(&source, &target, (from, to), todo.bytes(), fresh, wishes);
-        let selection = engine::select(self.engine, capabilities)?;
+        let bytes = todo.bytes();
+        let selection = self.select((&source, &target), (from, to), bytes, &start)?;
         if !selection.may_share() {
             preflight.check_space()?;
         }
-        let io_size = self.request_size(source.sector(), selection.io_size())?;
-        let about = selection.capabilities();
-        let ends = [about.source, about.destination];
-        let workers = self.threads.choose(ends, about.warmth).bounded(io_size);
-        let stripe_size =
-            self.scheduling_size(source.sector(), todo.bytes(), workers.most(), io_size)?;
+        let sizes = self.sizes(&selection, source.sector(), bytes)?;
         // Stripe edges are aligned in the destination: there, two workers in
         // one block would wait for each other.
         let origin = from.start().wrapping_sub(to.start());
-        let plan = Plan::new(&self.bytes_to_see(&todo, from), origin, stripe_size);
+        let plan = Plan::new(&self.bytes_to_see(&todo, from), origin, sizes.stripe);
 
-        let mut report = report_of(&source, &target, from, to);
+        let mut report = report_of((&source, &target), (from, to), &selection, &sizes);
         report.clamped = clamped;
         report.bytes.holes = kept_holes.bytes();
         report.bytes.resumed = resumed;
-        report.engine = selection.name();
-        report.engine_reason = selection.reason.clone();
-        report.threads = workers.most();
-        report.stripe_size = stripe_size;
-        report.io_size = io_size;
-        progress.expect(todo.bytes(), resumed);
+        progress.expect(bytes, resumed);
         progress.event(Event::Planned {
             destination: target.describe(),
             engine: report.engine,
@@ -147,27 +132,47 @@ impl CopyJob {
         });
         let id = target.facts().filter(|_| report.in_place);
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
-        let identity = identity(self, &source, &target, from, to, id);
-        let settled = todo.missing_from(from);
-        let writes_source = ready::writes_source(&source, &target);
-        let begin = Some((target, start));
         Ok(Ready {
-            source,
-            writes_source,
-            begin,
-            to,
-            plan,
-            settled,
-            identity,
-            holes,
-            kept_holes,
+            writes_source: ready::writes_source(&source, &target),
+            identity: identity(self, &source, &target, from, to, id),
+            settled: todo.missing_from(from),
             digests: self.wanted_digests(),
             verify: self.verify || self.repair,
+            workers: sizes.workers,
+            begin: Some((target, start)),
+            source,
+            to,
+            plan,
+            holes,
+            kept_holes,
             selection,
-            workers,
             map_file,
             report,
         })
+    }
+
+    fn select(
+        &self,
+        (source, target): (&OpenSource, &Target),
+        ranges: (ByteRange, ByteRange),
+        bytes: u64,
+        start: &Start,
+    ) -> Result<Selection, Refusal> {
+        // The part of an earlier run is as private as a new one.
+        let committed = matches!(start, Start::From(earlier) if earlier.committed);
+        let fresh = matches!(target, Target::Staged(_)) && !committed;
+        let capabilities = Capabilities::of(source, target, ranges, bytes, fresh, self.wishes());
+        engine::select(self.engine, capabilities)
+    }
+
+    /// How many workers move `bytes` in requests and stripes of what length.
+    fn sizes(&self, selection: &Selection, sector: u32, bytes: u64) -> Result<Sizes> {
+        let request = self.request_size(sector, selection.io_size())?;
+        let about = selection.capabilities();
+        let ends = [about.source, about.destination];
+        let workers = self.threads.choose(ends, about.warmth).bounded(request);
+        let stripe = self.scheduling_size(sector, bytes, workers.most(), request)?;
+        Ok(Sizes { workers, request, stripe })
     }
 
     /// Moves the bytes, waits for the disk, gives the final name. Whatever
@@ -384,23 +389,41 @@ impl CopyJob {
         if self.keep_cache { Manners::none() } else { Manners::new(warmth, bytes, sync) }
     }
 
-    fn wishes(&self, threads: usize) -> Wishes {
+    fn wishes(&self) -> Wishes {
         Wishes {
             reflink: self.reflink,
             sparse: self.sparse,
             needs_bytes: !self.wanted_digests().is_empty(),
-            threads,
+            threads: self.threads.most(),
         }
     }
 }
 
+/// How the work is divided.
+struct Sizes {
+    workers: Workers,
+    /// Longest request in bytes.
+    request: u64,
+    /// Longest stripe in bytes.
+    stripe: u64,
+}
+
 /// The report of a copy of `from` to `to` that has not begun.
-fn report_of(source: &OpenSource, target: &Target, from: ByteRange, to: ByteRange) -> Report {
+fn report_of(
+    (source, target): (&OpenSource, &Target),
+    (from, to): (ByteRange, ByteRange),
+    selection: &Selection,
+    sizes: &Sizes,
+) -> Report {
     let mut report = Report::new(source.report(), target.report());
     report.range = from;
     report.dest_offset = to.start();
     report.in_place = !matches!(target, Target::Staged(_));
     report.bytes.requested = from.len();
+    report.engine = selection.name();
+    report.engine_reason = selection.reason.clone();
+    report.threads = sizes.workers.most();
+    (report.stripe_size, report.io_size) = (sizes.stripe, sizes.request);
     report
 }
 

@@ -70,7 +70,13 @@ impl OpenSource {
             _ => None,
         };
         let io = match &device {
-            Some(info) => FileIo::device(file, info),
+            Some(info) => {
+                // Measured, on a device that takes 5 ms a request: one worker needs 1.4 s
+                // instead of 2.2 s for 512 MiB. Files gain nothing by it, and asking for
+                // every stripe beforehand costs both of them a tenth.
+                sys::read_further_ahead(&file);
+                FileIo::device(file, info)
+            }
             None => FileIo::new(file, facts.size),
         };
         Ok(OpenSource { path: path.to_owned(), io: Arc::new(io), facts, device })

@@ -242,6 +242,7 @@ impl Batch {
         let result = match (moved, changed) {
             (Ok(shift), None) => {
                 report.threads = shift.threads;
+                report.notes.extend(shift.decisions);
                 Ok(())
             }
             (Ok(_), Some((number, what))) => {

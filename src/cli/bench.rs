@@ -160,11 +160,11 @@ impl Findings<'_> {
 
     fn title(&self) -> String {
         format!(
-            "{} of {} to {}, {} rounds after one that does not count",
+            "{} of {} to {}, {} after one that does not count",
             human(self.bytes()),
             quoted(&self.args.source),
             quoted(&self.args.destination),
-            self.args.rounds
+            counted(self.args.rounds, "round")
         )
     }
 
@@ -231,9 +231,9 @@ impl Findings<'_> {
         };
         let title = format!("{} to {}", name(&self.args.source), name(&self.args.destination));
         let subtitle = format!(
-            "{}, {cache}, {sync}; median of {} runs, slowest to fastest",
+            "{}, {cache}, {sync}; median of {}, slowest to fastest",
             human(self.bytes()),
-            self.args.rounds
+            counted(self.args.rounds, "run")
         );
         chart::svg(&chart::lines(self.all, self.bytes()), &title, &subtitle)
     }
@@ -324,4 +324,8 @@ fn capitalised(note: &str) -> String {
     letters.next().map_or_else(String::new, |first| {
         first.to_uppercase().collect::<String>() + letters.as_str()
     })
+}
+
+fn counted(number: u32, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }

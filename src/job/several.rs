@@ -272,7 +272,10 @@ impl CopyJob {
         job.report.failed = failed_ranges(&transfer);
         job.report.bytes.failed = job.report.failed_set().bytes();
         match shift {
-            Ok(shift) => job.report.threads = shift.threads,
+            Ok(shift) => {
+                job.report.threads = shift.threads;
+                job.report.notes.extend(shift.decisions);
+            }
             // Each of the destinations says for itself why it failed; that the
             // job was to stop is no fault of theirs.
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => return Err(error),

@@ -63,8 +63,8 @@ pub fn cached_bytes(_file: &File, _range: ByteRange) -> io::Result<u64> {
     not_here()
 }
 
-/// Asks for `range` to be read into the page cache.
-pub fn read_ahead(_file: &File, _range: ByteRange) {}
+/// Asks that the page cache read further ahead in `file` than usual.
+pub fn read_further_ahead(_file: &File) {}
 
 /// Drops what of `range` is clean from the page cache.
 pub fn drop_cached(_file: &File, _range: ByteRange) {}

@@ -218,9 +218,9 @@ fn advise(file: &File, range: ByteRange, advice: Advice) {
     }
 }
 
-/// Asks for `range` to be read into the page cache, without waiting.
-pub fn read_ahead(file: &File, range: ByteRange) {
-    advise(file, range, Advice::WillNeed);
+/// Asks that the page cache read further ahead in `file` than usual.
+pub fn read_further_ahead(file: &File) {
+    let _ = rustix::fs::fadvise(file, 0, None, Advice::Sequential);
 }
 
 /// Drops what of `range` is clean from the page cache.
