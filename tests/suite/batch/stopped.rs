@@ -224,13 +224,19 @@ fn kill(running: Running) {
 /// Stops the copy of the large range after some megabytes.
 #[track_caller]
 fn stop_large(scene: &Scene, options: &str, stop: fn(Running)) {
+    stop_within(scene, "large", options, stop);
+}
+
+/// Stops the batch within its only file, `name`.
+#[track_caller]
+fn stop_within(scene: &Scene, name: &str, options: &str, stop: fn(Running)) {
     let often = if cfg!(unix) { "" } else { "--checkpoint-every 0" };
     let slow = "--limit-rate 16MiB --io-size 1MiB --progress json";
     let mut running = start(scene, &format!("{slow} {often} {options}"));
     running.wait_for_line(|line| copied(line) > 8 << 20);
     stop(running);
-    assert!(!scene.has("out/large") && scene.has("out/large.pcopy-part"));
-    assert!(scene.has("out/large.pcopy-map"));
+    let has = |suffix| scene.has(&format!("out/{name}{suffix}"));
+    assert!(!has("") && has(".pcopy-part") && has(".pcopy-map"));
 }
 
 #[track_caller]
@@ -314,6 +320,25 @@ fn a_part_that_was_cut_is_not_believed() {
     part.and_then(|file| file.set_len(1 << 20)).expect("it can be cut");
     assert_eq!(resume(&scene), LARGE as u64);
     assert_large(&scene, &image);
+}
+
+/// A map that stands beside another file speaks of other bytes.
+#[test]
+fn maps_that_have_changed_places_are_not_believed() {
+    let (scene, image) = large();
+    let (here, there) = ("large,777,", "other,1000,");
+    scene.write("list.csv", format!("name,start,len\n{there}{LARGE}\n").as_bytes());
+    stop_within(&scene, "other", "", interrupt);
+    let path = |name: &str| scene.path(&format!("out/{name}.pcopy-map"));
+    std::fs::rename(path("large"), path("kept")).unwrap();
+    std::fs::rename(path("other"), path("large")).unwrap();
+    std::fs::rename(path("kept"), path("other")).unwrap();
+    let both = format!("name,start,len\n{here}{LARGE}\n{there}{LARGE}\n");
+    scene.write("list.csv", both.as_bytes());
+    assert_eq!(resume(&scene), 2 * LARGE as u64, "nothing is taken as done");
+    assert_same(&scene.read("out/large"), &image[777..][..LARGE], "the large file");
+    assert_same(&scene.read("out/other"), &image[1000..][..LARGE], "the other file");
+    assert_eq!(tree(&scene, "out"), ["large", "other"]);
 }
 
 /// What another run is writing is neither discarded nor gone on with.
