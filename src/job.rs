@@ -85,6 +85,7 @@ impl CopyJob {
         progress.enter(Phase::Preparing);
         self.check_options()?;
         let source = OpenSource::open(&self.source)?;
+        source.will_read_in_sequence();
         let (from, clamped) = source.resolve(&self.range, self.clamp)?;
         let target = Target::look(&self.destination, &source.path, self.consent)?;
         self.check_preserve(&source, &target, from)?;

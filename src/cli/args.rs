@@ -274,6 +274,10 @@ pub struct VerifyArgs {
     #[arg(short, long, value_name = "N|auto", default_value = "auto")]
     pub threads: ThreadsArg,
 
+    /// Leave what is read of a large SOURCE in the page cache
+    #[arg(long)]
+    pub keep_cache: bool,
+
     #[command(flatten)]
     pub what: WhatArgs,
 

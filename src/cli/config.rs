@@ -23,7 +23,8 @@ pub fn verify(args: &VerifyArgs) -> VerifyJob {
     let mut job = VerifyJob::new(&args.source, &args.destination)
         .range(range(&args.what))
         .clamp(args.what.clamp)
-        .dest_offset(args.what.dest_offset);
+        .dest_offset(args.what.dest_offset)
+        .keep_cache(args.keep_cache);
     for algorithm in &args.digests.digest {
         job = job.digest(*algorithm);
     }

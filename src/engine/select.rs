@@ -117,8 +117,7 @@ fn best(capabilities: &Capabilities) -> (&'static str, &'static str) {
     }
     // A device may have much to answer at once; reading ahead asks for one
     // piece after the other. From file to file, measured, the page cache keeps
-    // up with the disk, and where the job waits for the disk writing begins
-    // early: that it does is no reason to go past the cache.
+    // up with the disk, also of a job that waits for it: writing begins early.
     if past_cache && source.device {
         return ("direct", "a device that is not cached answers many large requests best");
     }

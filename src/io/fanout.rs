@@ -94,7 +94,9 @@ impl Sink for Fanout {
 
     fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
         for branch in &self.branches {
-            branch.sink.for_each_file(visit);
+            if !branch.failed.load(Ordering::Acquire) {
+                branch.sink.for_each_file(visit);
+            }
         }
     }
 }

@@ -2,15 +2,17 @@
 //! programs have there, and the disk is at work before the final sync.
 //!
 //! What was not in the cache before it was read is dropped behind the copy, and
-//! so is what was written from it, as soon as it is on the disk. What was there
+//! so is what was written from it, as soon as it is on the disk, unless it went
+//! into a stream, whose place nobody knows. What was there
 //! stays there. Reading a source again to verify a copy is no exception. All of
 //! this is advice to the system: no byte depends on it, and
 //! nothing here fails.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::File;
 use std::sync::Mutex;
 
-use super::{Sink, Source};
+use super::{Sink, Source, as_u64};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
 use crate::sys;
@@ -45,6 +47,8 @@ pub struct Manners {
     /// Whether written pages get clean soon, so that they can be dropped.
     drop_written: bool,
     write_early: bool,
+    /// Whether windows of the source were cached before anyone read in them.
+    found: Mutex<BTreeMap<u64, bool>>,
     read: Mutex<Behind>,
     written: Mutex<Behind>,
 }
@@ -59,6 +63,17 @@ struct Behind {
 /// The page cache keeps bytes in folios of up to a few MiB, and a folio goes
 /// only as a whole: what is dropped is widened to this, as far as it is ours.
 const FOLIO: u64 = 4 << 20;
+
+/// Grain in which is looked what of the source is in the page cache, in bytes.
+const WINDOW: u64 = 4 << 20;
+
+/// How many windows ahead of the reader are looked at: further than anything is
+/// read ahead. The largest `read_ahead_kb` met was that of a virtual disk, 8 MiB.
+const AHEAD: u64 = 8;
+
+/// How many windows are remembered: 16 GiB, more than the workers of one copy
+/// are apart.
+const WINDOWS: usize = 4096;
 
 impl Manners {
     /// Everything stays as it comes.
@@ -77,8 +92,7 @@ impl Manners {
             drop_source: true,
             drop_written: sync || fills_memory,
             write_early: sync,
-            read: Mutex::default(),
-            written: Mutex::default(),
+            ..Manners::default()
         }
     }
 
@@ -87,19 +101,36 @@ impl Manners {
         match (self.warmth, source.file()) {
             _ if !self.drop_source => true,
             (Warmth::Cold, _) => false,
-            (Warmth::Mixed, Some(file)) => {
-                sys::cached_bytes(file, part).map_or(true, |cached| cached > part.len() / 8)
-            }
+            (Warmth::Mixed, Some(file)) => self.found_cached(file, source.size(), part),
             _ => true,
         }
     }
 
+    /// Whether the page cache held an eighth of the windows of `part` before
+    /// anyone read in them. That is asked once, and some way ahead: later, what
+    /// was read ahead would look as if it had always been there.
+    fn found_cached(&self, file: &File, size: u64, part: ByteRange) -> bool {
+        let (first, end) = (part.start() / WINDOW, part.end().div_ceil(WINDOW));
+        let mut found = lock(&self.found);
+        for window in first..end + AHEAD {
+            found.entry(window).or_insert_with(|| {
+                let start = window.saturating_mul(WINDOW).min(size);
+                let range = ByteRange::between(start, start.saturating_add(WINDOW).min(size));
+                sys::cached_bytes(file, range).map_or(true, |cached| cached > range.len() / 8)
+            });
+        }
+        let cached = found.range(first..end).filter(|(_, cached)| **cached).count();
+        while found.len() > WINDOWS {
+            found.pop_first();
+        }
+        as_u64(cached) * 8 > end - first
+    }
+
     /// After `part` of the source has been read, and is not needed any more.
     pub fn after_read(&self, was_cached: bool, source: &dyn Source, part: ByteRange) {
-        if !was_cached
-            && let Some(file) = source.file()
-            && let Some(old) = lock(&self.read).push(part)
-        {
+        let Some(file) = source.file().filter(|_| !was_cached) else { return };
+        let old = lock(&self.read).push(part);
+        if let Some(old) = old {
             sys::drop_cached(file, old);
         }
     }
@@ -109,10 +140,11 @@ impl Manners {
         if self.write_early {
             sink.for_each_file(&mut |file| sys::start_writing(file, target));
         }
-        if !was_cached
-            && self.drop_written
-            && let Some(old) = lock(&self.written).push(target)
-        {
+        if was_cached || !self.drop_written {
+            return;
+        }
+        let old = lock(&self.written).push(target);
+        if let Some(old) = old {
             sink.for_each_file(&mut |file| sys::drop_cached(file, old));
         }
     }
@@ -120,7 +152,7 @@ impl Manners {
     /// When nothing more will be read.
     pub fn finish_reading(&self, source: &dyn Source) {
         let Some(file) = source.file() else { return };
-        for range in lock(&self.read).all.iter() {
+        for range in std::mem::take(&mut *lock(&self.read)).all.iter() {
             sys::drop_cached(file, range);
         }
     }
@@ -128,7 +160,7 @@ impl Manners {
     /// When everything is on the disk.
     pub fn finish(&self, source: &dyn Source, sink: &dyn Sink) {
         self.finish_reading(source);
-        for range in lock(&self.written).all.iter() {
+        for range in std::mem::take(&mut *lock(&self.written)).all.iter() {
             sink.for_each_file(&mut |file| sys::drop_cached(file, range));
         }
     }

@@ -15,7 +15,7 @@ use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::manners::Manners;
+use crate::io::manners::{Manners, Warmth};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
@@ -92,8 +92,8 @@ impl CopyJob {
     ) -> Result<()> {
         let copied = ready.report.failed_set().missing_from(ready.report.range);
         let fingerprints = ledger.transfer.tap().take_fingerprints();
-        let manners = &ledger.transfer.manners;
-        let (mut findings, ended) = ready.compare(stage, &copied, &fingerprints, manners, watch);
+        let manners = self.manners(Warmth::Mixed, copied.bytes(), false);
+        let (mut findings, ended) = ready.compare(stage, &copied, &fingerprints, &manners, watch);
         // At once: what comes next may fail, and nobody must go on from this.
         ledger.withdraw(&findings.differing, ready.report.range)?;
         ended?;
@@ -122,8 +122,8 @@ impl CopyJob {
         ledger.withdraw(&found.pieces, ready.report.range)?;
         self.copy_again(ready, stage, &found.pieces, watch.1)?;
         stage.sync()?;
-        let manners = &ledger.transfer.manners;
-        let (findings, ended) = ready.compare(stage, &found.pieces, &[], manners, watch);
+        let manners = self.manners(Warmth::Mixed, found.pieces.bytes(), false);
+        let (findings, ended) = ready.compare(stage, &found.pieces, &[], &manners, watch);
         ended?;
         if findings.pieces.is_empty() {
             ledger.checkpointer.restore(ledger.transfer)?;

@@ -88,6 +88,7 @@ impl CopyJob {
         self.check_options()?;
         self.check_options_of_several()?;
         let source = OpenSource::open(&self.source)?;
+        source.will_read_in_sequence();
         let (from, clamped) = source.resolve(&self.range, self.clamp)?;
         let paths = std::iter::once(&self.destination).chain(&self.also);
         let targets: Vec<Target> = paths
@@ -213,7 +214,8 @@ impl CopyJob {
             clock.synced();
             if self.verify {
                 progress.enter(Phase::Verifying);
-                let verified = job.verify(&fingerprints, &transfer.manners, watch);
+                let manners = self.manners(Warmth::Mixed, job.report.range.len(), false);
+                let verified = job.verify(&fingerprints, &manners, watch);
                 clock.verified();
                 verified?;
             }

@@ -79,6 +79,7 @@ impl CopyJob {
         progress.enter(Phase::Preparing);
         self.check_options_of_stream()?;
         let source = OpenSource::open(&self.source)?;
+        source.will_read_in_sequence();
         let (range, clamped) = source.resolve(&self.range, self.clamp)?;
         let facts = sys::facts(stream).map_err(|source| Refusal::CannotOpen {
             side: Side::Destination,

@@ -8,7 +8,7 @@ use super::medium::Medium;
 use crate::crew::controller::Workers;
 use crate::digest::{Algorithm, Digester, Expectation, ordered};
 use crate::engine::Positioned;
-use crate::engine::capabilities::{end_of_source, warmth};
+use crate::engine::capabilities::end_of_source;
 use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::io::manners::{Manners, Warmth};
 use crate::job::{Threads, check_digests};
@@ -46,6 +46,7 @@ pub struct VerifyJob {
     threads: Threads,
     digests: Vec<Algorithm>,
     expected: Vec<Expectation>,
+    keep_cache: bool,
 }
 
 impl VerifyJob {
@@ -61,6 +62,7 @@ impl VerifyJob {
             threads: Threads::Auto,
             digests: Vec::new(),
             expected: Vec::new(),
+            keep_cache: false,
         }
     }
 
@@ -103,6 +105,13 @@ impl VerifyJob {
         self
     }
 
+    /// Whether what is read of a large source stays in the page cache. Default:
+    /// only what was there already.
+    pub fn keep_cache(mut self, keep: bool) -> VerifyJob {
+        self.keep_cache = keep;
+        self
+    }
+
     /// Compares.
     ///
     /// # Errors
@@ -114,6 +123,7 @@ impl VerifyJob {
         let begin = Instant::now();
         progress.enter(Phase::Preparing);
         let source = OpenSource::open(&self.source)?;
+        source.will_read_in_sequence();
         let (range, clamped) = source.resolve(&self.range, self.clamp)?;
         let destination = self.open_destination(&source)?;
         let path = destination.path.clone();
@@ -151,6 +161,7 @@ impl VerifyJob {
             let (source_path, what) = (source.path.clone(), "file");
             return Err(Refusal::SameFile { source_path, path, what }.into());
         }
+        opened.will_read_in_sequence();
         // What is still on its way to the disk cannot be read from there.
         // Where that is not allowed, requests past the cache see to it.
         let _ = opened.io.as_file().sync_data();
@@ -177,7 +188,10 @@ impl VerifyJob {
             true => io_size,
             false => plan::stripe_size(there.len(), threads, io_size),
         };
-        let manners = Manners::new(warmth(source, range), range.len(), false);
+        let manners = match self.keep_cache {
+            true => Manners::none(),
+            false => Manners::new(Warmth::Mixed, range.len(), false),
+        };
         let comparison = Comparison {
             source: &*source.io,
             source_path: &source.path,

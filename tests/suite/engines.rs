@@ -4,6 +4,8 @@
 //! Errors are injected into system calls on the two files of a copy by strace.
 //! Whether that works here is tried first.
 
+use std::io::Read as _;
+
 use crate::common::{Ended, Scene, assert_same, has_tools, pattern, skip};
 
 /// Large enough that every engine is chosen by itself where it can be.
@@ -350,16 +352,32 @@ fn streams_several_destinations_and_verifying_leave_the_page_cache_as_it_was() {
     if cached(&scene, "source") > 0 {
         return skip("the page cache of the temporary folder cannot be emptied");
     }
-    for line in ["source -", "--also second source copy", "verify source copy"] {
-        forget_source(&scene);
-        let (ended, _) = dropped_by(&scene, line);
-        ended.code(0);
-        let left: usize = ["source", "copy", "second"]
+    let left = || {
+        ["source", "copy", "second", "third"]
             .into_iter()
             .filter(|name| scene.path(name).exists())
             .map(|name| cached(&scene, name))
-            .sum();
-        assert!(left <= LEN / 8, "{line}: {left} bytes left in the cache");
+            .sum::<usize>()
+    };
+    for (line, half) in [
+        ("source -", false),
+        ("source -", true),
+        ("--also second source copy", false),
+        ("--verify source third", false),
+        ("verify source copy", false),
+        ("verify source copy", true),
+    ] {
+        forget_source(&scene);
+        if half {
+            let file = std::fs::File::open(scene.path("source")).expect("it is there");
+            let read = std::io::copy(&mut file.take(LEN as u64 / 2), &mut std::io::sink());
+            assert_eq!(read.expect("it can be read"), LEN as u64 / 2);
+        }
+        let before = left();
+        let (ended, _) = dropped_by(&scene, line);
+        ended.code(0);
+        let more = left().saturating_sub(before);
+        assert!(more <= LEN / 8, "{line}, half: {half}: {more} bytes more in the cache");
     }
     for line in ["source -", "verify source copy"] {
         assert_eq!(scene.read("source").len(), LEN);
@@ -370,7 +388,11 @@ fn streams_several_destinations_and_verifying_leave_the_page_cache_as_it_was() {
         ended.code(0);
         assert!(!source, "{line}: what was cached was dropped");
     }
-    for line in ["--keep-cache source -", "--keep-cache --force --also third source copy"] {
+    for line in [
+        "--keep-cache source -",
+        "--keep-cache --force --also fourth source copy",
+        "verify --keep-cache source third",
+    ] {
         forget_source(&scene);
         let (ended, found) = dropped_by(&scene, line);
         ended.code(0);

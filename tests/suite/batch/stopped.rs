@@ -235,7 +235,7 @@ fn stop_within(scene: &Scene, name: &str, options: &str, stop: fn(Running)) {
     let mut running = start(scene, &format!("{slow} {often} {options}"));
     running.wait_for_line(|line| copied(line) > 8 << 20);
     stop(running);
-    let has = |suffix| scene.has(&format!("out/{name}{suffix}"));
+    let has = |suffix| scene.has(format!("out/{name}{suffix}"));
     assert!(!has("") && has(".pcopy-part") && has(".pcopy-map"));
 }
 
@@ -329,7 +329,7 @@ fn maps_that_have_changed_places_are_not_believed() {
     let (here, there) = ("large,777,", "other,1000,");
     scene.write("list.csv", format!("name,start,len\n{there}{LARGE}\n").as_bytes());
     stop_within(&scene, "other", "", interrupt);
-    let path = |name: &str| scene.path(&format!("out/{name}.pcopy-map"));
+    let path = |name: &str| scene.path(format!("out/{name}.pcopy-map"));
     std::fs::rename(path("large"), path("kept")).unwrap();
     std::fs::rename(path("other"), path("large")).unwrap();
     std::fs::rename(path("kept"), path("other")).unwrap();
