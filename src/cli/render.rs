@@ -177,7 +177,11 @@ pub fn problem(message: &str) {
 
 fn hint(error: &Error) -> Option<&'static str> {
     match error.kind() {
-        ErrorKind::Refused(Refusal::Range { .. }) => Some("--clamp copies what exists of it"),
+        ErrorKind::Refused(Refusal::Range { source, .. })
+            if source.existing().is_some_and(|existing| !existing.is_empty()) =>
+        {
+            Some("--clamp copies what exists of it")
+        }
         _ => None,
     }
 }

@@ -34,7 +34,7 @@ pub enum Refusal {
         hint: &'static str,
     },
     /// The range does not lie inside the source.
-    #[error("range does not lie inside {}", quoted(path))]
+    #[error("no such range in {}", quoted(path))]
     Range {
         /// The source.
         path: PathBuf,
