@@ -52,12 +52,9 @@ impl Shown {
         match snapshot.phase {
             Phase::Copying => {
                 text += &format!("{} of {}", human(snapshot.copied), human(snapshot.total));
-                // Before the rates: on a narrow terminal the end is cut off.
                 if let Some(left) = self.remaining() {
                     text += &format!(", {} left", clock(left));
                 }
-                let (now, average) = (whole(self.rate), whole(self.average()));
-                text += &format!(", {now}/s now, {average}/s average");
             }
             Phase::Verifying => {
                 text += &format!(
@@ -73,6 +70,11 @@ impl Shown {
         }
         if let Some((offset, time)) = self.waiting {
             text += &format!(", byte {offset} waiting for {} s", time.as_secs());
+        }
+        // Last: on a narrow terminal the end is cut off.
+        if snapshot.phase == Phase::Copying {
+            let (now, average) = (whole(self.rate), whole(self.average()));
+            text += &format!(", {now}/s, {average}/s average");
         }
         text
     }
@@ -218,7 +220,7 @@ fn draw(bar: &ProgressBar, shown: &Shown) {
 }
 
 fn style() -> ProgressStyle {
-    let template = "{prefix:9} {percent:>3}% [{bar:24}] {wide_msg}";
+    let template = "{prefix:9} {percent:>3}% [{bar:16}] {wide_msg}";
     ProgressStyle::with_template(template)
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ")
