@@ -13,6 +13,8 @@ mod attributes;
 mod bsd;
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd_devices;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+mod holes;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
@@ -35,12 +37,16 @@ pub mod wtf8;
 
 #[cfg(all(unix, not(any(target_os = "linux", target_os = "macos"))))]
 pub use bsd::*;
+#[cfg(all(unix, not(target_os = "linux")))]
+pub use bsd_devices::{devices_below, disk_region};
 mod usage;
 
 pub use usage::{forget_peak_memory, usage};
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use attributes::*;
+#[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
+pub use holes::*;
 #[cfg(target_os = "linux")]
 pub use linux::*;
 #[cfg(target_os = "macos")]

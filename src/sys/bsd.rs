@@ -6,16 +6,14 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use rustix::fs::AtFlags;
 use rustix::ioctl::{self, opcode};
 
 pub use super::plain_data::*;
-use super::{DeviceInfo, DiskRegion, Node};
+use super::{DeviceInfo, Node};
 use crate::devices::Device;
-use crate::io::Extent;
 use crate::range::ByteRange;
 
 /// Disks are character devices, and take whole sectors only.
@@ -70,26 +68,10 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
     })
 }
 
-/// Where the device `rdev` lies on its whole disk: not known, so every device
-/// counts as a disk of its own.
-pub fn disk_region(rdev: u64) -> DiskRegion {
-    DiskRegion { disk: rdev, start: 0 }
-}
-
-/// The devices that a file system lies on: what is in between is not asked.
-pub fn devices_below(file_system: u64, _path: &Path) -> Vec<u64> {
-    vec![file_system]
-}
-
-/// Whether a directory on file system `device` holds device nodes.
-pub fn holds_device_nodes(device: u64) -> bool {
-    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
-        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
-}
-
 /// The extent of a file: not asked for, all counts as data.
-pub fn next_extent(_file: &File, rest: ByteRange) -> io::Result<Extent> {
-    Ok(Extent { range: rest, data: true })
+#[cfg(not(target_os = "freebsd"))]
+pub fn next_extent(_file: &File, rest: ByteRange) -> io::Result<crate::io::Extent> {
+    Ok(crate::io::Extent { range: rest, data: true })
 }
 
 /// Makes `range` read as zeros without writing them: not offered.

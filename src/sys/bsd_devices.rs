@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use super::DiskRegion;
 use crate::devices::Device;
 
 /// Every disk whose name, without the digits and letters of its part, is one of
@@ -58,4 +59,15 @@ fn mounts() -> Vec<(PathBuf, PathBuf)> {
         PathBuf::from(std::ffi::OsStr::from_bytes(text.to_bytes()))
     };
     table.iter().map(|mount| (path(&mount.f_mntfromname), path(&mount.f_mntonname))).collect()
+}
+
+/// Where the device `rdev` lies on its whole disk: not known, so every device
+/// counts as a disk of its own.
+pub fn disk_region(rdev: u64) -> DiskRegion {
+    DiskRegion { disk: rdev, start: 0 }
+}
+
+/// The devices that a file system lies on: what is in between is not asked.
+pub fn devices_below(file_system: u64, _path: &Path) -> Vec<u64> {
+    vec![file_system]
 }

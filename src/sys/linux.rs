@@ -16,11 +16,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FallocateFlags, RenameFlags, SeekFrom, major, minor};
-use rustix::io::Errno;
 use rustix::ioctl;
 
 use super::{DeviceInfo, DiskRegion, Node};
-use crate::io::Extent;
 use crate::range::ByteRange;
 
 /// Whether the file lies on a file system that makes content up as it is read.
@@ -109,33 +107,6 @@ pub fn disk_region(rdev: u64) -> DiskRegion {
 fn parse_device(text: &str) -> Option<u64> {
     let (major, minor) = text.split_once(':')?;
     Some(rustix::fs::makedev(major.parse().ok()?, minor.parse().ok()?))
-}
-
-/// Whether a directory on file system `device` holds device nodes: a regular
-/// file made there is a device whose name was misspelt or went away.
-pub fn holds_device_nodes(device: u64) -> bool {
-    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
-        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
-}
-
-/// The extent of `file` at the start of `rest`, within `rest`.
-pub fn next_extent(file: &File, rest: ByteRange) -> io::Result<Extent> {
-    let from = rest.start();
-    let hole_to = |end: u64| Extent { range: ByteRange::between(from, end), data: false };
-    let data = match rustix::fs::seek(file, SeekFrom::Data(from)) {
-        Ok(data) => data,
-        // Past the last data: a hole to the end.
-        Err(Errno::NXIO) => return Ok(hole_to(rest.end())),
-        Err(error) => return Err(error.into()),
-    };
-    if data > from {
-        return Ok(hole_to(data.min(rest.end())));
-    }
-    let hole = rustix::fs::seek(file, SeekFrom::Hole(from))?;
-    if data < from || hole <= from {
-        return Err(io::Error::other("the file system gives holes that make no sense"));
-    }
-    Ok(Extent { range: ByteRange::between(from, hole.min(rest.end())), data: true })
 }
 
 /// Makes `range` read as zeros without writing them: a hole in a file, a

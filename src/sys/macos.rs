@@ -9,7 +9,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{RenameFlags, SeekFrom};
+use rustix::fs::RenameFlags;
 use rustix::io::Errno;
 use rustix::ioctl::{self, opcode};
 
@@ -18,9 +18,8 @@ pub use super::plain_data::{
     file_system, is_not_offered, is_rotational, own_stream, read_further_ahead, share_range,
     start_writing,
 };
-use super::{DeviceInfo, DiskRegion, Node, PositionedFile};
+use super::{DeviceInfo, Node, PositionedFile};
 use crate::devices::Device;
-use crate::io::Extent;
 use crate::range::ByteRange;
 
 /// A raw disk (`/dev/rdisk2`) takes whole sectors only.
@@ -77,42 +76,6 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
         model: None,
         serial: None,
     })
-}
-
-/// Where the block device `rdev` lies on its whole disk: not known, so every
-/// device counts as a disk of its own.
-pub fn disk_region(rdev: u64) -> DiskRegion {
-    DiskRegion { disk: rdev, start: 0 }
-}
-
-/// The devices that a file system lies on: what is in between is not asked.
-pub fn devices_below(file_system: u64, _path: &Path) -> Vec<u64> {
-    vec![file_system]
-}
-
-/// Whether a directory on file system `device` holds device nodes.
-pub fn holds_device_nodes(device: u64) -> bool {
-    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
-        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
-}
-
-/// The extent of `file` at the start of `rest`, within `rest`.
-pub fn next_extent(file: &File, rest: ByteRange) -> io::Result<Extent> {
-    let from = rest.start();
-    let hole_to = |end: u64| Extent { range: ByteRange::between(from, end), data: false };
-    let data = match rustix::fs::seek(file, SeekFrom::Data(from)) {
-        Ok(data) => data,
-        Err(Errno::NXIO) => return Ok(hole_to(rest.end())),
-        Err(error) => return Err(error.into()),
-    };
-    if data > from {
-        return Ok(hole_to(data.min(rest.end())));
-    }
-    let hole = rustix::fs::seek(file, SeekFrom::Hole(from))?;
-    if data < from || hole <= from {
-        return Err(io::Error::other("the file system gives holes that make no sense"));
-    }
-    Ok(Extent { range: ByteRange::between(from, hole.min(rest.end())), data: true })
 }
 
 /// Makes `range` read as zeros without writing them: not offered.

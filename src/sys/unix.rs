@@ -422,3 +422,10 @@ impl Handles {
         request(file)
     }
 }
+
+/// Whether a directory on file system `device` holds device nodes: a regular
+/// file made there is a device whose name was misspelt or went away.
+pub fn holds_device_nodes(device: u64) -> bool {
+    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
+        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
+}
