@@ -337,18 +337,42 @@ impl Outputs {
     /// Keeps within the bound of open files. A file in use stays open until
     /// whoever uses it is done.
     fn remember_open(&self, output: &Arc<Output>) {
-        let closed = {
-            let mut open = lock(&self.open);
-            open.push_back(Arc::clone(output));
-            let too_many = open.len() > self.handles.files;
-            too_many.then(|| take_idle(&mut open)).flatten()
+        lock(&self.open).push_back(Arc::clone(output));
+        while let Some(oldest) = self.one_too_many() {
+            // Held until the file is closed: whoever opens it again in between
+            // would find it locked, by us.
+            let mut slot = lock(&oldest.file);
+            match slot.take_if(|file| Arc::strong_count(file) == 1) {
+                Some(file) => self.close_for_now(&oldest, file),
+                // Somebody has begun to use it, or it is over.
+                None if slot.is_some() => lock(&self.open).push_back(Arc::clone(&oldest)),
+                None => {}
+            }
+        }
+    }
+
+    /// One that nobody uses, taken out of what is open, if that is too much.
+    fn one_too_many(&self) -> Option<Arc<Output>> {
+        let mut open = lock(&self.open);
+        if open.len() <= self.handles.files {
+            return None;
+        }
+        let is_idle = |output: &Arc<Output>| {
+            // Not waited for: whoever has it uses it, and may wait for this list.
+            let slot = output.file.try_lock();
+            slot.is_ok_and(|slot| slot.as_ref().is_some_and(|file| Arc::strong_count(file) == 1))
         };
-        let Some((oldest, file)) = closed else { return };
+        let at = open.iter().position(is_idle)?;
+        open.remove(at)
+    }
+
+    /// Closes a file that will be opened again.
+    fn close_for_now(&self, output: &Output, file: Arc<FileIo>) {
         // An error of a file that nobody has open may be forgotten before the
         // sync of that file, unless a sync of all tells of it.
         let by_itself = self.group_sync.as_ref().is_some_and(|group| !group.covers_files());
         if by_itself && let Err(error) = file.as_file().sync_data() {
-            oldest.fail(format!("cannot make it durable: {}", chain(&error)));
+            output.fail(format!("cannot make it durable: {}", chain(&error)));
         }
     }
 
@@ -386,17 +410,6 @@ impl Outputs {
         known.insert(path.to_owned(), Arc::clone(&directory));
         Ok(directory)
     }
-}
-
-/// The first of `open` that nobody is using, and its file, taken out.
-fn take_idle(open: &mut VecDeque<Arc<Output>>) -> Option<(Arc<Output>, Arc<FileIo>)> {
-    let idle = |output: &Arc<Output>| {
-        let mut slot = lock(&output.file);
-        let is_idle = slot.as_ref().is_some_and(|file| Arc::strong_count(file) == 1);
-        is_idle.then(|| slot.take()).flatten()
-    };
-    let (at, file) = open.iter().enumerate().find_map(|(at, output)| Some((at, idle(output)?)))?;
-    open.remove(at).map(|output| (output, file))
 }
 
 /// The directory `path` below `root`, never through a symbolic link. With

@@ -159,12 +159,21 @@ mod tests {
     use super::super::handles::Handles;
     use super::super::output::{Earlier, Wanted};
     use super::*;
+    use crate::testing::Random;
 
-    /// Outputs that all have one name, as names have that differ in case alone
-    /// where case does not count. No more than `open` of them stay open.
-    fn outputs(folder: &Path, open: usize, replace: Replace) -> Outputs {
-        let name = || Wanted {
-            name: Path::new("x").into(),
+    /// Two of one name, as names are that differ in case alone where case does
+    /// not count, and another.
+    const NAMES: [&str; 3] = ["x", "x", "other"];
+
+    /// Outputs with these names. No more than `open` of them stay open.
+    fn outputs(
+        folder: &Path,
+        names: &[impl AsRef<Path>],
+        open: usize,
+        replace: Replace,
+    ) -> Outputs {
+        let wanted = |name: &Path| Wanted {
+            name: name.into(),
             len: 3,
             segments: 1,
             bytes: 3,
@@ -172,9 +181,7 @@ mod tests {
             partial: None,
             has_map: false,
         };
-        let mut other = name();
-        other.name = Path::new("other").into();
-        let wanted = vec![name(), name(), other];
+        let wanted = names.iter().map(|name| wanted(name.as_ref())).collect();
         let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
         let root = (Directory::open(folder).unwrap(), folder.to_owned());
         Outputs::new(root, wanted, Earlier { discard: true, resume: true }, handles, false)
@@ -188,7 +195,7 @@ mod tests {
     fn two_items_with_one_file_do_not_take_each_others_part() {
         for open in [1, 3] {
             let folder = tempfile::tempdir().unwrap();
-            let outputs = outputs(folder.path(), open, Replace::Yes);
+            let outputs = outputs(folder.path(), &NAMES, open, Replace::Yes);
             let first = outputs.get(0, false).unwrap();
             write(&outputs, &first, b"one");
             // Makes room, if there is little: the lock goes, and who made it is known.
@@ -209,13 +216,36 @@ mod tests {
         }
     }
 
+    /// Closed to make room by one worker and wanted again by another, a file must
+    /// not look as if somebody else were writing it: the lock that one holds goes
+    /// before the other asks for it.
+    #[test]
+    fn a_file_that_is_being_closed_is_not_taken_for_that_of_another_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let names: Vec<String> = (0..8).map(|number| number.to_string()).collect();
+        let outputs = outputs(folder.path(), &names, 2, Replace::Never);
+        let all: Vec<_> = (0..8).map(|index| outputs.get(index, false).unwrap()).collect();
+        std::thread::scope(|scope| {
+            for seed in 0..4 {
+                let (all, outputs) = (&all, &outputs);
+                scope.spawn(move || {
+                    let mut random = Random::new(seed);
+                    for _ in 0..3000 {
+                        write(outputs, &all[random.below(8) as usize], b"abc");
+                    }
+                });
+            }
+        });
+        all.iter().for_each(|output| outputs.publish(output).unwrap());
+    }
+
     #[test]
     fn what_another_run_is_writing_is_neither_taken_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
-        let theirs = outputs(folder.path(), 3, Replace::Never);
+        let theirs = outputs(folder.path(), &NAMES, 3, Replace::Never);
         let writing = theirs.get(0, false).unwrap();
         write(&theirs, &writing, b"one");
-        let ours = outputs(folder.path(), 3, Replace::Never);
+        let ours = outputs(folder.path(), &NAMES, 3, Replace::Never);
         for keep in [false, true] {
             let output = ours.get(0, keep).unwrap();
             let reason = output.take_trouble().error.expect("it has no file");
@@ -230,7 +260,7 @@ mod tests {
     #[test]
     fn a_part_that_somebody_put_there_is_neither_written_nor_named() {
         let folder = tempfile::tempdir().unwrap();
-        let outputs = outputs(folder.path(), 1, Replace::Never);
+        let outputs = outputs(folder.path(), &NAMES, 1, Replace::Never);
         let output = outputs.get(0, false).unwrap();
         let part = folder.path().join("x.pcopy-part");
         std::fs::rename(&part, folder.path().join("aside")).unwrap();
