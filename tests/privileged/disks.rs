@@ -66,6 +66,11 @@ impl Mounted {
         Mounted { image: PathBuf::new(), folder, mounted: true }
     }
 
+    /// Everything that was done so far survives a power cut.
+    pub fn sync(&self) {
+        tool("sync", ["-f".as_ref(), self.folder.as_os_str()]);
+    }
+
     pub fn folder(&self) -> &Path {
         &self.folder
     }

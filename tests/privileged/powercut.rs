@@ -35,8 +35,9 @@ fn cut_once(scene: &Scene, disk: &mut Mounted, cut: &Cut, seed: u64) -> bool {
     let copy = disk.folder().join("copy");
     if !how.is_empty() {
         std::fs::write(&copy, OLD).expect("an old file");
-        tool("sync", ["-f".as_ref(), copy.as_os_str()]);
     }
+    // So that the cut does not bring back what earlier rounds removed.
+    disk.sync();
     let words = |more: &str| format!("{JOB} {how} {more} source {}", copy.display());
     let slow = words("--limit-rate 8MiB");
     let mut running = scene.pcopy(slow.split_whitespace()).start();
@@ -179,8 +180,7 @@ fn batches(kind: &str, mib: u64) {
         }
         std::fs::remove_dir_all(&out).expect("it can be removed");
         // Or the next cut brings it back, and in the end there is no room.
-        let folder = std::fs::File::open(disk.folder()).expect("it is mounted");
-        folder.sync_all().expect("the removal is on the disk");
+        disk.sync();
     }
     println!(
         "measured: power cuts in batches on {kind}: {rounds} cuts, {promised} files promised \
