@@ -198,7 +198,7 @@ impl CopyJob {
         let about = ready.selection.capabilities();
         let manners = self.manners(about.warmth, about.bytes, self.sync);
         let prepared = ready
-            .reserve(&stage, self.reservation())
+            .reserve(&stage, self.preallocate.beside(self.sparse))
             .and_then(|()| ready.transfer(&stage, self.zeros(fresh), manners, progress));
         let transfer = match prepared {
             Ok(transfer) => Arc::new(transfer),
@@ -347,15 +347,6 @@ impl CopyJob {
         match target {
             Target::Staged(_) => (data, RangeSet::new()),
             _ => (from.into(), data.missing_from(from)),
-        }
-    }
-
-    /// What is reserved before it is written: nothing that may turn out to be
-    /// zeros and is to be left out.
-    fn reservation(&self) -> Preallocate {
-        match (self.preallocate, self.sparse) {
-            (Preallocate::Auto, Sparse::Always) => Preallocate::Off,
-            (asked, _) => asked,
         }
     }
 

@@ -250,7 +250,8 @@ impl Moving {
         let mut manners = Manners::none();
         if let Some(about) = about {
             let selection = engine::select(self.how.engine, about)?;
-            if selection.wants_space() && self.how.preallocate == Preallocate::Auto {
+            let reserves = self.how.preallocate.beside(self.how.sparse) == Preallocate::Auto;
+            if selection.wants_space() && reserves {
                 self.reserve_pieces(large)?;
             }
             let made = selection.make(&Site {

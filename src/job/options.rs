@@ -47,6 +47,17 @@ pub enum Preallocate {
     Full,
 }
 
+impl Preallocate {
+    /// What is reserved before it is written: nothing that may turn out to be
+    /// zeros and is to be left out.
+    pub(crate) fn beside(self, sparse: Sparse) -> Preallocate {
+        match (self, sparse) {
+            (Preallocate::Auto, Sparse::Always) => Preallocate::Off,
+            (asked, _) => asked,
+        }
+    }
+}
+
 /// A copy of one byte range: what, whereto, and how.
 ///
 /// ```

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use crate::common::{Scene, assert_same};
+use crate::common::{Scene, assert_same, skip};
 
 const RATE: usize = 8 << 20;
 
@@ -32,7 +32,12 @@ fn no_job_is_faster_than_its_limit() {
             continue;
         }
         let begin = Instant::now();
-        let ended = scene.run(&format!("--limit-rate 8MiB --reflink never {line}")).code(0);
+        let ended = scene.run(&format!("--limit-rate 8MiB --reflink never {line}"));
+        if line.contains("--engine") && ended.status.code() == Some(3) {
+            skip(&format!("{line}: {}", ended.stderr.trim()));
+            continue;
+        }
+        let ended = ended.code(0);
         let seconds = begin.elapsed().as_secs_f64();
         let least = (LEN - FREE) as f64 / RATE as f64;
         assert!(seconds >= least, "{line}: {LEN} bytes in {seconds} seconds");

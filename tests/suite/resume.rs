@@ -235,7 +235,15 @@ fn a_hole_found_to_be_wrong_is_made_again() {
         kill_at_half(&scene, options);
         let part = std::fs::File::options().write(true).open(scene.path("copy.pcopy-part"));
         part.expect("a part").write_all_at(5000, b"wrong").expect("written");
-        let found = resume(&scene, &format!("{options} --verify")).code(4).report();
+        let ended = resume(&scene, &format!("{options} --verify"));
+        // Sharing all extents of the source makes every hole anew.
+        if ended.status.code() == Some(0) {
+            let report = ended.report();
+            assert!(report["notes"].to_string().contains("share the storage"), "{report}");
+            assert_same(&scene.read("copy"), &scene.read("source"), options);
+            continue;
+        }
+        let found = ended.code(4).report();
         assert_eq!(found["mismatches"][0]["start"], 4608, "{found}");
         let report = resume(&scene, options).code(0).report();
         assert_same(&scene.read("copy"), &scene.read("source"), options);

@@ -5,7 +5,7 @@ use std::fs::File;
 
 use positioned_io::WriteAt;
 
-use crate::common::{Scene, assert_same, has_tools, pattern, program};
+use crate::common::{Scene, assert_same, has_tools, pattern, program, skip};
 
 fn flip(scene: &Scene, name: &str, offsets: &[u64]) {
     let bytes = scene.read(name);
@@ -172,6 +172,10 @@ fn a_lying_kernel_is_found_out_whatever_moves_the_bytes() {
     ] {
         let options = format!("--engine {engine} -t 1 --restart");
         let code = lie(&scene, call, when, count, path, &options);
+        if code.is_none() && engine != "positioned" {
+            skip(&format!("{engine} makes no such call in the temporary folder"));
+            continue;
+        }
         assert_eq!(code, Some(4), "{engine} {call} {when} {count}");
         assert!(!scene.has("copy"), "{engine} {call}: nothing is committed");
     }

@@ -84,7 +84,7 @@ fn what_cannot_be_honoured_is_refused() {
         assert_eq!(scene.names(), ["image", "list.jsonl"], "{options}");
     };
     check("--engine positioned --reflink always", 3, &["--reflink always"]);
-    check("--engine offload --digest sha256", 3, &["offload"]);
+    check("--engine offload --reflink never --digest sha256", 3, &["offload"]);
     check("--engine offload --sparse always", 3, &["offload"]);
     check("--sparse never", 2, &["line 1", "hole"]);
     check("--io-size 3000", 2, &["--io-size", "power of two"]);
@@ -125,6 +125,7 @@ fn options_of_one_copy_are_refused_for_several() {
 #[cfg(target_os = "linux")]
 #[test]
 fn holes_are_made_kept_or_stored_as_asked() {
+    use crate::common::skip;
     use std::os::unix::fs::MetadataExt;
     let scene = Scene::new();
     std::fs::create_dir(scene.path("dir")).unwrap();
@@ -144,10 +145,16 @@ fn holes_are_made_kept_or_stored_as_asked() {
     for (options, expected) in [
         ("", [true, true, false]),
         ("--sparse always", [false, false, false]),
+        ("--sparse always --engine direct", [false, false, false]),
         ("--sparse never --reflink never", [true, true, true]),
         ("--preallocate full --sparse always", [true, true, true]),
     ] {
-        scene.run(&format!("small large sparse dir/ {options}")).code(0);
+        let ended = scene.run(&format!("small large sparse dir/ {options}"));
+        if ended.status.code() == Some(3) && options.contains("direct") {
+            skip("the temporary folder has no requests past the page cache");
+            continue;
+        }
+        ended.code(0);
         for name in ["small", "large", "sparse"] {
             assert_same(&scene.read(format!("dir/{name}")), &scene.read(name), options);
         }
