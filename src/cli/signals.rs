@@ -28,7 +28,7 @@ impl Signals {
     /// its default meaning, which is to end the process.
     pub fn install() -> Signals {
         let (stop, cancel, status) = Default::default();
-        system::register(&stop, &cancel, &status);
+        system::register(&stop, &cancel, &status, end_at_once);
         Signals { stop, cancel, status }
     }
 
@@ -56,4 +56,9 @@ impl Signals {
         }
         system::end_by(self.stop.load(SeqCst));
     }
+}
+
+/// What the second wish to stop does where no signal does it.
+fn end_at_once() -> ! {
+    std::process::exit(Exit::Interrupted.code().into())
 }

@@ -197,10 +197,10 @@ fn is_page_cached(file: &File, at: u64) -> io::Result<bool> {
     use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
     let page = rustix::param::page_size();
     let at = at / page as u64 * page as u64;
+    let anywhere = std::ptr::null_mut();
     // SAFETY: a new mapping at an address of the kernel's choice disturbs no
     // other memory. It is not accessed, so a file that shrinks does no harm.
-    let address =
-        unsafe { mmap(std::ptr::null_mut(), page, ProtFlags::READ, MapFlags::SHARED, file, at)? };
+    let address = unsafe { mmap(anywhere, page, ProtFlags::READ, MapFlags::SHARED, file, at)? };
     let mut resident = 0u8;
     // SAFETY: the page is mapped, and the kernel writes one byte a page.
     let result = unsafe { libc::mincore(address, page, &raw mut resident) };

@@ -24,8 +24,14 @@ const STATUS: &[c_int] = &[SIGUSR1, signal_hook::consts::SIGINFO];
 const STATUS: &[c_int] = &[SIGUSR1];
 
 /// Sets `stop` to the number of the signal that asks to stop, then `cancel`,
-/// and `status` when one asks for a line.
-pub fn register(stop: &Arc<AtomicUsize>, cancel: &Arc<AtomicBool>, status: &Arc<AtomicBool>) {
+/// and `status` when one asks for a line. A second wish to stop ends the
+/// process by its signal.
+pub fn register(
+    stop: &Arc<AtomicUsize>,
+    cancel: &Arc<AtomicBool>,
+    status: &Arc<AtomicBool>,
+    _end: fn() -> !,
+) {
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal arms what the second one meets, and
         // whoever sees that it came can tell which it was.

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use crate::cli::exit::Exit;
-
 /// What is kept of Ctrl-C and Ctrl-Break, which are not told apart: the number
 /// that SIGINT has elsewhere.
 const INTERRUPT: usize = 2;
 
-/// Sets `stop` and `cancel` with the first Ctrl-C or Ctrl-Break; the second ends the process
-/// where it stands. Nothing here asks for a status line.
-pub fn register(stop: &Arc<AtomicUsize>, cancel: &Arc<AtomicBool>, _status: &Arc<AtomicBool>) {
+/// Sets `stop` and `cancel` with the first Ctrl-C or Ctrl-Break; the second calls `end`, which
+/// ends the process where it stands. Nothing here asks for a status line.
+pub fn register(
+    stop: &Arc<AtomicUsize>,
+    cancel: &Arc<AtomicBool>,
+    _status: &Arc<AtomicBool>,
+    end: fn() -> !,
+) {
     let (stop, cancel) = (Arc::clone(stop), Arc::clone(cancel));
     let _ = ctrlc::set_handler(move || {
         if stop.swap(INTERRUPT, SeqCst) != 0 {
-            std::process::exit(Exit::Interrupted.code().into());
+            end();
         }
         cancel.store(true, SeqCst);
     });
