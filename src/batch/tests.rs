@@ -6,7 +6,6 @@ mod crew;
 mod imports;
 mod random;
 mod rows;
-mod tools;
 
 use std::path::Path;
 

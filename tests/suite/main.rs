@@ -18,6 +18,8 @@ mod console;
 mod copy;
 #[cfg(target_os = "linux")]
 mod crash;
+#[cfg(target_os = "linux")]
+mod ddrescue;
 mod digest;
 #[cfg(target_os = "linux")]
 mod docs;
@@ -25,6 +27,8 @@ mod docs;
 mod engines;
 #[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
+mod imports;
 mod in_place;
 #[cfg(target_os = "linux")]
 mod inject;

@@ -4,7 +4,6 @@
 mod file;
 mod format;
 mod identity;
-mod tools;
 
 use super::*;
 

@@ -5,36 +5,40 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::*;
-use crate::batch::manifest::{AreaStatuses, Item, Manifest, Run};
-#[cfg(unix)]
-use crate::digest::{Algorithm, hash_slice};
+use pcopy::batch::manifest::{
+    AreaStatuses, ErrorKind, Item, Manifest, ReadOptions, Run, load, read,
+};
+use pcopy::digest::{Algorithm, hash_slice};
+
+use crate::common::{has_tools, pattern, skip};
 
 const MIB: usize = 1 << 20;
 
+/// Options of a batch whose source has sectors of 512 bytes.
+fn options() -> ReadOptions<'static> {
+    ReadOptions {
+        source: Some(Path::new("/dev/disk.img")),
+        sector_of: &|_| Some(512),
+        ..ReadOptions::default()
+    }
+}
+
 /// Runs a tool in `dir`; `None`, with the reason printed, if it is not there.
 fn run(dir: &Path, tool: &str, arguments: &[&dyn AsRef<OsStr>]) -> Option<Output> {
-    let mut command = Command::new(tool);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let all = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
-    command.env("PATH", std::env::join_paths(all).expect("a path of paths")).env("LC_ALL", "C");
-    if cfg!(windows) {
-        // Wine would start the tool of the system it runs on, and get no answer.
-        println!("skipped: {tool} is a tool of Unix");
+    if !has_tools(&[tool]) {
         return None;
     }
-    match command.current_dir(dir).args(arguments).output() {
-        Ok(output) => Some(output),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            println!("skipped: {tool} is not installed");
-            None
-        }
-        Err(error) => panic!("{tool}: {error}"),
-    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let all = std::env::split_paths(&path).chain(["/usr/sbin".into(), "/sbin".into()]);
+    let mut command = Command::new(tool);
+    command.env("PATH", std::env::join_paths(all).expect("a path of paths")).env("LC_ALL", "C");
+    let output = command.current_dir(dir).args(arguments).output();
+    Some(output.unwrap_or_else(|error| panic!("{tool}: {error}")))
 }
 
 /// What a tool prints, which has to succeed if it is there.
@@ -43,19 +47,6 @@ fn printed(dir: &Path, tool: &str, arguments: &[&dyn AsRef<OsStr>]) -> Option<Ve
     let error = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{tool} failed: {error}");
     Some(output.stdout)
-}
-
-/// Bytes that differ from file to file and from block to block.
-fn noise(seed: u64, len: usize) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    std::iter::repeat_with(|| {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    })
-    .take(len)
-    .collect()
 }
 
 type Files = BTreeMap<PathBuf, Vec<u8>>;
@@ -67,7 +58,7 @@ fn tree(dir: &Path) -> Files {
         .iter()
         .enumerate()
         .map(|(n, &size)| {
-            (PathBuf::from(format!("sub/size {size}.bin")), noise(n as u64 + 1, size))
+            (PathBuf::from(format!("sub/size {size}.bin")), pattern(n as u64 + 1, size))
         })
         .collect();
     files.insert("top.txt".into(), b"top".to_vec());
@@ -125,34 +116,32 @@ fn fragmented(items: &[Item]) -> bool {
 
 /// An ext4 image with the tree, a sparse file, odd names and, written into the
 /// gaps that removed files leave, a fragmented file.
-#[cfg(unix)]
 fn ext4(dir: &Path) -> Option<Files> {
-    use std::os::unix::ffi::OsStrExt;
     let root = dir.join("root");
     let mut files = tree(&root);
-    let mut sparse = noise(50, 8192);
+    let mut sparse = pattern(50, 8192);
     sparse.resize(MIB, 0);
-    sparse.extend(noise(51, 5000));
+    sparse.extend(pattern(51, 5000));
     files.insert("sparse".into(), sparse.clone());
     fs::write(root.join("sparse"), [&sparse[..8192]].concat()).expect("a file");
     let hole = fs::OpenOptions::new().write(true).open(root.join("sparse")).expect("a file");
-    std::os::unix::fs::FileExt::write_all_at(&hole, &sparse[MIB..], MIB as u64).expect("a tail");
+    hole.write_all_at(&sparse[MIB..], MIB as u64).expect("a tail");
     for name in
         [&b"bad\xFF\xFEname"[..], b"back\\slash", b"amp&<\"'\xC3\xA9", b"new\nline", b" blank "]
     {
         let name = OsStr::from_bytes(name);
-        files.insert(name.into(), noise(60, 100));
-        fs::write(root.join(name), noise(60, 100)).expect("a file");
+        files.insert(name.into(), pattern(60, 100));
+        fs::write(root.join(name), pattern(60, 100)).expect("a file");
     }
     std::os::unix::fs::symlink("top.txt", root.join("link")).expect("a link");
     for n in 0..40 {
-        fs::write(root.join(format!("gap{n}")), noise(n + 100, 64 << 10)).expect("a file");
+        fs::write(root.join(format!("gap{n}")), pattern(n + 100, 64 << 10)).expect("a file");
     }
     let gone: Vec<String> = (0..40).step_by(2).map(|n| format!("rm gap{n}\n")).collect();
     for n in (1..40).step_by(2) {
-        files.insert(format!("gap{n}").into(), noise(n + 100, 64 << 10));
+        files.insert(format!("gap{n}").into(), pattern(n + 100, 64 << 10));
     }
-    let big = noise(7, 12 * MIB);
+    let big = pattern(7, 12 * MIB);
     fs::write(dir.join("big"), &big).expect("a file");
     files.insert("big in pieces".into(), big);
     fs::write(dir.join("script"), format!("{}write big \"big in pieces\"\n", gone.concat()))
@@ -169,7 +158,6 @@ fn ext4(dir: &Path) -> Option<Files> {
     Some(files)
 }
 
-#[cfg(unix)]
 #[test]
 fn fiwalk_of_ext4() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -194,7 +182,6 @@ fn fiwalk_of_ext4() {
     assert!(notes.contains("directory") && notes.contains("symbolic link"), "{notes}");
 }
 
-#[cfg(unix)]
 #[test]
 fn fiwalk_of_inline_files_is_refused_by_name() {
     let dir = tempfile::tempdir().expect("a directory");
@@ -235,7 +222,7 @@ fn disk(dir: &Path) -> Option<Files> {
     fs::File::create(dir.join("fat")).and_then(|file| file.set_len(16 << 20)).expect("an image");
     printed(dir, "mkfs.ext4", &[&"-q", &"-F", &"-d", &"root", &"ext"])?;
     printed(dir, "mkfs.fat", &[&"fat"])?;
-    fs::write(dir.join("filler"), noise(9, 64 << 10)).expect("a file");
+    fs::write(dir.join("filler"), pattern(9, 64 << 10)).expect("a file");
     for n in 0..100 {
         printed(dir, "mcopy", &[&"-i", &"fat", &"filler", &format!("::/fill{n}")])?;
     }
@@ -284,24 +271,21 @@ fn fiwalk_and_mmls_of_a_partitioned_disk() {
 }
 
 /// A mounted image, unmounted again whatever happens.
-#[cfg(target_os = "linux")]
 struct Mount(PathBuf);
 
-#[cfg(target_os = "linux")]
 impl Mount {
     fn new(dir: &Path) -> Option<Mount> {
         let point = dir.join("mnt");
         fs::create_dir(&point).expect("a mount point");
         let output = run(dir, "mount", &[&"-o", &"loop", &"image", &"mnt"])?;
         if !output.status.success() {
-            println!("skipped: cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim());
+            skip(&format!("cannot mount: {}", String::from_utf8_lossy(&output.stderr).trim()));
             return None;
         }
         Some(Mount(point))
     }
 }
 
-#[cfg(target_os = "linux")]
 impl Drop for Mount {
     fn drop(&mut self) {
         // Lazily, because a test that failed may still have files open there.
@@ -310,15 +294,13 @@ impl Drop for Mount {
     }
 }
 
-#[cfg(target_os = "linux")]
 #[test]
 fn filefrag_of_a_mounted_image() {
-    use std::os::unix::fs::FileExt;
     let dir = tempfile::tempdir().expect("a directory");
     let Some(mut files) = ext4(dir.path()) else { return };
     let Some(mount) = Mount::new(dir.path()) else { return };
     // Space that is reserved beyond what was written reads as zeros.
-    let mut reserved = noise(77, 5000);
+    let mut reserved = pattern(77, 5000);
     let file = fs::File::create(mount.0.join("reserved")).expect("a file");
     let fallocate = run(&mount.0, "fallocate", &[&"-l", &"100000", &"reserved"]);
     file.write_all_at(&reserved, 0).expect("a write");
@@ -348,7 +330,7 @@ fn filefrag_of_a_mounted_image() {
 #[test]
 fn ddrescue_maps_of_a_part_and_of_the_rest() {
     let dir = tempfile::tempdir().expect("a directory");
-    let bytes = noise(3, 3 * MIB + 17);
+    let bytes = pattern(3, 3 * MIB + 17);
     fs::write(dir.path().join("image"), &bytes).expect("an image");
     let parts: [&[&dyn AsRef<OsStr>]; 2] = [
         &[&"-q", &"-s", &"1000000", &"image", &"out", &"map"],
@@ -373,14 +355,12 @@ fn ddrescue_maps_of_a_part_and_of_the_rest() {
     assert!(both[..] == bytes[..both.len()]);
 }
 
-#[cfg(unix)]
 #[test]
 fn bmaptool_maps_of_a_sparse_image() {
-    use std::os::unix::fs::FileExt;
     let dir = tempfile::tempdir().expect("a directory");
     let image = fs::File::create(dir.path().join("image")).expect("an image");
     for (seed, at, len) in [(1, 0, 9000), (2, 3 * MIB, 5), (3, 10 * MIB - 3, 1003)] {
-        image.write_all_at(&noise(seed, len), at as u64).expect("a write");
+        image.write_all_at(&pattern(seed, len), at as u64).expect("a write");
     }
     image.sync_all().expect("a sync");
     let Some(map) = printed(dir.path(), "bmaptool", &[&"create", &"image"]) else { return };

@@ -1,17 +1,54 @@
 //! The map against GNU ddrescue and ddrescuelog, which are skipped where they
 //! are not installed.
 
-use super::*;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn installed(tool: &str) -> bool {
-    let there = Command::new(tool).arg("--version").output().is_ok();
-    if !there {
-        println!("skipped: {tool} is not installed");
+use pcopy::durable::map::{Destination, Identity, Map, MapFile, Mode, Source};
+use pcopy::{ByteRange, RangeSet};
+
+use crate::common::has_tools;
+
+fn range(start: u64, end: u64) -> ByteRange {
+    ByteRange::new(start, end).expect("in order")
+}
+
+fn set(runs: &[(u64, u64)]) -> RangeSet {
+    runs.iter().map(|&(start, end)| range(start, end)).collect()
+}
+
+fn identity() -> Identity {
+    Identity {
+        source: Source {
+            path: "/data/disk of Ümit\n.img".into(),
+            kind: "file".into(),
+            size: 1 << 20,
+            mtime_ns: Some(1_700_000_000_123_456_789),
+            ctime_ns: None,
+            may_change: false,
+            id: None,
+        },
+        range: range(0x200, 0x10200),
+        destination: Destination {
+            path: "/data/out 100%".into(),
+            offset: 4096,
+            kind: "file".into(),
+            mode: Mode::New,
+            id: None,
+        },
+        list: Some("0123abcd".into()),
     }
-    there
+}
+
+/// A map with every status.
+fn sample() -> Map {
+    Map {
+        identity: Some(identity()),
+        done: set(&[(0x200, 0x1200), (0x4000, 0x5000)]),
+        failed: set(&[(0x1200, 0x1400), (0x5000, 0x5200)]),
+        extent: range(0x200, 0x10200),
+    }
 }
 
 fn run(dir: &Path, tool: &str, arguments: &[&str]) -> Output {
@@ -58,7 +95,7 @@ fn maps() -> Vec<(&'static str, Map)> {
 
 #[test]
 fn ddrescuelog_reads_our_maps_and_means_the_same() {
-    if !installed("ddrescuelog") {
+    if !has_tools(&["ddrescuelog"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -90,7 +127,7 @@ fn source() -> Vec<u8> {
 
 #[test]
 fn a_map_written_by_ddrescue_says_what_it_copied() {
-    if !installed("ddrescue") {
+    if !has_tools(&["ddrescue"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -114,7 +151,7 @@ fn a_map_written_by_ddrescue_says_what_it_copied() {
 
 #[test]
 fn ddrescue_copies_what_our_map_leaves_and_nothing_else() {
-    if !installed("ddrescue") {
+    if !has_tools(&["ddrescue"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
