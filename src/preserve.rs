@@ -8,24 +8,24 @@
 
 use std::fs::{File, FileTimes};
 use std::io;
+use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
-use crate::sys;
+use crate::sys::{self, Facts, Moment};
 
 /// Set-user-id and set-group-id, which belong to an owner and go with them.
 const SET_ID_BITS: u32 = 0o6000;
 
-/// Gives `to` what `from` has besides its content. Returns what could not be
-/// carried over, a sentence each.
-pub fn carry_over(from: &File, to: &File) -> Vec<String> {
+/// Gives `to` what `from` has besides its content, which was `facts` before it
+/// was read. Returns what could not be carried over, a sentence each.
+pub fn carry_over(from: &File, facts: &Facts, to: &File) -> Vec<String> {
     let mut notes = Vec::new();
     let mut lost = |what: &str, error: io::Error| {
         notes.push(format!("{what} could not be preserved: {}", chain(&error)));
     };
-    let owner = sys::copy_owner(from, to);
-    let mut mode = sys::facts(from).map(|facts| facts.mode);
-    if let Err(error) = owner {
-        mode = mode.map(|mode| mode & !SET_ID_BITS);
+    let mut mode = facts.mode;
+    if let Err(error) = sys::copy_owner(from, to) {
+        mode &= !SET_ID_BITS;
         lost("the owner", error);
     }
     match sys::extended_attributes(from) {
@@ -40,40 +40,20 @@ pub fn carry_over(from: &File, to: &File) -> Vec<String> {
         Err(error) if sys::is_unsupported(&error) => {}
         Err(error) => lost("extended attributes", error),
     }
-    if let Err(error) = mode.and_then(|mode| sys::set_mode(to, mode)) {
+    if let Err(error) = sys::set_mode(to, mode) {
         lost("the mode", error);
     }
-    if let Err(error) = copy_times(from, to) {
+    let (modified, accessed) = (time(facts.modified), time(facts.accessed));
+    let times = FileTimes::new().set_modified(modified).set_accessed(accessed);
+    if let Err(error) = to.set_times(times) {
         lost("the times", error);
     }
     notes
 }
 
-fn copy_times(from: &File, to: &File) -> io::Result<()> {
-    let metadata = from.metadata()?;
-    let times = FileTimes::new().set_modified(metadata.modified()?);
-    // A file system that keeps no time of access has none to carry over.
-    let times = metadata.accessed().map_or(times, |accessed| times.set_accessed(accessed));
-    to.set_times(times)
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-    use std::time::{Duration, SystemTime};
-
-    #[test]
-    fn mode_and_times_are_carried_over() {
-        let file = || tempfile::NamedTempFile::new().expect("a file").into_file();
-        let (from, to) = (file(), file());
-        let moment = SystemTime::UNIX_EPOCH + Duration::new(1_000_000_000, 123_456_789);
-        let times = FileTimes::new().set_modified(moment).set_accessed(moment);
-        sys::set_mode(&from, 0o640).expect("own file");
-        from.set_times(times).expect("own file");
-        assert_eq!(carry_over(&from, &to), Vec::<String>::new());
-        let found = to.metadata().expect("own file");
-        assert_eq!(found.modified().expect("a time"), moment);
-        assert_eq!(found.accessed().expect("a time"), moment);
-        assert_eq!(sys::facts(&to).expect("own file").mode, 0o640);
-    }
+fn time((seconds, nanoseconds): Moment) -> SystemTime {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let second =
+        if seconds < 0 { SystemTime::UNIX_EPOCH - whole } else { SystemTime::UNIX_EPOCH + whole };
+    second + Duration::from_nanos(nanoseconds.into())
 }

@@ -110,6 +110,8 @@ pub struct Facts {
     pub modified: Moment,
     /// Last change of anything, seconds and nanoseconds.
     pub changed: Moment,
+    /// Last time of access, seconds and nanoseconds; reading may change it.
+    pub accessed: Moment,
     /// Bytes of storage in use.
     pub allocated: u64,
 }

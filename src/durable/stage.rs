@@ -219,7 +219,7 @@ impl Stage {
     ///
     /// [`ErrorKind::Sync`], if that is to be made durable and cannot.
     pub fn preserve(&self, source: &OpenSource, sync: bool) -> Result<Vec<String>> {
-        let lost = preserve::carry_over(source.io.as_file(), self.io.as_file());
+        let lost = preserve::carry_over(source.io.as_file(), &source.facts, self.io.as_file());
         if sync {
             self.sync()?;
         }

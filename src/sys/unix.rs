@@ -94,6 +94,7 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         mode: metadata.mode() & 0o7777,
         modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
         changed: (metadata.ctime(), metadata.ctime_nsec() as u32),
+        accessed: (metadata.atime(), metadata.atime_nsec() as u32),
         allocated: metadata.blocks().saturating_mul(512),
     })
 }
@@ -140,6 +141,7 @@ fn facts_of(stat: &rustix::fs::Stat) -> Facts {
         mode: stat.st_mode as u32 & 0o7777,
         modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
         changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
+        accessed: (stat.st_atime as i64, stat.st_atime_nsec as u32),
         allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
     }
 }

@@ -11,7 +11,9 @@ fn scene() -> Scene {
     scene.source("source", 10_000);
     let file = File::options().write(true).open(scene.path("source")).unwrap();
     let moment = SystemTime::UNIX_EPOCH + Duration::new(1_234_567_890, 987_654_321);
-    file.set_times(FileTimes::new().set_modified(moment).set_accessed(moment)).unwrap();
+    // Later than the change and not long ago: reading does not renew it then.
+    let accessed = SystemTime::now() - Duration::from_secs(3600);
+    file.set_times(FileTimes::new().set_modified(moment).set_accessed(accessed)).unwrap();
     file.set_permissions(Permissions::from_mode(0o641)).unwrap();
     scene
 }
@@ -26,6 +28,7 @@ fn mode_and_times_are_those_of_the_source() {
             let Ok(found) = scene.path(name).metadata() else { continue };
             assert_eq!(found.mode() & 0o7777, 0o641, "{options} {name}");
             assert_eq!((found.mtime(), found.mtime_nsec()), (wanted.mtime(), wanted.mtime_nsec()));
+            assert_eq!((found.atime(), found.atime_nsec()), (wanted.atime(), wanted.atime_nsec()));
         }
     }
     let scene = scene();

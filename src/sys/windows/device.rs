@@ -70,6 +70,7 @@ pub(super) fn facts(file: &File, name: &str) -> io::Result<Facts> {
         mode: 0,
         modified: (0, 0),
         changed: (0, 0),
+        accessed: (0, 0),
         allocated: size,
     })
 }

@@ -101,6 +101,7 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         mode: if has(FILE_ATTRIBUTE_READONLY) { 0o444 } else { 0o666 },
         modified: moment(basic.LastWriteTime),
         changed: moment(basic.ChangeTime),
+        accessed: moment(basic.LastAccessTime),
         allocated: u64::try_from(standard.allocation_size).unwrap_or(0),
     })
 }
@@ -116,6 +117,7 @@ fn no_file(node: Node) -> Facts {
         mode: 0,
         modified: (0, 0),
         changed: (0, 0),
+        accessed: (0, 0),
         allocated: 0,
     }
 }
