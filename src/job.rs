@@ -7,8 +7,6 @@ mod proof;
 mod ready;
 mod several;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 pub use options::{CopyJob, MOST_THREADS, Preallocate, Threads};
 pub(crate) use options::{LARGEST_IO_SIZE, power_of_two};

@@ -23,6 +23,7 @@ mod ddrescue;
 mod digest;
 #[cfg(target_os = "linux")]
 mod docs;
+mod engine_sizes;
 #[cfg(target_os = "linux")]
 mod engines;
 #[cfg(target_os = "linux")]
@@ -37,6 +38,8 @@ mod interrupt;
 #[cfg(target_os = "linux")]
 mod limits;
 #[cfg(unix)]
+mod map_file;
+#[cfg(unix)]
 mod mode;
 mod names;
 #[cfg(unix)]
@@ -50,6 +53,7 @@ mod report;
 mod resume;
 mod rules;
 mod safety;
+mod simulation;
 #[cfg(target_os = "linux")]
 mod space;
 mod stream;

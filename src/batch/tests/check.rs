@@ -104,7 +104,10 @@ fn hostile_names_are_refused_with_their_lines() {
         text.lines().map(|line| line.split_once(':').expect("a line").0).collect();
     let expected: Vec<String> = (2..=8).map(|n| format!("line {n}")).collect();
     let expected: Vec<&str> = expected.iter().map(String::as_str).collect();
-    assert_eq!(lines, if cfg!(windows) { [&expected[..], &["line 9"]].concat() } else { expected });
+    assert_eq!(
+        lines,
+        if crate::sys::WINDOWS_NAMES { [&expected[..], &["line 9"]].concat() } else { expected }
+    );
 }
 
 #[test]

@@ -78,7 +78,8 @@ fn details() -> impl Strategy<Value = Details> {
 }
 
 fn item() -> impl Strategy<Value = Item> {
-    let name = prop::collection::vec(if cfg!(unix) { 1..=255u8 } else { 32..=126u8 }, 1..20);
+    let letters = if crate::sys::WINDOWS_NAMES { 32..=126u8 } else { 1..=255u8 };
+    let name = prop::collection::vec(letters, 1..20);
     (name, prop::option::of("[a-z/]{1,9}"), runs(), 0..1u64 << 40, details()).prop_map(
         |(name, source, runs, dest_offset, details)| Item {
             line: 1,

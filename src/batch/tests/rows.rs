@@ -160,13 +160,22 @@ fn a_header_that_is_not_clear_is_refused_once() {
     fails(Format::Csv, "name,start,len\na,1\n", Usage, "line 2: 2 columns, and the header has 3");
 }
 
-#[cfg(unix)]
+/// Where names are not made of bytes, one that cannot be is refused.
 #[test]
 fn names_need_not_be_utf8() {
     let want = r#"{"name_hex":"61ff62","start":0,"len":1}"#;
-    reads(Format::Csv, b"name,start,len\na\xFFb,0,1\n", &[want]);
-    reads(Format::Plain, b"#pcopy v1 end=exclusive\n0 1 a\xFFb\n", &[want]);
-    reads(Format::Jsonl, want, &[want]);
+    for (format, input) in [
+        (Format::Csv, &b"name,start,len\na\xFFb,0,1\n"[..]),
+        (Format::Plain, b"#pcopy v1 end=exclusive\n0 1 a\xFFb\n"),
+        (Format::Jsonl, want.as_bytes()),
+    ] {
+        if crate::sys::path_from_bytes(b"a\xFFb").is_some() {
+            reads(format, input, &[want]);
+        } else {
+            let errors = read(input, Some(format), &options()).expect_err("no such name");
+            assert!(errors.to_string().contains("not UTF-8"), "{format:?}: {errors}");
+        }
+    }
 }
 
 #[test]

@@ -94,36 +94,6 @@ fn a_fallback_goes_on_from_the_bytes_already_moved_and_is_reported_once() {
     }
 }
 
-/// Which errors make an engine give way. Never one of a disk: not EIO, nor any
-/// that says that there is no space, no device or no memory.
-#[cfg(target_os = "linux")]
-#[test]
-fn only_errors_that_say_not_here_make_an_engine_give_way() {
-    use rustix::io::Errno;
-    let that = |says: fn(&std::io::Error) -> bool| -> Vec<i32> {
-        let errors = (1..4096).filter(|&number| says(&std::io::Error::from_raw_os_error(number)));
-        errors.collect()
-    };
-    let sorted = |errors: &[Errno]| {
-        let mut numbers: Vec<i32> = errors.iter().map(|errno| errno.raw_os_error()).collect();
-        numbers.sort_unstable();
-        numbers
-    };
-    let unsupported = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOTTY];
-    let elsewhere = [
-        Errno::BADF,
-        Errno::XDEV,
-        Errno::TXTBSY,
-        Errno::PERM,
-        Errno::ACCESS,
-        Errno::NOENT,
-        Errno::OVERFLOW,
-        Errno::FBIG,
-    ];
-    assert_eq!(that(crate::sys::is_unsupported), sorted(&unsupported));
-    assert_eq!(that(crate::sys::is_not_offered), sorted(&[&unsupported[..], &elsewhere].concat()));
-}
-
 #[test]
 fn without_a_stand_in_the_copy_fails_and_names_the_engine() {
     let (transfer, _, _, result) = copy(vec![Box::new(UpTo(20_000))], 1);

@@ -305,3 +305,38 @@ impl Pipe {
         Ok(rustix::pipe::splice(&self.read, None, to, Some(&mut at), len, flags)? as u64)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::is_unsupported;
+    use rustix::io::Errno;
+
+    /// Which errors make an engine give way. Never one of a disk: not EIO, nor any
+    /// that says that there is no space, no device or no memory.
+    #[test]
+    fn only_errors_that_say_not_here_make_an_engine_give_way() {
+        let that = |says: fn(&io::Error) -> bool| -> Vec<i32> {
+            let errors = (1..4096).filter(|&number| says(&io::Error::from_raw_os_error(number)));
+            errors.collect()
+        };
+        let sorted = |errors: &[Errno]| {
+            let mut numbers: Vec<i32> = errors.iter().map(|errno| errno.raw_os_error()).collect();
+            numbers.sort_unstable();
+            numbers
+        };
+        let unsupported = [Errno::NOSYS, Errno::INVAL, Errno::OPNOTSUPP, Errno::NOTTY];
+        let elsewhere = [
+            Errno::BADF,
+            Errno::XDEV,
+            Errno::TXTBSY,
+            Errno::PERM,
+            Errno::ACCESS,
+            Errno::NOENT,
+            Errno::OVERFLOW,
+            Errno::FBIG,
+        ];
+        assert_eq!(that(is_unsupported), sorted(&unsupported));
+        assert_eq!(that(is_not_offered), sorted(&[&unsupported[..], &elsewhere].concat()));
+    }
+}

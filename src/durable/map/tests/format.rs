@@ -284,14 +284,12 @@ fn half_a_million_blocks_make_the_round_trip() {
     assert_eq!(Map::from_bytes(&map.to_bytes()).unwrap(), map);
 }
 
+/// Of any bytes where names may have them, else of any text.
 fn any_path() -> impl Strategy<Value = PathBuf> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::OsStringExt;
-        vec(any::<u8>(), 0..40).prop_map(|bytes| std::ffi::OsString::from_vec(bytes).into())
-    }
-    #[cfg(not(unix))]
-    any::<String>().prop_map(PathBuf::from)
+    vec(any::<u8>(), 0..40).prop_map(|bytes| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        crate::sys::os_string(bytes).unwrap_or_else(|| text.into()).into()
+    })
 }
 
 fn any_object() -> impl Strategy<Value = ObjectId> {

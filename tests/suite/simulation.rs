@@ -14,19 +14,18 @@ use std::time::Duration;
 
 use positioned_io::ReadAt;
 
-use crate::crew::controller::Controller;
-use crate::crew::{self, Assignment, Control, OnReadError, Transfer, Work};
-use crate::durable::checkpoint::Checkpointer;
-use crate::durable::map::{Destination, Identity, Map, MapFile, Mode, Source as MapSource};
-use crate::engine::Positioned;
-use crate::error::{Error, ErrorKind};
-use crate::io::memory::Memory;
-use crate::io::{Sink, Source};
-use crate::job::ready::OneCopy;
-use crate::plan::{Cursor, Plan};
-use crate::progress::{CancelToken, Progress, lock};
-use crate::range::{ByteRange, RangeSet};
-use crate::testing::{Faulty, Operation, Random, Rule, Volatile};
+use pcopy::crew::controller::Controller;
+use pcopy::crew::{self, Assignment, Control, Transfer, Work};
+use pcopy::durable::checkpoint::Checkpointer;
+use pcopy::durable::map::{Destination, Identity, Map, MapFile, Mode, Source as MapSource};
+use pcopy::engine::{Engine, Positioned};
+use pcopy::io::memory::Memory;
+use pcopy::io::{Sink, Source};
+use pcopy::plan::{Cursor, Plan};
+use pcopy::testing::{Faulty, Operation, Random, Rule, Volatile};
+use pcopy::{ByteRange, CancelToken, Error, ErrorKind, OnReadError, Progress, RangeSet};
+
+use crate::common::rounds;
 
 /// Small, so that every k-th call can be tried: 33 requests in 9 stripes.
 const REQUEST: u64 = 512;
@@ -76,19 +75,23 @@ impl Sink for Powered {
 
 /// Stripes, with a checkpoint after each.
 struct Checkpointing<'a> {
-    copy: OneCopy<'a>,
+    transfer: Arc<Transfer>,
+    cursor: Cursor<'a>,
+    checkpointer: &'a Checkpointer,
     /// One at a time, as the supervisor of a real run makes them.
     turn: Mutex<()>,
 }
 
 impl Work for Checkpointing<'_> {
-    fn claim(&self) -> crate::Result<Option<Assignment>> {
-        self.copy.claim()
+    fn claim(&self) -> pcopy::Result<Option<Assignment>> {
+        let transfer = || Arc::clone(&self.transfer);
+        let assign = |stripe| Assignment { ticket: 0, transfer: transfer(), stripe };
+        Ok(self.cursor.claim().map(assign))
     }
 
-    fn finished(&self, assignment: &Assignment) -> crate::Result<()> {
-        let _turn = lock(&self.turn);
-        self.copy.checkpointer.save(&assignment.transfer)
+    fn finished(&self, assignment: &Assignment) -> pcopy::Result<()> {
+        let _turn = self.turn.lock().expect("nothing panics in a checkpoint");
+        self.checkpointer.save(&assignment.transfer)
     }
 }
 
@@ -149,7 +152,7 @@ impl World {
             todo.missing_from(whole),
             false,
         );
-        let engines: Vec<Box<dyn crate::engine::Engine>> = vec![Box::new(Positioned)];
+        let engines: Vec<Box<dyn Engine>> = vec![Box::new(Positioned)];
         let (source, sink) = ((source, "source".into()), (sink, "sink".into()));
         let transfer = Arc::new(Transfer::new(source, sink, whole, 0, 512, engines));
         let plan = Plan::new(&todo, 0, STRIPE);
@@ -184,10 +187,9 @@ impl World {
         let controller =
             if workers == 1 { Controller::inline() } else { Controller::fixed(workers) };
         let (transfer, cursor) = (Arc::clone(transfer), Cursor::new(plan));
-        let copy = OneCopy { transfer, cursor, checkpointer, progress };
-        let work = Checkpointing { copy, turn: Mutex::new(()) };
+        let work = Checkpointing { transfer, cursor, checkpointer, turn: Mutex::new(()) };
         crew::run(&control, &work, controller)?;
-        let transfer = &work.copy.transfer;
+        let transfer = &work.transfer;
         transfer.sink.sync_data().map_err(|source| {
             let path = "sink".into();
             Error::from(ErrorKind::Sync { path, source })
@@ -329,7 +331,7 @@ struct Gated {
 
 impl Gated {
     fn open(&self) {
-        *lock(&self.opened.0) = true;
+        *self.opened.0.lock().expect("no panic") = true;
         self.opened.1.notify_all();
     }
 }
@@ -338,7 +340,7 @@ impl ReadAt for Gated {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         if (offset..offset + buffer.len() as u64).contains(&self.at) {
             let wait = |opened: &mut bool| !*opened;
-            drop(self.opened.1.wait_while(lock(&self.opened.0), wait));
+            drop(self.opened.1.wait_while(self.opened.0.lock().expect("no panic"), wait));
         }
         self.inner.read_at(offset, buffer)
     }
@@ -407,8 +409,7 @@ fn history(seed: u64) {
 /// synced. The long tier sets the number of seeds.
 #[test]
 fn after_any_power_cut_what_the_map_calls_done_is_there() {
-    let seeds = std::env::var("PCOPY_SEEDS").ok().and_then(|text| text.parse().ok());
-    let seeds = seeds.unwrap_or(1000);
+    let seeds = rounds("PCOPY_SEEDS", 1000);
     (0..seeds).for_each(history);
     println!(
         "measured: simulated, reordering and tearing, up to 3 power cuts each: {seeds} histories, 0 violations"

@@ -1,3 +1,0 @@
-//! Tests of the engine as a job uses it.
-
-mod simulation;
