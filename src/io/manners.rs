@@ -3,10 +3,9 @@
 //!
 //! What was not in the cache before it was read is dropped behind the copy, and
 //! so is what was written from it, as soon as it is on the disk, unless it went
-//! into a stream, whose place nobody knows. What was there
-//! stays there. Reading a source again to verify a copy is no exception. All of
-//! this is advice to the system: no byte depends on it, and
-//! nothing here fails.
+//! into a stream, whose place nobody knows. What was there stays there. Reading
+//! a source again to verify a copy is no exception. All of this is advice to the
+//! system: no byte depends on it, and nothing here fails.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fs::File;

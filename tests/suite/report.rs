@@ -151,3 +151,19 @@ fn progress_is_one_event_a_line() {
     check("source copy", 3, "error");
     check("-r 0..4MiB source copy4", 3, "error");
 }
+
+/// What the number of threads was, one after the other, and which was the best.
+#[test]
+fn every_way_to_copy_reports_what_the_thread_controller_did() {
+    let scene = Scene::new();
+    scene.source("source", 48 << 20);
+    for line in ["source copy", "--also second source third", "source second dir/"] {
+        let _ = std::fs::create_dir(scene.path("dir"));
+        // So that it lasts long enough for a decision, on any machine.
+        let line = format!("--limit-rate 32MiB --engine positioned --no-sync --json {line}");
+        let report = scene.run(&line).code(0).report();
+        let notes = report["notes"].as_array().cloned().unwrap_or_default();
+        let decided = notes.iter().filter_map(Value::as_str).find(|note| note.contains("(best "));
+        assert!(decided.is_some_and(|note| note.starts_with("threads: ")), "{line}: {report}");
+    }
+}

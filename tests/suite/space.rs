@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::MetadataExt;
 
-use crate::common::{Scene, SmallDisk, assert_same, pattern};
+use crate::common::{Scene, SmallDisk, assert_same, pattern, skip};
 
 const LEN: usize = 8 << 20;
 
@@ -18,7 +18,11 @@ fn zeros_become_holes_whatever_engine_moves_the_rest() {
     scene.write("source", &source);
     for engine in ENGINES {
         let line = format!("--sparse always --engine {engine} -f --json source copy");
-        let report = scene.run(&line).code(0).report();
+        let ended = scene.run(&line);
+        if engine == "direct" && ended.status.code() == Some(3) {
+            return skip("the temporary folder has no requests past the page cache");
+        }
+        let report = ended.code(0).report();
         assert_same(&scene.read("copy"), &source, engine);
         let bytes = scene.path("copy").metadata().unwrap().blocks() * 512;
         assert!(bytes <= 64 << 10, "{engine}: {bytes} bytes of storage are taken: {report}");
