@@ -87,7 +87,9 @@ fn copy(source: &Arc<Memory>, io_size: u64, threads: usize) -> usize {
         1 => Controller::inline(),
         threads => Controller::fixed(threads),
     };
-    crew::run(&control, &work, controller).map_or(0, |shift| shift.threads)
+    let (shift, moved) = crew::run(&control, &work, controller);
+    moved.expect("memory can be copied");
+    shift.threads
 }
 
 fn transfer_loop(criterion: &mut Criterion) {

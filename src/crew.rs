@@ -122,17 +122,14 @@ pub struct ShiftReport {
     pub decisions: Option<String>,
 }
 
-/// Copies everything that `work` hands out.
-///
-/// # Errors
-///
-/// The error at the lowest offset; [`ErrorKind::Cancelled`] if the caller
-/// asked to stop and nothing else went wrong.
+/// Copies everything that `work` hands out. How that went is told however it
+/// ended: with the error at the lowest offset, or [`ErrorKind::Cancelled`] if
+/// the caller asked to stop and nothing else went wrong.
 pub fn run(
     control: &Control<'_>,
     work: &dyn Work,
     mut controller: Controller,
-) -> Result<ShiftReport> {
+) -> (ShiftReport, Result<()>) {
     let shift = Shift {
         control,
         work,
@@ -147,13 +144,12 @@ pub fn run(
     } else {
         std::thread::scope(|scope| shift.supervise(scope, &mut controller))
     };
-    if let Some((_, error)) = lock(&shift.error).take() {
-        return Err(error);
-    }
-    if control.cancel.is_cancelled() {
-        return Err(ErrorKind::Cancelled.into());
-    }
-    Ok(ShiftReport { threads, decisions: controller.summary() })
+    let ended = match lock(&shift.error).take() {
+        Some((_, error)) => Err(error),
+        None if control.cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
+        None => Ok(()),
+    };
+    (ShiftReport { threads, decisions: controller.summary() }, ended)
 }
 
 impl<'a> Shift<'a> {

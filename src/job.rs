@@ -275,10 +275,10 @@ impl CopyJob {
         let controller = self.controller(ready);
         let cursor = Cursor::new(&ready.plan);
         let work = OneCopy { transfer: Arc::clone(transfer), cursor, checkpointer, progress };
-        let shift = crew::run(&control, &work, controller)?;
+        let (shift, moved) = crew::run(&control, &work, controller);
         ready.report.threads = shift.threads;
         ready.report.notes.extend(shift.decisions);
-        Ok(())
+        moved
     }
 
     /// One stripe is copied without a thread of its own, unless that may take

@@ -46,14 +46,14 @@ impl BatchWork<'_> {
     /// # Errors
     ///
     /// Why the crew ended early, or what must end the batch.
-    pub fn end<T>(&self, moved: Result<T>, skipped: bool) -> Result<T> {
+    pub fn end(&self, moved: Result<()>, skipped: bool) -> Result<()> {
         let group = std::mem::take(&mut *lock(&self.finished));
         let committed = self.commit(group).and_then(|()| {
             let path = self.outputs.path(Path::new(""));
             let synced = if skipped { self.outputs.sync_all() } else { Ok(()) };
             Ok(synced.map_err(|source| ErrorKind::Sync { path, source })?)
         });
-        moved.and_then(|shift| committed.map(|()| shift))
+        moved.and(committed)
     }
 
     /// After the crew has ended early: outputs that are not complete are

@@ -228,7 +228,7 @@ impl Batch {
         progress.expect_items(self.items.len() as u64);
         progress.enter(Phase::Copying);
         let control = self.control(progress, cancel);
-        let moved = crew::run(&control, &work, self.controller(&plan, workers));
+        let (shift, moved) = crew::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
         let moved = work.end(moved, skipped.contains(&true));
@@ -236,16 +236,14 @@ impl Batch {
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, copied, self.sync);
         moving.record(&mut report);
+        report.threads = shift.threads;
+        report.notes.extend(shift.decisions);
         let changed = (0..sources.len() as u32)
             .filter(|&number| plan.is_shared(number))
             .find_map(|number| sources.change(number).map(|what| (number, what)));
         let result = match (moved, changed) {
-            (Ok(shift), None) => {
-                report.threads = shift.threads;
-                report.notes.extend(shift.decisions);
-                Ok(())
-            }
-            (Ok(_), Some((number, what))) => {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some((number, what))) => {
                 let path = sources.path(number).to_owned();
                 Err(ErrorKind::SourceChanged { path, what }.into())
             }

@@ -188,5 +188,6 @@ fn work_off(
     };
     let controller = workers.controller(plan.stripes(), io_size);
     let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&plan) };
-    Ok(crew::run(&control, &work, controller)?.threads)
+    let (shift, moved) = crew::run(&control, &work, controller);
+    moved.map(|()| shift.threads)
 }

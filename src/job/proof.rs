@@ -183,7 +183,8 @@ impl CopyJob {
         let transfer = Arc::new(transfer);
         let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&plan) };
         let workers = Workers::Exactly(ready.report.threads.max(1));
-        crew::run(&control, &work, workers.controller(plan.stripes(), ready.report.io_size))?;
+        let controller = workers.controller(plan.stripes(), ready.report.io_size);
+        crew::run(&control, &work, controller).1?;
         Ok(transfer)
     }
 }

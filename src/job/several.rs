@@ -262,8 +262,10 @@ impl CopyJob {
         progress.enter(Phase::Copying);
         let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&job.plan) };
         let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
-        let shift = crew::run(&control, &work, controller);
+        let (shift, moved) = crew::run(&control, &work, controller);
         clock.copied();
+        job.report.threads = shift.threads;
+        job.report.notes.extend(shift.decisions);
         for (branch, &index) in alive.iter().enumerate() {
             if let Some(failure) = fanout.take_failure(branch) {
                 job.places[index].failed_to_write(failure.range, failure.error);
@@ -273,11 +275,8 @@ impl CopyJob {
         job.report.bytes.holes += transfer.hole_bytes();
         job.report.failed = failed_ranges(&transfer);
         job.report.bytes.failed = job.report.failed_set().bytes();
-        match shift {
-            Ok(shift) => {
-                job.report.threads = shift.threads;
-                job.report.notes.extend(shift.decisions);
-            }
+        match moved {
+            Ok(()) => {}
             // Each of the destinations says for itself why it failed; that the
             // job was to stop is no fault of theirs.
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => return Err(error),

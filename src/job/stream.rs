@@ -200,10 +200,10 @@ impl CopyJob {
         };
         let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
         let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&job.plan) };
-        let shift = crew::run(&control, &work, controller)?;
+        let (shift, poured) = crew::run(&control, &work, controller);
         job.report.threads = shift.threads;
         job.report.notes.extend(shift.decisions);
-        Ok(())
+        poured
     }
 
     fn transfer_of_stream(&self, job: &Stream, file: File, cancel: &CancelToken) -> Transfer {

@@ -33,6 +33,18 @@ fn an_interrupted_copy_leaves_no_final_name_and_dies_by_the_signal() {
     }
 }
 
+/// Whoever asks why a copy that was ended had become slow wants to know.
+#[test]
+fn an_interrupted_copy_reports_what_the_thread_controller_did() {
+    let scene = Scene::new();
+    let running = in_the_middle(&scene, "--json");
+    running.signal(Signal::INT);
+    let report = running.end().died_by(Signal::INT).report();
+    let notes = report["notes"].as_array().cloned().unwrap_or_default();
+    let decided = notes.iter().filter_map(Value::as_str).any(|note| note.contains("(best "));
+    assert!(decided, "{report}");
+}
+
 #[test]
 fn a_shell_sees_130_and_143() {
     for (signal, code) in [(Signal::INT, "130"), (Signal::TERM, "143")] {

@@ -140,8 +140,8 @@ fn copy(
         throttle: None,
     };
     let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&plan) };
-    let result = crew::run(&control, &work, Controller::fixed(case.threads));
-    (result.map(|shift| shift.threads), transfer)
+    let (shift, result) = crew::run(&control, &work, Controller::fixed(case.threads));
+    (result.map(|()| shift.threads), transfer)
 }
 
 proptest! {

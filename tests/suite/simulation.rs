@@ -188,7 +188,7 @@ impl World {
             if workers == 1 { Controller::inline() } else { Controller::fixed(workers) };
         let (transfer, cursor) = (Arc::clone(transfer), Cursor::new(plan));
         let work = Checkpointing { transfer, cursor, checkpointer, turn: Mutex::new(()) };
-        crew::run(&control, &work, controller)?;
+        crew::run(&control, &work, controller).1?;
         let transfer = &work.transfer;
         transfer.sink.sync_data().map_err(|source| {
             let path = "sink".into();

@@ -73,7 +73,7 @@ fn copy(
     };
     let plan = Plan::new(&RangeSet::from(range), 0, 8192);
     let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&plan) };
-    let result = crew::run(&control, &work, Controller::fixed(threads)).map(drop);
+    let (_, result) = crew::run(&control, &work, Controller::fixed(threads));
     (transfer, sink.bytes(), progress, result)
 }
 
