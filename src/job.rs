@@ -92,7 +92,6 @@ impl CopyJob {
         let start = leftover::find(&target, &map_file, self.leftovers, |id| {
             identity(self, &source, &target, from, to, id)
         })?;
-        self.check_exists(&target, &start)?;
 
         let (data, mut holes) = self.bytes_to_copy(&source, &target, from);
         let (todo, resumed) = what_is_left(from, &data, &mut holes, &start);
@@ -107,6 +106,9 @@ impl CopyJob {
             allow_same_device: self.allow_same_device,
         };
         preflight.check()?;
+        if !start.is_committed() {
+            target.check_replaceable()?;
+        }
 
         let bytes = todo.bytes();
         let selection = self.select((&source, &target), (from, to), bytes, &start)?;
@@ -123,12 +125,7 @@ impl CopyJob {
         report.clamped = clamped;
         report.bytes.holes = kept_holes.bytes();
         report.bytes.resumed = resumed;
-        progress.expect(bytes, resumed);
-        progress.event(Event::Planned {
-            destination: target.describe(),
-            engine: report.engine,
-            reason: report.engine_reason.clone(),
-        });
+        announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
         Ok(Ready {
@@ -158,8 +155,7 @@ impl CopyJob {
         start: &Start,
     ) -> Result<Selection, Refusal> {
         // The part of an earlier run is as private as a new one.
-        let committed = matches!(start, Start::From(earlier) if earlier.committed);
-        let fresh = matches!(target, Target::Staged(_)) && !committed;
+        let fresh = matches!(target, Target::Staged(_)) && !start.is_committed();
         let capabilities = Capabilities::of(source, target, ranges, bytes, fresh, self.wishes());
         engine::select(self.engine, capabilities)
     }
@@ -303,17 +299,6 @@ impl CopyJob {
         Ok(MapFile::new(&path).map_err(unusable)?)
     }
 
-    /// An existing destination is let past so far where it may be what an
-    /// earlier run left under the final name; now it is known whether it is.
-    fn check_exists(&self, target: &Target, start: &Start) -> Result<(), Refusal> {
-        let Target::Staged(staged) = target else { return Ok(()) };
-        let is_ours = matches!(start, Start::From(earlier) if earlier.committed);
-        if staged.existing.is_none() || staged.force || is_ours {
-            return Ok(());
-        }
-        Err(Refusal::Exists { path: staged.path.clone() })
-    }
-
     fn resolve_destination(
         &self,
         source: &OpenSource,
@@ -415,6 +400,16 @@ fn report_of(
     report.threads = sizes.workers.most();
     (report.stripe_size, report.io_size) = (sizes.stripe, sizes.request);
     report
+}
+
+/// Tells whoever watches what will be done: `bytes` to move, and how.
+fn announce(report: &Report, bytes: u64, target: &Target, progress: &Progress) {
+    progress.expect(bytes, report.bytes.resumed);
+    progress.event(Event::Planned {
+        destination: target.describe(),
+        engine: report.engine,
+        reason: report.engine_reason.clone(),
+    });
 }
 
 /// What of `from` is still to be done, and how much of its `data` an earlier

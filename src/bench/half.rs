@@ -87,6 +87,7 @@ impl Half<'_> {
     fn stage(&self) -> Result<Option<Stage>> {
         let Place::Path(path) = self.destination else { return Ok(None) };
         let target = Target::look(path, Path::new(NAME), self.consent)?;
+        target.check_replaceable()?;
         Stage::begin(target, Blank::up_to(self.target().end()), Start::Fresh).map(Some)
     }
 

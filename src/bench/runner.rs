@@ -198,13 +198,11 @@ impl Runner {
             Place::Path(path) => path.clone(),
             Place::Nothing => PathBuf::from("zeros"),
         };
-        let target = match Target::look(path, &name, self.consent()) {
-            Err(error) if matches!(error.kind(), ErrorKind::Refused(Refusal::Exists { .. })) => {
-                let what = format!("{} exists; name a file that does not", quoted(path));
-                return Err(Refusal::Other(what).into());
-            }
-            result => result?,
-        };
+        let target = Target::look(path, &name, self.consent())?;
+        if target.check_replaceable().is_err() {
+            let what = format!("{} exists; name a file that does not", quoted(path));
+            return Err(Refusal::Other(what).into());
+        }
         if let Target::Staged(staged) = &target {
             for suffix in [PART_SUFFIX, MAP_SUFFIX] {
                 let path = staged.directory_path.join(sibling_name(&staged.name, suffix));

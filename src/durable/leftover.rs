@@ -38,6 +38,13 @@ pub enum Start {
     From(Box<Earlier>),
 }
 
+impl Start {
+    /// Whether an earlier run gave its file the final name.
+    pub fn is_committed(&self) -> bool {
+        matches!(self, Start::From(earlier) if earlier.committed)
+    }
+}
+
 /// What an earlier run got done.
 pub struct Earlier {
     /// What is done, failed, and not tried.

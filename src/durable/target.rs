@@ -28,8 +28,6 @@ pub struct Consent {
     pub in_place: bool,
     /// Write to a block device.
     pub to_device: bool,
-    /// Go on from what an earlier run left, which may be the destination itself.
-    pub resume: bool,
 }
 
 /// What the destination is.
@@ -70,7 +68,8 @@ pub struct OpenTarget {
 
 impl Target {
     /// Looks at `path`. If it is a directory, the destination is in it, under
-    /// the name of `source`.
+    /// the name of `source`. Whether a file that is there may be replaced is
+    /// another question: [`Target::check_replaceable`].
     ///
     /// # Errors
     ///
@@ -91,14 +90,28 @@ impl Target {
             if consent.to_device || target.directory_holds_devices() {
                 return Err(Refusal::AmongDevices { path: target.path }.into());
             }
-            return target.permitted(consent);
+            return Ok(Target::Staged(target));
         };
         copyable(Side::Destination, &path, facts.node)?;
         match facts.node {
             Node::BlockDevice => open_device(path, consent),
             _ if consent.to_device => Err(Refusal::NotADevice { path }.into()),
             _ if consent.in_place => open_in_place(path),
-            _ => StagedTarget::new(path, consent.force)?.permitted(consent),
+            _ => Ok(Target::Staged(StagedTarget::new(path, consent.force)?)),
+        }
+    }
+
+    /// Refuses to replace a file without the user's consent.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Exists`].
+    pub fn check_replaceable(&self) -> Result<(), Refusal> {
+        match self {
+            Target::Staged(target) if target.existing.is_some() && !target.force => {
+                Err(Refusal::Exists { path: target.path.clone() })
+            }
+            _ => Ok(()),
         }
     }
 
@@ -178,13 +191,6 @@ impl StagedTarget {
         directory.check_writable().map_err(cannot_create)?;
         let existing = directory.facts(&name).map_err(cannot_create)?;
         Ok(StagedTarget { path, directory, directory_path, name, existing, force })
-    }
-
-    fn permitted(self, consent: Consent) -> Result<Target> {
-        if self.existing.is_some() && !consent.force && !consent.resume {
-            return Err(Refusal::Exists { path: self.path }.into());
-        }
-        Ok(Target::Staged(self))
     }
 
     fn directory_holds_devices(&self) -> bool {

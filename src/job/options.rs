@@ -236,7 +236,6 @@ impl CopyJob {
     /// What to do with what an interrupted run left. Default: refuse to start.
     pub fn leftovers(mut self, leftovers: Leftovers) -> CopyJob {
         self.leftovers = leftovers;
-        self.consent.resume = leftovers == Leftovers::Resume;
         self
     }
 

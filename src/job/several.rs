@@ -171,18 +171,15 @@ impl CopyJob {
         space_needed: u64,
     ) -> Result<Place> {
         let map_file = self.map_file(&target)?;
-        let start = leftover::find(&target, &map_file, Leftovers::Refuse, |id| {
+        leftover::find(&target, &map_file, Leftovers::Refuse, |id| {
             identity(self, source, &target, from, to, id)
         })?;
-        self.check_exists(&target, &start)?;
         let allow_same_device = self.allow_same_device;
         let preflight =
             Preflight { source, target: &target, from, to, space_needed, allow_same_device };
-        let error = match preflight.check().and_then(|()| preflight.check_space()) {
-            Ok(()) => None,
-            Err(refusal @ Refusal::NoSpace { .. }) => Some(refusal.into()),
-            Err(refusal) => return Err(refusal.into()),
-        };
+        preflight.check()?;
+        target.check_replaceable()?;
+        let error = preflight.check_space().err().map(Error::from);
         let report = AlsoReport {
             destination: target.report(),
             outcome: Outcome::Failed,

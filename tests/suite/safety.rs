@@ -61,6 +61,9 @@ fn a_source_that_is_missing_or_a_directory() {
 fn the_source_itself_under_another_spelling() {
     let guarded = Guarded::new(|scene| std::fs::create_dir(scene.path("folder")).unwrap());
     for name in ["source", "./source", "folder/../source", "."] {
+        // Also where it would be refused for being there: --force is no way out.
+        guarded.refuses(&format!("source {name}"), &["same file"]);
+        guarded.refuses(&format!("--also other source {name}"), &["same file"]);
         guarded.refuses(&format!("--force source {name}"), &["same file"]);
         guarded.refuses(&format!("--in-place source {name}"), &["overlap", "same file"]);
     }
