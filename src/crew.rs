@@ -171,7 +171,8 @@ impl<'a> Shift<'a> {
         controller: &mut Controller,
     ) -> usize {
         let (leave, left) = unbounded();
-        let mut workers = Workers { shift: self, scope, leave, handles: Vec::new(), most: 0 };
+        let mut workers =
+            Workers { shift: self, scope, leave, handles: Vec::new(), hired: 0, most: 0 };
         workers.fill_up();
         let begin = Instant::now();
         let mut next_tick = begin + controller.look_again_in();
@@ -190,7 +191,7 @@ impl<'a> Shift<'a> {
             self.adjust(controller, begin, &mut workers);
         }
         drain(&left);
-        workers.join()
+        workers.join_all()
     }
 
     /// Asks the controller how many workers there should be.
@@ -294,6 +295,8 @@ struct Workers<'scope, 'env, 'a> {
     scope: &'scope Scope<'scope, 'env>,
     leave: Sender<()>,
     handles: Vec<ScopedJoinHandle<'scope, ()>>,
+    /// Of all times, for their names.
+    hired: usize,
     most: usize,
 }
 
@@ -305,6 +308,7 @@ impl<'scope> Workers<'scope, '_, '_> {
         let wanted = shift.wanted.load(Relaxed);
         let mut hired = shift.present.load(Relaxed);
         shift.surplus.store(hired.saturating_sub(wanted), Relaxed);
+        self.dismiss_the_gone();
         // Counted here and not by who is present: where little is left to do,
         // the first are gone before the last have come.
         while hired < wanted {
@@ -332,7 +336,8 @@ impl<'scope> Workers<'scope, '_, '_> {
             let _farewell = farewell;
             shift.work_until_done(&mut buffer);
         };
-        let name = format!("copy-{}", self.handles.len());
+        self.hired += 1;
+        let name = format!("copy-{}", self.hired);
         match Builder::new().name(name).spawn_scoped(self.scope, worker) {
             Ok(handle) => {
                 self.handles.push(handle);
@@ -343,8 +348,21 @@ impl<'scope> Workers<'scope, '_, '_> {
         }
     }
 
-    fn join(self) -> usize {
-        for handle in self.handles {
+    /// Joins those that have left. A copy that lasts a night tries other numbers
+    /// of workers thousands of times, and each keeps its stack until then.
+    fn dismiss_the_gone(&mut self) {
+        let gone: Vec<_> = self.handles.extract_if(.., |handle| handle.is_finished()).collect();
+        self.join(gone);
+    }
+
+    fn join_all(mut self) -> usize {
+        let rest = std::mem::take(&mut self.handles);
+        self.join(rest);
+        self.most
+    }
+
+    fn join(&self, handles: Vec<ScopedJoinHandle<'scope, ()>>) {
+        for handle in handles {
             if let Err(panic) = handle.join() {
                 let message = panic
                     .downcast_ref::<&str>()
@@ -354,7 +372,6 @@ impl<'scope> Workers<'scope, '_, '_> {
                 self.shift.fail(0, ErrorKind::WorkerPanicked { message }.into());
             }
         }
-        self.most
     }
 }
 

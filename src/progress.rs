@@ -274,7 +274,10 @@ impl Progress {
     /// A place for one more worker to say what it is waiting for.
     pub(crate) fn seat(&self) -> Arc<Seat> {
         let seat = Arc::new(Seat::default());
-        lock(&self.seats).push(Arc::clone(&seat));
+        let mut seats = lock(&self.seats);
+        // Those whose workers have gone are held by nobody else.
+        seats.retain(|seat| Arc::strong_count(seat) > 1);
+        seats.push(Arc::clone(&seat));
         seat
     }
 
