@@ -112,6 +112,7 @@ impl Half<'_> {
         let (source, sector): (Arc<dyn Source>, u32) = match self.source {
             Place::Path(path) => {
                 let source = OpenSource::open(path)?;
+                source.will_read_in_sequence();
                 (source.io.clone(), source.sector())
             }
             Place::Nothing => (Arc::new(Zeros { size: self.range.end() }), DEFAULT_SECTOR),

@@ -187,6 +187,7 @@ impl Runner {
                 ErrorKind::Refused(Refusal::EngineUnsuitable { reason, .. }) => {
                     Outcome::Unusable(reason.clone())
                 }
+                ErrorKind::EngineGaveWay { .. } => Outcome::Unusable(error.chain()),
                 _ => Outcome::Failed(error),
             },
         }
