@@ -130,7 +130,7 @@ impl Map {
             return Err((0, "BlocksCount does not agree with ImageSize".to_owned()));
         }
         let name = reading.only_name();
-        let mut mapped = 0;
+        let mut mapped = 0u64;
         let mut items = Vec::with_capacity(self.ranges.len());
         for range in &self.ranges {
             let (blocks, place) =
@@ -149,7 +149,7 @@ impl Map {
                 dest_offset: place.start(),
                 details: Some(Box::new(details)),
             });
-            mapped += blocks;
+            mapped = mapped.saturating_add(blocks);
         }
         if self.mapped.is_some_and(|count| count != mapped) {
             return Err((0, "MappedBlocksCount does not agree with the ranges".to_owned()));

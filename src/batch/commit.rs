@@ -153,8 +153,13 @@ impl Commit<'_> {
         if member.error.is_some() {
             return Ok(());
         }
+        let unreadable = member.output.unreadable();
         for at in 0..member.rows.len() {
             let row = &member.rows[at];
+            // What could not be read has no digest, and none to compare with.
+            if !unreadable.within(row.range).is_empty() {
+                continue;
+            }
             let wanted = algorithms_of(row.item, self.algorithms);
             let is_all = row.range == ByteRange::to(member.output.wanted.len);
             let digests = if wanted.is_empty() {
