@@ -27,7 +27,7 @@ use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{Outcome, Report};
-use crate::safety::Preflight;
+use crate::safety::{self, Preflight};
 use crate::source::OpenSource;
 use crate::sparse::{self, Sparse, Zeros};
 use crate::sys;
@@ -89,6 +89,9 @@ impl CopyJob {
         self.check_preserve(&source, &target, from)?;
         let to = self.resolve_destination(&source, &target, from)?;
         let map_file = self.map_file(&target)?;
+        if self.map.is_some() {
+            safety::check_map_is_apart(&map_file.path(), &source, &target)?;
+        }
         let start = leftover::find(&target, &map_file, self.leftovers, |id| {
             identity(self, &source, &target, from, to, id)
         })?;

@@ -72,11 +72,13 @@ impl Preflight<'_> {
         let source = &self.source.facts;
         // Replacing a link to the source is refused too: what stands at the
         // name is asked, and what it leads to.
-        let behind_link = match self.target {
-            Target::Staged(target) => sys::facts_of_path(&target.path).ok().flatten(),
-            _ => None,
+        // Nor is the source what an earlier run left, which this one discards.
+        let others = match self.target {
+            Target::Staged(target) => vec![target.path.clone(), target.part_path()],
+            _ => Vec::new(),
         };
-        let mut named = self.target.facts().into_iter().chain(&behind_link);
+        let others = others.iter().filter_map(|path| sys::facts_of_path(path).ok().flatten());
+        let mut named = self.target.facts().cloned().into_iter().chain(others);
         if !named.any(|facts| facts.same_thing(source)) {
             return Ok(());
         }
@@ -150,6 +152,33 @@ impl Preflight<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Refuses a map where the copy itself reads or writes: it would replace the
+/// bytes, and go when the copy is complete.
+///
+/// # Errors
+///
+/// The refusal.
+pub fn check_map_is_apart(map: &Path, source: &OpenSource, target: &Target) -> Result<(), Refusal> {
+    let facts = sys::facts_of_path(map).ok().flatten();
+    let is = |other: &Facts| facts.as_ref().is_some_and(|facts| facts.same_thing(other));
+    let will_be = match target {
+        Target::Staged(target) => {
+            let own = target.directory.own_facts().ok();
+            let parent = map.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let parent = sys::facts_of_path(parent.unwrap_or(Path::new("."))).ok().flatten();
+            let together = own.zip(parent).is_some_and(|(own, parent)| own.same_thing(&parent));
+            let name = map.file_name();
+            together && (name == Some(&target.name) || name == Some(&target.part_name()))
+        }
+        _ => false,
+    };
+    if will_be || is(&source.facts) || target.facts().is_some_and(is) {
+        let map = crate::error::quoted(map);
+        return Err(Refusal::Other(format!("--map {map} is what the copy itself reads or writes")));
+    }
+    Ok(())
 }
 
 /// Bytes free on the file system of an open file.

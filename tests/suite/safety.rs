@@ -87,6 +87,24 @@ fn the_source_itself_under_another_name() {
 }
 
 #[test]
+fn the_part_that_the_copy_would_discard_is_no_source() {
+    let guarded = Guarded::new(|scene| scene.write("film.pcopy-part", &[7; 5000]));
+    guarded.refuses("film.pcopy-part film", &["film.pcopy-part"]);
+    for option in ["--restart", "--resume"] {
+        guarded.refuses(&format!("{option} film.pcopy-part film"), &["same file"]);
+    }
+}
+
+#[test]
+fn a_map_where_the_copy_reads_or_writes() {
+    let guarded = Guarded::new(|_| {});
+    for map in ["copy", "./copy", "copy.pcopy-part"] {
+        guarded.refuses(&format!("--map {map} source copy"), &["--map", "itself"]);
+    }
+    guarded.refuses("--map source source copy", &["--map", "itself"]);
+}
+
+#[test]
 fn ranges_that_overlap_in_one_file() {
     let guarded = Guarded::new(|_| {});
     for (range, to) in [("0..10", 0), ("0..10", 9), ("100..200", 1), ("0..5000", 4999)] {
