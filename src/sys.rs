@@ -112,6 +112,10 @@ pub struct Facts {
     pub changed: Moment,
     /// Last time of access, seconds and nanoseconds; reading may change it.
     pub accessed: Moment,
+    /// When it was made, seconds and nanoseconds, where the system tells. File
+    /// numbers are given again, on some file systems at once; with this they
+    /// are not.
+    pub born: Option<Moment>,
     /// Bytes of storage in use.
     pub allocated: u64,
 }

@@ -176,7 +176,9 @@ fn resume_staged(
     }
     // No part: the earlier run may have given the file its name and ended
     // before it could remove the map, or left the map for what was unreadable.
-    let Some(facts) = target.existing.clone().filter(|facts| facts.node == Node::File) else {
+    let is_file = target.existing.as_ref().is_some_and(|facts| facts.node == Node::File);
+    let standing = if is_file { open_locked(target, &target.name, &target.path)? } else { None };
+    let Some((file, facts)) = standing else {
         let reason = format!(
             "{} is gone; --restart starts from the beginning",
             crate::error::quoted(target.part_path())
@@ -186,7 +188,18 @@ fn resume_staged(
     let job = identity(Some(object_id(&facts, None)));
     check_identity(&map, map_file, &job)?;
     check_length(&map, &job, &facts, &target.path)?;
-    let file = open_locked(target, &target.name, &target.path)?;
+    // It had its whole length when it got its name: somebody has used it since.
+    let whole = job.destination.offset.saturating_add(job.range.len());
+    if facts.size != whole {
+        let reason = format!(
+            "{} has {} bytes, and the copy gave it {whole}: it has been changed since; --force \
+             --restart replaces it",
+            crate::error::quoted(&target.path),
+            facts.size,
+        );
+        return Err(Refusal::NothingToResume { reason }.into());
+    }
+    let file = Some((file, facts));
     Ok(Start::From(Box::new(Earlier { map, file, committed: true })))
 }
 
@@ -284,6 +297,12 @@ fn check_discardable(map_file: &MapFile) -> Result<(), Refusal> {
 pub fn object_id(facts: &Facts, serial: Option<String>) -> ObjectId {
     match facts.node {
         Node::BlockDevice => ObjectId::Device { number: facts.represents, serial },
-        _ => ObjectId::File { device: facts.device, inode: facts.inode },
+        _ => ObjectId::File {
+            device: facts.device,
+            inode: facts.inode,
+            born_ns: facts.born.map(|(seconds, nanoseconds)| {
+                i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
+            }),
+        },
     }
 }

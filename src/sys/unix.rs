@@ -95,6 +95,10 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
         changed: (metadata.ctime(), metadata.ctime_nsec() as u32),
         accessed: (metadata.atime(), metadata.atime_nsec() as u32),
+        born: metadata.created().ok().and_then(|time| {
+            let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
+            Some((i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()))
+        }),
         allocated: metadata.blocks().saturating_mul(512),
     })
 }
@@ -142,6 +146,8 @@ fn facts_of(stat: &rustix::fs::Stat) -> Facts {
         modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
         changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
         accessed: (stat.st_atime as i64, stat.st_atime_nsec as u32),
+        // stat(2) does not tell.
+        born: None,
         allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
     }
 }

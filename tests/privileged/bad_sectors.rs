@@ -56,6 +56,24 @@ fn failed(report: &Value) -> Vec<(u64, u64)> {
     )
 }
 
+/// A file that lacks something has its name: whoever uses it may add to it.
+#[test]
+fn what_was_appended_to_a_partial_file_is_not_cut_off() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("image", SIZE);
+    let device = BadDevice::new(&scene, &scene.path("image"), &[(100_000, 100_001)]);
+    scene.run(&format!("--retries 0 {} copy", device.device.path)).code(1);
+    let mut longer = scene.read("copy");
+    longer.extend(pattern(3, 5000));
+    scene.write("copy", &longer);
+    let line = format!("--resume --retries 0 {} copy", device.device.path);
+    scene.run(&line).code(3).says(&["changed since"]);
+    assert_same(&scene.read("copy"), &longer, "the file with what was appended");
+}
+
 #[test]
 fn one_sector() {
     if possible(BAD_DEVICE_TOOLS) {

@@ -45,6 +45,19 @@ fn resume(scene: &Scene, options: &str) -> Ended {
     scene.run(&format!("{SMALL} --json --resume {options} source copy"))
 }
 
+/// Also where the new file gets the number of the old, as on ext4.
+#[test]
+fn another_file_at_the_name_of_the_destination_is_not_gone_on_with() {
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    scene.write("copy", &vec![0; LEN]);
+    kill_at_half(&scene, "--in-place");
+    std::fs::remove_file(scene.path("copy")).expect("it is there");
+    scene.write("copy", &vec![1; LEN]);
+    resume(&scene, "--in-place").code(3).says(&["copy.pcopy-map", "dest-"]);
+    assert_same(&scene.read("copy"), &vec![1; LEN], "the other file");
+}
+
 #[test]
 fn a_resumed_copy_does_no_needless_work() {
     let (scene, bytes, recorded) = killed("");

@@ -90,6 +90,10 @@ pub enum ObjectId {
         device: u64,
         /// Number of the file in its file system.
         inode: u64,
+        /// When the file was made, in nanoseconds since 1970, where the system
+        /// tells: ext4 gives the number of a removed file to the next. Compared
+        /// where both sides know it.
+        born_ns: Option<i128>,
     },
     /// A device.
     Device {
@@ -138,6 +142,9 @@ struct Field {
     compared: bool,
 }
 
+/// Field of the time at which a file was made.
+const BORN: &str = "born-ns";
+
 /// What a change of the content shows in.
 const STATE: [&str; 3] = ["source-size", "source-mtime-ns", "source-ctime-ns"];
 
@@ -159,7 +166,8 @@ impl Identity {
         let any_state = self.source.may_change || job.source.may_change;
         names.filter(|name| !(any_state && STATE.contains(name))).find_map(|name| {
             let (map_value, job_value) = (value_of(&ours, name), value_of(&theirs, name));
-            (map_value != job_value).then(|| Difference {
+            let unknown = name.ends_with(BORN) && (map_value.is_none() || job_value.is_none());
+            (map_value != job_value && !unknown).then(|| Difference {
                 field: name.to_owned(),
                 map_value: map_value.unwrap_or("absent").to_owned(),
                 job_value: job_value.unwrap_or("absent").to_owned(),
@@ -250,8 +258,11 @@ fn path_value(path: &Path) -> String {
 fn id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, bool)> {
     match id {
         None => Vec::new(),
-        Some(ObjectId::File { device, inode }) => {
-            vec![("device", device.to_string(), false), ("inode", inode.to_string(), true)]
+        Some(ObjectId::File { device, inode, born_ns }) => {
+            let mut values =
+                vec![("device", device.to_string(), false), ("inode", inode.to_string(), true)];
+            values.extend(born_ns.map(|time| (BORN, time.to_string(), true)));
+            values
         }
         Some(ObjectId::Device { number, serial: None }) => {
             vec![("device-number", number.to_string(), true)]
@@ -318,7 +329,9 @@ impl Fields {
         let Some(device) = self.optional(&format!("{of}-device"), number)? else {
             return Ok(None);
         };
-        Ok(Some(ObjectId::File { device, inode: self.number(&format!("{of}-inode"))? }))
+        let inode = self.number(&format!("{of}-inode"))?;
+        let born_ns = self.optional(&format!("{of}-{BORN}"), |value| value.parse().ok())?;
+        Ok(Some(ObjectId::File { device, inode, born_ns }))
     }
 
     /// Refuses what is left, for nobody knows what it means.

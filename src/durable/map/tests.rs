@@ -24,7 +24,7 @@ pub(super) fn identity() -> Identity {
             mtime_ns: Some(1_700_000_000_123_456_789),
             ctime_ns: Some(1_700_000_000_223_456_789),
             may_change: false,
-            id: Some(ObjectId::File { device: 2049, inode: 77 }),
+            id: Some(ObjectId::File { device: 2049, inode: 77, born_ns: None }),
         },
         range: range(0x200, 0x10200),
         destination: Destination {
@@ -32,7 +32,7 @@ pub(super) fn identity() -> Identity {
             offset: 4096,
             kind: "file".into(),
             mode: Mode::New,
-            id: Some(ObjectId::File { device: 2049, inode: 78 }),
+            id: Some(ObjectId::File { device: 2049, inode: 78, born_ns: None }),
         },
         list: Some("0123abcd".into()),
     }

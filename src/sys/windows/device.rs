@@ -71,6 +71,8 @@ pub(super) fn facts(file: &File, name: &str) -> io::Result<Facts> {
         modified: (0, 0),
         changed: (0, 0),
         accessed: (0, 0),
+        // File numbers are not given again here.
+        born: None,
         allocated: size,
     })
 }

@@ -102,6 +102,8 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         modified: moment(basic.LastWriteTime),
         changed: moment(basic.ChangeTime),
         accessed: moment(basic.LastAccessTime),
+        // File numbers are not given again here.
+        born: None,
         allocated: u64::try_from(standard.allocation_size).unwrap_or(0),
     })
 }
@@ -118,6 +120,8 @@ fn no_file(node: Node) -> Facts {
         modified: (0, 0),
         changed: (0, 0),
         accessed: (0, 0),
+        // File numbers are not given again here.
+        born: None,
         allocated: 0,
     }
 }

@@ -294,7 +294,11 @@ fn any_path() -> impl Strategy<Value = PathBuf> {
 
 fn any_object() -> impl Strategy<Value = ObjectId> {
     prop_oneof![
-        any::<(u64, u64)>().prop_map(|(device, inode)| ObjectId::File { device, inode }),
+        any::<(u64, u64, Option<i128>)>().prop_map(|(device, inode, born_ns)| ObjectId::File {
+            device,
+            inode,
+            born_ns
+        }),
         any::<(u64, Option<String>)>()
             .prop_map(|(number, serial)| ObjectId::Device { number, serial }),
     ]

@@ -46,7 +46,7 @@ fn the_first_field_that_differs_is_named() {
         Some(("source-path", "/data/disk of Ümit%0A.img", "/b")),
     );
     check(
-        |job| job.source.id = Some(ObjectId::File { device: 2049, inode: 1 }),
+        |job| job.source.id = Some(ObjectId::File { device: 2049, inode: 1, born_ns: None }),
         Some(("source-inode", "77", "1")),
     );
     check(|job| job.source.id = None, Some(("source-inode", "77", "absent")));
@@ -57,11 +57,11 @@ fn the_first_field_that_differs_is_named() {
     check(|job| job.destination.kind = "x".into(), Some(("dest-kind", "file", "x")));
     check(|job| job.destination.mode = Mode::InPlace, Some(("dest-mode", "new", "in-place")));
     check(
-        |job| job.destination.id = Some(ObjectId::File { device: 2049, inode: 9 }),
+        |job| job.destination.id = Some(ObjectId::File { device: 2049, inode: 9, born_ns: None }),
         Some(("dest-inode", "78", "9")),
     );
     // A file system mounted again may have another device number.
-    check(|job| job.source.id = Some(ObjectId::File { device: 5, inode: 77 }), None);
+    check(|job| job.source.id = Some(ObjectId::File { device: 5, inode: 77, born_ns: None }), None);
 
     let difference = identity()
         .difference(&Identity { range: range(0, 0x10200), ..identity() })
