@@ -204,10 +204,8 @@ impl Commit<'_> {
         self.each(members, |member| {
             let file = self.outputs.file(&member.output)?;
             self.dress(member, &file)?;
-            match group {
-                Some(_) if !(together && covers) => file.as_file().sync_all(),
-                _ => Ok(()),
-            }
+            let is_covered = together && covers && !self.outputs.lies_elsewhere(file.as_file());
+            if group.is_none() || is_covered { Ok(()) } else { file.as_file().sync_all() }
         });
         if together && covers { self.sync_all() } else { Ok(()) }
     }

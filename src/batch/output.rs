@@ -308,6 +308,15 @@ impl Outputs {
         self.group_sync.as_ref().map_or(Ok(()), |group| group.sync(&self.root))
     }
 
+    /// Whether a sync of all leaves `file` out, because another file system is
+    /// mounted below the folder, or nobody knows.
+    pub fn lies_elsewhere(&self, file: &std::fs::File) -> bool {
+        match (sys::facts(file), self.root.own_facts()) {
+            (Ok(file), Ok(root)) => file.device != root.device,
+            _ => true,
+        }
+    }
+
     /// Makes the names in the directory at `path` durable.
     pub fn sync_directory(&self, path: &Path) -> io::Result<()> {
         self.directory_at(path, false)?.sync()

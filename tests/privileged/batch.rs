@@ -112,6 +112,31 @@ fn fragmented_files_by_filefrag() {
     assert_carved(&scene, &files, "filefrag");
 }
 
+/// One sync for many files covers one file system; below the folder may be others.
+#[test]
+fn files_on_another_file_system_below_the_folder_are_synced() {
+    if !possible(&["strace"]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 8000);
+    std::fs::create_dir(scene.path("out")).expect("a folder");
+    let _mount = Mount::new(&scene, "out/sub", &["-t", "tmpfs", "none"]);
+    let rows: String =
+        (0..16).map(|n| format!("{}f{n},{},500\n", ["sub/", ""][n % 2], n * 500)).collect();
+    scene.write("list.csv", format!("name,start,len\n{rows}").as_bytes());
+    let options =
+        ["-f", "-qqq", "-y", "-o", "trace", "-e", "trace=fsync,fdatasync", "-e", "signal=none"];
+    let mut run = scene.tool("strace", options);
+    let line = "batch list.csv --source source --into out";
+    run.command.arg(crate::common::program()).args(line.split(' '));
+    run.run().code(0);
+    let trace = String::from_utf8_lossy(&scene.read("trace")).into_owned();
+    for n in (0..16).step_by(2) {
+        assert!(trace.contains(&format!("out/sub/f{n}.")), "f{n} was not synced: {trace}");
+    }
+}
+
 /// Bytes that cannot be read cost the items they lie in, and those alone.
 #[test]
 fn bad_sectors_make_their_items_partial_and_no_other() {
@@ -155,6 +180,17 @@ fn bad_sectors_make_their_items_partial_and_no_other() {
         assert_eq!(failed.last().map(|part| &part["end"]), Some(&json!(end)), "{name}");
     }
     assert_eq!(of("f11")["status"], "complete");
+
+    // It has no digest, nor one to compare with: what there is of it stays.
+    let expected = "0".repeat(64);
+    let row = format!("name,start,len,sha256\nf10,409600,40960,{expected}\n");
+    scene.write("one.csv", row.as_bytes());
+    let line = format!("batch one.csv --source {source} --into one --digest blake3 --report t");
+    scene.run(&line).code(1);
+    let line: Value = serde_json::from_slice(&scene.read("t")).expect("one line of JSON");
+    assert_eq!(line["status"], "partial", "{line}");
+    assert!(line["digests"].as_object().is_none_or(|digests| digests.is_empty()), "{line}");
+    assert!(scene.has("one/f10"));
 
     // By the other policy such an item fails, and the others are complete.
     let line =
