@@ -24,7 +24,7 @@ use super::args::{HowArgs, OutputArgs, ThreadsArg, seconds};
 use super::exit::Exit;
 use super::render::{plain, to_stderr, to_stdout, usage};
 use super::signals::Signals;
-use super::watch;
+use super::{config, watch};
 
 /// Items named in the text; the report file has all.
 const LISTED: usize = 20;
@@ -131,6 +131,13 @@ pub struct CommonArgs {
 
 /// `pcopy batch`.
 pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
+    let read_from = [args.source.as_deref(), args.manifest.as_deref()];
+    let read_from: Vec<&Path> = read_from.into_iter().flatten().collect();
+    if let Some(report) = &args.report
+        && let Err(message) = config::check_apart("--report", report, &read_from)
+    {
+        return usage(&message);
+    }
     let (manifest, unread) = match read(args) {
         Ok(read) => read,
         Err(exit) => return exit,

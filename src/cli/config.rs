@@ -1,7 +1,8 @@
 //! From the arguments as typed to a job.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use pcopy::error::quoted;
 use pcopy::{CopyJob, Leftovers, RangeSpec};
 
 use super::args::{CopyArgs, ThreadsArg, VerifyArgs, WhatArgs};
@@ -13,13 +14,46 @@ pub fn is_stdout(destination: &Path) -> bool {
     destination.as_os_str() == "-"
 }
 
+/// Refuses to write what an option names over what is read or copied. A hard
+/// link passes: nobody types one by mistake.
+///
+/// # Errors
+///
+/// A message for the user.
+pub fn check_apart(option: &str, written: &Path, others: &[&Path]) -> Result<(), String> {
+    let same = |other: &&&Path| {
+        let real = real_path(other);
+        real.is_some() && real == real_path(written)
+    };
+    match others.iter().find(same) {
+        None => Ok(()),
+        Some(other) => Err(format!("{option}: it would replace {}", quoted(other))),
+    }
+}
+
+/// What `path` leads to, though the last part of it need not be there yet.
+fn real_path(path: &Path) -> Option<PathBuf> {
+    if let Ok(real) = path.canonicalize() {
+        return Some(real);
+    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    Some(parent.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
+}
+
 /// The range that the arguments describe, in either way of saying it.
 fn range(what: &WhatArgs) -> RangeSpec {
     what.range.unwrap_or_else(|| RangeSpec::from_offset_length(what.offset, what.length))
 }
 
 /// The comparison that the arguments describe.
-pub fn verify(args: &VerifyArgs) -> VerifyJob {
+///
+/// # Errors
+///
+/// A message for the user, as of [`job`].
+pub fn verify(args: &VerifyArgs) -> Result<VerifyJob, String> {
+    if let Some(file) = &args.digests.digest_file {
+        check_apart("--digest-file", file, &[&args.source, &args.destination])?;
+    }
     let mut job = VerifyJob::new(&args.source, &args.destination)
         .range(range(&args.what))
         .clamp(args.what.clamp)
@@ -32,9 +66,10 @@ pub fn verify(args: &VerifyArgs) -> VerifyJob {
         job = job.expect(expected.clone());
     }
     match args.threads {
-        ThreadsArg::Exactly(threads) => job.threads(threads),
-        ThreadsArg::Auto => job,
+        ThreadsArg::Exactly(threads) => job = job.threads(threads),
+        ThreadsArg::Auto => {}
     }
+    Ok(job)
 }
 
 /// The job that the arguments describe.
@@ -46,6 +81,11 @@ pub fn verify(args: &VerifyArgs) -> VerifyJob {
 pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob, String> {
     if args.output.json && is_stdout(destination) {
         return Err("--json: standard output holds the copied bytes already".to_owned());
+    }
+    if let Some(file) = &args.proof.digests.digest_file {
+        let also = args.consent.also.iter().map(PathBuf::as_path);
+        let others: Vec<&Path> = [source, destination].into_iter().chain(also).collect();
+        check_apart("--digest-file", file, &others)?;
     }
     let leftovers = match (args.resume.resume, args.resume.restart) {
         (true, _) => Leftovers::Resume,

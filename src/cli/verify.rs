@@ -4,12 +4,16 @@ use pcopy::{Error, Progress, Report};
 
 use super::args::VerifyArgs;
 use super::exit::Exit;
+use super::render::usage;
 use super::signals::Signals;
 use super::{config, render, watch};
 
 /// Compares what the arguments name.
 pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
-    let job = config::verify(args);
+    let job = match config::verify(args) {
+        Ok(job) => job,
+        Err(message) => return usage(&message),
+    };
     let progress = Progress::new();
     let result =
         watch::run(&args.output, &progress, signals, |progress, cancel| job.run(progress, cancel));

@@ -104,6 +104,25 @@ fn a_map_where_the_copy_reads_or_writes() {
     guarded.refuses("--map source source copy", &["--map", "itself"]);
 }
 
+/// Of what is copied, only the copy itself is written.
+#[test]
+fn a_file_beside_the_copy_does_not_replace_what_is_copied() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 5000);
+    for file in ["source", "./source", "copy"] {
+        let line = format!("--digest sha256 --digest-file {file} source copy");
+        scene.run(&line).code(2).says(&["--digest-file", "replace"]);
+    }
+    scene.run("verify --digest sha256 --digest-file source source source").code(2);
+    scene.write("list.csv", b"name,start,len\na,0,100\n");
+    for report in ["source", "list.csv"] {
+        let line = format!("batch list.csv --source source --into out --report {report}");
+        scene.run(&line).code(2).says(&["--report", "replace"]);
+    }
+    assert_same(&scene.read("source"), &bytes, "the source");
+    assert_eq!(scene.names(), ["list.csv", "source"]);
+}
+
 #[test]
 fn ranges_that_overlap_in_one_file() {
     let guarded = Guarded::new(|_| {});
