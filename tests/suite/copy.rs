@@ -8,11 +8,11 @@ use std::io::{Seek, SeekFrom, Write};
 
 use crate::common::{Scene, assert_same, pattern, pattern_at};
 
-const REQUEST: usize = 8 << 10;
-const STRIPE: usize = 64 << 10;
+pub const REQUEST: usize = 8 << 10;
+pub const STRIPE: usize = 64 << 10;
 
 /// Where sectors, pages, requests and stripes begin and end.
-const SIZES: &[usize] = &[
+pub const SIZES: &[usize] = &[
     0,
     1,
     511,

@@ -10,6 +10,7 @@ use pcopy::sparse::Sparse;
 use pcopy::{ByteRange, CancelToken, CopyJob, Error, Outcome, Progress, RangeSpec, Report, Size};
 
 use crate::common::skip;
+use crate::copy;
 
 /// A folder that both the source and the destination are in.
 struct Folder(tempfile::TempDir);
@@ -66,8 +67,8 @@ fn assert_same(path: &Path, expected: &[u8], what: &str) {
 }
 
 /// Small units, so that little data has many edges.
-const STRIPE: u64 = 64 << 10;
-const REQUEST: u64 = 8 << 10;
+const STRIPE: u64 = copy::STRIPE as u64;
+const REQUEST: u64 = copy::REQUEST as u64;
 
 /// Names of the engines that can serve a new file on the file system of the
 /// temporary folder; the others are skipped.
@@ -90,29 +91,12 @@ fn engines_here() -> Vec<&'static str> {
 #[test]
 fn every_engine_copies_every_size_from_and_to_every_offset() {
     let folder = Folder::new();
-    let sizes = [
-        0,
-        1,
-        511,
-        512,
-        513,
-        4095,
-        4096,
-        4097,
-        REQUEST - 1,
-        REQUEST,
-        REQUEST + 1,
-        STRIPE - 1,
-        STRIPE,
-        STRIPE + 1,
-        3 * STRIPE + 7,
-    ];
     let offsets =
         [(0, 0), (1, 0), (0, 1), (511, 513), (512, 0), (4096, 4096), (4097, 1), (7, 4103)];
     let source = folder.file("s", 300_000);
     let range = |start: u64, len: u64| ByteRange::with_len(start, len).unwrap();
     for name in engines_here() {
-        for len in sizes {
+        for len in copy::SIZES.iter().map(|&len| len as u64) {
             for (from, to) in offsets {
                 let what = format!("{name}: {len} bytes from {from} to {to}");
                 let path = folder.path("d");
