@@ -12,19 +12,28 @@ use crate::range::ByteRange;
 /// The extent of `file` at the start of `rest`, within `rest`.
 pub fn next_extent(file: &File, rest: ByteRange) -> io::Result<Extent> {
     let from = rest.start();
-    let hole_to = |end: u64| Extent { range: ByteRange::between(from, end), data: false };
     let data = match rustix::fs::seek(file, SeekFrom::Data(from)) {
         Ok(data) => data,
         // Past the last data: a hole to the end.
-        Err(Errno::NXIO) => return Ok(hole_to(rest.end())),
+        Err(Errno::NXIO) => rest.end(),
         Err(error) => return Err(error.into()),
     };
     if data > from {
-        return Ok(hole_to(data.min(rest.end())));
+        let hole = ByteRange::between(from, data.min(rest.end()));
+        return Ok(Extent { range: hole, data: has_storage_for_all(file)? });
     }
     let hole = rustix::fs::seek(file, SeekFrom::Hole(from))?;
     if data < from || hole <= from {
         return Err(io::Error::other("the file system gives holes that make no sense"));
     }
     Ok(Extent { range: ByteRange::between(from, hole.min(rest.end())), data: true })
+}
+
+/// Whether `file` takes as much storage as it has bytes. A hole in it is space
+/// that was reserved, or a mistake of the file system: in doubt it is data. By
+/// the same rule cp(1) decides whether it looks for holes.
+fn has_storage_for_all(file: &File) -> io::Result<bool> {
+    let stat = rustix::fs::fstat(file)?;
+    // Blocks of stat(2) have 512 bytes. Integer types differ between systems.
+    Ok(stat.st_blocks.saturating_mul(512) >= stat.st_size)
 }

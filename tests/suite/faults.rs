@@ -190,6 +190,8 @@ fn every_step_around_the_bytes_fails() {
             (Target::new, "openat", "error=EACCES", "", Then::Stops),
             (Target::new, "open", "error=EIO", "", Then::Stops),
             (Target::new, "lseek", "error=EINVAL", "", Then::Fine),
+            // The answer of a file that is nothing but a hole.
+            (Target::new, "lseek", "error=ENXIO", "", Then::Fine),
         ],
     );
 }
