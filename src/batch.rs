@@ -6,8 +6,10 @@
 //! copies a single range (`work`): neighbouring small ones in one request
 //! (`scatter`), large ones in stripes (`large`) and by the engine that suits
 //! them (`moving`). Files are written under other names (`staging`), and made
-//! durable and visible in groups when they are finished (`ending`, `commit`, `group_sync`); of those that lack
-//! something a map is kept (`partial`). `job` reads as the story of it.
+//! durable and visible in groups when they are finished (`ending`, `commit`,
+//! `group_sync`); of those that lack something a map is kept (`partial`). What an
+//! earlier run completed is compared with what the list expects of it (`skipped`).
+//! `job` reads as the story of it.
 
 mod commit;
 mod ending;
@@ -24,6 +26,7 @@ mod preflight;
 mod queue;
 mod report;
 mod scatter;
+mod skipped;
 mod sources;
 mod staging;
 mod tally;

@@ -174,13 +174,7 @@ impl Commit<'_> {
                 };
                 digests
             };
-            member.mismatch[at] = row.item.expected().iter().find_map(|expected| {
-                let found =
-                    digests.iter().find(|digest| digest.algorithm() == expected.algorithm())?;
-                (!expected.is_met_by(found)).then(|| {
-                    format!("{} is {found}, expected {}", expected.algorithm(), expected.digest())
-                })
-            });
+            member.mismatch[at] = mismatch(row.item, &digests);
             member.digests[at] = digests;
         }
         Ok(())
@@ -330,9 +324,18 @@ pub fn algorithms_of(item: &Item, all: &[Algorithm]) -> Vec<Algorithm> {
     wanted
 }
 
+/// What `digests` have other than `item` expects.
+pub fn mismatch(item: &Item, digests: &[Digest]) -> Option<String> {
+    item.expected().iter().find_map(|expected| {
+        let found = digests.iter().find(|digest| digest.algorithm() == expected.algorithm())?;
+        (!expected.is_met_by(found))
+            .then(|| format!("{} is {found}, expected {}", expected.algorithm(), expected.digest()))
+    })
+}
+
 /// Digests of a range of a file, read back through the cache; `None` if the
 /// caller asked to stop.
-fn hash_range(
+pub fn hash_range(
     file: &FileIo,
     range: ByteRange,
     wanted: &[Algorithm],

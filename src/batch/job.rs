@@ -14,6 +14,7 @@ use super::partial::{self, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
 use super::preflight::{Consent, Parents, Space, file_name, look_at_names, look_at_parents};
 use super::report::{BatchReport, ItemReport};
+use super::skipped::Skipped;
 use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
@@ -139,7 +140,8 @@ impl Batch {
     }
 
     /// What to do with what an interrupted run left. Resuming also skips files
-    /// that are there already with the right size. Default: refuse to start.
+    /// that are there already with the right size, and the digest that their
+    /// item expects, if it does. Default: refuse to start.
     pub fn leftovers(mut self, leftovers: Leftovers) -> Batch {
         self.leftovers = leftovers;
         self
@@ -195,8 +197,11 @@ impl Batch {
         on_item: &(dyn Fn(&ItemReport<'_>) + Sync),
     ) -> Result<BatchReport> {
         let start = Instant::now();
-        let Ready { sources, root, plan, wanted, skipped, workers } = self.prepare(progress)?;
+        let ready = self.prepare(progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
+        progress.expect_items(self.items.len() as u64);
+        ready.skipped(&self.items).report(&tally, ready.workers.most(), (progress, cancel));
+        let Ready { sources, root, plan, wanted, skipped, workers } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
         let moving = Moving::new(self.how, &root, self.sync, self.handles().threads);
         let root = (root, self.into.clone());
@@ -223,9 +228,7 @@ impl Batch {
             finished_bytes: AtomicU64::new(0),
             on_item: &on_item,
         };
-        tally.skip(&self.items, &skipped);
         progress.expect(plan.bytes(), 0);
-        progress.expect_items(self.items.len() as u64);
         progress.enter(Phase::Copying);
         let control = self.control(progress, cancel);
         let (shift, moved) = crew::run(&control, &work, self.controller(&plan, workers));
@@ -466,6 +469,18 @@ struct Ready {
     skipped: Vec<bool>,
     /// How many workers there may be.
     workers: Workers,
+}
+
+impl Ready {
+    /// Those of `items` that an earlier run completed.
+    fn skipped<'a>(&'a self, items: &'a [Item]) -> Skipped<'a> {
+        let row = |(row, item): (u32, &'a Item)| {
+            let size = self.sources.size(self.plan.source_of(row));
+            (item, item.destination(size).unwrap_or_default())
+        };
+        let rows = (0..).zip(items).filter(|&(row, _)| self.skipped[row as usize]).map(row);
+        Skipped { rows: rows.collect(), root: &self.root }
+    }
 }
 
 fn refused(errors: &ManifestErrors) -> Error {

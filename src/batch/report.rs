@@ -20,7 +20,8 @@ pub enum Status {
     Skipped,
     /// Some bytes could not be read and are holes; the rest is in place.
     Partial,
-    /// A digest is not the expected one: nothing has the final name.
+    /// A digest is not the expected one: nothing has the final name, or what
+    /// had it before is another file.
     Mismatch,
     /// It could not be written: nothing has the final name, unless the error
     /// says that the name alone is not durable.

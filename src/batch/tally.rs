@@ -3,7 +3,6 @@
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::manifest::Item;
 use super::report::{BatchReport, ItemReport, Items, SCHEMA, Slow, Status};
 use crate::progress::{Progress, lock};
 use crate::report::{Outcome, Seconds, rate};
@@ -52,20 +51,6 @@ impl<'a> Tally<'a> {
             }
         }
         (self.on_item)(report);
-    }
-
-    pub fn skip(&self, items: &[Item], skipped: &[bool]) {
-        for (item, _) in items.iter().zip(skipped).filter(|&(_, &skipped)| skipped) {
-            self.hear(&ItemReport {
-                item,
-                status: Status::Skipped,
-                bytes: 0,
-                digests: Vec::new(),
-                failed: Vec::new(),
-                error: None,
-                seconds: 0.0,
-            });
-        }
     }
 
     pub fn into_report(self, start: Instant, copied: Duration, durable: bool) -> BatchReport {

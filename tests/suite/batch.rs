@@ -245,10 +245,53 @@ fn a_digest_that_differs_fails_its_item_and_no_other() {
     assert_eq!(statuses, ["mismatch", "complete", "complete", "mismatch"]);
 }
 
+/// Whatever its length says: it may be anything, and the list says what it must be.
+#[test]
+fn what_is_there_is_skipped_only_with_the_digest_that_the_list_gives() {
+    let (scene, image) = scene();
+    std::fs::create_dir_all(scene.path("out/d")).unwrap();
+    let (first, second) = (hash(&scene, &image[..10]), hash(&scene, &image[10..40]));
+    let rows = format!(
+        "name,start,len,dest_offset,sha256\nd/right,0,10,0,{first}\nwrong,0,10,0,{first}\n\
+         unknown,0,10,0,\ntwo,0,10,0,{first}\ntwo,10,30,10,{second}\nnew,0,10,0,{first}\n"
+    );
+    scene.write("list.csv", rows.as_bytes());
+    scene.write("out/d/right", &image[..10]);
+    scene.write("out/wrong", &[7; 10]);
+    scene.write("out/unknown", &[7; 10]);
+    scene.write("out/two", &[&image[..10], &[7; 30][..]].concat());
+    let line = "batch list.csv --source image --into out --resume --report r.jsonl --json -t 2";
+    let report = scene.run(line).code(1).says(&["wrong", "expected", &first]).report();
+    let count = |status: &str| report["items"][status].as_u64().unwrap();
+    assert_eq!((count("skipped"), count("mismatch"), count("complete")), (3, 2, 1), "{report}");
+    let mut statuses: Vec<_> = lines(&scene, "r.jsonl")
+        .iter()
+        .map(|line| {
+            format!("{} {} {}", line["name"], line["start"], line["status"]).replace('"', "")
+        })
+        .collect();
+    statuses.sort();
+    let expected = [
+        "d/right 0 skipped",
+        "new 0 complete",
+        "two 0 skipped",
+        "two 10 mismatch",
+        "unknown 0 skipped",
+        "wrong 0 mismatch",
+    ];
+    assert_eq!(statuses, expected);
+    assert_eq!(scene.read("out/wrong"), [7; 10], "nothing of it was touched");
+
+    std::fs::remove_file(scene.path("out/wrong")).unwrap();
+    std::fs::remove_file(scene.path("out/two")).unwrap();
+    scene.run(line).code(0);
+    assert_same(&scene.read("out/two"), &image[..40], "copied again");
+}
+
 /// SHA-256 of some bytes, by the program itself on a file of them.
 fn hash(scene: &Scene, bytes: &[u8]) -> String {
     scene.write("hashed", bytes);
-    let ended = scene.run("--json --digest sha256 hashed hashed-copy").code(0);
+    let ended = scene.run("-f --json --digest sha256 hashed hashed-copy").code(0);
     ended.report()["digests"]["sha256"].as_str().expect("a digest").to_owned()
 }
 

@@ -1,0 +1,125 @@
+//! Items whose file is there already with its full length. Those of which the
+//! list gives a digest are read and compared with it: who named a digest wants
+//! no file that has not got it, whoever made the file. Nothing is changed here.
+
+use std::path::Path;
+
+use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
+
+use super::commit::{algorithms_of, hash_range, mismatch};
+use super::manifest::Item;
+use super::output::walk;
+use super::preflight::file_name;
+use super::report::{ItemReport, Status};
+use super::tally::Tally;
+use crate::digest::Digest;
+use crate::error::chain;
+use crate::io::FileIo;
+use crate::progress::{CancelToken, Phase, Progress};
+use crate::range::ByteRange;
+use crate::sys::{self, Directory, Node};
+
+/// The items that an earlier run completed, and where.
+pub struct Skipped<'a> {
+    /// Each with its place in its file.
+    pub rows: Vec<(&'a Item, ByteRange)>,
+    /// The directory of the batch.
+    pub root: &'a Directory,
+}
+
+impl Skipped<'_> {
+    /// Reports each of them to `tally`; at most `threads` are read at a time.
+    /// A wish to stop ends it early, and is left to the caller to notice.
+    pub fn report(
+        &self,
+        tally: &Tally<'_>,
+        threads: usize,
+        (progress, cancel): (&Progress, &CancelToken),
+    ) {
+        let (to_read, rest): (Vec<_>, Vec<_>) =
+            self.rows.iter().partition(|(item, _)| !item.expected().is_empty());
+        for (item, _) in rest {
+            tally.hear(&report_of(item, Status::Skipped, Vec::new(), None));
+        }
+        if to_read.is_empty() {
+            return;
+        }
+        let bytes = to_read.iter().map(|(_, range)| range.len());
+        progress.expect(bytes.fold(0, u64::saturating_add), 0);
+        progress.enter(Phase::Verifying);
+        let check = || {
+            to_read.par_iter().for_each(|(item, range)| {
+                if let Some(report) = self.check(item, *range, cancel) {
+                    progress.add_verified(range.len());
+                    tally.hear(&report);
+                }
+            });
+        };
+        // Work for processors, as well as for the disk.
+        let threads = threads.min(num_cpus::get()).min(to_read.len());
+        match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
+            Ok(pool) => pool.install(check),
+            Err(_) => check(),
+        }
+    }
+
+    /// Compares what is there for `item` with what is expected of it; `None` if
+    /// the caller asked to stop.
+    fn check<'i>(
+        &self,
+        item: &'i Item,
+        range: ByteRange,
+        cancel: &CancelToken,
+    ) -> Option<ItemReport<'i>> {
+        let hashed = self
+            .open(&item.name)
+            .and_then(|file| hash_range(&file, range, &algorithms_of(item, &[]), cancel));
+        let (status, digests, error) = match hashed {
+            Ok(digests) => {
+                let digests = digests?;
+                match mismatch(item, &digests) {
+                    None => (Status::Skipped, digests, None),
+                    Some(what) => {
+                        let why = format!(
+                            "of the file that is there, {what}; without that file the item is copied"
+                        );
+                        (Status::Mismatch, digests, Some(why))
+                    }
+                }
+            }
+            Err(error) => {
+                let why = format!("the file that is there cannot be read: {}", chain(&error));
+                (Status::Failed, Vec::new(), Some(why))
+            }
+        };
+        Some(report_of(item, status, digests, error))
+    }
+
+    fn open(&self, name: &Path) -> std::io::Result<FileIo> {
+        let directory = walk(self.root, name.parent().unwrap_or(Path::new("")), false)?;
+        let file = directory.open_to_read(file_name(name))?;
+        let facts = sys::facts(&file)?;
+        match facts.node {
+            Node::File => Ok(FileIo::new(file, facts.size)),
+            _ => Err(std::io::Error::other("it is no file any more")),
+        }
+    }
+}
+
+fn report_of(
+    item: &Item,
+    status: Status,
+    digests: Vec<Digest>,
+    error: Option<String>,
+) -> ItemReport<'_> {
+    let name = |digest: &Digest| (digest.algorithm().name(), digest.to_string());
+    ItemReport {
+        item,
+        status,
+        bytes: 0,
+        digests: digests.iter().map(name).collect(),
+        failed: Vec::new(),
+        error,
+        seconds: 0.0,
+    }
+}
