@@ -83,6 +83,11 @@ pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
     }
 }
 
+/// Seconds after which a run has made its first map, which takes it
+/// [`CHECKPOINT_EVERY`](super::checkpoint::CHECKPOINT_EVERY) and a sync, which
+/// may be slow.
+const WITHOUT_A_MAP: i64 = 60;
+
 /// Finds out where the job begins.
 ///
 /// # Errors
@@ -159,8 +164,10 @@ fn resume_staged(
     identity: impl Fn(Option<ObjectId>) -> Identity,
 ) -> Result<Start> {
     let Some(map) = load(map_file)? else {
+        let Some((file, facts)) = part else { return Ok(Start::Fresh) };
         // A part without a map: the run ended before anything was known to be on the disk.
-        return Ok(part.map_or(Start::Fresh, |(file, _)| Start::Over(Some(file))));
+        check_had_no_map(target, map_file, &facts)?;
+        return Ok(Start::Over(Some(file)));
     };
     if map.identity.is_none() {
         let reason = "it is not of this program; with such a map, --in-place says that the \
@@ -201,6 +208,27 @@ fn resume_staged(
     }
     let file = Some((file, facts));
     Ok(Start::From(Box::new(Earlier { map, file, committed: true })))
+}
+
+/// Refuses to start over a part whose run must have had a map, under another
+/// name: hours of work may be in it.
+fn check_had_no_map(
+    target: &StagedTarget,
+    map_file: &MapFile,
+    part: &Facts,
+) -> Result<(), Refusal> {
+    let Some((born, _)) = part.born else { return Ok(()) };
+    let written_for = part.modified.0.saturating_sub(born);
+    if written_for <= WITHOUT_A_MAP {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} was written for {written_for} seconds, and there is no {}: name the map that its run \
+         had with --map; --restart starts from the beginning",
+        crate::error::quoted(target.part_path()),
+        crate::error::quoted(map_file.path()),
+    );
+    Err(Refusal::NothingToResume { reason })
 }
 
 /// The part, open and locked, if there is one.

@@ -98,6 +98,35 @@ fn number(value: &serde_json::Value) -> u64 {
     value.as_u64().expect("a number")
 }
 
+/// Where the map lay that says what is in it, the user knows.
+#[test]
+fn a_part_of_a_long_run_is_not_discarded_for_want_of_its_map() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    kill_at_half(&scene, "--map elsewhere");
+    let part = std::fs::OpenOptions::new().write(true).open(scene.path("copy.pcopy-part")).unwrap();
+    let Ok(born) = part.metadata().unwrap().created() else {
+        return skip("the temporary folder does not know when a file was made");
+    };
+    part.set_modified(born + std::time::Duration::from_secs(3600)).unwrap();
+    drop(part);
+    let before = scene.names();
+    resume(&scene, "").code(3).says(&["3600 seconds", "copy.pcopy-map", "--map", "--restart"]);
+    assert_eq!(scene.names(), before);
+    let report = resume(&scene, "--map elsewhere").code(0).report();
+    assert!(number(&report["bytes"]["resumed"]) > 0, "{report}");
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+}
+
+/// What ended before its first map begins anew.
+#[test]
+fn a_part_of_a_short_run_begins_anew_without_its_map() {
+    let (scene, bytes, _) = killed("--map elsewhere");
+    let report = resume(&scene, "").code(0).report();
+    assert_eq!(number(&report["bytes"]["copied"]), LEN as u64);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+}
+
 #[test]
 fn what_was_left_is_refused_by_a_plain_run_and_named() {
     let (scene, bytes, _) = killed("");
