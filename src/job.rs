@@ -243,17 +243,26 @@ impl CopyJob {
         ready.take_digests(transfer);
 
         progress.enter(Phase::Syncing);
-        stage.set_final_mode()?;
-        stage.finish(self.sync)?;
+        self.settle(stage)?;
         transfer.manners.finish(&*transfer.source, &*transfer.sink);
+        clock.synced();
+        let ledger = Ledger { transfer, checkpointer };
+        self.prove(ready, stage, ledger, clock, (progress, cancel))?;
         if !ready.report.failed.is_empty() {
             // The map says what is missing, to a later run or to ddrescue.
             checkpointer.save(transfer)?;
             ready.report.resumable = true;
         }
-        clock.synced();
-        let ledger = Ledger { transfer, checkpointer };
-        self.prove(ready, stage, ledger, clock, (progress, cancel))
+        Ok(())
+    }
+
+    /// Makes durable what has been written, unless the user does not want that.
+    fn settle(&self, stage: &Stage) -> Result<()> {
+        if !self.preserve {
+            // Before the sync, which covers it.
+            stage.set_final_mode()?;
+        }
+        if self.sync { stage.sync() } else { Ok(()) }
     }
 
     fn move_bytes(

@@ -78,7 +78,10 @@ impl Half<'_> {
         let transfer = self.transfer(&selection, stage.as_ref(), io_size)?;
         let threads = work_off(&transfer, setting.threads, io_size, cancel)?;
         if let Some(stage) = stage {
-            stage.finish(self.sync)?;
+            if self.sync {
+                stage.sync()?;
+            }
+            stage.write_head(self.sync)?;
         }
         transfer.manners.finish(&*transfer.source, &*transfer.sink);
         Ok(threads)

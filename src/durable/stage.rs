@@ -15,8 +15,9 @@ use super::leftover::{Earlier, Start};
 use super::part;
 use super::target::{StagedTarget, Target};
 use crate::error::{ErrorKind, Refusal, Result};
-use crate::io::{FileIo, HeadError};
+use crate::io::{FileIo, HeadError, Sink};
 use crate::preserve;
+use crate::range::RangeSet;
 use crate::source::OpenSource;
 use crate::sys::{self, Claim, Facts, Node};
 
@@ -182,7 +183,8 @@ impl Stage {
         }
     }
 
-    /// Waits until everything written is on the disk.
+    /// Waits until everything written is on the disk; what is to be written
+    /// last is not.
     ///
     /// # Errors
     ///
@@ -194,22 +196,24 @@ impl Stage {
         file.sync_all().map_err(|source| ErrorKind::Sync { path, source }.into())
     }
 
-    /// Writes what is to be written last, and with `durable` waits until
-    /// everything is on the disk: all the rest first, so that the partition
-    /// table of a device never comes before what it tells of.
+    /// Writes what is to be written last, and with `durable` waits until it is
+    /// on the disk, where all the rest must be by then: the partition table of
+    /// a device never comes before what it tells of. Returns what was written
+    /// now, in bytes of the destination; of a file that is nothing.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Sync`], or [`ErrorKind::Write`] of what came last.
-    pub fn finish(&self, durable: bool) -> Result<()> {
-        if durable && self.io.keeps_head() {
-            self.sync()?;
-        }
+    pub fn write_head(&self, durable: bool) -> Result<RangeSet> {
+        let head = self.io.not_written();
         self.io.write_head().map_err(|HeadError { range, error }| {
             let path = self.path.clone();
             ErrorKind::Write { path, range, source: error }
         })?;
-        if durable { self.sync() } else { Ok(()) }
+        if durable && !head.is_empty() {
+            self.sync()?;
+        }
+        Ok(head)
     }
 
     /// Gives the file what `source` has besides its content, as the last

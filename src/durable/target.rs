@@ -87,8 +87,11 @@ impl Target {
             }
             // Nothing there, or a link that leads nowhere: the name decides.
             let target = StagedTarget::new(path, consent.force)?;
-            if consent.to_device || target.directory_holds_devices() {
+            if target.directory_holds_devices() {
                 return Err(Refusal::AmongDevices { path: target.path }.into());
+            }
+            if consent.to_device {
+                return Err(Refusal::NotADevice { path: target.path }.into());
             }
             return Ok(Target::Staged(target));
         };

@@ -116,7 +116,7 @@ pub enum Refusal {
         /// Model, serial number and size.
         description: String,
     },
-    /// `--to-device`, and the destination is no block device.
+    /// `--to-device`, and the destination is no block device, or nothing.
     #[error("destination {} is not a block device, so --to-device has no meaning", quoted(path))]
     NotADevice {
         /// What was named.

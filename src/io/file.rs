@@ -41,14 +41,9 @@ impl FileIo {
     }
 
     /// Keeps back what is written to the first bytes of the device, until
-    /// [`FileIo::write_head`].
+    /// [`FileIo::write_head`]. Who reads them gets what was written.
     pub fn with_head_last(self) -> FileIo {
         FileIo { head: Some(Head::new()), ..self }
-    }
-
-    /// Whether something is kept back.
-    pub fn keeps_head(&self) -> bool {
-        self.head.as_ref().is_some_and(|head| !head.held().is_empty())
     }
 
     /// Writes what was kept back.
@@ -64,6 +59,13 @@ impl FileIo {
                 HeadError { range, error: stop.error }
             })
         })
+    }
+
+    /// Puts what is kept back into `data`, which was read from the device at `offset`.
+    pub fn overlay(&self, offset: u64, data: &mut [u8]) {
+        if let Some(head) = &self.head {
+            head.overlay(offset, data);
+        }
     }
 
     /// Size in bytes when it was opened.
@@ -85,7 +87,9 @@ impl FileIo {
 impl ReadAt for FileIo {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let cached = |buffer: &mut [u8]| self.file.read_at(buffer, offset);
-        self.uncached.read_at(self.as_file(), offset, buffer, cached)
+        let read = self.uncached.read_at(self.as_file(), offset, buffer, cached)?;
+        self.overlay(offset, &mut buffer[..read]);
+        Ok(read)
     }
 }
 

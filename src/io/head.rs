@@ -73,6 +73,17 @@ impl Head {
         Some(lock(&self.state)).filter(|state| state.holding)
     }
 
+    /// Puts what is kept back into `data`, which was read at `offset`.
+    pub fn overlay(&self, offset: u64, data: &mut [u8]) {
+        let Some(state) = self.holding_at(offset) else { return };
+        let read = ByteRange::between(offset, offset.saturating_add(super::as_u64(data.len())));
+        for kept in state.filled.within(read).iter() {
+            let place = as_usize(kept.start() - offset)..as_usize(kept.end() - offset);
+            let bytes = &state.bytes[as_usize(kept.start())..as_usize(kept.end())];
+            data[place].copy_from_slice(bytes);
+        }
+    }
+
     /// Hands everything that was kept back to `write`, which writes all of it,
     /// the very first bytes last. From then on nothing is kept any more. After
     /// an error everything still is.
@@ -108,6 +119,9 @@ mod tests {
         assert_eq!(head.keep(HEAD, b"cd"), None);
         assert_eq!(head.keep(2, b"X"), Some(1), "written again");
         assert_eq!(head.held().bytes(), 7);
+        let mut read = *b"....8";
+        head.overlay(1, &mut read);
+        assert_eq!(&read, b"aXle8", "what was not kept is what was read");
         let mut written = Vec::new();
         let write = |at, bytes: &[u8]| {
             written.push((at, bytes.to_vec()));

@@ -41,7 +41,7 @@ impl CopyJob {
     }
 
     /// Reads back what is to be verified, and compares the digests with what
-    /// is expected.
+    /// is expected; then writes what comes last, and reads that back, too.
     pub(super) fn prove(
         &self,
         ready: &mut Ready,
@@ -52,11 +52,16 @@ impl CopyJob {
     ) -> Result<()> {
         if ready.verify {
             watch.0.enter(Phase::Verifying);
-            let verified = self.verify_and_repair(ready, stage, ledger, watch);
+            let copied = ready.report.failed_set().missing_from(ready.report.range);
+            let verified = self.verify_and_repair(ready, stage, ledger, &copied, watch);
             clock.verified();
             verified?;
         }
         ready.check_digests(&self.expected)?;
+        let head = ready.copied().to_source(&stage.write_head(self.sync)?);
+        if ready.verify && !head.is_empty() {
+            self.verify_and_repair(ready, stage, ledger, &head, watch)?;
+        }
         if self.preserve {
             // Reading back changes the time of access, so this comes after it.
             let lost = stage.preserve(&ready.source, self.sync)?;
@@ -83,17 +88,18 @@ impl CopyJob {
         Ok(())
     }
 
+    /// Of `copied`, bytes of the source.
     fn verify_and_repair(
         &self,
         ready: &mut Ready,
         stage: &Stage,
         ledger: Ledger<'_>,
+        copied: &RangeSet,
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
-        let copied = ready.report.failed_set().missing_from(ready.report.range);
         let fingerprints = ledger.transfer.tap().take_fingerprints();
         let manners = self.manners(Warmth::Mixed, copied.bytes(), false);
-        let (mut findings, ended) = ready.compare(stage, &copied, &fingerprints, &manners, watch);
+        let (mut findings, ended) = ready.compare(stage, copied, &fingerprints, &manners, watch);
         // At once: what comes next may fail, and nobody must go on from this.
         ledger.withdraw(&findings.differing, ready.report.range)?;
         ended?;
@@ -276,6 +282,12 @@ impl Copied<'_> {
         rest.subtract(&comparison.holes());
         progress.add_verified(to_read - rest.bytes());
         comparison.run(fingerprints, &self.plan_of(&rest), progress, cancel)
+    }
+
+    /// The bytes of the source that went to `written` of the destination.
+    pub fn to_source(&self, written: &RangeSet) -> RangeSet {
+        let Report { range, dest_offset, .. } = *self.report;
+        written.iter().filter_map(|part| part.rebase(dest_offset, range.start())).collect()
     }
 
     /// The error for a destination at `path` in which `range` is the first that differs.

@@ -40,6 +40,8 @@ struct Place {
     target: Option<Target>,
     /// While it is written.
     stage: Option<Stage>,
+    /// What was written last, in bytes of the destination.
+    head: RangeSet,
     error: Option<Error>,
 }
 
@@ -189,7 +191,7 @@ impl CopyJob {
             durable: false,
             error: None,
         };
-        Ok(Place { report, target: Some(target), stage: None, error })
+        Ok(Place { report, target: Some(target), stage: None, head: RangeSet::new(), error })
     }
 
     fn copy_to_several(
@@ -206,21 +208,31 @@ impl CopyJob {
         let written = self.write_to_several(job, clock, watch);
         let finished = written.and_then(|(transfer, fingerprints)| {
             progress.enter(Phase::Syncing);
-            job.places.iter_mut().for_each(|place| place.sync(self.sync));
+            job.places.iter_mut().for_each(|place| place.settle(self));
             transfer.manners.finish(&*transfer.source, &*transfer.sink);
             clock.synced();
             if self.verify {
                 progress.enter(Phase::Verifying);
-                let manners = self.manners(Warmth::Mixed, job.report.range.len(), false);
-                let verified = job.verify(&fingerprints, &manners, watch);
+                let copied = job.report.failed_set().missing_from(job.report.range);
+                let manners = self.manners(Warmth::Mixed, copied.bytes(), false);
+                let verified =
+                    job.verify(|_, _| Some(copied.clone()), &fingerprints, &manners, watch);
                 clock.verified();
                 verified?;
             }
             drop(transfer);
+            check_digests(&job.report, &self.expected)?;
+            job.places.iter_mut().for_each(|place| place.write_head(self.sync));
+            if self.verify {
+                let last = |copied: &Copied<'_>, place: &Place| {
+                    (!place.head.is_empty()).then(|| copied.to_source(&place.head))
+                };
+                job.verify(last, &[], &Manners::none(), watch)?;
+            }
             if self.preserve {
                 job.preserve(self.sync);
             }
-            check_digests(&job.report, &self.expected)
+            Ok(())
         });
         let commit = finished.is_ok();
         let outcome =
@@ -327,19 +339,21 @@ impl Several {
         Some(as_failure(error))
     }
 
+    /// Compares of each place what `part` says, in bytes of the source.
     fn verify(
         &mut self,
+        part: impl Fn(&Copied<'_>, &Place) -> Option<RangeSet>,
         fingerprints: &[Fingerprint],
         manners: &Manners,
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
-        let copied = self.report.failed_set().missing_from(self.report.range);
         let whole = Copied { source: &self.source, report: &self.report };
         let mut notes = Vec::new();
         for place in &mut self.places {
+            let Some(part) = part(&whole, place) else { continue };
             let Some(stage) = &place.stage else { continue };
             let medium = Medium::new(stage.io());
-            let (findings, ended) = whole.compare(&medium, &copied, fingerprints, manners, watch);
+            let (findings, ended) = whole.compare(&medium, &part, fingerprints, manners, watch);
             ended?;
             place.report.verified = Some(findings.differing.is_empty());
             place.report.verified_by = Some(medium.how());
@@ -425,11 +439,18 @@ impl Place {
         self.report.destination.path.clone()
     }
 
-    fn sync(&mut self, wait: bool) {
+    fn settle(&mut self, job: &CopyJob) {
         let Some(stage) = &self.stage else { return };
-        let synced = stage.set_final_mode().and_then(|()| stage.finish(wait));
-        if let Err(error) = synced {
+        if let Err(error) = job.settle(stage) {
             self.fail(error);
+        }
+    }
+
+    fn write_head(&mut self, durable: bool) {
+        let Some(stage) = &self.stage else { return };
+        match stage.write_head(durable) {
+            Ok(head) => self.head = head,
+            Err(error) => self.fail(error),
         }
     }
 

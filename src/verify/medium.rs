@@ -17,7 +17,8 @@ use crate::io::{Extent, FileIo, Source, as_u64, as_usize, transfer};
 use crate::range::ByteRange;
 use crate::sys::{self, PositionedFile};
 
-/// A destination, to be read from its medium.
+/// A destination, to be read from its medium; what it keeps back to be written
+/// last, from memory.
 pub struct Medium {
     buffered: Arc<FileIo>,
     direct: Option<PositionedFile>,
@@ -101,6 +102,10 @@ impl ReadAt for Medium {
                     if offset < self.buffered.len() && offset.is_multiple_of(UNIT) {
                         self.refusal.get_or_init(|| error.to_string());
                     }
+                }
+                Ok(read) => {
+                    self.buffered.overlay(offset, &mut buffer[..read]);
+                    return Ok(read);
                 }
                 result => return result,
             }

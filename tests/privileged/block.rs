@@ -105,6 +105,55 @@ fn the_partition_table_is_written_last() {
     }
 }
 
+/// What is not as expected does not get its partition table, and is gone on with.
+#[test]
+fn a_digest_that_differs_leaves_the_partition_table_alone() {
+    if !possible(&[]) {
+        return;
+    }
+    const HEAD: usize = 1 << 20;
+    let scene = Scene::new();
+    let (new, before) = (scene.source("new", SIZE), pattern(2, SIZE));
+    let wrong = "0".repeat(64);
+    scene.write("other", &before);
+    let other = Loop::new(&scene.path("other"), 512);
+    let also = format!("--also {}", other.path);
+    for options in ["", "--verify", &also, &format!("--verify {also}")] {
+        scene.write("image", &before);
+        let device = Loop::new(&scene.path("image"), 512);
+        let line = format!("--to-device --expect sha256:{wrong} {options} new {}", device.path);
+        scene.run(&line).code(4).says(&["expected"]);
+        device.flush();
+        let found = scene.read("image");
+        assert_same(&found[..HEAD], &before[..HEAD], options);
+        assert_same(&found[HEAD..], &new[HEAD..], options);
+        if options.contains("also") {
+            other.flush();
+            assert_same(&scene.read("other")[..HEAD], &before[..HEAD], options);
+            scene.run(&format!("--to-device {options} new {}", device.path)).code(0);
+            other.flush();
+            assert_same(&scene.read("other"), &new, options);
+            scene.write("other", &before);
+            other.flush();
+            continue;
+        }
+        let line = format!("--to-device --json --resume {options} new {}", device.path);
+        let report = scene.run(&line).code(0).report();
+        assert_eq!(report["bytes"]["copied"], HEAD, "{options}: {report}");
+        device.flush();
+        assert_same(&scene.read("image"), &new, options);
+    }
+}
+
+#[test]
+fn where_a_device_was_to_be_no_file_is_made() {
+    let scene = Scene::new();
+    scene.source("new", 1000);
+    scene.run("--to-device new missing").code(3).says(&["missing", "not a block device"]);
+    scene.run("--to-device new /dev/missing").code(3).says(&["missing", "does not exist"]);
+    assert_eq!(scene.names(), ["new"]);
+}
+
 #[test]
 fn from_device_to_device() {
     if !possible(&[]) {

@@ -81,6 +81,7 @@ enum Fault {
     Flip,
 }
 
+/// The first byte that is not kept back to be written last.
 const PLACE: usize = 1 << 20;
 
 /// A file that behaves like a device with `fault`: its bytes are in `medium`.
@@ -130,6 +131,8 @@ fn a_device_that_keeps_other_bytes_than_it_confirmed_is_found_out() {
             let place = Some(PLACE as u64);
             assert!(start <= place && place < end, "{options}: {found}");
             assert_eq!(found.as_array().map(Vec::len), Some(1), "{options}: {found}");
+            let medium = scene.read("medium");
+            assert_same(&medium[..PLACE], &pattern(7, LEN)[..PLACE], "nothing tells of the rest");
         }
     }
 }
