@@ -1,20 +1,69 @@
 //! What a file has besides its content: owner, extended attributes, mode and
-//! times, carried over to a copy of the whole file.
+//! times, carried over to a copy of the whole file; and who may use a file,
+//! carried over to the one that takes its place.
 //!
 //! The order matters: changing the owner clears the set-user-id bit, writing
 //! attributes needs permission that the mode may take away, and everything
 //! touches the times. What cannot be carried over is told, and no failure: the
 //! content is what was asked for. This room knows open files and no jobs.
 
+use std::ffi::OsStr;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
-use crate::sys::{self, Facts, Moment};
+use crate::sys::{self, Directory, Facts, Moment};
 
 /// Set-user-id and set-group-id, which belong to an owner and go with them.
 const SET_ID_BITS: u32 = 0o6000;
+
+/// The extended attribute that Linux keeps the access list of a file in; see acl(5).
+const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// The bits of the mode that are the owner's and everybody's. Those of the
+/// group are the mask of the access list where there is one.
+const NOT_OF_THE_GROUP: u32 = 0o707;
+
+/// Gives `to` the mode and the access list of the file `name` in `directory`,
+/// which it is going to replace and which is `facts`. Content changed, so
+/// special bits do not carry over. Where it cannot be told whether there is a
+/// list, or it cannot be given, the group gets nothing: what the mode shows for
+/// it may be more than it had.
+///
+/// # Errors
+///
+/// If the file system refuses the mode.
+pub fn take_place_of(
+    directory: &Directory,
+    name: &OsStr,
+    facts: &Facts,
+    to: &File,
+) -> io::Result<()> {
+    let mode = facts.mode & 0o777;
+    let has_list = directory.open_to_read(name).and_then(|replaced| {
+        let has_list = has_access_list(&replaced)?;
+        if has_list {
+            // First what is surely no more than before; the list sets the rest.
+            sys::set_mode(to, mode & NOT_OF_THE_GROUP)?;
+            sys::copy_extended_attribute(&replaced, to, OsStr::new(ACCESS_LIST))?;
+        }
+        Ok(has_list)
+    });
+    match has_list {
+        Ok(true) => Ok(()),
+        Ok(false) => sys::set_mode(to, mode),
+        Err(_) => sys::set_mode(to, mode & NOT_OF_THE_GROUP),
+    }
+}
+
+fn has_access_list(file: &File) -> io::Result<bool> {
+    match sys::extended_attributes(file) {
+        Ok(names) => Ok(names.iter().any(|name| name == ACCESS_LIST)),
+        Err(error) if sys::is_unsupported(&error) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
 
 /// Gives `to` what `from` has besides its content, which was `facts` before it
 /// was read. Returns what could not be carried over, a sentence each.

@@ -214,8 +214,10 @@ impl Commit<'_> {
 
     fn dress(&self, member: &Member<'_>, file: &FileIo) -> io::Result<()> {
         let details = || member.rows.iter().filter_map(|row| row.item.details.as_deref());
-        let mode = details().find_map(|details| details.mode);
-        sys::set_mode(file.as_file(), mode.unwrap_or(self.outputs.mode()))?;
+        match details().find_map(|details| details.mode) {
+            Some(mode) => sys::set_mode(file.as_file(), mode)?,
+            None => self.outputs.give_mode(&member.output, file.as_file())?,
+        }
         if let Some(time) = details().find_map(|details| details.mtime).and_then(moment) {
             file.as_file().set_times(FileTimes::new().set_modified(time))?;
         }

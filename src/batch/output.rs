@@ -21,9 +21,10 @@ use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result, chain};
 use crate::io::{FileIo, as_u64, transfer};
+use crate::preserve;
 use crate::progress::lock;
 use crate::range::RangeSet;
-use crate::sys::{self, Directory, Facts, Replace};
+use crate::sys::{self, Directory, Facts, Node, Replace};
 
 /// A file that the batch is to make.
 #[derive(Clone, Debug)]
@@ -218,11 +219,6 @@ impl Outputs {
         }
     }
 
-    /// Permission bits of files whose list says nothing of them.
-    pub fn mode(&self) -> u32 {
-        self.mode
-    }
-
     /// What output `index` is to be.
     pub fn wanted(&self, index: u32) -> &Wanted {
         &self.wanted[index as usize]
@@ -398,6 +394,22 @@ impl Outputs {
         let mut unfinished: Vec<_> = lock(&self.active).drain().map(|(_, output)| output).collect();
         unfinished.sort_unstable_by_key(|output| output.index);
         unfinished
+    }
+
+    /// Gives `file`, of `output`, the mode that a new file gets, or that of the
+    /// file that it replaces. One that has its name already keeps what it has.
+    pub fn give_mode(&self, output: &Output, file: &std::fs::File) -> io::Result<()> {
+        if output.wanted.partial.is_some() {
+            return Ok(());
+        }
+        if output.wanted.replace == Replace::Yes {
+            let directory = self.directory_of(&output.wanted.name, false)?;
+            let standing = directory.facts(output.name())?.filter(|facts| facts.node == Node::File);
+            if let Some(facts) = standing {
+                return preserve::take_place_of(&directory, output.name(), &facts, file);
+            }
+        }
+        sys::set_mode(file, self.mode)
     }
 
     /// The directory that `name` lies in; with `make`, made if it is missing.

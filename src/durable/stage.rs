@@ -273,7 +273,7 @@ impl Stage {
     }
 
     /// Gives the file the mode it will have under its final name: that of the
-    /// file it replaces, or what the umask leaves. Before the final sync, so
+    /// file it replaces, with its access list, or what the umask leaves. Before the final sync, so
     /// that the sync covers it.
     ///
     /// # Errors
@@ -282,9 +282,12 @@ impl Stage {
     pub fn set_final_mode(&self) -> Result<()> {
         let Some(target) = &self.pending else { return Ok(()) };
         let replaced = target.existing.as_ref().filter(|facts| facts.node == Node::File);
-        // Content changed, so special bits do not carry over.
-        let mode = replaced.map_or_else(sys::new_file_mode, |facts| facts.mode & 0o777);
-        sys::set_mode(self.io.as_file(), mode).map_err(|source| {
+        let file = self.io.as_file();
+        let given = match replaced {
+            Some(facts) => preserve::take_place_of(&target.directory, &target.name, facts, file),
+            None => sys::set_mode(file, sys::new_file_mode()),
+        };
+        given.map_err(|source| {
             let step = "set the mode of";
             ErrorKind::Destination { step, path: self.path.clone(), source }.into()
         })

@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use crate::common::{Run, Scene, assert_same, pattern};
+use crate::common::{Run, Scene, assert_same, has_tools, pattern, skip};
 
 /// `pcopy` under a umask.
 fn under_umask(scene: &Scene, umask: &str, line: &str) -> Run {
@@ -53,6 +53,59 @@ fn a_replaced_file_gives_its_mode_but_no_special_bits() {
         assert_eq!(mode(&scene, "copy"), after, "was {before:o}");
         assert_same(&scene.read("copy"), &bytes, "content");
     }
+}
+
+/// Where there is a list, the mode shows its mask in place of the group's bits.
+#[test]
+fn a_replaced_file_gives_its_access_list_and_nobody_gets_more() {
+    if !has_tools(&["setfacl", "getfacl"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", 5000);
+    let list = |name: &str| {
+        let ended = scene.tool("getfacl", ["-cnE", name]).run().code(0);
+        let mut lines: Vec<String> = ended.out().lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    scene.write("list.csv", b"name,start,len\na,0,5000\n");
+    std::fs::create_dir(scene.path("out")).unwrap();
+    for (name, line) in [
+        ("copy", "--force source copy"),
+        ("copy", "--force --also other source copy"),
+        ("out/a", "batch list.csv --force --source source --into out"),
+    ] {
+        scene.write(name, b"old");
+        scene.tool("chmod", ["600", name]).run().code(0);
+        if !scene.tool("setfacl", ["-m", "u:1234:rw", name]).run().status.success() {
+            return skip("the temporary folder has no access lists");
+        }
+        let before = list(name);
+        assert!(before.iter().any(|line| line == "group::---"), "{before:?}");
+        assert_eq!(mode(&scene, name), 0o660, "the mask");
+        scene.run(line).code(0);
+        assert_eq!(list(name), before, "{line}");
+        assert_same(&scene.read(name), &bytes, line);
+        let _ = std::fs::remove_file(scene.path("other"));
+    }
+}
+
+#[test]
+fn a_batch_keeps_the_modes_of_what_it_replaces_and_completes() {
+    let scene = Scene::new();
+    scene.source("source", 5000);
+    scene.write("list.csv", b"name,start,len,mode\na,0,9,\nb,0,9,0640\nc,0,9,\n");
+    std::fs::create_dir(scene.path("out")).unwrap();
+    for (name, before) in [("out/a", 0o600), ("out/b", 0o600)] {
+        scene.write(name, b"old");
+        std::fs::set_permissions(scene.path(name), std::fs::Permissions::from_mode(before))
+            .unwrap();
+    }
+    let line = "batch list.csv --force --source source --into out";
+    under_umask(&scene, "022", line).run().code(0);
+    let modes = ["out/a", "out/b", "out/c"].map(|name| mode(&scene, name));
+    assert_eq!(modes, [0o600, 0o640, 0o644]);
 }
 
 /// Invariant I4: whoever has the old file open keeps all of it.

@@ -37,6 +37,26 @@ fn mode_and_times_are_those_of_the_source() {
     assert_ne!(found.mtime(), 1_234_567_890, "only where it is asked for");
 }
 
+/// Who may not read the source must not read its copy either, at no time.
+#[test]
+fn the_copy_is_private_until_it_has_the_mode_of_the_source() {
+    if !has_tools(&["strace"]) {
+        return;
+    }
+    for options in ["", "--also other", "--verify"] {
+        let scene = scene();
+        std::fs::set_permissions(scene.path("source"), Permissions::from_mode(0o600)).unwrap();
+        let mut run = scene.tool("strace", ["-f", "-qqq", "-o", "trace", "-e", "trace=fchmod"]);
+        run.command.arg(crate::common::program()).args(options.split_whitespace());
+        run.command.args(["--preserve", "source", "copy"]);
+        run.run().code(0);
+        let trace = String::from_utf8_lossy(&scene.read("trace")).into_owned();
+        let modes: Vec<_> = trace.lines().filter(|line| line.contains("fchmod(")).collect();
+        assert!(!modes.is_empty(), "{options}: {trace}");
+        assert!(modes.iter().all(|line| line.contains("0600")), "{options}: {trace}");
+    }
+}
+
 #[test]
 fn owner_and_attributes_are_those_of_the_source() {
     if !is_root() || !has_tools(&["setfattr", "getfattr", "chown"]) {
