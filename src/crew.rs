@@ -16,6 +16,9 @@ mod tap;
 mod throttle;
 mod transfer;
 
+#[cfg(test)]
+mod tests;
+
 pub use lane::{Halt, Lane};
 pub use tap::Tap;
 pub use throttle::Throttle;
@@ -90,6 +93,14 @@ pub trait Work: Sync {
     fn failed(&self, assignment: &Assignment, offset: u64, error: Error) -> Result<()> {
         let _ = (assignment, offset);
         Err(error)
+    }
+
+    /// Called by the worker instead of both when the bytes that `assignment`
+    /// had to wait for will not come, because another part of its transfer
+    /// failed. Work that consists of independent parts may go on.
+    fn abandoned(&self, assignment: &Assignment) -> Result<()> {
+        let _ = assignment;
+        Err(ErrorKind::Cancelled.into())
     }
 
     /// Called by the supervisor every now and then while workers are at work.
@@ -250,7 +261,13 @@ impl<'a> Shift<'a> {
                 // Others may be waiting for the bytes that will not come now.
                 Err((_, None)) => {
                     transfer.abandon();
-                    break;
+                    if self.stopping() {
+                        break;
+                    }
+                    if let Err(error) = self.work.abandoned(&assignment) {
+                        // Whoever met the error that caused it may say so later.
+                        self.fail(u64::MAX, error);
+                    }
                 }
                 Err((at, Some(error))) => {
                     transfer.abandon();

@@ -158,6 +158,13 @@ impl Work for BatchWork<'_> {
         }
     }
 
+    fn abandoned(&self, assignment: &Assignment) -> Result<()> {
+        // Only large files have parts that wait for each other, and whose part
+        // failed has said so.
+        let large = lock(&self.larges).get(&assignment.ticket).cloned();
+        large.map_or(Ok(()), |large| self.stripes_over(assignment.ticket, &large, 1))
+    }
+
     fn checkpoint(&self) -> Result<()> {
         self.progress.set_active(self.outputs.some_names(NAMES_SHOWN));
         let larges: Vec<_> = lock(&self.larges).values().cloned().collect();
