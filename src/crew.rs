@@ -40,6 +40,9 @@ use controller::Controller;
 /// How often the supervisor at least looks up from waiting.
 const LONGEST_TICK: Duration = Duration::from_millis(50);
 
+/// Retries of a read that failed, unless the user says otherwise.
+pub const RETRIES: u32 = 2;
+
 /// What to do with a source range that cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum OnReadError {

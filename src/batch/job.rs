@@ -19,7 +19,7 @@ use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
 use crate::crew::controller::{Controller, Workers};
-use crate::crew::{self, Control, OnReadError, Throttle};
+use crate::crew::{self, Control, OnReadError, RETRIES, Throttle};
 use crate::digest::Algorithm;
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
@@ -92,7 +92,7 @@ impl Batch {
             leftovers: Leftovers::Refuse,
             allow_same_device: false,
             on_read_error: OnReadError::Record,
-            retries: 2,
+            retries: RETRIES,
             limit_rate: None,
             checkpoint_every: CHECKPOINT_EVERY,
             algorithms: Vec::new(),
@@ -160,7 +160,7 @@ impl Batch {
         self
     }
 
-    /// How often a failed request is repeated before it is split. Default: 2.
+    /// How often a failed request is repeated before it is split. Default: [`RETRIES`].
     pub fn retries(mut self, retries: u32) -> Batch {
         self.retries = retries;
         self

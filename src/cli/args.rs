@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use pcopy::crew::RETRIES;
 use pcopy::digest::{Algorithm, Expectation};
 use pcopy::engine::{EngineChoice, Reflink};
 use pcopy::job::Preallocate;
@@ -217,7 +218,7 @@ pub struct HowArgs {
     pub on_read_error: OnReadErrorArg,
 
     /// Retries of a failed read before it is split and recorded
-    #[arg(long, value_name = "N", default_value_t = 2)]
+    #[arg(long, value_name = "N", default_value_t = RETRIES)]
     pub retries: u32,
 
     /// Most bytes a second

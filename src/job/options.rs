@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::crew::OnReadError;
 use crate::crew::controller::Workers;
+use crate::crew::{OnReadError, RETRIES};
 use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
@@ -127,7 +127,7 @@ impl CopyJob {
             io_size: None,
             sync: true,
             on_read_error: OnReadError::Record,
-            retries: 2,
+            retries: RETRIES,
             limit_rate: None,
             engine: EngineChoice::Auto,
             reflink: Reflink::Auto,
@@ -221,7 +221,7 @@ impl CopyJob {
         self
     }
 
-    /// How often a failed request is repeated before it is split. Default: 2.
+    /// How often a failed request is repeated before it is split. Default: [`RETRIES`].
     pub fn retries(mut self, retries: u32) -> CopyJob {
         self.retries = retries;
         self

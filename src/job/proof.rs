@@ -8,14 +8,14 @@ use super::CopyJob;
 use super::clock::Clock;
 use super::ready::{Ready, Stripes};
 use crate::crew::controller::Workers;
-use crate::crew::{self, Control, OnReadError, Tap, Transfer};
+use crate::crew::{self, Control, OnReadError, Tap, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::manners::{Manners, Warmth};
+use crate::io::manners::Warmth;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
@@ -23,7 +23,7 @@ use crate::report::Report;
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::Node;
-use crate::verify::compare::{Comparison, Findings};
+use crate::verify::compare::{Comparison, Findings, Reading};
 use crate::verify::fingerprint::Fingerprint;
 use crate::verify::medium::Medium;
 
@@ -88,6 +88,15 @@ impl CopyJob {
         Ok(())
     }
 
+    /// How up to `bytes` are read back.
+    pub(super) fn reading(&self, bytes: u64) -> Reading {
+        Reading {
+            manners: self.manners(Warmth::Mixed, bytes, false),
+            throttle: self.limit_rate.map(Throttle::new),
+            retries: self.retries,
+        }
+    }
+
     /// Of `copied`, bytes of the source.
     fn verify_and_repair(
         &self,
@@ -98,8 +107,8 @@ impl CopyJob {
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
         let fingerprints = ledger.transfer.tap().take_fingerprints();
-        let manners = self.manners(Warmth::Mixed, copied.bytes(), false);
-        let (mut findings, ended) = ready.compare(stage, copied, &fingerprints, &manners, watch);
+        let reading = self.reading(copied.bytes());
+        let (mut findings, ended) = ready.compare(stage, copied, &fingerprints, &reading, watch);
         // At once: what comes next may fail, and nobody must go on from this.
         ledger.withdraw(&findings.differing, ready.report.range)?;
         ended?;
@@ -128,8 +137,8 @@ impl CopyJob {
         ledger.withdraw(&found.pieces, ready.report.range)?;
         self.copy_again(ready, stage, &found.pieces, watch.1)?;
         stage.sync()?;
-        let manners = self.manners(Warmth::Mixed, found.pieces.bytes(), false);
-        let (findings, ended) = ready.compare(stage, &found.pieces, &[], &manners, watch);
+        let reading = self.reading(found.pieces.bytes());
+        let (findings, ended) = ready.compare(stage, &found.pieces, &[], &reading, watch);
         ended?;
         if findings.pieces.is_empty() {
             ledger.checkpointer.restore(ledger.transfer)?;
@@ -183,7 +192,7 @@ impl CopyJob {
             io_size: ready.report.io_size,
             retries: self.retries,
             on_read_error: OnReadError::Stop,
-            throttle: None,
+            throttle: self.limit_rate.map(Throttle::new),
         };
         let plan = ready.copied().plan_of(pieces);
         let transfer = Arc::new(transfer);
@@ -223,11 +232,11 @@ impl Ready {
         stage: &Stage,
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
-        manners: &Manners,
+        reading: &Reading,
         watch: (&Progress, &CancelToken),
     ) -> (Findings, Result<()>) {
         let medium = Medium::new(stage.io());
-        let found = self.copied().compare(&medium, ranges, fingerprints, manners, watch);
+        let found = self.copied().compare(&medium, ranges, fingerprints, reading, watch);
         if self.report.verified_by.is_none() {
             self.report.notes.extend(medium.note());
         }
@@ -262,13 +271,13 @@ impl Copied<'_> {
         medium: &Medium,
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
-        manners: &Manners,
+        reading: &Reading,
         (progress, cancel): (&Progress, &CancelToken),
     ) -> (Findings, Result<()>) {
         let comparison = Comparison {
             source: &*self.source.io,
             source_path: &self.source.path,
-            manners,
+            reading,
             medium,
             range: self.report.range,
             dest_offset: self.report.dest_offset,

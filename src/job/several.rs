@@ -21,8 +21,8 @@ use crate::durable::target::Target;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Result};
-use crate::io::manners::{Manners, Warmth};
-use crate::io::{Fanout, Sink};
+use crate::io::manners::Warmth;
+use crate::io::{Fanout, HEAD, Sink};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
@@ -30,6 +30,7 @@ use crate::report::{AlsoReport, Outcome, Report};
 use crate::safety::Preflight;
 use crate::source::OpenSource;
 use crate::sys::Directory;
+use crate::verify::compare::Reading;
 use crate::verify::fingerprint::Fingerprint;
 use crate::verify::medium::Medium;
 
@@ -214,9 +215,9 @@ impl CopyJob {
             if self.verify {
                 progress.enter(Phase::Verifying);
                 let copied = job.report.failed_set().missing_from(job.report.range);
-                let manners = self.manners(Warmth::Mixed, copied.bytes(), false);
+                let reading = self.reading(copied.bytes());
                 let verified =
-                    job.verify(|_, _| Some(copied.clone()), &fingerprints, &manners, watch);
+                    job.verify(|_, _| Some(copied.clone()), &fingerprints, &reading, watch);
                 clock.verified();
                 verified?;
             }
@@ -227,7 +228,7 @@ impl CopyJob {
                 let last = |copied: &Copied<'_>, place: &Place| {
                     (!place.head.is_empty()).then(|| copied.to_source(&place.head))
                 };
-                job.verify(last, &[], &Manners::none(), watch)?;
+                job.verify(last, &[], &self.reading(HEAD), watch)?;
             }
             if self.preserve {
                 job.preserve(self.sync);
@@ -344,7 +345,7 @@ impl Several {
         &mut self,
         part: impl Fn(&Copied<'_>, &Place) -> Option<RangeSet>,
         fingerprints: &[Fingerprint],
-        manners: &Manners,
+        reading: &Reading,
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
         let whole = Copied { source: &self.source, report: &self.report };
@@ -353,7 +354,7 @@ impl Several {
             let Some(part) = part(&whole, place) else { continue };
             let Some(stage) = &place.stage else { continue };
             let medium = Medium::new(stage.io());
-            let (findings, ended) = whole.compare(&medium, &part, fingerprints, manners, watch);
+            let (findings, ended) = whole.compare(&medium, &part, fingerprints, reading, watch);
             ended?;
             place.report.verified = Some(findings.differing.is_empty());
             place.report.verified_by = Some(medium.how());

@@ -9,6 +9,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::fingerprint::{Fingerprint, Marks};
 use super::medium::Medium;
+use crate::crew::Throttle;
 use crate::digest::Digester;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::buffer::Buffer;
@@ -28,14 +29,24 @@ const REQUEST: u64 = 1 << 20;
 /// What the buffers for requests longer than those of the copy may take in all.
 const SPARE: u64 = 8 << 20;
 
+/// How a comparison reads.
+pub struct Reading {
+    /// What becomes of the page cache where the source is read again.
+    pub manners: Manners,
+    /// Limit on bytes compared a second.
+    pub throttle: Option<Throttle>,
+    /// How often a read of the source that failed is repeated.
+    pub retries: u32,
+}
+
 /// What is compared with what.
 pub struct Comparison<'a> {
     /// Where the bytes came from.
     pub source: &'a dyn Source,
     /// Its name, for messages.
     pub source_path: &'a Path,
-    /// What becomes of the page cache where the source is read again.
-    pub manners: &'a Manners,
+    /// How both are read.
+    pub reading: &'a Reading,
     /// Where they went.
     pub medium: &'a Medium,
     /// What was copied, in bytes of the source.
@@ -97,7 +108,7 @@ impl Comparison<'_> {
             }
             round.work();
         });
-        self.manners.finish_reading(self.source);
+        self.reading.manners.finish_reading(self.source);
         let findings = std::mem::take(&mut *lock(&round.findings));
         let ended = match lock(&round.error).take() {
             Some((_, error)) => Err(error),
@@ -217,11 +228,34 @@ impl Round<'_> {
         }
     }
 
-    fn before_request(&self) -> Result<(), Halt> {
+    fn before_request(&self, bytes: u64) -> Result<(), Halt> {
+        if let Some(throttle) = &self.comparison.reading.throttle {
+            throttle.wait(bytes, self.cancel);
+        }
         if self.stop.load(Relaxed) || self.cancel.is_cancelled() {
             return Err(Halt::Stopped);
         }
         Ok(())
+    }
+
+    /// Reads `request` of the source, whatever it takes within the retries.
+    fn read_source(&self, request: ByteRange, memory: &mut [u8]) -> Result<(), Halt> {
+        let Comparison { source, source_path, reading, .. } = self.comparison;
+        let mut rest = request;
+        let mut retries = 0..reading.retries;
+        loop {
+            let missing = &mut memory[as_usize(rest.start() - request.start())..];
+            let Err(stop) = transfer::read_full(*source, rest.start(), missing) else {
+                return Ok(());
+            };
+            rest = rest.split_at(rest.start() + as_u64(stop.moved)).1;
+            if retries.next().is_none() {
+                let path = source_path.to_path_buf();
+                let kind = ErrorKind::Read { path, range: rest, source: stop.error };
+                return Err(Halt::Failed(kind.into()));
+            }
+            self.before_request(0)?;
+        }
     }
 
     /// Compares a piece with its fingerprint. Where it differs, the source is
@@ -230,7 +264,7 @@ impl Round<'_> {
         let piece = fingerprint.range;
         let mut hasher = Xxh3::new();
         for request in piece.pieces(self.comparison.request()) {
-            self.before_request()?;
+            self.before_request(request.len())?;
             let target = self.comparison.to_destination(request);
             match self.comparison.medium.read(target, &mut desk.ours, &desk.marks) {
                 Ok(bytes) => hasher.update(bytes),
@@ -252,18 +286,13 @@ impl Round<'_> {
 
     /// Compares a piece with the source. Returns whether there is a difference.
     fn compare(&self, piece: ByteRange, desk: &mut Desk) -> Result<bool, Halt> {
-        let Comparison { source, manners, .. } = self.comparison;
+        let Comparison { source, reading: Reading { manners, .. }, .. } = self.comparison;
         let was_cached = manners.before(*source, piece);
         let mut differs = false;
         for request in piece.pieces(self.comparison.request()) {
-            self.before_request()?;
+            self.before_request(request.len())?;
             let theirs = desk.theirs.at(request.start(), request.len());
-            let path = self.comparison.source_path;
-            transfer::read_full(*source, request.start(), theirs).map_err(|stop| {
-                let range = request.split_at(request.start() + as_u64(stop.moved)).1;
-                let kind = ErrorKind::Read { path: path.to_owned(), range, source: stop.error };
-                Halt::Failed(kind.into())
-            })?;
+            self.read_source(request, theirs)?;
             let target = self.comparison.to_destination(request);
             let ours = match self.comparison.medium.read(target, &mut desk.ours, &desk.marks) {
                 Ok(ours) => ours,
@@ -343,7 +372,7 @@ mod tests {
             let comparison = Comparison {
                 source: &source,
                 source_path: Path::new("source"),
-                manners: &Manners::none(),
+                reading: &Reading { manners: Manners::none(), throttle: None, retries: 0 },
                 medium: &medium,
                 range,
                 dest_offset: 0,

@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::compare::{Comparison, Findings};
+use super::compare::{Comparison, Findings, Reading};
 use super::medium::Medium;
+use crate::crew::RETRIES;
 use crate::crew::controller::Workers;
 use crate::digest::{Algorithm, Digester, Expectation, ordered};
 use crate::engine::Positioned;
@@ -192,10 +193,11 @@ impl VerifyJob {
             true => Manners::none(),
             false => Manners::new(Warmth::Mixed, range.len(), false),
         };
+        let reading = Reading { manners, throttle: None, retries: RETRIES };
         let comparison = Comparison {
             source: &*source.io,
             source_path: &source.path,
-            manners: &manners,
+            reading: &reading,
             medium: &medium,
             range,
             dest_offset: report.dest_offset,

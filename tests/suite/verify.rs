@@ -254,3 +254,28 @@ fn verifying_later_takes_ranges_offsets_and_digests() {
     let wrong = "verify -r 10..60000 --dest-offset 4097 --expect crc32c:00000000 source copy";
     scene.run(wrong).code(4);
 }
+
+/// As often as when it is copied: one moment of trouble costs no night.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_of_the_source_that_fails_is_repeated() {
+    if !crate::inject::can_inject() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 3 << 20);
+    scene.run("source copy").code(0);
+    let run = |injection: &str| {
+        let mut strace = scene.tool("strace", ["-f", "-qqq", "-o", "trace", "-P"]);
+        strace.command.arg(scene.path("source"));
+        strace.command.args(["-e", &format!("inject={injection}")]).arg(program());
+        strace.command.args(["verify", "-t", "1", "source", "copy"]);
+        let ended = strace.run();
+        let trace = String::from_utf8_lossy(&scene.read("trace")).into_owned();
+        assert!(trace.contains("(INJECTED)"), "{injection}: {trace}");
+        ended
+    };
+    run("pread64:error=EIO:when=1").code(0);
+    run("pread64:error=EIO:when=2..3").code(0);
+    run("pread64:error=EIO:when=2+").code(5).says(&["source", "Input/output error"]);
+}
