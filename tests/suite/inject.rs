@@ -117,15 +117,13 @@ impl Target {
     /// and nothing else.
     #[track_caller]
     pub fn resume(&self, what: &str) {
-        let mut words: Vec<_> = self.words();
-        words.insert(0, "--resume".into());
+        let mut words = self.words();
         // The rate is no part of what makes the job this job.
-        let ended = self
-            .scene
-            .pcopy(
-                words.iter().filter(|word| *word != "--limit-rate").filter(|word| *word != "1MiB"),
-            )
-            .run();
+        if let Some(at) = words.iter().position(|word| word == "--limit-rate") {
+            words.drain(at..at + 2);
+        }
+        words.insert(0, "--resume".into());
+        let ended = self.scene.pcopy(words).run();
         assert!(ended.status.success(), "{what}: resume: {}\n{}", ended.status, ended.stderr);
         assert!(self.scene.read("copy") == self.bytes, "{what}: the resumed copy differs");
         assert_eq!(self.scene.names(), ["copy", "source"], "{what}: litter");
