@@ -26,6 +26,7 @@ use std::sync::Arc;
 use crate::crew::{Halt, Lane};
 use crate::io::{Sink, Source};
 use crate::range::ByteRange;
+use crate::report::Fallback;
 
 /// One way to move the bytes of a stripe.
 pub trait Engine: Send + Sync {
@@ -38,6 +39,12 @@ pub trait Engine: Send + Sync {
     ///
     /// See [`Halt`]. Everything before the offset in it has been dealt with.
     fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt>;
+
+    /// A way of its own that gave way to another when it was made, although it
+    /// was to be expected to work.
+    fn gave_way(&self) -> Option<Fallback> {
+        None
+    }
 
     /// Things worth knowing that are no errors, for the report.
     fn notes(&self) -> Vec<String> {

@@ -14,6 +14,7 @@ use super::{Capabilities, Engine, Fit, Reflink, Row, Site, copy_buffered, files}
 use crate::crew::{Halt, Lane};
 use crate::io::Sink;
 use crate::range::{ByteRange, align_down, align_up};
+use crate::report::Fallback;
 use crate::sys;
 
 pub(super) const ROW: Row = Row {
@@ -51,7 +52,21 @@ struct Offload {
     shared: ByteRange,
     /// Whether somebody wants to look at that.
     read: bool,
+    /// Why nothing could be shared where it should have been possible.
+    not_shared: Option<String>,
     notes: Vec<String>,
+}
+
+/// What sharing extents came to.
+enum Sharing {
+    /// What is shared, in bytes of the source.
+    Done(ByteRange),
+    /// Nobody would expect it.
+    Unasked,
+    /// It cannot be done, as is known beforehand, and why.
+    Impossible(String),
+    /// It was tried and refused, and why.
+    Refused(String),
 }
 
 /// Bytes that are in the destination already.
@@ -70,19 +85,22 @@ impl Sink for Shared {
 impl Offload {
     fn make(site: &Site<'_>) -> Result<Offload, String> {
         let (from, to) = files(&**site.source, &**site.sink)?;
-        let mut notes = Vec::new();
         let read = site.capabilities.needs_bytes;
+        let must_share = read || site.capabilities.reflink == Reflink::Always;
+        let mut offload =
+            Offload { shared: ByteRange::default(), read, not_shared: None, notes: Vec::new() };
         match Offload::share(site) {
-            Ok(Some(shared)) => {
-                notes.push(format!("{} bytes share the storage of the source", shared.len()));
-                return Ok(Offload { shared, read, notes });
+            Sharing::Done(shared) => {
+                let note = format!("{} bytes share the storage of the source", shared.len());
+                return Ok(Offload { shared, notes: vec![note], ..offload });
             }
-            Ok(None) => {}
+            Sharing::Unasked => {}
             // What is not shared would go past whoever looks at the bytes.
-            Err(reason) if read || site.capabilities.reflink == Reflink::Always => {
+            Sharing::Impossible(reason) | Sharing::Refused(reason) if must_share => {
                 return Err(reason);
             }
-            Err(reason) => notes.push(reason),
+            Sharing::Impossible(reason) => offload.notes.push(reason),
+            Sharing::Refused(reason) => offload.not_shared = Some(reason),
         }
         // A request of no bytes is refused for the same reasons as any other.
         // What is no refusal is met again, and dealt with, where it belongs.
@@ -92,35 +110,41 @@ impl Offload {
             }
             _ => {}
         }
-        Ok(Offload { shared: ByteRange::default(), read, notes })
+        Ok(offload)
     }
 
-    /// Shares what can be shared. `None` where nobody would expect it.
-    fn share(site: &Site<'_>) -> Result<Option<ByteRange>, String> {
+    /// Shares what can be shared.
+    fn share(site: &Site<'_>) -> Sharing {
         if site.is_clone {
-            return Ok(Some(site.range));
+            return Sharing::Done(site.range);
         }
         let capabilities = site.capabilities;
         if capabilities.reflink == Reflink::Never || !capabilities.destination.may_share() {
             return match capabilities.reflink {
-                Reflink::Always => Err("the file system cannot share extents".to_owned()),
-                _ => Ok(None),
+                Reflink::Always => {
+                    Sharing::Impossible("the file system cannot share extents".to_owned())
+                }
+                _ => Sharing::Unasked,
             };
         }
         if site.range.is_empty() {
             // All of it is shared as it is.
-            return Ok(None);
+            return Sharing::Unasked;
         }
         let Some(range) = shareable(site) else {
-            return Err("no whole block of the source is a whole block of the destination, \
-                        so extents cannot be shared"
-                .to_owned());
+            let reason = "no whole block of the source is a whole block of the destination, so \
+                          extents cannot be shared";
+            return Sharing::Impossible(reason.to_owned());
         };
-        let (from, to) = files(&**site.source, &**site.sink)?;
+        let (from, to) = match files(&**site.source, &**site.sink) {
+            Ok(files) => files,
+            Err(reason) => return Sharing::Impossible(reason),
+        };
         let place = site.dest_offset + (range.start() - site.range.start());
-        sys::share_range(from, range, to, place)
-            .map(|()| Some(range))
-            .map_err(|error| format!("extents cannot be shared: {error}"))
+        match sys::share_range(from, range, to, place) {
+            Ok(()) => Sharing::Done(range),
+            Err(error) => Sharing::Refused(format!("extents cannot be shared: {error}")),
+        }
     }
 }
 
@@ -161,6 +185,11 @@ impl Engine for Offload {
             lane.done(middle);
         }
         copy_buffered(tail, lane)
+    }
+
+    fn gave_way(&self) -> Option<Fallback> {
+        let reason = self.not_shared.clone()?;
+        Some(Fallback { from: "reflink".to_owned(), to: ROW.name.to_owned(), reason })
     }
 
     fn notes(&self) -> Vec<String> {

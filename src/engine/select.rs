@@ -182,7 +182,10 @@ impl Selection {
         let mut made = Made { engines: Vec::new(), fallbacks: Vec::new() };
         for (at, row) in self.rows.iter().enumerate() {
             match ((row.make)(site), self.rows.get(at + 1)) {
-                (Ok(engine), _) => made.engines.push(engine),
+                (Ok(engine), _) => {
+                    made.fallbacks.extend(engine.gave_way());
+                    made.engines.push(engine);
+                }
                 (Err(reason), None) if made.engines.is_empty() => {
                     return Err(Refusal::EngineUnsuitable { engine: row.name, reason });
                 }

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::common::{Scene, assert_same, has_tools, program};
+use crate::common::{Scene, assert_same, has_tools, pattern, program};
 use crate::devices::{Loop, possible};
 use crate::engines::made;
 
@@ -169,5 +169,45 @@ fn direct_stays_after_errors_of_the_disk() {
         for left in ["mounted/copy.pcopy-part", "mounted/copy.pcopy-map"] {
             let _ = std::fs::remove_file(stage.scene.path(left));
         }
+    }
+}
+
+/// Sharing extents gives way to copying inside the kernel, or to ordinary
+/// requests where somebody looks at the bytes.
+#[test]
+fn sharing_gives_way_with_every_error_and_says_so_once() {
+    if !has_tools(&["strace"]) {
+        return;
+    }
+    for kind in ["xfs", "btrfs"] {
+        if !possible(&[&format!("mkfs.{kind}")]) {
+            continue;
+        }
+        let scene = Scene::new();
+        let _file_system = made(&scene, kind, 512);
+        let bytes = pattern(3, (1 << 20) + 77);
+        scene.write("mounted/source", &bytes);
+        for error in ["ENOSYS", "EINVAL", "EOPNOTSUPP", "ENOTTY", "EXDEV", "EIO", "ENOSPC"] {
+            for (options, to) in [("", "offload"), ("--digest sha256", "positioned")] {
+                let what = format!("{kind} {error} {options}");
+                let mut run = scene.tool("strace", ["-f", "-qqq", "-o", "trace"]);
+                run.command.arg("-P").arg(scene.path(PART));
+                run.command.args(["-e", "trace=ioctl", "-e"]);
+                run.command.arg(format!("inject=ioctl:error={error}")).arg(program());
+                run.command.args(format!("--json --progress json {options}").split_whitespace());
+                run.command.args(["mounted/source", "mounted/copy"]);
+                let ended = run.run().code(0);
+                let report = ended.report();
+                let fallbacks = report["fallbacks"].as_array().expect("a list");
+                assert_eq!(fallbacks.len(), 1, "{what}: {report}");
+                assert_eq!(fallbacks[0]["to"], to, "{what}: {report}");
+                assert!(fallbacks[0]["reason"].as_str() > Some("extents cannot be shared"));
+                assert_eq!(ended.stderr.matches("\"fallback\"").count(), 1, "{what}");
+                assert_same(&scene.read("mounted/copy"), &bytes, &what);
+                std::fs::remove_file(scene.path("mounted/copy")).unwrap();
+            }
+        }
+        let report = scene.run("--json mounted/source mounted/copy").code(0).report();
+        assert_eq!(report["fallbacks"], json!([]), "{kind}: undisturbed, it is shared");
     }
 }
