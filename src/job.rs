@@ -186,6 +186,7 @@ impl CopyJob {
         let resumed = matches!(start, Start::From(_));
         let fresh = !resumed && matches!(target, Target::Staged(_));
         let over = matches!(start, Start::Over(_));
+        let standing = target.facts().filter(|_| ready.report.in_place).map(|facts| facts.size);
         if !resumed && self.leftovers != Leftovers::Refuse {
             // Before its part is gone: a map without a part must never remain.
             // Nor what a run left that was killed while it made its first map.
@@ -193,7 +194,7 @@ impl CopyJob {
         }
         let stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
         let about = ready.selection.capabilities();
-        let manners = self.manners(about.warmth, about.bytes, self.sync);
+        let manners = self.manners(about.warmth, about.bytes, self.sync).over(standing);
         let prepared = ready
             .reserve(&stage, self.preallocate.beside(self.sparse))
             .and_then(|()| ready.transfer(&stage, self.zeros(fresh), manners, progress));

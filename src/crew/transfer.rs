@@ -148,10 +148,12 @@ impl Transfer {
 
     /// Moves `piece` and leaves the page cache as it should be left.
     fn move_piece(&self, piece: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+        let target = self.to_sink(piece);
         let was_cached = self.manners.before(&*self.source, piece);
+        let stays = self.manners.before_write(&*self.sink, target) || was_cached;
         lane.fingerprinted(piece, |lane| self.copy_data(piece, lane))?;
         self.manners.after_read(was_cached, &*self.source, piece);
-        self.manners.after_write(was_cached, &*self.sink, self.to_sink(piece));
+        self.manners.after_write(stays, &*self.sink, target);
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 //!
 //! What was not in the cache before it was read is dropped behind the copy, and
 //! so is what was written from it, as soon as it is on the disk, unless it went
-//! into a stream, whose place nobody knows. What was there stays there. Reading
+//! into a stream, whose place nobody knows. What was there stays there, also of
+//! a file that is written in place, which somebody may be working with. Reading
 //! a source again to verify a copy is no exception. All of this is advice to the
 //! system: no byte depends on it, and nothing here fails.
 
@@ -46,11 +47,17 @@ pub struct Manners {
     /// Whether written pages get clean soon, so that they can be dropped.
     drop_written: bool,
     write_early: bool,
-    /// Whether windows of the source were cached before anyone read in them.
-    found: Mutex<BTreeMap<u64, bool>>,
+    /// Length of the file that is written, where it was there before, in bytes.
+    standing: Option<u64>,
+    found: Found,
+    found_standing: Found,
     read: Mutex<Behind>,
     written: Mutex<Behind>,
 }
+
+/// Whether windows of a file were cached before anyone touched them.
+#[derive(Debug, Default)]
+struct Found(Mutex<BTreeMap<u64, bool>>);
 
 /// What lies behind the copy and is to be dropped.
 #[derive(Debug, Default)]
@@ -95,34 +102,28 @@ impl Manners {
         }
     }
 
+    /// Into a file that was there before, with so many bytes, if it was.
+    pub fn over(self, standing: Option<u64>) -> Manners {
+        Manners { standing, ..self }
+    }
+
     /// Before `part` of the source is read. Says whether it is in the cache.
     pub fn before(&self, source: &dyn Source, part: ByteRange) -> bool {
         match (self.warmth, source.file()) {
             _ if !self.drop_source => true,
             (Warmth::Cold, _) => false,
-            (Warmth::Mixed, Some(file)) => self.found_cached(file, source.size(), part),
+            (Warmth::Mixed, Some(file)) => self.found.cached(file, source.size(), part),
             _ => true,
         }
     }
 
-    /// Whether the page cache held an eighth of the windows of `part` before
-    /// anyone read in them. That is asked once, and some way ahead: later, what
-    /// was read ahead would look as if it had always been there.
-    fn found_cached(&self, file: &File, size: u64, part: ByteRange) -> bool {
-        let (first, end) = (part.start() / WINDOW, part.end().div_ceil(WINDOW));
-        let mut found = lock(&self.found);
-        for window in first..end + AHEAD {
-            found.entry(window).or_insert_with(|| {
-                let start = window.saturating_mul(WINDOW).min(size);
-                let range = ByteRange::between(start, start.saturating_add(WINDOW).min(size));
-                sys::cached_bytes(file, range).map_or(true, |cached| cached > range.len() / 8)
-            });
+    /// Before `part` of the sink is written. Says whether it is in the cache
+    /// and was before the copy.
+    pub fn before_write(&self, sink: &dyn Sink, part: ByteRange) -> bool {
+        match (self.standing.filter(|_| self.drop_written), sink.file()) {
+            (Some(len), Some(file)) => self.found_standing.cached(file, len, part),
+            _ => false,
         }
-        let cached = found.range(first..end).filter(|(_, cached)| **cached).count();
-        while found.len() > WINDOWS {
-            found.pop_first();
-        }
-        as_u64(cached) * 8 > end - first
     }
 
     /// After `part` of the source has been read, and is not needed any more.
@@ -162,6 +163,29 @@ impl Manners {
         for range in std::mem::take(&mut *lock(&self.written)).all.iter() {
             sink.for_each_file(&mut |file| sys::drop_cached(file, range));
         }
+    }
+}
+
+impl Found {
+    /// Whether the page cache held an eighth of the windows of `part` before
+    /// anyone touched them. That is asked once, and some way ahead: later, what
+    /// was read ahead would look as if it had always been there. What lies
+    /// beyond `size`, the end of the file, was not there.
+    fn cached(&self, file: &File, size: u64, part: ByteRange) -> bool {
+        let (first, end) = (part.start() / WINDOW, part.end().div_ceil(WINDOW));
+        let mut found = lock(&self.0);
+        for window in first..end + AHEAD {
+            found.entry(window).or_insert_with(|| {
+                let start = window.saturating_mul(WINDOW).min(size);
+                let range = ByteRange::between(start, start.saturating_add(WINDOW).min(size));
+                sys::cached_bytes(file, range).map_or(true, |cached| cached > range.len() / 8)
+            });
+        }
+        let cached = found.range(first..end).filter(|(_, cached)| **cached).count();
+        while found.len() > WINDOWS {
+            found.pop_first();
+        }
+        as_u64(cached) * 8 > end - first
     }
 }
 

@@ -271,9 +271,14 @@ fn cached(scene: &Scene, name: &str) -> usize {
 
 /// Empties the page cache of the source, as far as it can be.
 fn forget_source(scene: &Scene) {
-    std::fs::File::open(scene.path("source")).and_then(|file| file.sync_all()).unwrap();
-    let line = ["if=source", "iflag=nocache", "count=0", "status=none"];
-    scene.tool("dd", line).run().code(0);
+    forget(scene, "source");
+}
+
+/// The same of any file.
+fn forget(scene: &Scene, name: &str) {
+    std::fs::File::open(scene.path(name)).and_then(|file| file.sync_all()).unwrap();
+    let name = format!("if={name}");
+    scene.tool("dd", [&*name, "iflag=nocache", "count=0", "status=none"]).run().code(0);
 }
 
 /// Copies `source` to `copy` with `options`, and says how it ended and which of
@@ -341,6 +346,37 @@ fn a_large_copy_leaves_the_page_cache_as_it_was() {
     let (ended, found) = dropped(&scene, "--engine positioned --keep-cache");
     ended.code(0);
     assert_eq!(found, [false, false], "--keep-cache keeps");
+}
+
+/// What is written in place may be in use, all of it.
+#[test]
+fn a_file_written_in_place_stays_in_the_page_cache_if_it_was_there() {
+    let scene = Scene::new();
+    scene.write("source", &pattern(1, LEN));
+    scene.write("copy", &pattern(2, LEN));
+    if !has_tools(&["fincore", "dd"]) || !can_inject(&scene) {
+        return;
+    }
+    for cold in [false, true] {
+        forget(&scene, "source");
+        if cold {
+            forget(&scene, "copy");
+        }
+        let before = cached(&scene, "copy");
+        if cached(&scene, "source") > 0 || (before < LEN) != cold {
+            return skip(
+                "the page cache of the temporary folder cannot be emptied, or is too small",
+            );
+        }
+        let (ended, _) = dropped(&scene, "--in-place --engine positioned");
+        ended.code(0);
+        let left = cached(&scene, "copy");
+        if cold {
+            assert!(left <= LEN / 8, "{left} bytes left in the cache");
+        } else {
+            assert!(left >= LEN, "what was cached was dropped: {left}");
+        }
+    }
 }
 
 /// The same for what reads a source in other ways: into a stream, for several
