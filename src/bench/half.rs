@@ -15,7 +15,6 @@ use crate::engine::{self, Capabilities, Reflink, Selection, Site};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::manners::{Manners, Warmth};
 use crate::io::{Sink, Source};
-use crate::job::Threads;
 use crate::plan::{self, Cursor, Plan};
 use crate::progress::{CancelToken, Progress};
 use crate::range::ByteRange;
@@ -76,7 +75,9 @@ impl Half<'_> {
             self.reserve(stage)?;
         }
         let transfer = self.transfer(&selection, stage.as_ref(), io_size)?;
-        let threads = work_off(&transfer, setting.threads, io_size, cancel)?;
+        let about = selection.capabilities();
+        let workers = setting.threads.choose([about.source, about.destination], about.warmth);
+        let threads = work_off(&transfer, workers.bounded(io_size), io_size, cancel)?;
         if let Some(stage) = stage {
             if self.sync {
                 stage.sync()?;
@@ -171,14 +172,10 @@ impl Work for Stripes<'_> {
 
 fn work_off(
     transfer: &Arc<Transfer>,
-    threads: Threads,
+    workers: Workers,
     io_size: u64,
     cancel: &CancelToken,
 ) -> Result<usize> {
-    let workers = match threads {
-        Threads::Auto => Workers::auto().bounded(io_size),
-        Threads::Exactly(threads) => Workers::Exactly(threads),
-    };
     let range = transfer.range;
     let stripe_size = plan::stripe_size(range.len(), workers.most(), io_size);
     let plan = Plan::new(&range.into(), range.start(), stripe_size);

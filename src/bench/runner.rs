@@ -13,7 +13,7 @@ use super::room::Room;
 use super::{Outcome, Sample, Setting};
 use crate::crew::OnReadError;
 use crate::durable::target::{Consent, MAP_SUFFIX, PART_SUFFIX, Target, sibling_name};
-use crate::engine::{Capabilities, EngineChoice, Fit, Reflink, Row, TABLE, Wishes};
+use crate::engine::{self, Capabilities, EngineChoice, Fit, Reflink, Row, TABLE, Wishes};
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
 use crate::job::{CopyJob, LARGEST_IO_SIZE, Threads, power_of_two};
 use crate::progress::{CancelToken, Progress};
@@ -102,6 +102,7 @@ impl Runner {
         };
         runner.look_at_destination()?;
         runner.look_for_holes()?;
+        runner.look_for_sharing()?;
         Ok(runner)
     }
 
@@ -130,20 +131,21 @@ impl Runner {
     ///
     /// If an end cannot be opened any more.
     pub fn engines(&self) -> Result<Vec<String>> {
-        let about = match (&self.source, &self.destination) {
-            (Place::Path(from), Place::Path(to)) => {
-                let source = OpenSource::open(from)?;
-                let target = Target::look(to, from, self.consent())?;
-                let to = ByteRange::between(0, self.range.len());
-                let fresh = matches!(target, Target::Staged(_));
-                let (reflink, sparse) = (Reflink::Never, Sparse::Never);
-                let wishes = Wishes { reflink, sparse, ..Wishes::default() };
-                Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, wishes)
-            }
-            _ => self.half(&self.destination).capabilities()?,
-        };
+        let (reflink, sparse) = (Reflink::Never, Sparse::Never);
+        let about = self.capabilities(Wishes { reflink, sparse, ..Wishes::default() })?;
         let suits = |row: &&Row| matches!((row.suits)(&about), Fit::Yes(_));
         Ok(TABLE.iter().filter(suits).map(|row| row.name.to_owned()).collect())
+    }
+
+    fn capabilities(&self, wishes: Wishes) -> Result<Capabilities> {
+        let (Place::Path(from), Place::Path(to)) = (&self.source, &self.destination) else {
+            return self.half(&self.destination).capabilities();
+        };
+        let source = OpenSource::open(from)?;
+        let target = Target::look(to, from, self.consent())?;
+        let to = ByteRange::to(self.range.len());
+        let fresh = matches!(target, Target::Staged(_));
+        Ok(Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, wishes))
     }
 
     fn half<'a>(&'a self, destination: &'a Place) -> Half<'a> {
@@ -228,6 +230,21 @@ impl Runner {
             let percent = (holes * 100).div_ceil(self.range.len());
             let note = format!("{percent} % of what was read is holes, which no disk has to find");
             self.notes.insert(note);
+        }
+        Ok(())
+    }
+
+    /// A copy that is told nothing may have nothing to move, which is faster
+    /// than whatever is measured.
+    fn look_for_sharing(&mut self) -> Result<()> {
+        let (Place::Path(_), Place::Path(_)) = (&self.source, &self.destination) else {
+            return Ok(());
+        };
+        let about = self.capabilities(Wishes::default())?;
+        if engine::select(EngineChoice::default(), about)?.may_share() {
+            let note = "without --engine a copy shares extents here and moves next to nothing: \
+                        what is recommended is for one that has storage of its own";
+            self.notes.insert(note.to_owned());
         }
         Ok(())
     }

@@ -76,14 +76,13 @@ pub struct Step<'a> {
 /// Rounds are interleaved, and every other round runs backwards, so that what
 /// drifts slowly weighs on all settings alike.
 ///
-/// # Errors
-///
-/// The first [`Outcome::Failed`].
+/// Returns what was measured, and the [`Outcome::Failed`] that ended it early,
+/// if one did.
 pub fn sweep<E>(
     settings: &[Setting],
     rounds: usize,
     mut run: impl FnMut(&Step<'_>) -> Outcome<E>,
-) -> Result<Vec<Series>, E> {
+) -> (Vec<Series>, Option<E>) {
     let empty = |setting: &Setting| {
         let setting = setting.clone();
         Series { setting, samples: Vec::with_capacity(rounds), unusable: None }
@@ -106,12 +105,12 @@ pub fn sweep<E>(
                     all[at].samples.clear();
                     all[at].unusable = Some(reason);
                 }
-                Outcome::Failed(error) => return Err(error),
+                Outcome::Failed(error) => return (all, Some(error)),
             }
             done += 1;
         }
     }
-    Ok(all)
+    (all, None)
 }
 
 #[cfg(test)]
@@ -132,11 +131,12 @@ mod tests {
     #[test]
     fn rounds_are_interleaved_and_the_first_is_discarded() {
         let mut order = Vec::new();
-        let series = sweep(&settings(), 2, |step| {
+        let (series, None) = sweep(&settings(), 2, |step| {
             order.push((step.round, step.setting.threads.to_string()));
             took(if step.round == 0 { 1000.0 } else { step.done as f64 })
-        })
-        .unwrap();
+        }) else {
+            panic!("nothing failed");
+        };
         let order: Vec<_> = order.iter().map(|(round, name)| format!("{round}:{name}")).collect();
         assert_eq!(order.join(" "), "0:1 0:2 0:4 1:4 1:2 1:1 2:1 2:2 2:4");
         let seconds = |at: usize| series[at].samples.iter().map(|s| s.seconds).collect::<Vec<_>>();
@@ -147,14 +147,13 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_tried_once_and_leaves_nothing() {
         let mut tried = 0;
-        let series = sweep(&settings(), 3, |step| {
+        let (series, _) = sweep(&settings(), 3, |step| {
             if step.setting.threads == Threads::Exactly(2) && step.round == 1 {
                 tried += 1;
                 return Outcome::Unusable("no".to_owned());
             }
             took(1.0)
-        })
-        .unwrap();
+        });
         assert_eq!(tried, 1);
         assert_eq!(series[1].unusable.as_deref(), Some("no"));
         assert_eq!(series[1].seconds(), None);
@@ -162,8 +161,13 @@ mod tests {
     }
 
     #[test]
-    fn an_error_ends_it() {
-        let result = sweep(&settings(), 3, |_| Outcome::Failed("gone"));
-        assert_eq!(result, Err("gone"));
+    fn an_error_ends_it_and_what_was_measured_stays() {
+        let (series, error) = sweep(&settings(), 3, |step| match step.done {
+            7 => Outcome::Failed("gone"),
+            _ => Outcome::Ran(Sample::default()),
+        });
+        assert_eq!(error, Some("gone"));
+        let samples: Vec<_> = series.iter().map(|series| series.samples.len()).collect();
+        assert_eq!(samples, [2, 1, 1]);
     }
 }

@@ -1,13 +1,14 @@
 //! `pcopy bench`: runs the sweep, shows its table and what to make of it.
 
 mod args;
+mod meter;
 
-use std::io::{IsTerminal, Write};
+use std::fs::OpenOptions;
 use std::path::Path;
 
 use pcopy::bench::advice::{Advice, advise};
 use pcopy::bench::chart::{self, bar};
-use pcopy::bench::{Cache, Outcome, Place, Runner, Series, Step, combinations, sweep};
+use pcopy::bench::{Cache, Place, Runner, Series, combinations, sweep};
 use pcopy::error::quoted;
 use pcopy::size::human;
 use pcopy::{Error, Progress, Threads};
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 
 pub use args::BenchArgs;
 use args::CacheArg;
+use meter::Meter;
 
 use super::args::{OutputArgs, ProgressArg, ThreadsArg};
 use super::exit::Exit;
@@ -28,16 +30,24 @@ const BAR: usize = 24;
 /// Name and version of the JSON schema.
 const SCHEMA: &str = "pcopy.bench/1";
 
-/// Runs the sweep and prints what came of it.
+/// Runs the sweep and prints what came of it. What was measured before an error
+/// or a signal ended it is worth as much as before.
 pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
-    let (runner, all) = match measure(args, signals) {
-        Ok(result) => result,
-        Err(error) => {
-            to_stderr(&format!("pcopy: {}", error.chain()));
-            return Exit::of_error(&error);
-        }
+    let failed = |error: &Error| {
+        to_stderr(&format!("pcopy: {}", error.chain()));
+        Exit::of_error(error)
     };
-    let result = Findings { args, runner: &runner, all: &all, advice: advise(&all) };
+    if let Some(exit) = args.svg.as_deref().and_then(|file| check_writable(file).err()) {
+        return exit;
+    }
+    let (runner, all, error) = match measure(args, signals) {
+        Ok(result) => result,
+        Err(error) => return failed(&error),
+    };
+    let result = Findings { args, runner: &runner, all: &all, error, advice: advise(&all) };
+    if let (Some(error), None) = (&result.error, &result.advice) {
+        return failed(error);
+    }
     if args.output.json {
         to_stdout(&result.json().to_string());
     } else {
@@ -46,12 +56,34 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
     if let Some(file) = &args.svg
         && let Err(error) = std::fs::write(file, result.svg())
     {
-        return render::failed(&format!("cannot write {}: {error}", quoted(file)));
+        return cannot_write(file, &error);
+    }
+    if let Some(error) = &result.error {
+        return failed(error);
     }
     if result.advice.is_some() { Exit::Success } else { render::failed("no setting could be run") }
 }
 
-fn measure(args: &BenchArgs, signals: &Signals) -> Result<(Runner, Vec<Series>), Error> {
+/// Whether a picture can be written, before hours are spent on what it shows.
+fn check_writable(file: &Path) -> Result<(), Exit> {
+    let existed = file.exists();
+    let opened = OpenOptions::new().append(true).create(true).open(file);
+    opened.map_err(|error| cannot_write(file, &error))?;
+    if !existed {
+        // Best effort: it is made again in the end.
+        let _ = std::fs::remove_file(file);
+    }
+    Ok(())
+}
+
+fn cannot_write(file: &Path, error: &std::io::Error) -> Exit {
+    render::failed(&format!("cannot write {}: {error}", quoted(file)))
+}
+
+/// The runs that count, and what ended them early.
+type Measured = (Runner, Vec<Series>, Option<Error>);
+
+fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
     let place = |path: &Path, nothing: &str| match path {
         path if path.as_os_str() == nothing => Place::Nothing,
         path => Place::Path(path.to_owned()),
@@ -73,13 +105,15 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<(Runner, Vec<Series>),
     // Progress and events of the single runs are no news here: only signals are heard.
     let silent = OutputArgs { progress: ProgressArg::None, ..args.output.clone() };
     let all = watch::run(&silent, &Progress::new(), signals, |_, cancel| {
-        sweep(&settings, args.rounds as usize, |step| -> Outcome<Error> {
-            meter.show(step);
-            runner.run(step.setting, cancel)
+        sweep(&settings, args.rounds as usize, |step| {
+            meter.begin(step);
+            let outcome = runner.run(step.setting, cancel);
+            meter.end(step, &outcome);
+            outcome
         })
     });
     meter.clear();
-    Ok((runner, all?))
+    Ok((runner, all.0, all.1))
 }
 
 fn threads_of(threads: ThreadsArg) -> Threads {
@@ -89,49 +123,13 @@ fn threads_of(threads: ThreadsArg) -> Threads {
     }
 }
 
-/// One line on a terminal that says how far the sweep is.
-struct Meter {
-    shown: bool,
-}
-
-impl Meter {
-    fn new(output: &OutputArgs) -> Meter {
-        let shown = match output.progress {
-            ProgressArg::Bar => true,
-            ProgressArg::Auto => std::io::stderr().is_terminal() && !output.quiet,
-            _ => false,
-        };
-        Meter { shown }
-    }
-
-    fn show(&self, step: &Step<'_>) {
-        if self.shown {
-            let round = match step.round {
-                0 => "warm-up".to_owned(),
-                round => format!("round {round}"),
-            };
-            let (run, options) = (step.done + 1, step.setting.options());
-            write(&format!("{run}/{} {round}: {options}", step.total));
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown {
-            write("");
-        }
-    }
-}
-
-/// Replaces the line. Nobody looking is no reason to stop.
-fn write(line: &str) {
-    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
-}
-
 /// What came of a sweep.
 struct Findings<'a> {
     args: &'a BenchArgs,
     runner: &'a Runner,
     all: &'a [Series],
+    /// What ended it early.
+    error: Option<Error>,
     advice: Option<Advice<'a>>,
 }
 
@@ -164,8 +162,14 @@ impl Findings<'_> {
             human(self.bytes()),
             quoted(&self.args.source),
             quoted(&self.args.destination),
-            counted(self.args.rounds, "round")
+            counted(self.rounds(), "round")
         )
+    }
+
+    /// Rounds that are through: fewer than were wanted where it ended early.
+    fn rounds(&self) -> u32 {
+        let through = self.all.iter().map(|series| series.samples.len()).filter(|&len| len > 0);
+        through.min().and_then(|least| u32::try_from(least).ok()).unwrap_or(self.args.rounds)
     }
 
     /// What was and was not part of the measurement.
@@ -186,6 +190,9 @@ impl Findings<'_> {
             all.push("No extents were shared: all bytes were moved".to_owned());
         }
         all.extend(self.runner.notes().map(capitalised));
+        if let Some(error) = &self.error {
+            all.push(format!("It ended before all rounds were through: {}", error.chain()));
+        }
         all
     }
 
@@ -233,7 +240,7 @@ impl Findings<'_> {
         let subtitle = format!(
             "{}, {cache}, {sync}; median of {}, slowest to fastest",
             human(self.bytes()),
-            counted(self.args.rounds, "run")
+            counted(self.rounds(), "run")
         );
         chart::svg(&chart::lines(self.all, self.bytes()), &title, &subtitle)
     }
@@ -244,7 +251,7 @@ impl Findings<'_> {
         let recommended = self.advice.as_ref().map(|advice| {
             json!({
                 "engine": advice.recommended.setting.engine,
-                "threads": threads(advice.recommended.setting.threads),
+                "threads": meter::as_json(advice.recommended.setting.threads),
                 "io_size": advice.recommended.setting.io_size,
                 "reason": advice.reason(),
                 "command": self.command(advice),
@@ -263,6 +270,7 @@ impl Findings<'_> {
             "settings": settings,
             "recommended": recommended,
             "notes": self.runner.notes().collect::<Vec<_>>(),
+            "error": self.error.as_ref().map(Error::chain),
         })
     }
 }
@@ -294,7 +302,7 @@ fn as_json(series: &Series, bytes: u64) -> Value {
     let setting = &series.setting;
     let mut value = json!({
         "engine": setting.engine,
-        "threads": threads(setting.threads),
+        "threads": meter::as_json(setting.threads),
         "io_size": setting.io_size,
     });
     let (Some(seconds), Some(cpu)) = (series.seconds(), series.cpu_seconds()) else {
@@ -310,13 +318,6 @@ fn as_json(series: &Series, bytes: u64) -> Value {
     value["most_threads"] = json!(series.threads());
     value["runs"] = series.samples.iter().map(|sample| sample.seconds).collect();
     value
-}
-
-fn threads(threads: Threads) -> Value {
-    match threads {
-        Threads::Exactly(threads) => json!(threads),
-        Threads::Auto => json!("auto"),
-    }
 }
 
 fn capitalised(note: &str) -> String {

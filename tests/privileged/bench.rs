@@ -3,6 +3,7 @@
 
 use crate::common::{Scene, assert_same, pattern};
 use crate::devices::{Loop, possible};
+use crate::engines::made;
 
 const LEN: usize = 1 << 20;
 
@@ -38,4 +39,26 @@ fn a_device_is_measured_only_with_consent() {
     assert_same(&scene.read("to"), &expected, "the copy that was recommended");
     let source = format!("bench --rounds 1 -t 1 --size 1MiB {}", device.path);
     scene.run(&source).code(0);
+}
+
+/// A copy that is told nothing would be faster than anything that is measured.
+#[test]
+fn that_extents_could_be_shared_is_said() {
+    for (kind, shares) in [("xfs", true), ("btrfs", true), ("ext4", false)] {
+        if !possible(&[&format!("mkfs.{kind}")]) {
+            continue;
+        }
+        let scene = Scene::new();
+        let _file_system = made(&scene, kind, 512);
+        scene.write("mounted/source", &pattern(1, LEN));
+        let line = "bench --rounds 1 -t 1 --io-size 64KiB mounted/source mounted/copy";
+        let text = scene.run(line).code(0).out();
+        assert_eq!(text.contains("a copy shares extents here"), shares, "{kind}: {text}");
+        assert!(text.contains("No extents were shared"), "{kind}: {text}");
+        let report = scene.run(&format!("{line} --json")).code(0).report();
+        let notes = report["notes"].to_string();
+        assert_eq!(notes.contains("a copy shares extents here"), shares, "{kind}: {notes}");
+        let text = scene.run(&line.replace("mounted/copy", "null:")).code(0).out();
+        assert!(!text.contains("shares extents"), "{kind}: {text}");
+    }
 }

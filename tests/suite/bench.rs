@@ -98,6 +98,7 @@ fn the_document_has_its_fields() {
         "bytes",
         "cache",
         "destination",
+        "error",
         "notes",
         "range",
         "recommended",
@@ -112,7 +113,7 @@ fn the_document_has_its_fields() {
     let expected = json!({
         "schema": "pcopy.bench/1", "source": "source", "destination": "null:", "bytes": LEN - 1,
         "range": { "start": 1, "end": LEN }, "rounds": 2, "cache": "cold", "synced": false,
-        "shared": false,
+        "shared": false, "error": null,
     });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&report[name], value, "{name}");
@@ -226,7 +227,12 @@ fn exit_codes() {
     check(3, "-r 5000+1 source", "5000");
     check(3, "source no-folder/copy", "no-folder");
     check(5, "--engine mmap source null:", "no setting could be run");
-    check(5, "--svg no-folder/chart source", "no-folder/chart");
+    let ended = scene.run("bench --progress json --svg no-folder/chart source");
+    let ended = ended.code(5).says(&["no-folder/chart"]);
+    assert!(!ended.stderr.contains("\"run\""), "before anything is measured: {}", ended.stderr);
+    check(5, "--svg chart --engine mmap source null:", "no setting could be run");
+    scene.run("bench --svg chart missing copy").code(3);
+    std::fs::remove_file(scene.path("chart")).expect("of the sweep in which nothing could be run");
     assert_eq!(scene.names(), ["source", "taken"]);
     assert_same(&scene.read("taken"), b"not ours", "somebody else's file");
 }
@@ -253,6 +259,65 @@ fn what_appears_at_the_destination_stays_and_an_interrupt_leaves_nothing_else() 
         assert_same(&scene.read("copy"), b"not ours", source);
         assert_eq!(scene.names(), ["copy", "source"], "{source}");
         std::fs::remove_file(scene.path("copy")).unwrap();
+    }
+}
+
+/// Whoever watches, and however.
+#[test]
+fn runs_are_told_as_they_are_asked_for() {
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    let run = |options: &str| {
+        let line = format!("bench --rounds 1 -t 1,2 --io-size 64KiB --engine positioned {options}");
+        scene.run(&format!("{line} source")).code(0).stderr
+    };
+    assert_eq!(run(""), "", "nobody asked");
+    assert_eq!(run("-q"), "");
+    let lines = run("--progress plain");
+    let lines: Vec<_> = lines.lines().collect();
+    assert_eq!(lines.len(), 4, "two rounds of two settings: {lines:?}");
+    assert!(
+        lines[0].starts_with("pcopy: 1/4 warm-up: ") && lines[0].contains("--threads 1"),
+        "{lines:?}"
+    );
+    assert!(lines[3].starts_with("pcopy: 4/4 round 1: "), "{lines:?}");
+    assert!(run("-v").lines().all(|line| line.ends_with(" s")), "seconds of each");
+    let events: Vec<Value> =
+        run("--progress json").lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(events.len(), 8, "{events:?}");
+    assert_eq!(
+        events[0],
+        json!({"event": "run", "run": 1, "runs": 4, "round": 0,
+        "engine": "positioned", "threads": 1, "io_size": 65536})
+    );
+    assert_eq!((&events[1]["event"], &events[7]["run"]), (&json!("ran"), &json!(4)));
+    assert!(events[7]["seconds"].as_f64() > Some(0.0), "{events:?}");
+}
+
+/// Hours of measurements are not thrown away.
+#[cfg(unix)]
+#[test]
+fn what_was_measured_before_an_interrupt_is_shown() {
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    let line = "bench --rounds 1000 -t 1,2 --engine positioned --io-size 64KiB --progress json";
+    for json in [false, true] {
+        let line = format!("{line}{} --svg chart source null:", if json { " --json" } else { "" });
+        let mut run = scene.pcopy(line.split(' ')).start();
+        run.wait_for_line(|line| line.contains("\"round\":3"));
+        run.signal(rustix::process::Signal::INT);
+        let ended = run.end().died_by(rustix::process::Signal::INT).says(&["interrupted"]);
+        if json {
+            let report = ended.report();
+            assert!(report["error"].as_str().unwrap().contains("interrupted"), "{report}");
+            assert!(report["settings"][0]["runs"].as_array().unwrap().len() >= 2, "{report}");
+        } else {
+            let text = ended.out();
+            assert!(text.contains("ended before all rounds"), "{text}");
+            assert_eq!(recommended(&text)[0], "--engine", "{text}");
+            assert!(!text.contains("1000 rounds"), "those that were: {text}");
+        }
+        assert!(scene.has("chart"));
     }
 }
 

@@ -1,0 +1,122 @@
+//! How far a sweep is: one line on a terminal, a line or a JSON event for each
+//! run, or nothing.
+
+use std::io::{IsTerminal, Write};
+
+use pcopy::bench::{Outcome, Setting, Step};
+use pcopy::job::Threads;
+use serde_json::{Value, json};
+
+use crate::cli::args::{OutputArgs, ProgressArg};
+use crate::cli::render::to_stderr;
+
+/// Shows how far a sweep is.
+pub struct Meter {
+    way: Way,
+    /// Whether what a run came to is told, too.
+    verbose: bool,
+}
+
+/// The ways to show it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// One line that is written over.
+    Line,
+    /// A line for each run.
+    Plain,
+    /// A JSON event for each run.
+    Json,
+    Silent,
+}
+
+impl Meter {
+    pub fn new(output: &OutputArgs) -> Meter {
+        let way = match output.progress {
+            // Asked for by name: shown even when quiet.
+            ProgressArg::Json => Way::Json,
+            _ if output.quiet => Way::Silent,
+            ProgressArg::None => Way::Silent,
+            ProgressArg::Plain => Way::Plain,
+            ProgressArg::Bar => Way::Line,
+            ProgressArg::Auto if std::io::stderr().is_terminal() => Way::Line,
+            // A line for each of hundreds of runs is asked for, or unwelcome.
+            ProgressArg::Auto => Way::Silent,
+        };
+        Meter { way, verbose: output.verbose }
+    }
+
+    /// The run that begins.
+    pub fn begin(&self, step: &Step<'_>) {
+        match self.way {
+            Way::Line => over(&line(step)),
+            Way::Plain => to_stderr(&format!("pcopy: {}", line(step))),
+            Way::Json => to_stderr(&event("run", step).to_string()),
+            Way::Silent => {}
+        }
+    }
+
+    /// What it came to.
+    pub fn end<E>(&self, step: &Step<'_>, outcome: &Outcome<E>) {
+        let text = match outcome {
+            Outcome::Ran(sample) => format!("{:.3} s", sample.seconds),
+            Outcome::Unusable(reason) => reason.clone(),
+            Outcome::Failed(_) => return,
+        };
+        match self.way {
+            Way::Json => {
+                let mut event = event("ran", step);
+                match outcome {
+                    Outcome::Ran(sample) => event["seconds"] = json!(sample.seconds),
+                    _ => event["unusable"] = json!(text),
+                }
+                to_stderr(&event.to_string());
+            }
+            _ if !self.verbose => {}
+            _ => {
+                self.clear();
+                to_stderr(&format!("pcopy: {}: {text}", line(step)));
+            }
+        }
+    }
+
+    /// Leaves the terminal as it was.
+    pub fn clear(&self) {
+        if self.way == Way::Line {
+            over("");
+        }
+    }
+}
+
+fn line(step: &Step<'_>) -> String {
+    let round = match step.round {
+        0 => "warm-up".to_owned(),
+        round => format!("round {round}"),
+    };
+    format!("{}/{} {round}: {}", step.done + 1, step.total, step.setting.options())
+}
+
+fn event(name: &str, step: &Step<'_>) -> Value {
+    let Setting { engine, threads, io_size } = step.setting;
+    json!({
+        "event": name,
+        "run": step.done + 1,
+        "runs": step.total,
+        "round": step.round,
+        "engine": engine,
+        "threads": as_json(*threads),
+        "io_size": io_size,
+    })
+}
+
+/// A number, or `auto`.
+pub fn as_json(threads: Threads) -> Value {
+    match threads {
+        Threads::Exactly(threads) => json!(threads),
+        Threads::Auto => json!("auto"),
+    }
+}
+
+/// Replaces the line. Nobody looking is no reason to stop.
+fn over(line: &str) {
+    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
+}
