@@ -78,6 +78,7 @@ fn copy(source: &Arc<Memory>, io_size: u64, threads: usize) -> usize {
         progress: &progress,
         cancel: &cancel,
         io_size,
+        kernel_io_size: io_size,
         retries: 0,
         on_read_error: OnReadError::Stop,
         throttle: None,

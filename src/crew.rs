@@ -40,6 +40,11 @@ use controller::Controller;
 /// How often the supervisor at least looks up from waiting.
 const LONGEST_TICK: Duration = Duration::from_millis(50);
 
+/// Longest request that moves no bytes through memory, unless the user says
+/// otherwise: beyond it, the cost of a system call is nothing, and a wish to
+/// stop would have to wait.
+pub const KERNEL_IO_SIZE: u64 = 16 << 20;
+
 /// Retries of a read that failed, unless the user says otherwise.
 pub const RETRIES: u32 = 2;
 
@@ -61,6 +66,8 @@ pub struct Control<'a> {
     pub cancel: &'a CancelToken,
     /// Longest request in bytes, a power of two.
     pub io_size: u64,
+    /// Longest request in bytes where none goes through memory.
+    pub kernel_io_size: u64,
     /// Retries of a request before it is split.
     pub retries: u32,
     /// What to do with what stays unreadable.

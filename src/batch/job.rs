@@ -19,7 +19,7 @@ use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
 use crate::crew::controller::{Controller, Workers};
-use crate::crew::{self, Control, OnReadError, RETRIES, Throttle};
+use crate::crew::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Throttle};
 use crate::digest::Algorithm;
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
@@ -260,6 +260,7 @@ impl Batch {
             progress,
             cancel,
             io_size: self.io_size,
+            kernel_io_size: self.io_size.max(KERNEL_IO_SIZE),
             retries: self.retries,
             on_read_error: self.on_read_error,
             throttle: self.limit_rate.map(Throttle::new),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Null, Place, Setting, Zeros};
 use crate::crew::controller::Workers;
-use crate::crew::{self, Assignment, Control, OnReadError, Transfer, Work};
+use crate::crew::{self, Assignment, Control, KERNEL_IO_SIZE, OnReadError, Transfer, Work};
 use crate::durable::leftover::Start;
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::{Consent, Target};
@@ -77,7 +77,9 @@ impl Half<'_> {
         let transfer = self.transfer(&selection, stage.as_ref(), io_size)?;
         let about = selection.capabilities();
         let workers = setting.threads.choose([about.source, about.destination], about.warmth);
-        let threads = work_off(&transfer, workers.bounded(io_size), io_size, cancel)?;
+        let kernel = if setting.io_size.is_some() { io_size } else { KERNEL_IO_SIZE };
+        let workers = workers.bounded(io_size);
+        let threads = work_off(&transfer, workers, (io_size, kernel), cancel)?;
         if let Some(stage) = stage {
             if self.sync {
                 stage.sync()?;
@@ -173,7 +175,7 @@ impl Work for Stripes<'_> {
 fn work_off(
     transfer: &Arc<Transfer>,
     workers: Workers,
-    io_size: u64,
+    (io_size, kernel_io_size): (u64, u64),
     cancel: &CancelToken,
 ) -> Result<usize> {
     let range = transfer.range;
@@ -184,6 +186,7 @@ fn work_off(
         progress: &progress,
         cancel,
         io_size,
+        kernel_io_size,
         retries: 0,
         on_read_error: OnReadError::Stop,
         throttle: None,

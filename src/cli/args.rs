@@ -9,7 +9,7 @@ use pcopy::crew::RETRIES;
 use pcopy::digest::{Algorithm, Expectation};
 use pcopy::engine::{EngineChoice, Reflink};
 use pcopy::job::Preallocate;
-use pcopy::size::parse_bytes;
+use pcopy::size::{SizeError, parse_bytes};
 use pcopy::sparse::Sparse;
 use pcopy::{OnReadError, RangeSpec, Size};
 
@@ -184,13 +184,13 @@ pub struct HowArgs {
     #[arg(short, long, value_name = "N|auto", default_value = "auto")]
     pub threads: ThreadsArg,
 
-    /// Unit of scheduling, a power of two [default: auto]
-    #[arg(long, value_name = "SIZE")]
-    pub stripe_size: Option<Size>,
+    /// Unit of scheduling: a power of two, or auto
+    #[arg(long, value_name = "SIZE|auto", default_value = "auto")]
+    pub stripe_size: SizeArg,
 
-    /// Unit of a request, a power of two [default: auto]
-    #[arg(long, value_name = "SIZE")]
-    pub io_size: Option<Size>,
+    /// Unit of a request: a power of two, or auto
+    #[arg(long, value_name = "SIZE|auto", default_value = "auto")]
+    pub io_size: SizeArg,
 
     /// How bytes move: auto, positioned, direct, offload, mmap or splice; one that is named and
     /// cannot serve is an error
@@ -328,6 +328,24 @@ impl std::str::FromStr for ThreadsArg {
             _ if text == "auto" => Ok(ThreadsArg::Auto),
             Ok(threads) if (1..=most).contains(&threads) => Ok(ThreadsArg::Exactly(threads)),
             _ => Err(format!("must be auto or a number from 1 to {most}")),
+        }
+    }
+}
+
+/// A size, or what suits best.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SizeArg(pub Option<Size>);
+
+impl std::str::FromStr for SizeArg {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<SizeArg, String> {
+        match text {
+            "auto" => Ok(SizeArg(None)),
+            size => size
+                .parse()
+                .map(|size| SizeArg(Some(size)))
+                .map_err(|error: SizeError| error.to_string()),
         }
     }
 }

@@ -261,10 +261,10 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
         (None, ThreadsArg::Exactly(threads)) => batch = batch.threads(threads),
         (None, ThreadsArg::Auto) => {}
     }
-    if let Some(size) = args.how.io_size {
+    if let Some(size) = args.how.io_size.0 {
         batch = batch.io_size(power_of_two("--io-size", size, 4096..=1 << 30)?);
     }
-    if let Some(size) = args.how.stripe_size {
+    if let Some(size) = args.how.stripe_size.0 {
         batch = batch.stripe_size(power_of_two("--stripe-size", size, 512..=1 << 40)?);
     }
     if let Some(rate) = args.how.limit_rate {

@@ -130,10 +130,10 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
     if let ThreadsArg::Exactly(threads) = args.how.threads {
         job = job.threads(threads);
     }
-    if let Some(size) = args.how.stripe_size {
+    if let Some(size) = args.how.stripe_size.0 {
         job = job.stripe_size(size);
     }
-    if let Some(size) = args.how.io_size {
+    if let Some(size) = args.how.io_size.0 {
         job = job.io_size(size);
     }
     if let Some(rate) = args.how.limit_rate {

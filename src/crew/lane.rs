@@ -4,8 +4,8 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
-use super::Control;
 use super::transfer::Transfer;
+use super::{Control, KERNEL_IO_SIZE};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffer::Buffer;
 use crate::io::{Ordered, Sink, Source, as_u64, as_usize, transfer};
@@ -13,10 +13,6 @@ use crate::progress::{Progress, Seat};
 use crate::range::{ByteRange, align_down};
 use crate::sparse::{self, Zeros};
 use crate::verify::fingerprint::{Marked, Marks, Printer};
-
-/// Longest request that moves no bytes through memory: beyond it, the cost of
-/// a system call is nothing, and a wish to stop would have to wait.
-const LARGEST_KERNEL_REQUEST: u64 = 16 << 20;
 
 /// Why an engine stopped in the middle of a stripe.
 pub enum Halt {
@@ -77,9 +73,16 @@ impl<'a> Lane<'a> {
 
     /// Longest request in bytes where none goes through a buffer.
     pub fn kernel_io_size(&self) -> u64 {
+        let control = self.post.control;
+        let largest = control.kernel_io_size;
+        control.throttle.as_ref().map_or(largest, |limit| largest.min(limit.step()))
+    }
+
+    /// Longest hole in bytes that is made at once: it moves nothing.
+    fn hole_size(&self) -> u64 {
         match self.post.control.throttle {
             Some(_) => self.io_size(),
-            None => self.io_size().max(LARGEST_KERNEL_REQUEST),
+            None => KERNEL_IO_SIZE,
         }
     }
 
@@ -163,7 +166,7 @@ impl<'a> Lane<'a> {
 
     /// Makes the place of `hole`, a hole of the source, read as zeros.
     pub fn copy_hole(&mut self, sink: &dyn Sink, hole: ByteRange) -> Result<(), Halt> {
-        for piece in hole.pieces(self.kernel_io_size()) {
+        for piece in hole.pieces(self.hole_size()) {
             self.before_request(0)?;
             let target = self.transfer().to_sink(piece);
             self.waiting(piece.start(), || sink.write_zeroes(target))
@@ -216,7 +219,7 @@ impl<'a> Lane<'a> {
 
     /// Shows `hole` to those who look at all bytes.
     pub(super) fn look_at_zeroes(&self, hole: ByteRange) -> Result<(), Halt> {
-        for request in hole.pieces(self.kernel_io_size()) {
+        for request in hole.pieces(self.hole_size()) {
             self.before_request(0)?;
             self.transfer().tap().zeroes(request).map_err(|_| Halt::Stopped)?;
         }

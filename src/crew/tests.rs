@@ -109,6 +109,7 @@ fn whoever_waited_for_bytes_that_will_not_come_goes_on() {
         progress: &progress,
         cancel: &cancel,
         io_size: STRIPE,
+        kernel_io_size: STRIPE,
         retries: 0,
         on_read_error: OnReadError::Stop,
         throttle: None,

@@ -5,7 +5,7 @@
 //! nobody else knows, on a file system that keeps its word about reserved
 //! storage, and the storage of a piece is reserved before it is mapped.
 
-use super::{Capabilities, Engine, Fit, Row, copy_buffered};
+use super::{Capabilities, Engine, Fit, Row, Site, copy_buffered, files};
 use crate::crew::{Halt, Lane};
 use crate::error::ErrorKind;
 use crate::io::as_usize;
@@ -15,7 +15,7 @@ use crate::sys::{self, FileSystemKind, Map};
 pub(super) const ROW: Row = Row {
     name: "mmap",
     suits,
-    make: |_| Ok(Box::new(Mmap)),
+    make: |site| Mmap::make(site).map(|mmap| Box::new(mmap) as Box<dyn Engine>),
     io_size: super::CACHED_IO_SIZE,
     wants_space: false,
 };
@@ -40,6 +40,21 @@ fn suits(capabilities: &Capabilities) -> Fit {
 }
 
 struct Mmap;
+
+impl Mmap {
+    /// Tries out whether storage can be reserved, as of ext2 it cannot. Whether
+    /// there is enough of it is found where it is needed.
+    fn make(site: &Site<'_>) -> Result<Mmap, String> {
+        let (_, file) = files(&**site.source, &**site.sink)?;
+        let first = ByteRange::with_len(site.dest_offset, site.range.len().min(1));
+        match first.filter(|first| !first.is_empty()).map(|first| sys::reserve(file, first)) {
+            Some(Err(error)) if sys::is_not_offered(&error) => {
+                Err(format!("reserving space: {error}"))
+            }
+            _ => Ok(Mmap),
+        }
+    }
+}
 
 impl Engine for Mmap {
     fn name(&self) -> &'static str {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::crew::controller::Workers;
-use crate::crew::{OnReadError, RETRIES};
+use crate::crew::{KERNEL_IO_SIZE, OnReadError, RETRIES};
 use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
@@ -17,7 +17,7 @@ use crate::io::manners::Warmth;
 use crate::plan;
 use crate::range::RangeSpec;
 use crate::size::Size;
-use crate::sparse::Sparse;
+use crate::sparse::{HOLE_GRAIN, Sparse};
 
 /// Largest request accepted. One Linux system call moves less than 2 GiB.
 pub const LARGEST_IO_SIZE: u64 = 1 << 30;
@@ -361,10 +361,26 @@ impl CopyJob {
         self
     }
 
+    /// Longest request that moves no bytes through memory, where those that do
+    /// have up to `io_size` bytes: no longer, if the user asked for that.
+    pub(super) fn kernel_io_size(&self, io_size: u64) -> u64 {
+        if self.io_size.is_some() { io_size } else { io_size.max(KERNEL_IO_SIZE) }
+    }
+
     /// The request size asked for, or `best`.
     pub(super) fn request_size(&self, sector: u32, best: u64) -> Result<u64> {
         let Some(size) = self.io_size else { return Ok(best) };
-        power_of_two("--io-size", size, sector, LARGEST_IO_SIZE)
+        let bytes = power_of_two("--io-size", size, sector, LARGEST_IO_SIZE)?;
+        self.check_grain("--io-size", bytes)
+    }
+
+    /// Refuses units in which no zeros would be found.
+    fn check_grain(&self, option: &str, bytes: u64) -> Result<u64> {
+        if self.sparse == Sparse::Always && bytes < HOLE_GRAIN {
+            let problem = format!("{option} must be at least {HOLE_GRAIN} with --sparse always");
+            return Err(ErrorKind::Usage(problem).into());
+        }
+        Ok(bytes)
     }
 
     pub(super) fn scheduling_size(
@@ -375,7 +391,10 @@ impl CopyJob {
         io_size: u64,
     ) -> Result<u64> {
         match self.stripe_size {
-            Some(size) => power_of_two("--stripe-size", size, sector, 1 << 40),
+            Some(size) => {
+                let bytes = power_of_two("--stripe-size", size, sector, 1 << 40)?;
+                self.check_grain("--stripe-size", bytes)
+            }
             // Whoever waits for the turn of its stripe holds one request, not many.
             None if ordered(&self.wanted_digests()) => Ok(io_size),
             None => Ok(plan::stripe_size(bytes, threads, io_size)),

@@ -190,6 +190,7 @@ impl CopyJob {
             progress: &Progress::new(),
             cancel,
             io_size: ready.report.io_size,
+            kernel_io_size: self.kernel_io_size(ready.report.io_size),
             retries: self.retries,
             on_read_error: OnReadError::Stop,
             throttle: self.limit_rate.map(Throttle::new),

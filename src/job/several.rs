@@ -265,6 +265,7 @@ impl CopyJob {
             progress,
             cancel,
             io_size: job.report.io_size,
+            kernel_io_size: self.kernel_io_size(job.report.io_size),
             retries: self.retries,
             on_read_error: self.on_read_error,
             throttle: self.limit_rate.map(Throttle::new),

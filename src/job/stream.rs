@@ -193,6 +193,7 @@ impl CopyJob {
             progress,
             cancel,
             io_size: job.report.io_size,
+            kernel_io_size: self.kernel_io_size(job.report.io_size),
             retries: self.retries,
             // The lane ends a stream at the first gap, after what comes before it.
             on_read_error: OnReadError::Record,

@@ -224,3 +224,25 @@ fn check_digests_of_shared(scene: &Scene, kind: &str, source: &[u8]) {
         scene.tool("rm", ["mounted/copy"]).run().code(0);
     }
 }
+
+/// Found out before anything is written.
+#[test]
+fn a_file_system_that_reserves_nothing_is_not_mapped() {
+    if !possible(&["mkfs.ext2"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let image = scene.path("image");
+    std::fs::File::create(&image).unwrap().set_len(32 << 20).unwrap();
+    tool("mkfs.ext2", &["-q", image.to_str().unwrap()]);
+    let device = Loop::new(&image, 512);
+    let _mount = Mount::new(&scene, "mounted", &[&device.path]);
+    let bytes = scene.source("source", 1_000_001);
+    let refused = scene.run("--engine mmap source mounted/copy").code(3);
+    refused.says(&["mmap", "reserving space"]);
+    assert!(!scene.has("mounted/copy") && !scene.has("mounted/copy.pcopy-part"));
+    for engine in ["auto", "positioned", "direct", "splice"] {
+        scene.run(&format!("-f --engine {engine} source mounted/copy")).code(0);
+        assert_same(&scene.read("mounted/copy"), &bytes, engine);
+    }
+}

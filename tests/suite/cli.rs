@@ -189,3 +189,25 @@ fn devices_are_listed_for_people_and_for_programs() {
         assert!(devices.iter().all(|device| device.get(field).is_some()), "{field} in {list}");
     }
 }
+
+/// What cannot be kept is refused; what is the default can be said.
+#[test]
+fn units_may_be_named_and_must_make_sense() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 100_000);
+    for options in ["--io-size auto --stripe-size auto -t auto", "--io-size 512 --stripe-size 512"]
+    {
+        scene.run(&format!("-f {options} source copy")).code(0);
+        assert_same(&scene.read("copy"), &bytes, options);
+    }
+    for (options, says) in [
+        ("--io-size some", "--io-size"),
+        ("--io-size 300", "power of two"),
+        ("--stripe-size 768", "power of two"),
+        ("--sparse always --io-size 512", "--io-size must be at least 4096"),
+        ("--sparse always --stripe-size 2KiB", "--stripe-size must be at least 4096"),
+    ] {
+        scene.run(&format!("-f {options} source copy")).code(2).says(&[says]);
+    }
+    assert_same(&scene.read("copy"), &bytes, "none of them did anything");
+}

@@ -160,21 +160,23 @@ fn an_error_of_the_destination_ends_the_copy_and_not_the_engine() {
     if !can_inject(&scene) {
         return;
     }
+    // Calls are counted by thread: the first reservation is also the one that
+    // tries out whether there are any, to which only their absence matters.
     let injections = [
-        ("pwrite64:error=EIO:when=1", "direct"),
-        ("pwrite64:error=EIO:when=3", "direct"),
-        ("pwrite64:error=ENOSPC:when=3", "direct"),
-        ("pwrite64:error=EIO:when=3", "positioned"),
-        ("fallocate:error=EIO:when=1", "mmap"),
-        ("fallocate:error=EIO:when=2", "mmap"),
+        ("pwrite64:error=EIO:when=1", "direct", 1),
+        ("pwrite64:error=EIO:when=3", "direct", 1),
+        ("pwrite64:error=ENOSPC:when=3", "direct", 1),
+        ("pwrite64:error=EIO:when=3", "positioned", 1),
+        ("fallocate:error=EIO:when=1", "mmap", 2),
+        ("fallocate:error=EIO:when=2", "mmap", 1),
     ];
-    for (injection, engine) in injections {
+    for (injection, engine, expected) in injections {
         if !serves(&scene, engine) {
             continue;
         }
         let (ended, times) = injected(&scene, injection, &format!("--engine {engine}"));
         let report = ended.code(5).says(&["cannot write bytes"]).report();
-        assert_eq!(times, 1, "{injection} {engine}");
+        assert_eq!(times, expected, "{injection} {engine}");
         assert_eq!(engine_of(&report), engine, "{injection}");
         assert_eq!(report["fallbacks"], serde_json::json!([]), "{injection} {engine}");
         for left in ["copy.pcopy-part", "copy.pcopy-map"] {
@@ -209,7 +211,8 @@ fn a_named_engine_fails_rather_than_gives_way() {
         return;
     }
     // The start, and the middle, of every step. The first of all requests of
-    // the kernel is the probe, before anything is written.
+    // the kernel, and of all reservations, is the probe, before anything is
+    // written.
     let calls: [(&str, &str, &[&str], &[usize]); 6] = [
         ("offload", "copy_file_range", &NOT_OFFERED, &[1, 2]),
         ("splice", "splice", &NOT_OFFERED, &[1, 2, 5, 6]),
@@ -228,7 +231,7 @@ fn a_named_engine_fails_rather_than_gives_way() {
             let what = format!("{engine}: {error} at {call} {step}");
             let injection = format!("{call}:error={error}:when={step}");
             let (ended, times) = injected(&scene, &injection, &format!("--engine {engine}"));
-            let begun = (call, *step) != ("copy_file_range", 1);
+            let begun = !matches!((call, step), ("copy_file_range" | "fallocate", 1));
             ended.code(if begun { 5 } else { 3 }).says(&[&format!("engine {engine}")]);
             assert_eq!(times, 1, "{what}");
             assert!(!scene.has("copy"), "{what}");
@@ -261,6 +264,39 @@ fn no_space_for_a_map_is_an_error_of_the_write() {
     let (ended, _) = injected(&scene, "fallocate:error=EOPNOTSUPP:when=1", "--preallocate full");
     let report = ended.code(0).report();
     assert!(report["notes"].to_string().contains("cannot be reserved"), "{report}");
+}
+
+/// Whoever names the unit of a request gets no longer ones, whoever moves the bytes.
+#[test]
+fn no_request_is_longer_than_the_size_that_was_asked_for() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 1_000_000);
+    if !can_inject(&scene) {
+        return;
+    }
+    for (engine, call) in [
+        ("offload", "copy_file_range"),
+        ("splice", "splice"),
+        ("positioned", "pwrite64"),
+        ("mmap", "pread64"),
+    ] {
+        let mut run = scene.tool("strace", ["-f", "-qqq", "-o", "trace", "-e"]);
+        run.command.arg(format!("trace={call}")).arg(crate::common::program());
+        let line = format!("--engine {engine} --reflink never --io-size 64KiB source copy");
+        run.command.args(line.split(' '));
+        let ended = run.run();
+        if ended.status.code() == Some(3) {
+            skip(&format!("engine {engine} cannot serve in the temporary folder"));
+            continue;
+        }
+        ended.code(0);
+        assert_same(&scene.read("copy"), &bytes, engine);
+        let trace = String::from_utf8_lossy(&scene.read("trace")).into_owned();
+        let moved = trace.lines().filter_map(|line| line.rsplit_once(" = ")?.1.parse::<u64>().ok());
+        let longest = moved.max().expect("something was moved");
+        assert!((1..=65536).contains(&longest), "{engine}: {longest} bytes in one {call}");
+        std::fs::remove_file(scene.path("copy")).expect("the copy is there");
+    }
 }
 
 /// Pages of `name` in the page cache, in bytes.

@@ -135,6 +135,7 @@ fn copy(
         progress: &progress,
         cancel,
         io_size: case.request,
+        kernel_io_size: case.request,
         retries: 0,
         on_read_error: OnReadError::Record,
         throttle: None,
