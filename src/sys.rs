@@ -157,6 +157,9 @@ pub struct FileSystem {
     pub kind: FileSystemKind,
     /// Unit of its storage in bytes.
     pub block: u64,
+    /// What tells it from all others, where the numbers of devices do not:
+    /// btrfs gives each of its subvolumes one.
+    pub id: Option<[u8; 16]>,
 }
 
 /// File systems whose manners are known.

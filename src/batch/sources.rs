@@ -107,7 +107,7 @@ impl Sources {
         self.slots.iter().any(|slot| {
             let is_device = slot.facts.node == Node::BlockDevice;
             let disk = if is_device { slot.facts.represents } else { slot.facts.device };
-            *known.entry(disk).or_insert_with(|| sys::is_rotational(disk) == Some(true))
+            *known.entry(disk).or_insert_with(|| sys::is_rotational(disk, None) == Some(true))
         })
     }
 

@@ -145,14 +145,15 @@ impl Capabilities {
         fresh: bool,
         wishes: Wishes,
     ) -> Capabilities {
-        let destination = place.end;
+        let (start, destination) = (end_of_source(source), place.end);
+        let id = |end: &End| end.file_system.and_then(|system| system.id);
+        let same_device = place.device.is_some_and(|device| device == source.facts.device);
+        let same_id = id(&start).is_some() && id(&start) == id(&destination);
         let block = destination.block();
         let asking = bytes >= WORTH_ASKING;
         Capabilities {
-            source: end_of_source(source),
-            same_file_system: place
-                .device
-                .is_some_and(|device| source.device.is_none() && device == source.facts.device),
+            source: start,
+            same_file_system: source.device.is_none() && (same_device || same_id),
             congruent: from.start() % block == to.start() % block,
             kernel_moves: sys::MOVES_BYTES,
             bytes,
@@ -191,8 +192,8 @@ impl Place {
         if device == self.device {
             return *self;
         }
-        let rotational = device.and_then(sys::is_rotational);
         let file_system = sys::file_system(file).ok();
+        let rotational = device.and_then(|device| sys::is_rotational(device, file_system));
         Place {
             end: End {
                 file_system,
@@ -279,13 +280,14 @@ pub(crate) fn end_of_source(source: &OpenSource) -> End {
     let direct = direct_of(file, guess);
     match &source.device {
         Some(info) => End { device: true, direct, rotational: info.rotational, ..End::default() },
-        None => End {
-            file_system: sys::file_system(file).ok(),
-            direct,
-            rotational: sys::is_rotational(source.facts.device),
-            ..End::default()
-        },
+        None => End { direct, ..on_file_system(sys::file_system(file).ok(), source.facts.device) },
     }
+}
+
+/// What is known of a file by its file system, whose device is `device`.
+fn on_file_system(file_system: Option<FileSystem>, device: u64) -> End {
+    let rotational = sys::is_rotational(device, file_system);
+    End { file_system, rotational, ..End::default() }
 }
 
 /// What is known of a destination.
@@ -293,10 +295,8 @@ pub(crate) fn end_of_target(target: &Target) -> End {
     match target {
         Target::Staged(target) => end_of_directory(&target.directory),
         Target::InPlace(target) => End {
-            file_system: sys::file_system(&target.file).ok(),
             direct: direct_of(&target.file, CAREFUL),
-            rotational: sys::is_rotational(target.facts.device),
-            ..End::default()
+            ..on_file_system(sys::file_system(&target.file).ok(), target.facts.device)
         },
         Target::Device(target, info, _) => End {
             device: true,
@@ -312,7 +312,7 @@ fn end_of_directory(directory: &Directory) -> End {
     let file_system = sys::file_system(directory).ok();
     let memory = file_system.is_some_and(|system| system.kind == FileSystemKind::Tmpfs);
     let device = directory.own_facts().ok().map(|facts| facts.device);
-    let rotational = device.and_then(sys::is_rotational);
+    let rotational = device.and_then(|device| sys::is_rotational(device, file_system));
     End { file_system, direct: (!memory).then_some(CAREFUL), rotational, ..End::default() }
 }
 

@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, RenameFlags, SeekFrom, major, minor};
 use rustix::ioctl;
 
-use super::{DeviceInfo, DiskRegion, Node};
+use super::{DeviceInfo, DiskRegion, FileSystem, Node};
 use crate::range::ByteRange;
 
 /// Whether the file lies on a file system that makes content up as it is read.
@@ -51,19 +51,39 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
     })
 }
 
-/// Whether the disk that the device or file system `device` lies on spins.
-pub fn is_rotational(device: u64) -> Option<bool> {
-    spins(&sysfs_disk(device))
+/// Whether a disk spins that the device, or the file system, `device` lies on.
+pub fn is_rotational(device: u64, file_system: Option<FileSystem>) -> Option<bool> {
+    match file_system.and_then(|system| system.id) {
+        Some(id) => any_spins(devices::of_btrfs(id)),
+        None => spins(&sysfs_disk(device)),
+    }
 }
 
-/// Virtual disks call themselves rotational because nobody told them otherwise.
+/// Virtual disks call themselves rotational because nobody told them otherwise;
+/// those that stand on others are as these are.
 fn spins(disk: &Path) -> Option<bool> {
     let place = std::fs::canonicalize(disk).ok()?;
     let place = place.to_string_lossy();
-    if place.contains("/virtio") || place.contains("/virtual/") {
+    if place.contains("/virtio") {
         return None;
     }
+    if place.contains("/virtual/") {
+        return any_spins(devices::slaves(disk));
+    }
     attribute(disk, "queue/rotational").map(|flag| flag == "1")
+}
+
+fn any_spins(devices: Vec<u64>) -> Option<bool> {
+    any(devices.into_iter().map(|device| spins(&sysfs_disk(device))))
+}
+
+/// Whether the answer of any is yes; not known unless all the others are no.
+fn any(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
+    answers.reduce(|one, other| match (one, other) {
+        (Some(true), _) | (_, Some(true)) => Some(true),
+        (Some(false), Some(false)) => Some(false),
+        _ => None,
+    })?
 }
 
 fn is_read_only(device: &File) -> io::Result<bool> {
@@ -178,4 +198,22 @@ pub(super) fn sync_directory(directory: impl AsFd) -> rustix::io::Result<()> {
 /// shares ranges of files that are there, see `share_range`.
 pub(super) fn clone_file(_from: &File, _directory: impl AsFd, _name: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::any;
+
+    #[test]
+    fn what_stands_on_several_disks_spins_if_one_of_them_does() {
+        let check = |answers: &[Option<bool>], expected: Option<bool>| {
+            assert_eq!(any(answers.iter().copied()), expected, "{answers:?}");
+        };
+        check(&[], None);
+        check(&[None], None);
+        check(&[Some(false)], Some(false));
+        check(&[Some(false), Some(true)], Some(true));
+        check(&[None, Some(true), None], Some(true));
+        check(&[Some(false), None, Some(false)], None);
+    }
 }

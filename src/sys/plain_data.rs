@@ -20,11 +20,11 @@ fn not_here<T>() -> io::Result<T> {
 
 /// The file system that `file`, which may be a directory, lies on.
 pub fn file_system<T>(_file: T) -> io::Result<FileSystem> {
-    Ok(FileSystem { kind: FileSystemKind::Other, block: 4096 })
+    Ok(FileSystem { kind: FileSystemKind::Other, block: 4096, id: None })
 }
 
 /// Whether the disk that a file system lies on spins.
-pub fn is_rotational(_device: u64) -> Option<bool> {
+pub fn is_rotational(_device: u64, _file_system: Option<FileSystem>) -> Option<bool> {
     None
 }
 

@@ -195,6 +195,15 @@ fn extents_are_shared_where_they_can_be_and_only_if_allowed() {
         scene.run("--reflink always mounted/empty mounted/nothing").code(0);
         assert_eq!(scene.read("mounted/nothing"), b"", "{kind}");
         check_digests_of_shared(&scene, kind, &source);
+        if kind == "btrfs" {
+            // Each has the number of a device of its own.
+            let volume = scene.path("mounted/volume");
+            tool("btrfs", &["-q", "subvolume", "create", volume.to_str().unwrap()]);
+            let line = "--json mounted/source mounted/volume/copy";
+            let report = scene.run(line).code(0).report();
+            assert!(report["notes"].to_string().contains("share the storage"), "{report}");
+            assert_same(&scene.read("mounted/volume/copy"), &source, line);
+        }
         scene.run("--reflink always -r 1.. mounted/source mounted/copy").code(3).says(&["extents"]);
         scene.run("--reflink always mounted/source elsewhere").code(3);
         assert!(!scene.has("mounted/copy.pcopy-part") && !scene.has("elsewhere.pcopy-part"));

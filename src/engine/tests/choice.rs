@@ -7,7 +7,7 @@ use crate::sys::{DirectAlignment, FileSystem, FileSystemKind};
 
 fn file_on(kind: FileSystemKind) -> End {
     let direct = Some(DirectAlignment { memory: 512, offset: 512 });
-    End { file_system: Some(FileSystem { kind, block: 4096 }), direct, ..End::default() }
+    End { file_system: Some(FileSystem { kind, block: 4096, id: None }), direct, ..End::default() }
 }
 
 fn device() -> End {

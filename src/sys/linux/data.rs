@@ -20,7 +20,7 @@ pub const MOVES_BYTES: bool = true;
 
 /// The file system that `file`, which may be a directory, lies on.
 pub fn file_system(file: impl std::os::fd::AsFd) -> io::Result<FileSystem> {
-    let stat = rustix::fs::fstatfs(file)?;
+    let stat = rustix::fs::fstatfs(&file)?;
     // linux/magic.h and the sources of the file systems.
     let kind = match stat.f_type as u64 {
         0xef53 => FileSystemKind::Ext,
@@ -30,7 +30,24 @@ pub fn file_system(file: impl std::os::fd::AsFd) -> io::Result<FileSystem> {
         0x6573_5546 => FileSystemKind::Fuse,
         _ => FileSystemKind::Other,
     };
-    Ok(FileSystem { kind, block: u64::try_from(stat.f_bsize).unwrap_or(4096).max(512) })
+    let id = (kind == FileSystemKind::Btrfs).then(|| btrfs_id(file).ok()).flatten();
+    Ok(FileSystem { kind, block: u64::try_from(stat.f_bsize).unwrap_or(4096).max(512), id })
+}
+
+/// The beginning of struct btrfs_ioctl_fs_info_args of linux/btrfs.h, and what
+/// it is filled up with.
+#[repr(C)]
+struct BtrfsInfo {
+    max_id: u64,
+    num_devices: u64,
+    fsid: [u8; 16],
+    rest: [u8; 992],
+}
+
+fn btrfs_id(file: impl std::os::fd::AsFd) -> io::Result<[u8; 16]> {
+    type Info = ioctl::Getter<{ ioctl::opcode::read::<BtrfsInfo>(0x94, 31) }, BtrfsInfo>;
+    // SAFETY: BTRFS_IOC_FS_INFO fills the struct, all of whose values are valid.
+    Ok(unsafe { ioctl::ioctl(file, Info::new()) }?.fsid)
 }
 
 /// What the system wants of requests past the page cache: `None` if it does

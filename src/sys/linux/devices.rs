@@ -11,6 +11,9 @@ use rustix::fs::major;
 use super::{attribute, disk_region, parse_device, sysfs_device};
 use crate::devices::Device;
 
+/// Where the kernel tells of every btrfs that is mounted.
+const BTRFS: &str = "/sys/fs/btrfs";
+
 /// Every block device with a medium, each disk before its partitions.
 pub fn devices() -> io::Result<Vec<Device>> {
     let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
@@ -64,22 +67,36 @@ pub fn devices_below(file_system: u64, path: &Path) -> Vec<u64> {
         at += 1;
         // A partition stands on what its disk stands on.
         for device in [device, disk_region(device).disk] {
-            let below = folders(&sysfs_device(device).join("slaves")).unwrap_or_default();
-            let below = below.iter().filter_map(|folder| parse_device(&attribute(folder, "dev")?));
+            let below = slaves(&sysfs_device(device)).into_iter();
             found.extend(below.filter(|device| !found.contains(device)).collect::<Vec<_>>());
         }
     }
     found
 }
 
+/// What a device that is no hardware of its own stands on.
+pub(super) fn slaves(device: &Path) -> Vec<u64> {
+    numbers(&device.join("slaves"))
+}
+
 /// All devices of the btrfs that has `device`.
 fn companions(device: u64) -> Vec<u64> {
-    let numbers = |folder: PathBuf| -> Vec<u64> {
-        let devices = folders(&folder.join("devices")).unwrap_or_default();
-        devices.iter().filter_map(|device| parse_device(&attribute(device, "dev")?)).collect()
-    };
-    let all = folders(Path::new("/sys/fs/btrfs")).unwrap_or_default();
+    let all = folders(Path::new(BTRFS)).unwrap_or_default();
+    let numbers = |folder: PathBuf| numbers(&folder.join("devices"));
     all.into_iter().map(numbers).find(|numbers| numbers.contains(&device)).unwrap_or_default()
+}
+
+/// All devices of the btrfs that calls itself `id`.
+pub(super) fn of_btrfs(id: [u8; 16]) -> Vec<u64> {
+    let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+    let uuid = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-");
+    numbers(&Path::new(BTRFS).join(uuid).join("devices"))
+}
+
+/// Numbers of the devices in `folder`.
+fn numbers(folder: &Path) -> Vec<u64> {
+    let devices = folders(folder).unwrap_or_default();
+    devices.iter().filter_map(|device| parse_device(&attribute(device, "dev")?)).collect()
 }
 
 /// What the file system that `path` lies on, or would be made on, is mounted from.

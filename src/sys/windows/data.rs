@@ -24,14 +24,14 @@ pub fn file_system(file: impl AsHandle) -> io::Result<FileSystem> {
     let name = call::file_system_name(file.as_handle())?;
     Ok(match name.to_str() {
         // Clusters of 4 or 64 KiB: what fits the larger fits both.
-        Some("ReFS") => FileSystem { kind: FileSystemKind::Other, block: 64 << 10 },
-        _ => FileSystem { kind: FileSystemKind::Ntfs, block: 4096 },
+        Some("ReFS") => FileSystem { kind: FileSystemKind::Other, block: 64 << 10, id: None },
+        _ => FileSystem { kind: FileSystemKind::Ntfs, block: 4096, id: None },
     })
 }
 
 /// Whether the disk that a file system lies on spins.
-pub fn is_rotational(file_system: u64) -> Option<bool> {
-    device::is_rotational(file_system)
+pub fn is_rotational(volume: u64, _file_system: Option<FileSystem>) -> Option<bool> {
+    device::is_rotational(volume)
 }
 
 /// What the system wants of requests past its cache: whole sectors, in memory
