@@ -3,7 +3,7 @@
 mod report_file;
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -152,7 +152,13 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
         Some(source) => batch.source(source),
         None => batch,
     };
-    copy(batch, &args.common, args.report.as_deref(), signals)
+    let is_the_list =
+        |report: &Path| args.retry.as_deref().is_some_and(|list| config::is_same(report, list));
+    let open = |report: &Path| match is_the_list(report) {
+        true => ReportFile::in_place_of_the_list(report),
+        false => ReportFile::open(report),
+    };
+    copy(batch, &args.common, || args.report.as_deref().map(open).transpose(), signals)
 }
 
 /// Several whole files to a directory.
@@ -176,10 +182,16 @@ pub fn copy_files(
             details: None,
         });
     }
-    copy(Batch::new(items, directory), common, None, signals)
+    copy(Batch::new(items, directory), common, || Ok(None), signals)
 }
 
-fn copy(batch: Batch, args: &CommonArgs, report: Option<&Path>, signals: &Signals) -> Exit {
+/// `open` opens the report, if there is to be one.
+fn copy(
+    batch: Batch,
+    args: &CommonArgs,
+    open: impl FnOnce() -> io::Result<Option<ReportFile>>,
+    signals: &Signals,
+) -> Exit {
     let batch = match configure(batch, args) {
         Ok(batch) => batch,
         Err(message) => return usage(&message),
@@ -194,7 +206,7 @@ fn copy(batch: Batch, args: &CommonArgs, report: Option<&Path>, signals: &Signal
             Err(error) => failed(&error, args),
         };
     }
-    let sink = match report.map(ReportFile::open).transpose() {
+    let sink = match open() {
         Ok(sink) => sink,
         Err(error) => {
             to_stderr(&format!("pcopy: cannot write the report: {error}"));

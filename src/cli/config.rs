@@ -21,14 +21,16 @@ pub fn is_stdout(destination: &Path) -> bool {
 ///
 /// A message for the user.
 pub fn check_apart(option: &str, written: &Path, others: &[&Path]) -> Result<(), String> {
-    let same = |other: &&&Path| {
-        let real = real_path(other);
-        real.is_some() && real == real_path(written)
-    };
-    match others.iter().find(same) {
+    match others.iter().find(|other| is_same(other, written)) {
         None => Ok(()),
         Some(other) => Err(format!("{option}: it would replace {}", quoted(other))),
     }
+}
+
+/// Whether both lead to one file, which need not be there yet.
+pub fn is_same(one: &Path, other: &Path) -> bool {
+    let real = real_path(one);
+    real.is_some() && real == real_path(other)
 }
 
 /// What `path` leads to, though the last part of it need not be there yet.

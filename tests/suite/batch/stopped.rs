@@ -148,6 +148,35 @@ fn copied(line: &str) -> u64 {
     event["copied"].as_u64().unwrap_or(0)
 }
 
+/// What was not tried stands nowhere but in the list, which is its own report.
+#[test]
+fn a_report_that_is_the_list_stays_until_the_batch_ends() {
+    let (scene, image) = many();
+    let row = |n: usize| {
+        let (name, start) = (format!("d{}/f{n}", n % 7), n * LEN);
+        serde_json::json!({"name": name, "start": start, "len": LEN, "status": "not-tried"})
+    };
+    let rows: String = (0..ITEMS).map(|n| format!("{}\n", row(n))).collect();
+    scene.write("r", rows.as_bytes());
+    let line = "batch --retry r --report r --source image --into out --resume";
+    let slow = format!("{line} {SLOW}");
+    let running = scene.pcopy(slow.split_whitespace()).start();
+    crate::common::wait_until("some are there", || {
+        scene.path("r.pcopy-part").metadata().is_ok_and(|data| data.len() > 0)
+    });
+    assert!(running.kill().was_killed());
+    assert_same(&scene.read("r"), rows.as_bytes(), "the list");
+    assert!(assert_nothing_partial(&scene, &image) < ITEMS);
+
+    scene.run(line).code(0);
+    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
+    let report = lines(&scene, "r");
+    assert_eq!(report.len(), ITEMS);
+    let good = |line: &Value| line["status"] == "complete" || line["status"] == "skipped";
+    assert!(report.iter().all(good));
+    assert!(!scene.has("r.pcopy-part"), "{:?}", scene.names());
+}
+
 #[test]
 fn what_a_killed_batch_left_is_not_touched_without_consent() {
     let (scene, image) = many();
