@@ -192,7 +192,7 @@ impl CopyJob {
             // Nor what a run left that was killed while it made its first map.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
-        let stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
+        let mut stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
         let about = ready.selection.capabilities();
         let manners = self.manners(about.warmth, about.bytes, self.sync).over(standing);
         let prepared = ready

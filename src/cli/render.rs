@@ -228,6 +228,9 @@ fn summary(report: &Report, verbose: bool) -> String {
     } else if report.destination.kind != Kind::Stream {
         text += "; not synced";
     }
+    for also in report.also.iter().filter(|also| also.error.is_none()) {
+        text += &format!("\n  and to {}", quoted(&also.destination.path));
+    }
     if report.verified == Some(true) {
         let how = if report.verified_by == Some("direct") { " past the page cache" } else { "" };
         text += &format!("\n  read back{how} in {:.2} s and found equal", seconds.verify);

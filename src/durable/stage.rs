@@ -236,7 +236,7 @@ impl Stage {
     ///
     /// The step that failed. The part is still there then, unless only the
     /// sync of the directory failed.
-    pub fn commit(mut self, durable: bool) -> Result<()> {
+    pub fn commit(&mut self, durable: bool) -> Result<()> {
         if let Some(claim) = self.claim.take() {
             claim.release(self.io.as_file());
         }
@@ -253,7 +253,7 @@ impl Stage {
             let checked = part::check_is_at(&target.directory, name, &ours);
             checked.map_err(|source| not_found_at(target, name, source))?;
         }
-        if durable && let Some(target) = self.pending.or(self.named) {
+        if durable && let Some(target) = self.pending.as_ref().or(self.named.as_ref()) {
             target.directory.sync().map_err(|source| {
                 let path = target.directory_path.clone();
                 ErrorKind::Sync { path, source }

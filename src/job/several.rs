@@ -3,7 +3,8 @@
 //!
 //! What is read goes to every destination before the next request is read, so
 //! the slowest sets the pace and nothing piles up. There is no map: what is not
-//! committed is removed.
+//! committed is removed, and what a killed run left is begun anew if the user
+//! says so.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use crate::crew::controller::Workers;
 use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::leftover::{self, Leftovers, Start};
+use crate::durable::map::MapFile;
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::Target;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
@@ -37,8 +39,10 @@ use crate::verify::medium::Medium;
 /// One of the destinations.
 struct Place {
     report: AlsoReport,
-    /// Until it is begun.
-    target: Option<Target>,
+    /// Until it is begun, with where that is.
+    target: Option<(Target, Start)>,
+    /// The map of an earlier run, which goes when this one begins.
+    map_file: Option<MapFile>,
     /// While it is written.
     stage: Option<Stage>,
     /// What was written last, in bytes of the destination.
@@ -110,8 +114,7 @@ impl CopyJob {
             targets.iter().map(end_of_target).chain([end_of_source(&source)]).collect();
         let mut places = Vec::new();
         for target in targets {
-            let space_needed = self.space_needed(from, &data, &Start::Fresh);
-            places.push(self.look_at_place(&source, target, (from, to), space_needed)?);
+            places.push(self.look_at_place(&source, target, (from, to), &data)?);
         }
         if places.iter().all(|place| place.error.is_some()) {
             return Err(places
@@ -146,8 +149,8 @@ impl CopyJob {
     fn check_options_of_several(&self) -> Result<()> {
         let senseless = [
             (
-                "--resume or --restart, because it leaves nothing",
-                self.leftovers != Leftovers::Refuse,
+                "--resume, because it has no map to go on from; --restart begins anew",
+                self.leftovers == Leftovers::Resume,
             ),
             ("--map, because it leaves none", self.map.is_some()),
             ("--repair", self.repair),
@@ -171,12 +174,14 @@ impl CopyJob {
         source: &OpenSource,
         target: Target,
         (from, to): (ByteRange, ByteRange),
-        space_needed: u64,
+        data: &RangeSet,
     ) -> Result<Place> {
         let map_file = self.map_file(&target)?;
-        leftover::find(&target, &map_file, Leftovers::Refuse, |id| {
+        let start = leftover::find(&target, &map_file, self.leftovers, |id| {
             identity(self, source, &target, from, to, id)
         })?;
+        let map_file = matches!(start, Start::Over(_)).then_some(map_file);
+        let space_needed = self.space_needed(from, data, &start);
         let allow_same_device = self.allow_same_device;
         let preflight =
             Preflight { source, target: &target, from, to, space_needed, allow_same_device };
@@ -192,7 +197,8 @@ impl CopyJob {
             durable: false,
             error: None,
         };
-        Ok(Place { report, target: Some(target), stage: None, head: RangeSet::new(), error })
+        let target = Some((target, start));
+        Ok(Place { report, target, map_file, stage: None, head: RangeSet::new(), error })
     }
 
     fn copy_to_several(
@@ -404,13 +410,18 @@ impl Several {
 
 impl Place {
     fn begin(&mut self, blank: Blank<'_>, progress: &Progress) {
-        let Some(target) = self.target.take().filter(|_| self.error.is_none()) else { return };
+        let Some((target, start)) = self.target.take().filter(|_| self.error.is_none()) else {
+            return;
+        };
         progress.event(Event::Planned {
             destination: target.describe(),
             engine: "positioned",
             reason: "one read, several writes".to_owned(),
         });
-        match Stage::begin(target, blank, Start::Fresh) {
+        // Before its part is gone: a map without a part must never remain.
+        let removed = self.map_file.take().map_or(Ok(()), |map_file| map_file.remove());
+        let removed = removed.map_err(|error| Refusal::Other(error.to_string()).into());
+        match removed.and_then(|()| Stage::begin(target, blank, start)) {
             Ok(stage) => self.stage = Some(stage),
             Err(error) => self.error = Some(error),
         }
@@ -458,13 +469,14 @@ impl Place {
 
     /// Gives the final name, or takes away what was written.
     fn end(&mut self, commit: bool, durable: bool, outcome: Outcome) {
-        let Some(stage) = self.stage.take() else { return };
-        if !commit {
-            return stage.discard();
-        }
-        match stage.commit(durable) {
-            Ok(()) => (self.report.outcome, self.report.durable) = (outcome, durable),
-            Err(error) => self.error = Some(error),
+        let Some(mut stage) = self.stage.take() else { return };
+        match commit.then(|| stage.commit(durable)) {
+            None => stage.discard(),
+            Some(Ok(())) => (self.report.outcome, self.report.durable) = (outcome, durable),
+            Some(Err(error)) => {
+                stage.discard();
+                self.error = Some(error);
+            }
         }
     }
 

@@ -49,7 +49,7 @@ fn nothing_is_written_where_one_destination_is_refused() {
     scene.run("--also a source a").code(3).says(&["same destination"]);
     scene.run("--also ./a source a").code(3).says(&["same destination"]);
     scene.run("--also nowhere/b source a").code(3);
-    for options in ["--resume", "--restart", "--map m", "--verify --repair"] {
+    for options in ["--resume", "--map m", "--verify --repair"] {
         scene.run(&format!("{options} --also b source a")).code(2).says(&["--also"]);
     }
     scene.run("--also b source -").code(2);
@@ -164,4 +164,48 @@ fn an_interrupt_after_a_failed_destination_is_an_interrupt() {
     assert_eq!(report["outcome"], "interrupted");
     assert_eq!(report["also"][0]["outcome"], "failed", "{report}");
     assert_eq!(scene.names(), ["small", "source"]);
+}
+
+/// A kill leaves parts, which the message says how to get rid of.
+#[test]
+fn what_a_killed_run_left_is_begun_anew_where_the_user_says_so() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 4 << 20);
+    let line = "--limit-rate 2MiB --io-size 64KiB --progress json --also b source a";
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copying();
+    assert!(running.kill().was_killed());
+    let left = scene.names();
+    assert!(left.contains(&"a.pcopy-part".to_owned()), "{left:?}");
+    scene.run("--also b source a").code(3).says(&["pcopy-part", "--restart"]);
+    scene.run("--resume --also b source a").code(2).says(&["--resume", "--restart"]);
+    assert_eq!(scene.names(), left);
+    scene.write("b.pcopy-map", b"no map");
+    scene.run("--restart --also b source a").code(3).says(&["b.pcopy-map"]);
+    std::fs::remove_file(scene.path("b.pcopy-map")).unwrap();
+    scene.run("--restart --also b source a").code(0).says(&["to 'a'", "and to 'b'"]);
+    assert_eq!(scene.names(), ["a", "b", "source"]);
+    for name in ["a", "b"] {
+        assert_same(&scene.read(name), &bytes, name);
+    }
+}
+
+/// There is no map: what has not got its name is of no use.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_destination_that_does_not_get_its_name_leaves_nothing() {
+    if !crate::inject::can_inject() {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", 100_000);
+    let mut run = scene.tool("strace", ["-f", "-qqq", "-o", "/dev/null"]);
+    // The second destination is the second to get its name.
+    run.command.args(["-e", "inject=renameat2:error=EIO:when=2"]);
+    run.command.arg(crate::common::program()).args(["--json", "--also", "b", "source", "a"]);
+    let ended = run.run();
+    let report = ended.code(5).says(&["rename"]).report();
+    assert_eq!(report["also"][0]["outcome"], "failed", "{report}");
+    assert_eq!(scene.names(), ["a", "source"]);
+    assert_same(&scene.read("a"), &bytes, "the other");
 }
