@@ -21,6 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
+use exit::Exit;
 use signals::Signals;
 
 /// Reads the arguments, does what they say and returns the exit code.
@@ -37,5 +38,10 @@ pub fn run() -> ExitCode {
         None => copy::run(&cli.copy, &signals),
     };
     signals.die_if_interrupted(exit);
-    exit.into()
+    match render::unwritten() {
+        Some(error) if exit == Exit::Success => {
+            render::failed(&format!("cannot write to standard output: {error}")).into()
+        }
+        _ => exit.into(),
+    }
 }

@@ -1,8 +1,10 @@
 //! Manifests as spreadsheets write them: comma- or tab-separated values under
 //! a header that names the columns.
 //!
-//! Lines that begin with `#` and blank lines are passed over; a name that
-//! begins with `#`, or holds the delimiter, a quote or a newline, is quoted.
+//! Blank lines are passed over, and so are lines that begin with `#`, behind the
+//! header only if they have no delimiter: a row may begin with a name like
+//! `#1234`, as lost+found has them. A name that holds the delimiter, a quote or
+//! a newline is quoted.
 //! Names are bytes and need not be UTF-8. A column that is not known is an
 //! error, because a misspelt `sha256` would otherwise check nothing; columns
 //! for people are called `note` or begin with `x-`.
@@ -19,7 +21,6 @@ pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading
     // and the last one does too: only so can their lines be counted.
     let mut rows = ReaderBuilder::new()
         .delimiter(delimiter)
-        .comment(Some(b'#'))
         .terminator(Terminator::Any(b'\n'))
         .has_headers(false)
         .flexible(true)
@@ -34,7 +35,7 @@ pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading
             Err(error) => return reading.unreadable(rows.position().line(), &error),
         }
         let line = first_line(rows.position().line(), &record);
-        if is_blank(&record) {
+        if is_blank(&record) || is_comment(&record, columns.as_deref()) {
             continue;
         }
         match &columns {
@@ -57,6 +58,12 @@ fn first_line(after: u64, record: &ByteRecord) -> u64 {
 /// A line of nothing but a line end, or of blanks.
 fn is_blank(record: &ByteRecord) -> bool {
     record.len() <= 1 && record.as_slice().trim_ascii().is_empty()
+}
+
+/// Whether a line is for people.
+fn is_comment(record: &ByteRecord, columns: Option<&[Option<Field>]>) -> bool {
+    let has_no_place = |columns: &[Option<Field>]| record.len() == 1 && columns.len() > 1;
+    record.as_slice().starts_with(b"#") && columns.is_none_or(has_no_place)
 }
 
 /// The cells of a record, without the `\r` of a CRLF in the last.

@@ -200,7 +200,8 @@ impl Batch {
         let ready = self.prepare(progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         progress.expect_items(self.items.len() as u64);
-        ready.skipped(&self.items).report(&tally, ready.workers.most(), (progress, cancel));
+        let skipped = Skipped::of(&self.items, &ready.skipped, (&ready.plan, &ready.sources));
+        skipped.report(&ready.root, &tally, ready.workers.most(), (progress, cancel));
         let Ready { sources, root, plan, wanted, skipped, workers } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
         let moving = Moving::new(self.how, &root, self.sync, self.handles().threads);
@@ -470,18 +471,6 @@ struct Ready {
     skipped: Vec<bool>,
     /// How many workers there may be.
     workers: Workers,
-}
-
-impl Ready {
-    /// Those of `items` that an earlier run completed.
-    fn skipped<'a>(&'a self, items: &'a [Item]) -> Skipped<'a> {
-        let row = |(row, item): (u32, &'a Item)| {
-            let size = self.sources.size(self.plan.source_of(row));
-            (item, item.destination(size).unwrap_or_default())
-        };
-        let rows = (0..).zip(items).filter(|&(row, _)| self.skipped[row as usize]).map(row);
-        Skipped { rows: rows.collect(), root: &self.root }
-    }
 }
 
 fn refused(errors: &ManifestErrors) -> Error {

@@ -9,8 +9,10 @@ use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 use super::commit::{algorithms_of, hash_range, mismatch};
 use super::manifest::Item;
 use super::output::walk;
+use super::plan::BatchPlan;
 use super::preflight::file_name;
 use super::report::{ItemReport, Status};
+use super::sources::Sources;
 use super::tally::Tally;
 use crate::digest::Digest;
 use crate::error::chain;
@@ -19,25 +21,35 @@ use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::ByteRange;
 use crate::sys::{self, Directory, Node};
 
-/// The items that an earlier run completed, and where.
-pub struct Skipped<'a> {
-    /// Each with its place in its file.
-    pub rows: Vec<(&'a Item, ByteRange)>,
-    /// The directory of the batch.
-    pub root: &'a Directory,
-}
+/// The items that an earlier run completed, each with its place in its file.
+pub struct Skipped<'a>(Vec<(&'a Item, ByteRange)>);
 
-impl Skipped<'_> {
-    /// Reports each of them to `tally`; at most `threads` are read at a time.
-    /// A wish to stop ends it early, and is left to the caller to notice.
+impl<'a> Skipped<'a> {
+    /// Those of `items` that `skipped` names.
+    pub fn of(
+        items: &'a [Item],
+        skipped: &[bool],
+        (plan, sources): (&BatchPlan, &Sources),
+    ) -> Skipped<'a> {
+        let row = |(row, item): (u32, &'a Item)| {
+            (item, item.destination(sources.size(plan.source_of(row))).unwrap_or_default())
+        };
+        let rows = (0..).zip(items).filter(|&(row, _)| skipped[row as usize]).map(row);
+        Skipped(rows.collect())
+    }
+
+    /// Reports each of them, which lie in `root`, to `tally`; at most `threads`
+    /// are read at a time. A wish to stop ends it early, and is left to the
+    /// caller to notice.
     pub fn report(
         &self,
+        root: &Directory,
         tally: &Tally<'_>,
         threads: usize,
         (progress, cancel): (&Progress, &CancelToken),
     ) {
         let (to_read, rest): (Vec<_>, Vec<_>) =
-            self.rows.iter().partition(|(item, _)| !item.expected().is_empty());
+            self.0.iter().partition(|(item, _)| !item.expected().is_empty());
         for (item, _) in rest {
             tally.hear(&report_of(item, Status::Skipped, Vec::new(), None));
         }
@@ -49,7 +61,7 @@ impl Skipped<'_> {
         progress.enter(Phase::Verifying);
         let check = || {
             to_read.par_iter().for_each(|(item, range)| {
-                if let Some(report) = self.check(item, *range, cancel) {
+                if let Some(report) = check(root, item, *range, cancel) {
                     progress.add_verified(range.len());
                     tally.hear(&report);
                 }
@@ -62,47 +74,46 @@ impl Skipped<'_> {
             Err(_) => check(),
         }
     }
+}
 
-    /// Compares what is there for `item` with what is expected of it; `None` if
-    /// the caller asked to stop.
-    fn check<'i>(
-        &self,
-        item: &'i Item,
-        range: ByteRange,
-        cancel: &CancelToken,
-    ) -> Option<ItemReport<'i>> {
-        let hashed = self
-            .open(&item.name)
-            .and_then(|file| hash_range(&file, range, &algorithms_of(item, &[]), cancel));
-        let (status, digests, error) = match hashed {
-            Ok(digests) => {
-                let digests = digests?;
-                match mismatch(item, &digests) {
-                    None => (Status::Skipped, digests, None),
-                    Some(what) => {
-                        let why = format!(
-                            "of the file that is there, {what}; without that file the item is copied"
-                        );
-                        (Status::Mismatch, digests, Some(why))
-                    }
+/// Compares what is there for `item` with what is expected of it; `None` if
+/// the caller asked to stop.
+fn check<'i>(
+    root: &Directory,
+    item: &'i Item,
+    range: ByteRange,
+    cancel: &CancelToken,
+) -> Option<ItemReport<'i>> {
+    let wanted = algorithms_of(item, &[]);
+    let hashed = open(root, &item.name).and_then(|file| hash_range(&file, range, &wanted, cancel));
+    let (status, digests, error) = match hashed {
+        Ok(digests) => {
+            let digests = digests?;
+            match mismatch(item, &digests) {
+                None => (Status::Skipped, digests, None),
+                Some(what) => {
+                    let why = format!(
+                        "of the file that is there, {what}; without that file the item is copied"
+                    );
+                    (Status::Mismatch, digests, Some(why))
                 }
             }
-            Err(error) => {
-                let why = format!("the file that is there cannot be read: {}", chain(&error));
-                (Status::Failed, Vec::new(), Some(why))
-            }
-        };
-        Some(report_of(item, status, digests, error))
-    }
-
-    fn open(&self, name: &Path) -> std::io::Result<FileIo> {
-        let directory = walk(self.root, name.parent().unwrap_or(Path::new("")), false)?;
-        let file = directory.open_to_read(file_name(name))?;
-        let facts = sys::facts(&file)?;
-        match facts.node {
-            Node::File => Ok(FileIo::new(file, facts.size)),
-            _ => Err(std::io::Error::other("it is no file any more")),
         }
+        Err(error) => {
+            let why = format!("the file that is there cannot be read: {}", chain(&error));
+            (Status::Failed, Vec::new(), Some(why))
+        }
+    };
+    Some(report_of(item, status, digests, error))
+}
+
+fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
+    let directory = walk(root, name.parent().unwrap_or(Path::new("")), false)?;
+    let file = directory.open_to_read(file_name(name))?;
+    let facts = sys::facts(&file)?;
+    match facts.node {
+        Node::File => Ok(FileIo::new(file, facts.size)),
+        _ => Err(std::io::Error::other("it is no file any more")),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod report_file;
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::ops::RangeInclusive;
@@ -14,6 +15,7 @@ use pcopy::batch::manifest::{
     self, AreaStatuses, Format, Item, Manifest, ManifestErrors, ReadOptions, Runs,
 };
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
+use pcopy::digest::{self, Expectation};
 use pcopy::error::quoted;
 use pcopy::job::MOST_THREADS;
 use pcopy::size::human;
@@ -22,7 +24,7 @@ use pcopy::{Error, Leftovers, Outcome, Progress, Size};
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, ThreadsArg, seconds};
 use super::exit::Exit;
-use super::render::{plain, to_stderr, to_stdout, usage};
+use super::render::{plain, to_stderr, to_stdout, usage, write_stdout};
 use super::signals::Signals;
 use super::{config, watch};
 
@@ -133,9 +135,11 @@ pub struct CommonArgs {
 pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
     let read_from = [args.source.as_deref(), args.manifest.as_deref()];
     let read_from: Vec<&Path> = read_from.into_iter().flatten().collect();
-    if let Some(report) = &args.report
-        && let Err(message) = config::check_apart("--report", report, &read_from)
-    {
+    let report = args.report.as_deref().map_or(Ok(()), |report| {
+        config::check_is_file("--report", report)?;
+        config::check_apart("--report", report, &read_from)
+    });
+    if let Err(message) = report {
         return usage(&message);
     }
     let (manifest, unread) = match read(args) {
@@ -158,7 +162,18 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
         true => ReportFile::in_place_of_the_list(report),
         false => ReportFile::open(report),
     };
-    copy(batch, &args.common, || args.report.as_deref().map(open).transpose(), signals)
+    let report = || args.report.as_deref().map(open).transpose();
+    copy(batch, &args.common, report, &|_| {}, signals)
+}
+
+/// Prints the digests of an item, which is now at `path`, as those of one copy.
+fn print_digests(item: &ItemReport<'_>, path: &Path) {
+    for (algorithm, hex) in &item.digests {
+        let digest =
+            algorithm.parse().ok().and_then(|algorithm| Expectation::new(algorithm, hex).ok());
+        let line = digest.map(|digest| digest::line(digest.digest(), path));
+        write_stdout(&[&line.unwrap_or_default()[..], b"\n"].concat());
+    }
 }
 
 /// Several whole files to a directory.
@@ -168,13 +183,22 @@ pub fn copy_files(
     common: &CommonArgs,
     signals: &Signals,
 ) -> Exit {
+    if let Err(message) = config::check_is_file("DIR", directory) {
+        return usage(&message);
+    }
     let mut items = Vec::with_capacity(sources.len());
-    for (line, source) in (1..).zip(sources) {
+    let mut names = HashMap::with_capacity(sources.len());
+    for source in sources {
         let Some(name) = source.file_name() else {
             return usage(&format!("{} has no name to keep", quoted(source)));
         };
+        if let Some(other) = names.insert(name, source) {
+            let (other, source, there) = (quoted(other), quoted(source), directory.join(name));
+            return usage(&format!("{other} and {source} would both be {}", quoted(&there)));
+        }
         items.push(Item {
-            line,
+            // There is no list that has lines.
+            line: 0,
             name: Path::new(name).into(),
             source: Some(source.as_path().into()),
             runs: Runs::Whole,
@@ -182,14 +206,20 @@ pub fn copy_files(
             details: None,
         });
     }
-    copy(Batch::new(items, directory), common, || Ok(None), signals)
+    let print = |item: &ItemReport<'_>| {
+        if !common.output.json && item.status.is_good() {
+            print_digests(item, &directory.join(&*item.item.name));
+        }
+    };
+    copy(Batch::new(items, directory), common, || Ok(None), &print, signals)
 }
 
-/// `open` opens the report, if there is to be one.
+/// `open` opens the report, if there is to be one; `heard` hears of every item.
 fn copy(
     batch: Batch,
     args: &CommonArgs,
     open: impl FnOnce() -> io::Result<Option<ReportFile>>,
+    heard: &(dyn Fn(&ItemReport<'_>) + Sync),
     signals: &Signals,
 ) -> Exit {
     let batch = match configure(batch, args) {
@@ -218,6 +248,7 @@ fn copy(
         if let Some(sink) = &sink {
             sink.write(item);
         }
+        heard(item);
         if !item.status.is_good() && item.status != Status::NotTried {
             let mut failures = failures.lock().unwrap_or_else(|error| error.into_inner());
             failures.push(describe(item));

@@ -19,6 +19,7 @@ use args::CacheArg;
 use meter::Meter;
 
 use super::args::{OutputArgs, ProgressArg, ThreadsArg};
+use super::config;
 use super::exit::Exit;
 use super::render::{self, shell_word, to_stderr, to_stdout};
 use super::signals::Signals;
@@ -37,7 +38,7 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
         to_stderr(&format!("pcopy: {}", error.chain()));
         Exit::of_error(error)
     };
-    if let Some(exit) = args.svg.as_deref().and_then(|file| check_writable(file).err()) {
+    if let Err(exit) = check_files(args) {
         return exit;
     }
     let (runner, all, error) = match measure(args, signals) {
@@ -64,8 +65,20 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
     if result.advice.is_some() { Exit::Success } else { render::failed("no setting could be run") }
 }
 
-/// Whether a picture can be written, before hours are spent on what it shows.
-fn check_writable(file: &Path) -> Result<(), Exit> {
+/// Whether what is named are files, and the picture can be written without
+/// loss, before hours are spent on what it shows.
+fn check_files(args: &BenchArgs) -> Result<(), Exit> {
+    let ends = [&*args.source, &*args.destination];
+    let named =
+        [("SOURCE", Some(ends[0])), ("DEST", Some(ends[1])), ("--svg", args.svg.as_deref())];
+    let mut checked = named
+        .into_iter()
+        .try_for_each(|(what, path)| path.map_or(Ok(()), |path| config::check_is_file(what, path)));
+    if let Some(file) = &args.svg {
+        checked = checked.and_then(|()| config::check_apart("--svg", file, &ends));
+    }
+    checked.map_err(|message| render::usage(&message))?;
+    let Some(file) = &args.svg else { return Ok(()) };
     let existed = file.exists();
     let opened = OpenOptions::new().append(true).create(true).open(file);
     opened.map_err(|error| cannot_write(file, &error))?;

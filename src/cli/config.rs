@@ -42,6 +42,19 @@ fn real_path(path: &Path) -> Option<PathBuf> {
     Some(parent.unwrap_or(Path::new(".")).canonicalize().ok()?.join(path.file_name()?))
 }
 
+/// Refuses `-`, which means standard output, where that is not written.
+///
+/// # Errors
+///
+/// A message for the user.
+pub fn check_is_file(option: &str, path: &Path) -> Result<(), String> {
+    if is_stdout(path) {
+        let where_it_is = "standard output is DEST of one SOURCE; a file of that name is ./-";
+        return Err(format!("{option}: - is no file: {where_it_is}"));
+    }
+    Ok(())
+}
+
 /// The range that the arguments describe, in either way of saying it.
 fn range(what: &WhatArgs) -> RangeSpec {
     what.range.unwrap_or_else(|| RangeSpec::from_offset_length(what.offset, what.length))
@@ -54,6 +67,7 @@ fn range(what: &WhatArgs) -> RangeSpec {
 /// A message for the user, as of [`job`].
 pub fn verify(args: &VerifyArgs) -> Result<VerifyJob, String> {
     if let Some(file) = &args.digests.digest_file {
+        check_is_file("--digest-file", file)?;
         check_apart("--digest-file", file, &[&args.source, &args.destination])?;
     }
     let mut job = VerifyJob::new(&args.source, &args.destination)
@@ -84,7 +98,11 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
     if args.output.json && is_stdout(destination) {
         return Err("--json: standard output holds the copied bytes already".to_owned());
     }
+    for also in &args.consent.also {
+        check_is_file("--also", also)?;
+    }
     if let Some(file) = &args.proof.digests.digest_file {
+        check_is_file("--digest-file", file)?;
         let also = args.consent.also.iter().map(PathBuf::as_path);
         let others: Vec<&Path> = [source, destination].into_iter().chain(also).collect();
         check_apart("--digest-file", file, &others)?;
@@ -166,7 +184,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.resume.allow_changed_source, "--allow-changed-source"),
     ];
     if let Some((_, option)) = one_only.into_iter().find(|&(given, _)| given) {
-        return Err(format!("{option} is for one source; `pcopy batch` copies many ranges"));
+        return Err(format!("{option} is for one source: pcopy {option} SOURCE DEST"));
     }
     Ok(CommonArgs {
         force: args.consent.force,

@@ -1,7 +1,6 @@
 //! Completions for shells and the manual pages, made from the definition of
 //! the command line so that they cannot fall behind it.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
@@ -10,7 +9,7 @@ use pcopy::error::quoted;
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::render::{failed, plain, to_stderr};
+use super::render::{failed, plain, to_stderr, write_stdout};
 
 /// Print completions for a shell
 #[derive(Args, Debug)]
@@ -31,7 +30,8 @@ pub struct ManArgs {
 pub fn completions(args: &CompletionsArgs) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "pcopy", &mut text);
-    print(&text)
+    write_stdout(&text);
+    Exit::Success
 }
 
 /// `pcopy man`.
@@ -49,16 +49,13 @@ pub fn man(args: &ManArgs) -> Exit {
     }
     let mut text = Vec::new();
     match clap_mangen::Man::new(Cli::command()).render(&mut text) {
-        Ok(()) => print(&text),
+        Ok(()) => {
+            write_stdout(&text);
+            Exit::Success
+        }
         Err(error) => {
             to_stderr(&format!("pcopy: cannot make the manual page: {error}"));
             Exit::Failed
         }
     }
-}
-
-/// Whoever closes the pipe has seen enough.
-fn print(text: &[u8]) -> Exit {
-    let _ = std::io::stdout().lock().write_all(text);
-    Exit::Success
 }

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use pcopy::digest;
 use pcopy::error::quoted;
@@ -126,14 +127,12 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
             format!("cannot write the digests to {}: {}", quoted(file), plain(&error))
         });
     }
-    // Nobody reading is no reason to fail: the exit code tells.
-    let _ = if is_stdout(&report.destination.path) {
-        std::io::stderr().lock().write_all(&lines)
+    if is_stdout(&report.destination.path) {
+        // Nobody reading is no reason to fail: the exit code tells.
+        let _ = std::io::stderr().lock().write_all(&lines);
     } else if !json {
-        std::io::stdout().lock().write_all(&lines)
-    } else {
-        Ok(())
-    };
+        write_stdout(&lines);
+    }
     Ok(())
 }
 
@@ -336,10 +335,29 @@ pub fn plain(error: &std::io::Error) -> String {
     }
 }
 
-/// Nobody reading is no reason to fail: the exit code tells.
 pub fn to_stdout(text: &str) {
-    let _ = writeln!(std::io::stdout().lock(), "{text}");
+    write_stdout(format!("{text}\n").as_bytes());
 }
+
+/// Writes to standard output. Nobody reading is no reason to fail: the exit
+/// code tells. Anything else is, in the end; see [`unwritten`].
+pub fn write_stdout(bytes: &[u8]) {
+    let mut stdout = std::io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
+            UNWRITTEN.get_or_init(|| plain(&error));
+        }
+        _ => {}
+    }
+}
+
+/// Why standard output has not got everything, if it has not: a report that is
+/// lost on a full disk must not look like success.
+pub fn unwritten() -> Option<&'static str> {
+    UNWRITTEN.get().map(String::as_str)
+}
+
+static UNWRITTEN: OnceLock<String> = OnceLock::new();
 
 pub fn to_stderr(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");

@@ -6,7 +6,8 @@
 //! committed is removed, and what a killed run left is begun anew if the user
 //! says so.
 
-use std::path::PathBuf;
+mod place;
+
 use std::sync::Arc;
 
 use super::clock::Clock;
@@ -17,16 +18,15 @@ use crate::crew::controller::Workers;
 use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::map::MapFile;
-use crate::durable::stage::{Blank, Stage};
+use crate::durable::stage::Blank;
 use crate::durable::target::Target;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::manners::Warmth;
-use crate::io::{Fanout, HEAD, Sink};
+use crate::io::{Fanout, HEAD};
 use crate::plan::{Cursor, Plan};
-use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
 use crate::safety::Preflight;
@@ -35,20 +35,7 @@ use crate::sys::Directory;
 use crate::verify::compare::Reading;
 use crate::verify::fingerprint::Fingerprint;
 use crate::verify::medium::Medium;
-
-/// One of the destinations.
-struct Place {
-    report: AlsoReport,
-    /// Until it is begun, with where that is.
-    target: Option<(Target, Start)>,
-    /// The map of an earlier run, which goes when this one begins.
-    map_file: Option<MapFile>,
-    /// While it is written.
-    stage: Option<Stage>,
-    /// What was written last, in bytes of the destination.
-    head: RangeSet,
-    error: Option<Error>,
-}
+use place::Place;
 
 /// A copy to several destinations that has passed every check.
 struct Several {
@@ -405,92 +392,6 @@ impl Several {
         }
         self.report.also = places.collect();
         self.report
-    }
-}
-
-impl Place {
-    fn begin(&mut self, blank: Blank<'_>, progress: &Progress) {
-        let Some((target, start)) = self.target.take().filter(|_| self.error.is_none()) else {
-            return;
-        };
-        progress.event(Event::Planned {
-            destination: target.describe(),
-            engine: "positioned",
-            reason: "one read, several writes".to_owned(),
-        });
-        // Before its part is gone: a map without a part must never remain.
-        let removed = self.map_file.take().map_or(Ok(()), |map_file| map_file.remove());
-        let removed = removed.map_err(|error| Refusal::Other(error.to_string()).into());
-        match removed.and_then(|()| Stage::begin(target, blank, start)) {
-            Ok(stage) => self.stage = Some(stage),
-            Err(error) => self.error = Some(error),
-        }
-    }
-
-    fn sink(&self) -> Option<Arc<dyn Sink>> {
-        self.stage.as_ref().map(|stage| stage.io().clone() as Arc<dyn Sink>)
-    }
-
-    /// Leaves it out from now on. What was written of a new file goes away.
-    fn fail(&mut self, error: Error) {
-        self.error.get_or_insert(error);
-        if let Some(stage) = self.stage.take() {
-            stage.discard();
-        }
-    }
-
-    fn failed_to_write(&mut self, range: Option<ByteRange>, source: std::io::Error) {
-        let path = self.path();
-        let kind = match range {
-            Some(range) => ErrorKind::Write { path, range, source },
-            None => ErrorKind::Sync { path, source },
-        };
-        self.fail(kind.into());
-    }
-
-    fn path(&self) -> PathBuf {
-        self.report.destination.path.clone()
-    }
-
-    fn settle(&mut self, job: &CopyJob) {
-        let Some(stage) = &self.stage else { return };
-        if let Err(error) = job.settle(stage) {
-            self.fail(error);
-        }
-    }
-
-    fn write_head(&mut self, durable: bool) {
-        let Some(stage) = &self.stage else { return };
-        match stage.write_head(durable) {
-            Ok(head) => self.head = head,
-            Err(error) => self.fail(error),
-        }
-    }
-
-    /// Gives the final name, or takes away what was written.
-    fn end(&mut self, commit: bool, durable: bool, outcome: Outcome) {
-        let Some(mut stage) = self.stage.take() else { return };
-        match commit.then(|| stage.commit(durable)) {
-            None => stage.discard(),
-            Some(Ok(())) => (self.report.outcome, self.report.durable) = (outcome, durable),
-            Some(Err(error)) => {
-                stage.discard();
-                self.error = Some(error);
-            }
-        }
-    }
-
-    fn note(&mut self, error: &Error) {
-        self.report.outcome = as_failure_outcome(error);
-        self.report.error = Some(error.chain());
-    }
-}
-
-/// When others have been written, nobody can say that nothing was.
-fn as_failure_outcome(error: &Error) -> Outcome {
-    match error.outcome() {
-        Outcome::Refused => Outcome::Failed,
-        outcome => outcome,
     }
 }
 

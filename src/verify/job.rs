@@ -19,6 +19,7 @@ use crate::range::{ByteRange, RangeSet, RangeSpec};
 use crate::report::{DestinationReport, Outcome, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
+use crate::sys::Node;
 
 /// Compares a range of a source with what is in a destination, which is read
 /// past the page cache.
@@ -219,6 +220,12 @@ impl VerifyJob {
         report.verified = Some(findings.differing.is_empty());
         report.verified_by = Some(medium.how());
         report.notes.extend(medium.note());
+        let is_all = range == ByteRange::to(source.facts.size) && report.dest_offset == 0;
+        let more = destination.facts.size.saturating_sub(range.len());
+        if is_all && more > 0 && destination.facts.node == Node::File {
+            let name = crate::error::quoted(&destination.path);
+            report.notes.push(format!("{name} goes on for {more} bytes more"));
+        }
         match digester.map(Digester::finish) {
             None => {}
             Some(Some(digests)) => report.digests = digests,

@@ -88,17 +88,20 @@ fn a_dry_run_writes_nothing_and_refuses_what_the_run_would() {
     assert_same(&scene.read("source"), &source, "the source");
 }
 
-/// Nobody reading what is said is no reason to fail: the exit code tells.
+/// Nobody reading what is said is no reason to fail: the exit code tells. A
+/// report that is lost is one, but the copy is made.
 #[cfg(unix)]
 #[test]
 fn closed_and_full_outputs_do_not_fail_a_copy() {
-    for redirection in [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full", "2>/dev/full"] {
+    for (redirection, code) in
+        [(">&-", 0), ("2>&-", 0), ("<&- >&- 2>&-", 0), ("2>/dev/full", 0), (">/dev/full", 5)]
+    {
         let scene = Scene::new();
         let bytes = scene.source("source", 100_000);
         let script = format!("exec \"$0\" --json -v -t 4 source copy {redirection}");
         let mut shell = scene.tool("sh", ["-c", &script]);
         shell.command.arg(crate::common::program());
-        shell.run().code(0);
+        shell.run().code(code);
         assert_same(&scene.read("copy"), &bytes, redirection);
     }
 }
@@ -210,4 +213,98 @@ fn units_may_be_named_and_must_make_sense() {
         scene.run(&format!("-f {options} source copy")).code(2).says(&[says]);
     }
     assert_same(&scene.read("copy"), &bytes, "none of them did anything");
+}
+
+/// Only one source goes to standard output; elsewhere a file of that name is
+/// meant by nobody who types a dash.
+#[test]
+fn a_dash_is_no_file() {
+    let scene = Scene::new();
+    scene.source("a", 1000);
+    scene.source("b", 1000);
+    for line in [
+        "a b -",
+        "--also - a copy",
+        "--digest sha256 --digest-file - a copy",
+        "verify --digest sha256 --digest-file - a b",
+        "batch list --source a --into out --report -",
+        "bench --svg - a null:",
+        "bench a -",
+        "bench - null:",
+    ] {
+        scene.run(line).code(2).says(&["./-"]);
+    }
+    assert_eq!(scene.names(), ["a", "b"]);
+}
+
+#[test]
+fn what_is_written_beside_the_copy_replaces_no_end_of_it() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 100_000);
+    let bench = "bench --rounds 1 -t 1 --io-size 64KiB --engine positioned --svg";
+    scene.run(&format!("{bench} source source")).code(2).says(&["--svg", "replace", "source"]);
+    scene.run(&format!("{bench} ./copy source copy")).code(2).says(&["--svg", "replace", "copy"]);
+    assert_same(&scene.read("source"), &bytes, "the source");
+    assert_eq!(scene.names(), ["source"]);
+}
+
+/// A report that is lost must not look like success.
+#[cfg(target_os = "linux")]
+#[test]
+fn standard_output_that_takes_nothing_is_a_failure() {
+    let scene = Scene::new();
+    scene.source("source", 1000);
+    for line in [
+        "-f --json source copy",
+        "-f --digest sha256 source copy",
+        "verify --json source copy",
+        "devices",
+        "devices --json",
+        "man",
+        "completions bash",
+        "bench --rounds 1 -t 1 --io-size 64KiB --engine positioned source",
+    ] {
+        let mut shell = scene.tool("sh", ["-c", "exec \"$0\" \"$@\" > /dev/full"]);
+        shell.command.arg(crate::common::program()).args(line.split(' '));
+        shell.run().code(5).says(&["standard output", "No space left"]);
+    }
+}
+
+/// As of one file, with the names they have there.
+#[test]
+fn digests_of_several_files_are_printed_as_those_of_one() {
+    let scene = Scene::new();
+    let content = [scene.source("a", 1000), scene.source("b", 70_000)];
+    std::fs::create_dir(scene.path("dir")).unwrap();
+    let ended = scene.run("--digest sha256 --digest crc32c a b dir").code(0);
+    let text = ended.out();
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    let mut expected = Vec::new();
+    for (name, bytes) in ["a", "b"].iter().zip(&content) {
+        scene.write("one", bytes);
+        let text = scene.run("-f --digest sha256 --digest crc32c one two").code(0).out();
+        expected.extend(text.lines().map(|line| line.replace("two", &format!("dir/{name}"))));
+    }
+    expected.sort_unstable();
+    let expected: Vec<String> = expected.iter().map(|line| line.replace('\\', "/")).collect();
+    let lines: Vec<String> = lines.iter().map(|line| line.replace('\\', "/")).collect();
+    assert_eq!(lines, expected);
+    assert_eq!(scene.run("-f -q --json --digest sha256 a b dir").code(0).out().lines().count(), 1);
+}
+
+#[test]
+fn files_that_would_get_one_name_are_told_by_their_own() {
+    let scene = Scene::new();
+    for folder in ["one", "two", "to"] {
+        std::fs::create_dir(scene.path(folder)).unwrap();
+    }
+    scene.write("one/a", b"1");
+    scene.write("two/a", b"2");
+    let ended = scene.run("one/a two/a to").code(2);
+    ended.says(&["one/a", "two/a", "would both be"]);
+    let ended = scene.run("one/a missing to").code(3).says(&["missing"]);
+    assert!(!ended.stderr.contains("line"), "there is no list: {}", ended.stderr);
+    assert_eq!(std::fs::read_dir(scene.path("to")).unwrap().count(), 0);
 }

@@ -279,3 +279,19 @@ fn a_read_of_the_source_that_fails_is_repeated() {
     run("pread64:error=EIO:when=2..3").code(0);
     run("pread64:error=EIO:when=2+").code(5).says(&["source", "Input/output error"]);
 }
+
+/// A source may be the beginning of something: that is said, and no difference.
+#[test]
+fn what_goes_on_behind_the_copy_is_mentioned() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 100_000);
+    scene.write("copy", &[&bytes[..], b"xy"].concat());
+    let report = scene.run("verify --json source copy").code(0).report();
+    assert!(report["notes"].to_string().contains("2 bytes more"), "{report}");
+    scene.run("verify source copy").code(0).says(&["goes on for 2 bytes more"]);
+    for line in ["-r 0..50000 source copy", "source source2"] {
+        scene.write("source2", &bytes);
+        let ended = scene.run(&format!("verify {line}")).code(0);
+        assert!(!ended.stderr.contains("bytes more"), "{line}: {}", ended.stderr);
+    }
+}

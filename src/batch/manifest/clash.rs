@@ -140,10 +140,17 @@ fn overlap(a: &Item, b: &Item) -> ManifestError {
     error(
         second,
         format!(
-            "{what} by line {} already, from {} on, and overlaps it from {} on",
-            first.line, first.dest_offset, second.dest_offset
+            "{what} {}already, from {} on, and overlaps it from {} on",
+            by_line(first),
+            first.dest_offset,
+            second.dest_offset
         ),
     )
+}
+
+/// Which line that is, if there is a list.
+fn by_line(item: &Item) -> String {
+    if item.line > 0 { format!("by line {} ", item.line) } else { String::new() }
 }
 
 /// A file that would also have to be a directory.

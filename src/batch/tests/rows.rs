@@ -311,13 +311,34 @@ fn the_plain_form_is_refused_where_it_does_not_say() {
 }
 
 #[test]
+fn a_name_may_begin_with_a_number_sign() {
+    for (format, text) in [
+        (Format::Csv, "# no\nname,start,len\n#1,0,1\n# no\n\"#2\",0,1\n"),
+        (Format::Tsv, "#no\tno\nname\tstart\tlen\n#1\t0\t1\n#no\n#2\t0\t1\n"),
+        (Format::Csv, "name\n#1\n#2\n"),
+    ] {
+        let items = read(text.as_bytes(), Some(format), &options()).expect("rows").items;
+        let names: Vec<_> = items.iter().map(|item| item.name.to_str().unwrap()).collect();
+        assert_eq!(names, ["#1", "#2"], "{text}");
+    }
+    fails(Format::Csv, "name,start,len\n#1,0\n", Usage, "line 2: 2 columns, and the header has 3");
+}
+
+#[test]
 fn no_row_at_all_is_no_error() {
     for format in [Format::Csv, Format::Tsv, Format::Jsonl, Format::Plain] {
         reads(format, "", &[]);
         reads(format, "\u{feff}# nothing\r\n\r\n", &[]);
     }
     reads(Format::Csv, "name,start,len", &[]);
-    assert_eq!(read(&b""[..], None, &options()).expect("nothing").items, []);
+    let retry = ReadOptions { skip_complete: true, ..options() };
+    assert_eq!(read(&b""[..], None, &retry).expect("nothing is left to do").items, []);
+    // What was to make it may have failed.
+    let error = read(&b"\n"[..], None, &options()).expect_err("nothing was ever there");
+    assert_eq!(
+        (error.kind(), error.to_string().as_str()),
+        (crate::batch::manifest::ErrorKind::Refused, "the list is empty")
+    );
     fails(Format::Csv, b"\xFF\xFEn\0", Usage, "line 1: the manifest is UTF-16: save it as UTF-8");
     assert!(read(&b"0 1 a\n"[..], None, &options()).is_err());
 }
