@@ -1,8 +1,9 @@
 //! How a destination becomes complete, visible and durable, in that order.
 //!
 //! `target` finds out what the destination is, `leftover` what an earlier run
-//! left of it, `part` is a file under a name nobody looks at, `stage` writes it and commits it,
-//! `checkpoint` records in a `map` how far a run got. The recipe is complete or useless: write,
+//! left of it and `recheck` whether that is still there, `part` is a file under a
+//! name nobody looks at, `stage` writes it and commits it, `checkpoint` records
+//! in a `map` how far a run got. The recipe is complete or useless: write,
 //! sync the file, rename, sync the directory. Leaving out any step loses data
 //! in a power cut on common file systems.
 
@@ -10,5 +11,6 @@ pub mod checkpoint;
 pub mod leftover;
 pub mod map;
 pub mod part;
+pub mod recheck;
 pub mod stage;
 pub mod target;

@@ -88,14 +88,7 @@ impl CopyJob {
         let target = Target::look(&self.destination, &source.path, self.consent)?;
         self.check_preserve(&source, &target, from)?;
         let to = self.resolve_destination(&source, &target, from)?;
-        let map_file = self.map_file(&target)?;
-        if self.map.is_some() {
-            safety::check_map_is_apart(&map_file.path(), &source, &target)?;
-        }
-        let start = leftover::find(&target, &map_file, self.leftovers, |id| {
-            identity(self, &source, &target, from, to, id)
-        })?;
-
+        let (map_file, start) = self.look_for_leftovers(&source, &target, (from, to))?;
         let (data, mut holes) = self.bytes_to_copy(&source, &target, from);
         let (todo, resumed) = what_is_left(from, &data, &mut holes, &start);
         let mut kept_holes = data.missing_from(from);
@@ -128,6 +121,7 @@ impl CopyJob {
         report.clamped = clamped;
         report.bytes.holes = kept_holes.bytes();
         report.bytes.resumed = resumed;
+        report.notes.extend(self.nothing_to_resume(&start));
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
@@ -148,6 +142,40 @@ impl CopyJob {
             map_file,
             report,
         })
+    }
+
+    /// Where the map lives, and what an earlier run left to go on from.
+    fn look_for_leftovers(
+        &self,
+        source: &OpenSource,
+        target: &Target,
+        (from, to): (ByteRange, ByteRange),
+    ) -> Result<(MapFile, Start)> {
+        let map_file = self.map_file(target)?;
+        if self.map.is_some() {
+            safety::check_map_is_apart(&map_file.path(), source, target)?;
+        }
+        let identity = |id| identity(self, source, target, from, to, id);
+        let start = leftover::find(target, &map_file, self.leftovers, identity)?;
+        // Verifying finds all of it, and what differs is copied again.
+        let is_verified = self.verify || self.repair;
+        if let Start::From(earlier) = &start
+            && !(is_verified || self.allow_changed_source)
+        {
+            let done = earlier.map.done.within(from);
+            let to = |part: ByteRange| part.rebase(from.start(), to.start());
+            earlier.check_is_there(&*source.io, target, &done, to)?;
+        }
+        map_file
+            .check_writable()
+            .map_err(|error| Refusal::NoMap { path: map_file.path(), source: error })?;
+        Ok((map_file, start))
+    }
+
+    /// Says so where the user expects that something was done already.
+    fn nothing_to_resume(&self, start: &Start) -> Option<String> {
+        let resumes = self.leftovers == Leftovers::Resume && !matches!(start, Start::From(_));
+        resumes.then(|| "nothing was left to go on from: copied from the beginning".to_owned())
     }
 
     fn select(

@@ -186,12 +186,12 @@ fn hint(error: &Error) -> Option<&'static str> {
 }
 
 fn plan(report: &Report) -> String {
-    format!(
-        "would copy {} ({} bytes {}) of {} to {} at byte {}\n  \
-         engine {} ({}), {} threads, stripes of {}, requests of {}\n  \
-         holes kept: {}; nothing was written",
-        human(report.bytes.requested),
-        report.bytes.requested,
+    let bytes = &report.bytes;
+    let left = bytes.requested.saturating_sub(bytes.resumed);
+    let mut text = format!(
+        "would copy {} ({left} bytes of {}) of {} to {} at byte {}\n  \
+         engine {} ({}), up to {} threads, stripes of {}, requests of {}\n  holes kept: {}",
+        human(left),
         report.range,
         quoted(&report.source.path),
         quoted(&report.destination.path),
@@ -201,8 +201,15 @@ fn plan(report: &Report) -> String {
         report.threads,
         human(report.stripe_size),
         human(report.io_size),
-        human(report.bytes.holes),
-    )
+        human(bytes.holes),
+    );
+    for also in &report.also {
+        text += &format!("\n  and to {}", quoted(&also.destination.path));
+    }
+    if bytes.resumed > 0 {
+        text += &format!("\n  {} were there from an earlier run", human(bytes.resumed));
+    }
+    text + "\n  nothing was written"
 }
 
 fn summary(report: &Report, verbose: bool) -> String {

@@ -9,10 +9,14 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
+use positioned_io::ReadAt;
+
 use super::map::{Identity, Map, MapFile, ObjectId};
 use super::part::{self, Found};
+use super::recheck;
 use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
 use crate::error::{Refusal, Result};
+use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, Facts, Node};
 
 /// What to do with what an interrupted run left.
@@ -55,6 +59,53 @@ pub struct Earlier {
     /// The earlier run gave the file its final name, because all that was
     /// missing could not be read.
     pub committed: bool,
+}
+
+impl Earlier {
+    /// Looks whether the file or device still holds what the map calls `done`,
+    /// in bytes of `source`; `to` says where a byte of it went.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::NothingToResume`] if it holds something else.
+    pub fn check_is_there(
+        &self,
+        source: &dyn ReadAt,
+        target: &Target,
+        done: &RangeSet,
+        to: impl Fn(ByteRange) -> Option<ByteRange>,
+    ) -> Result<(), Refusal> {
+        let (file, path) = match (&self.file, target) {
+            (Some((file, _)), Target::Staged(staged)) if !self.committed => {
+                (file, staged.part_path())
+            }
+            (Some((file, _)), _) => (file, target.path().to_owned()),
+            (None, Target::InPlace(open) | Target::Device(open, ..)) => {
+                (&open.file, open.path.clone())
+            }
+            (None, Target::Staged(_)) => return Ok(()),
+        };
+        match recheck::first_difference(source, &Reading(file), done, to) {
+            None => Ok(()),
+            Some(range) => {
+                let reason = format!(
+                    "{} does not hold bytes {range}, which the map calls done: it is another one, \
+                     or was written to since; --restart starts from the beginning",
+                    crate::error::quoted(path)
+                );
+                Err(Refusal::NothingToResume { reason })
+            }
+        }
+    }
+}
+
+/// A file or device, read as it is open.
+struct Reading<'a>(&'a File);
+
+impl ReadAt for Reading<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
+        sys::read_at(self.0, buffer, offset)
+    }
 }
 
 /// Where the map of a destination lives unless the user says otherwise: beside
@@ -279,9 +330,9 @@ fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), R
         Some(difference) => {
             let mut what = difference.to_string();
             if difference.is_of_state() {
-                what += "; --allow-changed-source goes on all the same, --restart starts from the \
-                         beginning";
+                what += "; --allow-changed-source goes on all the same";
             }
+            what += "; --restart starts from the beginning";
             Err(Refusal::ForeignMap { path: map_file.path(), what })
         }
     }

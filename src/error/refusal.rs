@@ -91,6 +91,14 @@ pub enum Refusal {
         /// The field that differs, and both values.
         what: String,
     },
+    /// No map can be made where it is to live.
+    #[error("cannot make the map {}; --map names another place", quoted(path))]
+    NoMap {
+        /// The map.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The map cannot be read.
     #[error("map {} cannot be used: {reason}", quoted(path))]
     BadMap {

@@ -166,6 +166,15 @@ pub fn wait_writable(stream: &File, time: Duration) -> io::Result<()> {
     }
 }
 
+/// Whether whoever started the process has it ignore `signal`, as nohup(1) does.
+pub fn is_ignored(signal: std::os::raw::c_int) -> bool {
+    let mut old = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
+    // SAFETY: without a new action the call does nothing but fill in the old one.
+    let asked = unsafe { libc::sigaction(signal, std::ptr::null(), old.as_mut_ptr()) };
+    // SAFETY: all of it was zeroed, which is a valid value, if it was not filled in.
+    asked == 0 && unsafe { old.assume_init() }.sa_sigaction == libc::SIG_IGN
+}
+
 /// The standard output of this process, to be written to besides its usual buffer.
 pub fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())

@@ -20,7 +20,9 @@ fn in_the_middle(scene: &Scene, options: &str) -> Running {
 
 #[test]
 fn an_interrupted_copy_leaves_no_final_name_and_dies_by_the_signal() {
-    for (signal, threads) in [(Signal::INT, 1), (Signal::INT, 4), (Signal::TERM, 4)] {
+    for (signal, threads) in
+        [(Signal::INT, 1), (Signal::INT, 4), (Signal::TERM, 4), (Signal::HUP, 2)]
+    {
         let scene = Scene::new();
         let running = in_the_middle(&scene, &format!("--json -t {threads}"));
         assert!(scene.has("copy.pcopy-part") && !scene.has("copy"));
@@ -31,6 +33,21 @@ fn an_interrupted_copy_leaves_no_final_name_and_dies_by_the_signal() {
         assert_eq!(report["outcome"], "interrupted");
         assert!(report["bytes"]["copied"].as_u64() < Some(16 << 20), "{report}");
     }
+}
+
+/// nohup(1): the terminal may close, and the copy goes on.
+#[test]
+fn who_is_to_ignore_that_the_terminal_closes_does() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 4 << 20);
+    let script = format!("trap '' HUP; exec \"$0\" {SLOW} source copy");
+    let mut shell = scene.tool("sh", ["-c", &script]);
+    shell.command.arg(crate::common::program());
+    let mut running = shell.start();
+    running.wait_until_copying();
+    running.signal(Signal::HUP);
+    running.end().code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
 }
 
 /// Whoever asks why a copy that was ended had become slow wants to know.

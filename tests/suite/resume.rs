@@ -98,6 +98,60 @@ fn number(value: &serde_json::Value) -> u64 {
     value.as_u64().expect("a number")
 }
 
+/// The map knows which bytes are there, and a stranger may have been at them.
+#[test]
+fn what_is_not_there_any_more_is_not_called_done() {
+    for options in ["", "--in-place"] {
+        let scene = Scene::new();
+        scene.source("source", LEN);
+        let name = if options.is_empty() { "copy.pcopy-part" } else { "copy" };
+        if !options.is_empty() {
+            scene.write("copy", &vec![0; LEN]);
+        }
+        kill_at_half(&scene, options);
+        let written = scene.read(name);
+        let file = std::fs::OpenOptions::new().write(true).open(scene.path(name)).unwrap();
+        (&file).write_all(&[0xee; LEN / 2]).unwrap();
+        drop(file);
+        let before = scene.read(name);
+        assert!(written != before);
+        resume(&scene, options).code(3).says(&[name, "does not hold", "--restart"]);
+        assert_same(&scene.read(name), &before, "nothing was touched");
+        scene.run(&format!("{SMALL} --restart {options} source copy")).code(0);
+        assert_same(&scene.read("copy"), &scene.read("source"), options);
+    }
+}
+
+#[test]
+fn that_there_was_nothing_to_go_on_from_is_said() {
+    let scene = Scene::new();
+    scene.source("source", 1000);
+    scene.run("--resume source copy").code(0).says(&["nothing was left to go on from"]);
+    let ended = scene.run("-f source copy").code(0);
+    assert!(!ended.stderr.contains("nothing was left"), "{}", ended.stderr);
+}
+
+/// Before the first byte, and not when a night's work is to be recorded.
+#[test]
+fn a_map_that_cannot_be_made_is_refused_at_once() {
+    let scene = Scene::new();
+    scene.source("source", 1000);
+    let refused = scene.run("--map missing/m source copy").code(3);
+    refused.says(&["missing/m", "--map", "No such file"]);
+    assert_eq!(scene.names(), ["source"]);
+}
+
+#[test]
+fn a_plan_says_what_is_left_to_do() {
+    let (scene, _, recorded) = killed("");
+    let before = scene.names();
+    let plan = scene.run("-n --resume source copy").code(0);
+    plan.says(&["were there from an earlier run", "nothing was written"]);
+    let report = scene.run("-n --json --resume source copy").code(0).report();
+    assert!(number(&report["bytes"]["resumed"]) >= recorded, "{report}");
+    assert_eq!(scene.names(), before);
+}
+
 /// Where the map lay that says what is in it, the user knows.
 #[test]
 fn a_part_of_a_long_run_is_not_discarded_for_want_of_its_map() {

@@ -42,7 +42,8 @@ pub struct MapFile {
 }
 
 impl MapFile {
-    /// The map at `path`, which need not exist; its directory must by the first save.
+    /// The map at `path`, which need not exist; its directory must, see
+    /// [`check_writable`](MapFile::check_writable).
     ///
     /// # Errors
     ///
@@ -74,6 +75,15 @@ impl MapFile {
     /// Where the map is.
     pub fn path(&self) -> PathBuf {
         self.dir.join(&self.name)
+    }
+
+    /// Whether a map can be made here, as far as permissions tell.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn check_writable(&self) -> io::Result<()> {
+        self.directory()?.check_writable()
     }
 
     /// The map, or `None` if there is no such file.

@@ -4,7 +4,7 @@ use std::os::raw::c_int;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize};
 
-use signal_hook::consts::{SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGXFSZ};
 use signal_hook::flag;
 
 /// What asks for a status line: on systems that have it also what Ctrl-T sends.
@@ -32,7 +32,9 @@ pub fn register(
     status: &Arc<AtomicBool>,
     _end: fn() -> !,
 ) {
-    for signal in [SIGINT, SIGTERM] {
+    // Under nohup(1) a terminal that closes is no reason to stop.
+    let hang_up = (!pcopy::sys::is_ignored(SIGHUP)).then_some(SIGHUP);
+    for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
         // In this order: the first signal arms what the second one meets, and
         // whoever sees that it came can tell which it was.
         let _ = flag::register_conditional_default(signal, Arc::clone(cancel));

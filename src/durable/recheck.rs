@@ -1,0 +1,120 @@
+//! Whether a destination holds what the map of an earlier run calls done.
+//!
+//! A map knows a disk by its serial number and a file by its number, and not
+//! every disk has the one, nor does either say whether somebody has written
+//! there since. So a few places of what is done are read from both sides and
+//! compared before a run goes on. That finds another disk under the name, or a
+//! file that was written anew; to find every byte there is `--verify`. Nothing
+//! is changed here, and what cannot be read proves nothing.
+
+use positioned_io::ReadAt;
+
+use crate::io::{as_usize, transfer};
+use crate::range::{ByteRange, RangeSet};
+
+/// Length of a place in bytes: the cost of a request is paid anyhow.
+const LEN: u64 = 64 << 10;
+
+/// How many places: with a seek on each side, a fraction of a second on a disk
+/// that spins.
+const PLACES: u64 = 16;
+
+/// The first place looked at in which `destination` has other bytes than
+/// `source`, in bytes of the source. `done` is what they should have in common,
+/// `to` where a byte of the source went.
+pub fn first_difference(
+    source: &dyn ReadAt,
+    destination: &dyn ReadAt,
+    done: &RangeSet,
+    to: impl Fn(ByteRange) -> Option<ByteRange>,
+) -> Option<ByteRange> {
+    let read = |from: &dyn ReadAt, range: ByteRange| {
+        let mut bytes = vec![0; as_usize(range.len())];
+        transfer::read_full(from, range.start(), &mut bytes).ok().map(|()| bytes)
+    };
+    places(done).into_iter().find(|&place| {
+        let there = to(place).and_then(|target| read(destination, target));
+        // Of two sides only one that can be read says anything of the other.
+        there.is_some_and(|there| read(source, place).is_some_and(|here| here != there))
+    })
+}
+
+/// Places spread evenly over `done`, among them its beginning and its end,
+/// where an earlier run was at work last.
+fn places(done: &RangeSet) -> Vec<ByteRange> {
+    let total = done.bytes();
+    let last = total.saturating_sub(LEN);
+    let mut places: Vec<ByteRange> = Vec::new();
+    for number in 0..PLACES {
+        // In 128 bits: a length times a number need not fit in 64.
+        let skip = (u128::from(last) * u128::from(number) / u128::from(PLACES - 1)) as u64;
+        let Some(place) = nth(done, skip) else { continue };
+        if places.last() != Some(&place) {
+            places.push(place);
+        }
+    }
+    places
+}
+
+/// What lies `skip` bytes into `done`, up to the length of a place.
+fn nth(done: &RangeSet, mut skip: u64) -> Option<ByteRange> {
+    for run in done.iter() {
+        if skip < run.len() {
+            return Some(run.split_at(run.start() + skip).1.split_at(run.start() + skip + LEN).0);
+        }
+        skip -= run.len();
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::io::memory::Memory;
+
+    fn set(ranges: &[(u64, u64)]) -> RangeSet {
+        ranges.iter().map(|&(start, end)| ByteRange::between(start, end)).collect()
+    }
+
+    #[test]
+    fn places_are_within_what_is_done_and_reach_both_ends() {
+        for done in [
+            set(&[]),
+            set(&[(7, 8)]),
+            set(&[(0, LEN)]),
+            set(&[(10, 100), (5000, 5001), (1 << 40, (1 << 40) + 3 * LEN)]),
+            set(&[(0, 1 << 50)]),
+            set(&[(0, i64::MAX as u64)]),
+        ] {
+            let places = places(&done);
+            assert!(places.len() <= PLACES as usize);
+            assert!(places.iter().all(|&place| done.covers(place) && place.len() <= LEN));
+            let ends = |list: &[ByteRange]| Some((list.first()?.start(), list.last()?.end()));
+            assert_eq!(ends(&places), ends(done.as_slice()), "{done:?}");
+        }
+    }
+
+    #[test]
+    fn other_bytes_are_found_and_only_in_what_is_done() {
+        let len = 1 << 20;
+        let bytes: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+        let source = Memory::new(bytes.clone());
+        let done = set(&[(4096, 200_000), (300_000, 1_000_000)]);
+        let moved = |range: ByteRange| range.rebase(0, 100);
+        let check = |spoilt: std::ops::Range<usize>, expected: bool| {
+            let mut there = [vec![9; 100], bytes.clone()].concat();
+            spoilt.clone().for_each(|at| there[100 + at] ^= 1);
+            let found = first_difference(&source, &Memory::new(there), &done, moved);
+            assert_eq!(found.is_some(), expected, "{spoilt:?}: {found:?}");
+        };
+        check(0..0, false);
+        check(0..4096, false);
+        check(200_000..300_000, false);
+        check(1_000_000..len, false);
+        check(4096..4097, true);
+        check(999_999..1_000_000, true);
+        check(0..len, true);
+        let short = Memory::new(vec![1; 10]);
+        assert_eq!(first_difference(&source, &short, &done, moved), None, "nothing can be read");
+    }
+}
