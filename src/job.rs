@@ -17,7 +17,7 @@ use crate::crew::controller::{Controller, Workers};
 use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::map::MapFile;
+use crate::durable::map::{Identity, MapFile};
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::{self, Capabilities, Selection, Wishes};
@@ -127,7 +127,10 @@ impl CopyJob {
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
         Ok(Ready {
             writes_source: ready::writes_source(&source, &target),
-            identity: identity(self, &source, &target, from, to, id),
+            identity: Identity {
+                stays: start.has_a_map_of_the_user(),
+                ..identity(self, &source, &target, from, to, id)
+            },
             settled: todo.missing_from(from),
             digests: self.wanted_digests(),
             verify: self.verify || self.repair,
@@ -245,7 +248,7 @@ impl CopyJob {
             return Err(error);
         }
         if ready.report.failed.is_empty() {
-            checkpointer.remove()?;
+            checkpointer.conclude(&transfer)?;
         }
         clock.finished();
         ready.report.durable = self.sync;

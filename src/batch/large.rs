@@ -212,6 +212,7 @@ fn identity(
             id: output.identity().map(|facts| object_id(facts, None)),
         },
         list: None,
+        stays: false,
     }
 }
 

@@ -137,6 +137,7 @@ pub fn identity<'i>(
             id: Some(object_id(facts, None)),
         },
         list: Some(list),
+        stays: false,
     })
 }
 

@@ -163,7 +163,8 @@ pub struct ResumeArgs {
     #[arg(long)]
     pub restart: bool,
 
-    /// Where the resume map lives [default: DEST.pcopy-map]
+    /// Where the resume map lives [default: DEST.pcopy-map; of a device,
+    /// NAME.pcopy-map in the working directory]
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
 

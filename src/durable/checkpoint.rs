@@ -226,7 +226,20 @@ impl Checkpointer {
         lock(&self.last).saved
     }
 
-    /// Removes the map of a copy that is complete.
+    /// Removes the map of a copy that is complete, or has it say so where it is
+    /// to stay.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Journal`], or [`ErrorKind::Sync`].
+    pub fn conclude(&self, transfer: &Transfer) -> Result<()> {
+        if self.identity.stays {
+            return self.save(transfer);
+        }
+        self.remove()
+    }
+
+    /// Removes the map, if there is one.
     ///
     /// # Errors
     ///
@@ -315,6 +328,6 @@ mod tests {
             id: None,
         };
         let destination = Destination { path, offset: 0, kind, mode: Mode::New, id: None };
-        Identity { source, range, destination, list: None }
+        Identity { source, range, destination, list: None, stays: false }
     }
 }

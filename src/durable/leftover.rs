@@ -47,6 +47,13 @@ impl Start {
     pub fn is_committed(&self) -> bool {
         matches!(self, Start::From(earlier) if earlier.committed)
     }
+
+    /// Whether the map that is gone on from was not made by this program, or
+    /// says that it was not.
+    pub fn has_a_map_of_the_user(&self) -> bool {
+        let Start::From(earlier) = self else { return false };
+        earlier.map.identity.as_ref().is_none_or(|identity| identity.stays)
+    }
 }
 
 /// What an earlier run got done.

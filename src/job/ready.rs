@@ -380,6 +380,7 @@ pub fn identity(
             id,
         },
         list: None,
+        stays: false,
     }
 }
 

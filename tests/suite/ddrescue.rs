@@ -38,6 +38,7 @@ fn identity() -> Identity {
             id: None,
         },
         list: Some("0123abcd".into()),
+        stays: false,
     }
 }
 

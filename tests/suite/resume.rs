@@ -152,6 +152,36 @@ fn a_plan_says_what_is_left_to_do() {
     assert_eq!(scene.names(), before);
 }
 
+/// Whoever has a map of ddrescue keeps it as the record of what was read.
+#[test]
+fn a_map_of_ddrescue_stays_when_all_is_there() {
+    for kill in [false, true] {
+        let scene = Scene::new();
+        let bytes = scene.source("source", LEN);
+        let half = LEN / 2;
+        scene.write("copy", &[&bytes[..half], &vec![0; half][..]].concat());
+        let map = format!(
+            "# Mapfile. Created by GNU ddrescue version 1.27\n0x00000000     ?               1\n\
+             0x00000000  {half:#010X}  +\n{half:#010X}  {half:#010X}  ?\n"
+        );
+        scene.write("dd.map", map.replace("0X", "0x").as_bytes());
+        let line = format!("{SMALL} --in-place --resume --map dd.map");
+        if kill {
+            let slow = "--limit-rate 1MiB --checkpoint-every 0 --progress json -v source copy";
+            let mut running = scene.pcopy(format!("{line} {slow}").split(' ')).start();
+            running.wait_for_line(|line| checkpoint(line) > Some(0));
+            assert!(running.kill().was_killed());
+        }
+        let report = scene.run(&format!("{line} --json source copy")).code(0).report();
+        assert!(number(&report["bytes"]["resumed"]) >= half as u64, "{report}");
+        assert_same(&scene.read("copy"), &bytes, "the copy");
+        assert_eq!(scene.names(), ["copy", "dd.map", "source"]);
+        let map = String::from_utf8(scene.read("dd.map")).unwrap();
+        let blocks: Vec<&str> = map.lines().filter(|line| !line.starts_with('#')).skip(1).collect();
+        assert!(blocks.len() == 1 && blocks[0].ends_with('+'), "{map}");
+    }
+}
+
 /// Where the map lay that says what is in it, the user knows.
 #[test]
 fn a_part_of_a_long_run_is_not_discarded_for_want_of_its_map() {
