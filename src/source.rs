@@ -158,6 +158,9 @@ pub(crate) fn copyable(side: Side, path: &Path, node: Node) -> Result<(), Refusa
     let (what, hint) = match node {
         Node::File | Node::BlockDevice => return Ok(()),
         Node::Directory => ("a directory", "name a file in it"),
+        Node::Pipe if side == Side::Destination => {
+            ("a pipe", "a pipe has no positions; what goes to - is written in order")
+        }
         Node::Pipe => ("a pipe", "a pipe has no positions; copy it into a file first"),
         Node::Socket => ("a socket", "a socket has no positions"),
         Node::CharacterDevice => {

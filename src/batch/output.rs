@@ -491,8 +491,5 @@ pub fn open_root(path: &Path) -> Result<Directory> {
         result => result,
     };
     let root = opened.and_then(|root| root.check_writable().map(|()| root));
-    root.map_err(|source| {
-        let (directory, name) = (path.to_owned(), PathBuf::from("files"));
-        Refusal::CannotCreate { directory, name, source }.into()
-    })
+    root.map_err(|source| Refusal::NoDirectory { path: path.to_owned(), source }.into())
 }

@@ -70,7 +70,7 @@ pub fn look_at_names(
             continue;
         }
         if !consent.force || facts.node == Node::Directory {
-            return Err(Refusal::Exists { path }.into());
+            return Err(Refusal::ExistsInBatch { path }.into());
         }
         file.replace = Replace::Yes;
     }

@@ -173,7 +173,8 @@ impl Runner {
     ///
     /// [`ErrorKind::Usage`], as from the copy.
     pub fn check(&self, setting: &Setting) -> Result<()> {
-        setting.engine.parse::<EngineChoice>().map_err(ErrorKind::Usage)?;
+        let unknown = |message| ErrorKind::Usage(format!("--engine {message}"));
+        setting.engine.parse::<EngineChoice>().map_err(unknown)?;
         if let Some(size) = setting.io_size {
             power_of_two("--io-size", Size::Bytes(size), DEFAULT_SECTOR, LARGEST_IO_SIZE)?;
         }

@@ -162,8 +162,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
         true => ReportFile::in_place_of_the_list(report),
         false => ReportFile::open(report),
     };
-    let report = || args.report.as_deref().map(open).transpose();
-    copy(batch, &args.common, report, &|_| {}, signals)
+    copy(batch, &args.common, args.report.as_deref(), open, &|_| {}, signals)
 }
 
 /// Prints the digests of an item, which is now at `path`, as those of one copy.
@@ -211,14 +210,16 @@ pub fn copy_files(
             print_digests(item, &directory.join(&*item.item.name));
         }
     };
-    copy(Batch::new(items, directory), common, || Ok(None), &print, signals)
+    copy(Batch::new(items, directory), common, None, ReportFile::open, &print, signals)
 }
 
-/// `open` opens the report, if there is to be one; `heard` hears of every item.
+/// `open` opens the report, which is at `report` if there is to be one; `heard`
+/// hears of every item.
 fn copy(
     batch: Batch,
     args: &CommonArgs,
-    open: impl FnOnce() -> io::Result<Option<ReportFile>>,
+    report: Option<&Path>,
+    open: impl FnOnce(&Path) -> io::Result<ReportFile>,
     heard: &(dyn Fn(&ItemReport<'_>) + Sync),
     signals: &Signals,
 ) -> Exit {
@@ -236,10 +237,11 @@ fn copy(
             Err(error) => failed(&error, args),
         };
     }
-    let sink = match open() {
+    let sink = match report.map(open).transpose() {
         Ok(sink) => sink,
         Err(error) => {
-            to_stderr(&format!("pcopy: cannot write the report: {error}"));
+            let file = report.map(|file| format!(" {}", quoted(file))).unwrap_or_default();
+            to_stderr(&format!("pcopy: cannot write the report{file}: {}", plain(&error)));
             return Exit::Refused;
         }
     };

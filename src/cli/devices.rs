@@ -59,7 +59,7 @@ fn row(device: &Device) -> [String; 7] {
         (None, _) => "?".to_owned(),
     };
     let mut kind = match device.rotational {
-        Some(true) => "disk",
+        Some(true) => "spins",
         Some(false) => "ssd",
         None => "?",
     }
@@ -109,7 +109,7 @@ mod tests {
             table(&[disk, part]),
             "\
 DEVICE           SIZE    BYTES  SECTOR    KIND    MOUNTED       MODEL
-/dev/sda     1000 KiB  1024000  512/4096  disk    -             ACME, serial 1
+/dev/sda     1000 KiB  1024000  512/4096  spins   -             ACME, serial 1
   /dev/sda1         ?        ?  ?         ? (ro)  / /two?lines"
         );
     }

@@ -86,7 +86,7 @@ impl Style {
         if report.mismatches.len() > 1 && self.lists_differences {
             self.say("message", &differing(report));
         }
-        for note in &report.notes {
+        for note in report.notes.iter().filter(|note| self.verbose || !is_of_threads(note)) {
             self.say("message", &format!("pcopy: {note}"));
         }
         if report.resumable && matches!(error.kind(), ErrorKind::DigestMismatch { .. }) {
@@ -212,6 +212,11 @@ fn plan(report: &Report) -> String {
     text + "\n  nothing was written"
 }
 
+/// Whether a note tells what the thread controller tried, which few want to know.
+fn is_of_threads(note: &str) -> bool {
+    note.starts_with("threads: ")
+}
+
 fn summary(report: &Report, verbose: bool) -> String {
     let seconds = &report.seconds;
     let rate = |bytes: u64, seconds: f64| match seconds {
@@ -253,7 +258,7 @@ fn summary(report: &Report, verbose: bool) -> String {
             report.source.size
         );
     }
-    for note in &report.notes {
+    for note in report.notes.iter().filter(|note| verbose || !is_of_threads(note)) {
         text += &format!("\n  {note}");
     }
     if verbose {
@@ -272,9 +277,9 @@ fn summary(report: &Report, verbose: bool) -> String {
 fn unreadable(report: &Report) -> String {
     let left = if report.in_place { "left as they were in" } else { "left as holes in" };
     let mut text = format!(
-        "pcopy: {} bytes in {} ranges could not be read and were {left} {}:",
+        "pcopy: {} bytes in {} could not be read and were {left} {}:",
         report.bytes.failed,
-        report.failed.len(),
+        counted(report.failed.len()),
         quoted(&report.destination.path)
     );
     for part in report.failed.iter().take(LISTED) {
@@ -286,10 +291,14 @@ fn unreadable(report: &Report) -> String {
     text
 }
 
+fn counted(ranges: usize) -> String {
+    format!("{ranges} range{}", if ranges == 1 { "" } else { "s" })
+}
+
 /// Ranges that differ, as a list that is not too long.
 fn differing(report: &Report) -> String {
     let bytes: u64 = report.mismatches.iter().map(|range| range.len()).sum();
-    let mut text = format!("pcopy: {bytes} bytes differ in {} ranges:", report.mismatches.len());
+    let mut text = format!("pcopy: {bytes} bytes differ in {}:", counted(report.mismatches.len()));
     for range in report.mismatches.iter().take(LISTED) {
         text += &format!("\n  {range}");
     }

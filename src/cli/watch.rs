@@ -3,10 +3,11 @@
 
 mod show;
 
+use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use pcopy::{CancelToken, Event, Progress};
+use pcopy::{CancelToken, Event, Progress, RangeSet};
 
 use super::args::OutputArgs;
 use super::signals::Signals;
@@ -20,6 +21,10 @@ const RATE_WINDOW: Duration = Duration::from_secs(2);
 
 /// How long one request may take before the line says what is being waited for.
 const LONG_WAIT: Duration = Duration::from_secs(3);
+
+/// Ranges that could not be read told while the job runs; the report has all.
+const MOST_UNREAD: usize = 10;
+const NEXT_UNREAD: usize = MOST_UNREAD + 1;
 
 /// Runs `job`, which hears of `signals` that ask it to stop, while showing its progress.
 pub fn run<T>(
@@ -59,6 +64,10 @@ struct Watch<'a> {
     verbose: bool,
     /// Moments and counts of the last seconds, oldest first.
     window: std::collections::VecDeque<(Instant, u64)>,
+    /// Source ranges that could not be read and were not told, by the reason.
+    unread: BTreeMap<String, RangeSet>,
+    /// Lines that told of such ranges.
+    told: usize,
 }
 
 impl<'a> Watch<'a> {
@@ -68,6 +77,8 @@ impl<'a> Watch<'a> {
             show: Show::new(output),
             verbose: output.verbose,
             window: std::collections::VecDeque::new(),
+            unread: BTreeMap::new(),
+            told: 0,
         }
     }
 
@@ -75,6 +86,7 @@ impl<'a> Watch<'a> {
         while let Some(event) = self.progress.next_event() {
             self.event(&event);
         }
+        self.tell_unread();
         let snapshot = self.progress.snapshot();
         let shown = Shown {
             rate: self.rate(snapshot.copied),
@@ -88,6 +100,23 @@ impl<'a> Watch<'a> {
             self.show.finish(&shown);
         } else {
             self.show.update(&shown);
+        }
+    }
+
+    /// Tells what could not be read since the last look: sectors fail one by
+    /// one, in the order in which workers meet them, and are told as ranges.
+    fn tell_unread(&mut self) {
+        for (error, ranges) in std::mem::take(&mut self.unread) {
+            for range in ranges.iter() {
+                self.told += 1;
+                match self.told {
+                    ..=MOST_UNREAD => {
+                        self.show.line(&format!("cannot read bytes {range}: {error}"));
+                    }
+                    NEXT_UNREAD => self.show.line("cannot read more: listed in the end"),
+                    _ => return,
+                }
+            }
         }
     }
 
@@ -116,8 +145,9 @@ impl<'a> Watch<'a> {
             Event::Fallback(fallback) if self.verbose => {
                 format!("{} gives way to {}: {}", fallback.from, fallback.to, fallback.reason)
             }
-            Event::ReadFailed { range, error } => {
-                format!("cannot read bytes {range}: {error}")
+            Event::ReadFailed { range, error } if self.show.takes_lines() => {
+                self.unread.entry(error.clone()).or_default().insert(*range);
+                return;
             }
             Event::Threads { threads, reason } if self.verbose => {
                 format!("{threads} threads: {reason}")

@@ -188,7 +188,8 @@ impl StagedTarget {
         let ends_in_separator =
             ends_in_separator.is_some_and(|&byte| std::path::is_separator(char::from(byte)));
         if ends_in_separator {
-            return Err(cannot_create(std::io::ErrorKind::NotADirectory.into()).into());
+            let what = format!("there is no directory {}", crate::error::quoted(&path));
+            return Err(Refusal::Other(what).into());
         }
         let directory = Directory::open(&directory_path).map_err(cannot_create)?;
         directory.check_writable().map_err(cannot_create)?;

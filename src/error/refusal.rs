@@ -53,6 +53,15 @@ pub enum Refusal {
         /// The destination.
         path: PathBuf,
     },
+    /// A file of a batch exists, and the user did not say what to do with it.
+    #[error(
+        "destination {} exists; --resume keeps what has its full length, --force replaces it",
+        quoted(path)
+    )]
+    ExistsInBatch {
+        /// The destination.
+        path: PathBuf,
+    },
     /// `--in-place` names something that is not there.
     #[error(
         "destination {} does not exist, so there is nothing to write into; leave --in-place out",
@@ -207,6 +216,14 @@ pub enum Refusal {
     AmongDevices {
         /// The destination.
         path: PathBuf,
+    },
+    /// The directory of a batch cannot be had, or not be written.
+    #[error("cannot make files in {}", quoted(path))]
+    NoDirectory {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
     },
     /// The directory of the destination is missing or cannot be written.
     #[error("cannot create {} in {}", quoted(name), quoted(directory))]

@@ -42,41 +42,39 @@ impl Shown {
         Duration::try_from_secs_f64(left as f64 / average).ok()
     }
 
-    /// What stands behind the bar.
-    fn figures(&self) -> String {
+    /// What stands behind the bar: as many figures as `room` columns take, the
+    /// most important first, and each of them whole.
+    fn figures(&self, room: usize) -> String {
+        fit(self.all_figures(), room)
+    }
+
+    /// Everything that can be said, the most important first.
+    fn all_figures(&self) -> Vec<String> {
         let snapshot = &self.snapshot;
-        let mut text = String::new();
-        if snapshot.total_items > 0 {
-            text += &format!("{}/{} files, ", snapshot.items, snapshot.total_items);
-        }
-        match snapshot.phase {
-            Phase::Copying => {
-                text += &format!("{} of {}", human(snapshot.copied), human(snapshot.total));
-                if let Some(left) = self.remaining() {
-                    text += &format!(", {} left", clock(left));
-                }
-            }
-            Phase::Verifying => {
-                text += &format!(
-                    "{} of {} read back",
-                    human(snapshot.verified),
-                    human(snapshot.total + snapshot.resumed)
-                );
-            }
-            _ => text += &format!("{} copied", human(snapshot.copied)),
-        }
+        let mut figures = vec![match snapshot.phase {
+            Phase::Copying => format!("{} of {}", human(snapshot.copied), human(snapshot.total)),
+            Phase::Verifying => format!(
+                "{} of {} read back",
+                human(snapshot.verified),
+                human(snapshot.total + snapshot.resumed)
+            ),
+            _ => format!("{} copied", human(snapshot.copied)),
+        }];
+        figures.extend(self.remaining().map(|left| format!("{} left", clock(left))));
         if snapshot.failed > 0 {
-            text += &format!(", {} unreadable", human(snapshot.failed));
+            figures.push(format!("{} unreadable", human(snapshot.failed)));
         }
         if let Some((offset, time)) = self.waiting {
-            text += &format!(", byte {offset} waiting for {} s", time.as_secs());
+            figures.push(format!("byte {offset} waiting for {} s", time.as_secs()));
         }
-        // Last: on a narrow terminal the end is cut off.
+        if snapshot.total_items > 0 {
+            figures.push(format!("{}/{} files", snapshot.items, snapshot.total_items));
+        }
         if snapshot.phase == Phase::Copying {
-            let (now, average) = (whole(self.rate), whole(self.average()));
-            text += &format!(", {now}/s, {average}/s average");
+            figures.push(format!("{}/s", whole(self.rate)));
+            figures.push(format!("{}/s average", whole(self.average())));
         }
-        text
+        figures
     }
 
     /// One line for a log or a status request.
@@ -86,8 +84,16 @@ impl Shown {
             0 => 100.0,
             total => snapshot.copied as f64 * 100.0 / total as f64,
         };
-        format!("{} {percent:.1}%: {}", snapshot.phase.name(), self.figures())
+        format!("{} {percent:.1}%: {}", snapshot.phase.name(), self.figures(usize::MAX))
     }
+}
+
+/// Those of `figures`, in their order, that `room` columns take.
+fn fit(figures: Vec<String>, room: usize) -> String {
+    figures.into_iter().fold(String::new(), |text, figure| {
+        let longer = if text.is_empty() { figure } else { format!("{text}, {figure}") };
+        if longer.chars().count() <= room { longer } else { text }
+    })
 }
 
 fn whole(rate: f64) -> String {
@@ -116,13 +122,15 @@ pub enum Show {
 impl Show {
     pub fn new(output: &OutputArgs) -> Show {
         let now = Instant::now();
-        let terminal = std::io::stderr().is_terminal();
+        // A bar needs a terminal that can write over a line.
+        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let terminal = std::io::stderr().is_terminal() && !is_dumb;
         match output.progress {
             // Asked for by name: shown even when quiet.
             ProgressArg::Json => Show::Json { last: now, phase: Phase::Preparing },
             _ if output.quiet => Show::Silent { lines: false },
             ProgressArg::None => Show::Silent { lines: true },
-            ProgressArg::Auto if !terminal => Show::Plain { last: now },
+            _ if !terminal => Show::Plain { last: now },
             ProgressArg::Plain => Show::Plain { last: now },
             ProgressArg::Auto | ProgressArg::Bar => {
                 let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
@@ -153,6 +161,11 @@ impl Show {
             }
             _ => {}
         }
+    }
+
+    /// Whether a line tells what no event does.
+    pub fn takes_lines(&self) -> bool {
+        !matches!(self, Show::Json { .. })
     }
 
     /// Writes a line between the others.
@@ -212,18 +225,28 @@ fn draw(bar: &ProgressBar, shown: &Shown) {
     if bar.length() != Some(length) {
         bar.set_length(length);
     }
-    bar.set_style(style());
+    let columns = usize::from(console::Term::stderr().size().1);
+    let (style, before) = style(columns);
+    bar.set_style(style);
     bar.set_prefix(snapshot.phase.name());
-    bar.set_message(shown.figures());
+    bar.set_message(shown.figures(columns.saturating_sub(before)));
     bar.set_position(position);
     bar.tick();
 }
 
-fn style() -> ProgressStyle {
-    let template = "{prefix:9} {percent:>3}% [{bar:16}] {wide_msg}";
-    ProgressStyle::with_template(template)
-        .unwrap_or_else(|_| ProgressStyle::default_bar())
-        .progress_chars("=> ")
+/// Columns of a terminal that is too narrow for a bar beside the figures.
+const NARROW: usize = 80;
+
+/// The style for a terminal of so many columns, and the column at which the
+/// figures begin.
+fn style(columns: usize) -> (ProgressStyle, usize) {
+    let (template, before) = match columns {
+        ..NARROW => ("{prefix:9} {percent:>3}% {wide_msg}", 15),
+        _ => ("{prefix:9} {percent:>3}% [{bar:16}] {wide_msg}", 34),
+    };
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    (style.progress_chars("=> "), before)
 }
 
 fn progress_event(name: &str, shown: &Shown) -> String {
@@ -258,6 +281,19 @@ fn print(line: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_are_whole_or_not_there() {
+        let figures = || ["12 MiB of 64 MiB", "0:06 left", "1 MiB/s"].map(str::to_owned).to_vec();
+        let check = |room, text| assert_eq!(fit(figures(), room), text);
+        check(usize::MAX, "12 MiB of 64 MiB, 0:06 left, 1 MiB/s");
+        check(36, "12 MiB of 64 MiB, 0:06 left, 1 MiB/s");
+        check(35, "12 MiB of 64 MiB, 0:06 left");
+        check(26, "12 MiB of 64 MiB, 1 MiB/s");
+        check(16, "12 MiB of 64 MiB");
+        check(15, "0:06 left");
+        check(3, "");
+    }
 
     #[test]
     fn time_left_reads_like_a_clock() {
