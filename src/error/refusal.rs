@@ -73,7 +73,7 @@ pub enum Refusal {
     },
     /// An earlier run left its part or its map.
     #[error(
-        "an interrupted copy left {}; --resume goes on from it, --restart discards it",
+        "an earlier run left {}; --resume goes on from it, --restart discards it",
         quoted(path)
     )]
     Leftover {

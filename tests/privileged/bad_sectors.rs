@@ -56,6 +56,25 @@ fn failed(report: &Value) -> Vec<(u64, u64)> {
     )
 }
 
+/// A bad region is a few lines, however many sectors it has; events have all.
+#[test]
+fn what_cannot_be_read_is_told_as_ranges() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("image", SIZE);
+    let regions: Vec<_> = (0..16u64).map(|n| (n << 18, (n << 18) + (16 << 10))).collect();
+    let device = BadDevice::new(&scene, &scene.path("image"), &regions);
+    let line = format!("-f --retries 0 -t 4 --engine positioned {} copy", device.device.path);
+    let ended = scene.run(&line).code(1).says(&["in 16 ranges"]);
+    let told = ended.stderr.matches("cannot read").count();
+    assert!((1..=11).contains(&told), "{told}: {}", ended.stderr);
+    let ended = scene.run(&format!("--progress json --restart {line}")).code(1);
+    assert_eq!(ended.stderr.matches("\"read_failed\"").count(), 16 * 32, "every sector");
+    assert!(!ended.stderr.contains("cannot read bytes"), "{}", ended.stderr);
+}
+
 /// A file that lacks something has its name: whoever uses it may add to it.
 #[test]
 fn what_was_appended_to_a_partial_file_is_not_cut_off() {
@@ -117,7 +136,7 @@ fn unreadable_bytes_leave_the_destination_alone() {
     let before = pattern(2, SIZE);
     scene.write("copy", &before);
     let ended = scene.run(&format!("--in-place -t 4 {} copy", device.device.path)).code(1);
-    ended.says(&["4096 bytes in 1 ranges", "left as they were", "8192..12288"]);
+    ended.says(&["4096 bytes in 1 range", "left as they were", "8192..12288"]);
     let mut expected = image;
     expected[8192..12_288].copy_from_slice(&before[8192..12_288]);
     assert_same(&scene.read("copy"), &expected, "in place");
