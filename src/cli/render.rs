@@ -27,6 +27,9 @@ pub struct Style {
     /// Standard error carries one JSON event a line, to the last.
     events: bool,
     lists_differences: bool,
+    /// What could not be read is missing in a copy, and was not compared by a
+    /// comparison.
+    copies: bool,
 }
 
 impl Style {
@@ -38,12 +41,14 @@ impl Style {
             dry_run,
             events: output.progress == ProgressArg::Json,
             lists_differences: true,
+            copies: true,
         }
     }
 
     /// The same for a comparison, which lists differences on standard output.
     pub fn of_comparison(output: &OutputArgs) -> Style {
-        Style { lists_differences: output.json, ..Style::new(output, false) }
+        let lists_differences = output.json;
+        Style { lists_differences, copies: false, ..Style::new(output, false) }
     }
 
     /// A job that came to its end.
@@ -52,7 +57,7 @@ impl Style {
             to_stdout(&report.to_json());
         }
         if report.outcome == Outcome::Partial {
-            self.say("message", &unreadable(report));
+            self.unread(report);
             if report.resumable {
                 self.say("message", &format!("pcopy: to try them again: {}", resume_command()));
             }
@@ -81,7 +86,7 @@ impl Style {
         }
         let Some(report) = error.report() else { return };
         if !report.failed.is_empty() {
-            self.say("message", &unreadable(report));
+            self.unread(report);
         }
         if report.mismatches.len() > 1 && self.lists_differences {
             self.say("message", &differing(report));
@@ -96,6 +101,18 @@ impl Style {
         } else if report.resumable {
             self.say("message", &format!("pcopy: to go on from here: {}", resume_command()));
         }
+    }
+
+    /// What could not be read, and what became of that.
+    pub fn unread(&self, report: &Report) {
+        let how = match (self.copies, report.in_place) {
+            (false, _) => "were not compared".to_owned(),
+            (true, true) => {
+                format!("were left as they were in {}", quoted(&report.destination.path))
+            }
+            (true, false) => format!("were left as holes in {}", quoted(&report.destination.path)),
+        };
+        self.say("message", &not_read(report, &how));
     }
 
     /// Says `text` on standard error, as an event where events are asked for.
@@ -143,11 +160,11 @@ pub fn mismatches(report: &Report) {
     }
 }
 
-/// A comparison that found no difference.
+/// A comparison that found no difference, in all that could be read.
 pub fn verified(report: &Report) {
     to_stderr(&format!(
         "{} of {} are in {} (bytes {}), read back in {:.2} s{}{}",
-        human(report.range.len()),
+        human(report.range.len() - report.bytes.failed),
         quoted(&report.source.path),
         quoted(&report.destination.path),
         report.range,
@@ -274,13 +291,12 @@ fn summary(report: &Report, verbose: bool) -> String {
     text
 }
 
-fn unreadable(report: &Report) -> String {
-    let left = if report.in_place { "left as they were in" } else { "left as holes in" };
+/// Where a source could not be read, and what became of that.
+fn not_read(report: &Report, and: &str) -> String {
     let mut text = format!(
-        "pcopy: {} bytes in {} could not be read and were {left} {}:",
+        "pcopy: {} bytes in {} could not be read and {and}:",
         report.bytes.failed,
         counted(report.failed.len()),
-        quoted(&report.destination.path)
     );
     for part in report.failed.iter().take(LISTED) {
         text += &format!("\n  {}..{} {}", part.start, part.end, part.error);

@@ -32,8 +32,14 @@ fn tell(args: &VerifyArgs, result: &Result<Report, Error>) {
     let style = render::Style::of_comparison(&args.output);
     match result {
         Ok(report) if args.output.json => style.finished(report),
-        Ok(report) if !args.output.quiet => render::verified(report),
-        Ok(_) => {}
+        Ok(report) => {
+            if !report.failed.is_empty() {
+                style.unread(report);
+            }
+            if !args.output.quiet {
+                render::verified(report);
+            }
+        }
         Err(error) => {
             style.failed(error, &args.source, &args.destination);
             if let Some(report) = error.report().filter(|_| !args.output.json) {

@@ -94,6 +94,8 @@ impl CopyJob {
             manners: self.manners(Warmth::Mixed, bytes, false),
             throttle: self.limit_rate.map(Throttle::new),
             retries: self.retries,
+            // It has been read a moment ago.
+            sector: None,
         }
     }
 

@@ -37,6 +37,9 @@ pub struct Reading {
     pub throttle: Option<Throttle>,
     /// How often a read of the source that failed is repeated.
     pub retries: u32,
+    /// What cannot be read of the source is left out, in sectors of so many
+    /// bytes, and the rest compared; `None`: the comparison ends there.
+    pub sector: Option<u64>,
 }
 
 /// What is compared with what.
@@ -70,6 +73,8 @@ pub struct Findings {
     pub pieces: RangeSet,
     /// Where the destination could not be read, and why; differing, too.
     pub unreadable: Vec<(ByteRange, String)>,
+    /// Where the source could not be read, and why: not compared. In any order.
+    pub unread: Vec<(ByteRange, String)>,
 }
 
 impl Comparison<'_> {
@@ -258,6 +263,33 @@ impl Round<'_> {
         }
     }
 
+    /// Reads `request` of the source as far as it can be read. What cannot is
+    /// returned, where the comparison is to go on without it.
+    fn read_what_can_be_read(
+        &self,
+        request: ByteRange,
+        memory: &mut [u8],
+    ) -> Result<RangeSet, Halt> {
+        let mut unread = RangeSet::new();
+        match (self.read_source(request, memory), self.comparison.reading.sector) {
+            (Err(Halt::Failed(_)), Some(sector)) => {
+                for part in on_grid(request, sector) {
+                    self.before_request(0)?;
+                    let skip = as_usize(part.start() - request.start());
+                    let memory = &mut memory[skip..skip + as_usize(part.len())];
+                    let read = transfer::read_full(self.comparison.source, part.start(), memory);
+                    if let Err(stop) = read {
+                        unread.insert(part);
+                        let error = crate::error::chain(&stop.error);
+                        lock(&self.findings).unread.push((part, error));
+                    }
+                }
+            }
+            (result, _) => result?,
+        }
+        Ok(unread)
+    }
+
     /// Compares a piece with its fingerprint. Where it differs, the source is
     /// read again to find out where.
     fn check(&self, fingerprint: Fingerprint, desk: &mut Desk) -> Result<(), Halt> {
@@ -292,7 +324,7 @@ impl Round<'_> {
         for request in piece.pieces(self.comparison.request()) {
             self.before_request(request.len())?;
             let theirs = desk.theirs.at(request.start(), request.len());
-            self.read_source(request, theirs)?;
+            let unread = self.read_what_can_be_read(request, theirs)?;
             let target = self.comparison.to_destination(request);
             let ours = match self.comparison.medium.read(target, &mut desk.ours, &desk.marks) {
                 Ok(ours) => ours,
@@ -303,7 +335,10 @@ impl Round<'_> {
                     continue;
                 }
             };
-            for block in differing_blocks(request.start(), theirs, ours) {
+            let mut found: RangeSet =
+                differing_blocks(request.start(), theirs, ours).into_iter().collect();
+            found.subtract(&unread);
+            for block in found.iter() {
                 differs = true;
                 self.found(piece, block);
             }
@@ -339,17 +374,23 @@ fn differing_blocks(start: u64, theirs: &[u8], ours: &[u8]) -> Vec<ByteRange> {
     if theirs == ours {
         return differing;
     }
-    let whole = ByteRange::between(start, start + as_u64(theirs.len()));
-    let mut rest = whole;
-    while !rest.is_empty() {
-        let (block, after) = rest.split_at(align_down(rest.start(), GRAIN) + GRAIN);
+    for block in on_grid(ByteRange::between(start, start + as_u64(theirs.len())), GRAIN) {
         let part = as_usize(block.start() - start)..as_usize(block.end() - start);
         if theirs[part.clone()] != ours[part] {
             differing.push(block);
         }
-        rest = after;
     }
     differing
+}
+
+/// `range` cut at every multiple of `grain`.
+fn on_grid(range: ByteRange, grain: u64) -> impl Iterator<Item = ByteRange> {
+    let mut rest = range;
+    std::iter::from_fn(move || {
+        let (block, after) = rest.split_at(align_down(rest.start(), grain).saturating_add(grain));
+        rest = after;
+        (!block.is_empty()).then_some(block)
+    })
 }
 
 #[cfg(test)]
@@ -372,7 +413,12 @@ mod tests {
             let comparison = Comparison {
                 source: &source,
                 source_path: Path::new("source"),
-                reading: &Reading { manners: Manners::none(), throttle: None, retries: 0 },
+                reading: &Reading {
+                    manners: Manners::none(),
+                    throttle: None,
+                    retries: 0,
+                    sector: None,
+                },
                 medium: &medium,
                 range,
                 dest_offset: 0,

@@ -16,7 +16,7 @@ use crate::job::{Threads, check_digests};
 use crate::plan::{self, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet, RangeSpec};
-use crate::report::{DestinationReport, Outcome, Report};
+use crate::report::{DestinationReport, FailedRange, Outcome, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::Node;
@@ -119,8 +119,9 @@ impl VerifyJob {
     /// # Errors
     ///
     /// [`ErrorKind::VerifyMismatch`] where the destination differs, with a
-    /// report that has all ranges; [`ErrorKind::DigestMismatch`];
-    /// [`ErrorKind::Read`] if the source cannot be read; a [`Refusal`].
+    /// report that has all ranges; [`ErrorKind::DigestMismatch`]; a [`Refusal`].
+    /// Where the source cannot be read, nothing is compared: the report lists
+    /// it, and its outcome is [`Outcome::Partial`].
     pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> Result<Report> {
         let begin = Instant::now();
         progress.enter(Phase::Preparing);
@@ -142,7 +143,10 @@ impl VerifyJob {
         (report.seconds.verify, report.seconds.total) = (seconds, seconds);
         match compared.and_then(|()| check_digests(&report, &self.expected)) {
             Ok(()) => {
-                report.outcome = Outcome::Complete;
+                report.outcome = match report.failed.is_empty() {
+                    true => Outcome::Complete,
+                    false => Outcome::Partial,
+                };
                 Ok(report)
             }
             Err(error) => {
@@ -194,7 +198,8 @@ impl VerifyJob {
             true => Manners::none(),
             false => Manners::new(Warmth::Mixed, range.len(), false),
         };
-        let reading = Reading { manners, throttle: None, retries: RETRIES };
+        let sector = Some(u64::from(source.sector().max(512)));
+        let reading = Reading { manners, throttle: None, retries: RETRIES, sector };
         let comparison = Comparison {
             source: &*source.io,
             source_path: &source.path,
@@ -217,7 +222,9 @@ impl VerifyJob {
         let (mut findings, ended) = comparison.run(&[], &plan, progress, cancel);
         ended?;
         findings.differing.insert(missing);
-        report.verified = Some(findings.differing.is_empty());
+        report.failed = merged(std::mem::take(&mut findings.unread));
+        report.bytes.failed = report.failed_set().bytes();
+        report.verified = Some(findings.differing.is_empty() && report.failed.is_empty());
         report.verified_by = Some(medium.how());
         report.notes.extend(medium.note());
         let is_all = range == ByteRange::to(source.facts.size) && report.dest_offset == 0;
@@ -248,6 +255,19 @@ impl VerifyJob {
             Workers::UpTo(_) => num_cpus::get().clamp(1, 4),
         }
     }
+}
+
+/// Sectors that could not be read, in order, touching ones of one error as one.
+fn merged(mut unread: Vec<(ByteRange, String)>) -> Vec<FailedRange> {
+    unread.sort();
+    let mut failed: Vec<FailedRange> = Vec::new();
+    for (range, error) in unread {
+        match failed.last_mut().filter(|last| last.end == range.start() && last.error == error) {
+            Some(last) => last.end = range.end(),
+            None => failed.push(FailedRange { start: range.start(), end: range.end(), error }),
+        }
+    }
+    failed
 }
 
 /// Writes the findings into the report; an error if there are any.

@@ -154,3 +154,32 @@ fn the_other_policy_stops_at_the_first() {
     scene.run(&line).code(5).says(&["cannot read bytes 1048576..", "Input/output error"]);
     assert!(!scene.has("copy"), "no final name");
 }
+
+/// What was rescued can be compared with the drive that it is from.
+#[test]
+fn what_cannot_be_read_is_left_out_of_a_comparison() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let bad = [(100_000, 100_001), (1 << 20, (1 << 20) + 5000)];
+    let scene = Scene::new();
+    scene.source("image", SIZE);
+    let device = BadDevice::new(&scene, &scene.path("image"), &bad);
+    scene.run(&format!("--retries 0 {} copy", device.device.path)).code(1);
+    let verify =
+        |options: &str| scene.run(&format!("verify {options} {} copy", device.device.path));
+    for options in ["--json -t 1", "--json -t 3"] {
+        let report = verify(options).code(1).report();
+        assert_eq!(report["outcome"], "partial", "{report}");
+        assert_eq!(report["verified"], false, "not all of it: {report}");
+        assert!(report.get("mismatches").is_none(), "{report}");
+        assert_eq!(failed(&report), by_sectors(&bad), "{options}: found and injected");
+    }
+    verify("").code(1).says(&["could not be read and were not compared", "are in 'copy'"]);
+    let mut copy = scene.read("copy");
+    copy[3_000_000] ^= 1;
+    scene.write("copy", &copy);
+    let ended = verify("").code(4).says(&["were not compared"]);
+    let sector = 3_000_000 / 512 * 512;
+    assert_eq!(ended.out(), format!("{sector}..{}\n", sector + 512));
+}
