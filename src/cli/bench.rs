@@ -3,7 +3,6 @@
 mod args;
 mod meter;
 
-use std::fs::OpenOptions;
 use std::path::Path;
 
 use pcopy::bench::advice::{Advice, advise};
@@ -57,7 +56,7 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
     if let Some(file) = &args.svg
         && let Err(error) = std::fs::write(file, result.svg())
     {
-        return cannot_write(file, &error);
+        return render::failed(&render::unwritable(file, &error));
     }
     if let Some(error) = &result.error {
         return failed(error);
@@ -78,19 +77,7 @@ fn check_files(args: &BenchArgs) -> Result<(), Exit> {
         checked = checked.and_then(|()| config::check_apart("--svg", file, &ends));
     }
     checked.map_err(|message| render::usage(&message))?;
-    let Some(file) = &args.svg else { return Ok(()) };
-    let existed = file.exists();
-    let opened = OpenOptions::new().append(true).create(true).open(file);
-    opened.map_err(|error| cannot_write(file, &error))?;
-    if !existed {
-        // Best effort: it is made again in the end.
-        let _ = std::fs::remove_file(file);
-    }
-    Ok(())
-}
-
-fn cannot_write(file: &Path, error: &std::io::Error) -> Exit {
-    render::failed(&format!("cannot write {}: {error}", quoted(file)))
+    args.svg.as_deref().map_or(Ok(()), render::check_writable)
 }
 
 /// The runs that count, and what ended them early.

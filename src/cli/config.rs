@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pcopy::error::quoted;
+use pcopy::sys::facts_of_path;
 use pcopy::{CopyJob, Leftovers, RangeSpec};
 
 use super::args::{CopyArgs, ThreadsArg, VerifyArgs, WhatArgs};
@@ -14,14 +15,17 @@ pub fn is_stdout(destination: &Path) -> bool {
     destination.as_os_str() == "-"
 }
 
-/// Refuses to write what an option names over what is read or copied. A hard
-/// link passes: nobody types one by mistake.
+/// Refuses to write what an option names over what is read or copied; of
+/// `others` the source comes first.
 ///
 /// # Errors
 ///
 /// A message for the user.
 pub fn check_apart(option: &str, written: &Path, others: &[&Path]) -> Result<(), String> {
-    match others.iter().find(|other| is_same(other, written)) {
+    // A directory stands for the file in it that has the name of the source.
+    let name = others.first().and_then(|source| source.file_name()).unwrap_or_default();
+    match others.iter().find(|other| is_same(other, written) || is_same(&other.join(name), written))
+    {
         None => Ok(()),
         Some(other) => Err(format!("{option}: it would replace {}", quoted(other))),
     }
@@ -30,7 +34,10 @@ pub fn check_apart(option: &str, written: &Path, others: &[&Path]) -> Result<(),
 /// Whether both lead to one file, which need not be there yet.
 pub fn is_same(one: &Path, other: &Path) -> bool {
     let real = real_path(one);
-    real.is_some() && real == real_path(other)
+    let facts = |path| facts_of_path(path).ok().flatten();
+    // One file may have two names.
+    let same_thing = || Some(facts(one)?.same_thing(&facts(other)?));
+    real.is_some() && real == real_path(other) || same_thing() == Some(true)
 }
 
 /// What `path` leads to, though the last part of it need not be there yet.

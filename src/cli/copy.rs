@@ -45,6 +45,11 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
         Ok(stdout) => stdout,
         Err(error) => return render::usage(&format!("cannot use standard output: {error}")),
     };
+    if let Some(file) = args.proof.digests.digest_file.as_deref().filter(|_| !args.dry_run)
+        && let Err(exit) = render::check_writable(file)
+    {
+        return exit;
+    }
     let progress = Progress::new();
     let result = match &stdout {
         None if args.dry_run => job.dry_run(&progress),

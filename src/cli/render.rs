@@ -1,5 +1,6 @@
 //! How a job went, for people on standard error or for programs on standard output.
 
+use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
@@ -140,9 +141,7 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
         lines.push(b'\n');
     }
     if let Some(file) = &asked.digest_file {
-        return std::fs::write(file, lines).map_err(|error| {
-            format!("cannot write the digests to {}: {}", quoted(file), plain(&error))
-        });
+        return std::fs::write(file, lines).map_err(|error| unwritable(file, &error));
     }
     if is_stdout(&report.destination.path) {
         // Nobody reading is no reason to fail: the exit code tells.
@@ -151,6 +150,31 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
         write_stdout(&lines);
     }
     Ok(())
+}
+
+/// Whether a file that is wanted in the end can be written, before the time is
+/// spent on what goes into it.
+///
+/// # Errors
+///
+/// The exit code, when the reason has been said.
+pub fn check_writable(file: &Path) -> Result<(), Exit> {
+    let existed = file.exists();
+    let opened = OpenOptions::new().append(true).create(true).open(file);
+    if let Err(error) = opened {
+        problem(&unwritable(file, &error));
+        return Err(Exit::Refused);
+    }
+    if !existed {
+        // Best effort: it is made again in the end.
+        let _ = std::fs::remove_file(file);
+    }
+    Ok(())
+}
+
+/// That a file could not be written, and why.
+pub fn unwritable(file: &Path, error: &std::io::Error) -> String {
+    format!("cannot write {}: {}", quoted(file), plain(error))
 }
 
 /// The ranges that differ, a line each, on standard output: what a comparison is for.

@@ -14,6 +14,11 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
         Ok(job) => job,
         Err(message) => return usage(&message),
     };
+    if let Some(file) = &args.digests.digest_file
+        && let Err(exit) = render::check_writable(file)
+    {
+        return exit;
+    }
     let progress = Progress::new();
     let result =
         watch::run(&args.output, &progress, signals, |progress, cancel| job.run(progress, cancel));

@@ -228,7 +228,7 @@ fn exit_codes() {
     check(3, "source no-folder/copy", "no-folder");
     check(5, "--engine mmap source null:", "no setting could be run");
     let ended = scene.run("bench --progress json --svg no-folder/chart source");
-    let ended = ended.code(5).says(&["no-folder/chart"]);
+    let ended = ended.code(3).says(&["no-folder/chart"]);
     assert!(!ended.stderr.contains("\"run\""), "before anything is measured: {}", ended.stderr);
     check(5, "--svg chart --engine mmap source null:", "no setting could be run");
     scene.run("bench --svg chart missing copy").code(3);

@@ -114,6 +114,17 @@ fn a_file_beside_the_copy_does_not_replace_what_is_copied() {
         scene.run(&line).code(2).says(&["--digest-file", "replace"]);
     }
     scene.run("verify --digest sha256 --digest-file source source source").code(2);
+    // By another name, and behind a directory.
+    #[cfg(unix)]
+    {
+        std::fs::hard_link(scene.path("source"), scene.path("link")).unwrap();
+        std::fs::create_dir(scene.path("dir")).unwrap();
+        for line in ["--digest-file link source copy", "--digest-file dir/source source dir"] {
+            scene.run(&format!("--digest sha256 {line}")).code(2).says(&["replace"]);
+        }
+        std::fs::remove_file(scene.path("link")).unwrap();
+        std::fs::remove_dir(scene.path("dir")).unwrap();
+    }
     scene.write("list.csv", b"name,start,len\na,0,100\n");
     for report in ["source", "list.csv"] {
         let line = format!("batch list.csv --source source --into out --report {report}");
