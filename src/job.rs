@@ -93,14 +93,8 @@ impl CopyJob {
         let (todo, resumed) = what_is_left(from, &data, &mut holes, &start);
         let mut kept_holes = data.missing_from(from);
         kept_holes.subtract(&holes);
-        let preflight = Preflight {
-            source: &source,
-            target: &target,
-            from,
-            to,
-            space_needed: self.space_needed(from, &data, &start),
-            allow_same_device: self.allow_same_device,
-        };
+        let space_needed = self.space_needed(from, &data, &start);
+        let preflight = self.preflight((&source, &target), (from, to), space_needed);
         preflight.check()?;
         if !start.is_committed() {
             target.check_replaceable()?;
@@ -119,8 +113,7 @@ impl CopyJob {
 
         let mut report = report_of((&source, &target), (from, to), &selection, &sizes);
         report.clamped = clamped;
-        report.bytes.holes = kept_holes.bytes();
-        report.bytes.resumed = resumed;
+        (report.bytes.holes, report.bytes.resumed) = (kept_holes.bytes(), resumed);
         report.notes.extend(self.nothing_to_resume(&start));
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
@@ -173,6 +166,17 @@ impl CopyJob {
             .check_writable()
             .map_err(|error| Refusal::NoMap { path: map_file.path(), source: error })?;
         Ok((map_file, start))
+    }
+
+    /// What is refused of a source and a destination that are open by now.
+    fn preflight<'a>(
+        &self,
+        (source, target): (&'a OpenSource, &'a Target),
+        (from, to): (ByteRange, ByteRange),
+        space_needed: u64,
+    ) -> Preflight<'a> {
+        let allow_same_device = self.allow_same_device;
+        Preflight { source, target, from, to, space_needed, allow_same_device }
     }
 
     /// Says so where the user expects that something was done already.

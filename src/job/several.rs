@@ -29,7 +29,6 @@ use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
-use crate::safety::Preflight;
 use crate::source::OpenSource;
 use crate::sys::Directory;
 use crate::verify::compare::Reading;
@@ -169,9 +168,7 @@ impl CopyJob {
         })?;
         let map_file = matches!(start, Start::Over(_)).then_some(map_file);
         let space_needed = self.space_needed(from, data, &start);
-        let allow_same_device = self.allow_same_device;
-        let preflight =
-            Preflight { source, target: &target, from, to, space_needed, allow_same_device };
+        let preflight = self.preflight((source, &target), (from, to), space_needed);
         preflight.check()?;
         target.check_replaceable()?;
         let error = preflight.check_space().err().map(Error::from);
