@@ -18,7 +18,7 @@ mod uncached;
 
 pub use fanout::Fanout;
 pub use file::FileIo;
-pub use head::{HEAD, HeadError};
+pub use head::{HeadError, Held};
 pub use ordered::Ordered;
 pub use sieve::Sieve;
 

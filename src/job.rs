@@ -17,7 +17,7 @@ use crate::crew::controller::{Controller, Workers};
 use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::map::{Identity, MapFile};
+use crate::durable::map::MapFile;
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::{self, Capabilities, Selection, Wishes};
@@ -120,10 +120,8 @@ impl CopyJob {
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
         Ok(Ready {
             writes_source: ready::writes_source(&source, &target),
-            identity: Identity {
-                stays: start.has_a_map_of_the_user(),
-                ..identity(self, &source, &target, from, to, id)
-            },
+            identity: identity(self, &source, &target, from, to, id),
+            map_of_the_user: start.map_of_the_user(),
             settled: todo.missing_from(from),
             digests: self.wanted_digests(),
             verify: self.verify || self.repair,
@@ -152,9 +150,11 @@ impl CopyJob {
             safety::check_map_is_apart(&map_file.path(), source, target)?;
         }
         let identity = |id| identity(self, source, target, from, to, id);
-        let start = leftover::find(target, &map_file, self.leftovers, identity)?;
-        // Verifying finds all of it, and what differs is copied again.
-        let is_verified = self.verify || self.repair;
+        let wish = (self.leftovers, self.checkpoint_every);
+        let start = leftover::find(target, &map_file, wish, identity)?;
+        // Verifying finds all of it in a part, which is nobody else's; what may be
+        // is never written before somebody has looked.
+        let is_verified = (self.verify || self.repair) && matches!(target, Target::Staged(_));
         if let Start::From(earlier) = &start
             && !(is_verified || self.allow_changed_source)
         {

@@ -52,8 +52,20 @@ pub fn take_place_of(
     });
     match has_list {
         Ok(true) => Ok(()),
-        Ok(false) => sys::set_mode(to, mode),
+        Ok(false) => {
+            take_access_list_from(to)?;
+            sys::set_mode(to, mode)
+        }
         Err(_) => sys::set_mode(to, mode & NOT_OF_THE_GROUP),
+    }
+}
+
+/// Takes away the access list that a new file has from its directory: with it,
+/// the mode would mean more than in the file that it is from.
+fn take_access_list_from(file: &File) -> io::Result<()> {
+    match sys::remove_extended_attribute(file, OsStr::new(ACCESS_LIST)) {
+        Err(error) if sys::is_unsupported(&error) => Ok(()),
+        result => result,
     }
 }
 
@@ -76,6 +88,9 @@ pub fn carry_over(from: &File, facts: &Facts, to: &File) -> Vec<String> {
     if let Err(error) = sys::copy_owner(from, to) {
         mode &= !SET_ID_BITS;
         lost("the owner", error);
+    }
+    if let Err(error) = take_access_list_from(to) {
+        lost("that there is no access list", error);
     }
     match sys::extended_attributes(from) {
         Ok(names) => {

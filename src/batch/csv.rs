@@ -17,6 +17,10 @@ use super::manifest::{Field, Reading, Row, text};
 
 /// Reads CSV (`,`) or TSV (a tab).
 pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading<'_>) {
+    let before = match pass_over_comments(input) {
+        Ok(lines) => lines,
+        Err(error) => return reading.unreadable(1, &error),
+    };
     // Records end at `\n` and nowhere else (a `\r` before it is cut off below),
     // and the last one does too: only so can their lines be counted.
     let mut rows = ReaderBuilder::new()
@@ -32,9 +36,9 @@ pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading
         match rows.read_byte_record(&mut record) {
             Ok(true) => {}
             Ok(false) => return,
-            Err(error) => return reading.unreadable(rows.position().line(), &error),
+            Err(error) => return reading.unreadable(before + rows.position().line(), &error),
         }
-        let line = first_line(rows.position().line(), &record);
+        let line = before + first_line(rows.position().line(), &record);
         if is_blank(&record) || is_comment(&record, columns.as_deref()) {
             continue;
         }
@@ -46,6 +50,18 @@ pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading
             },
         }
     }
+}
+
+/// Passes over lines for people before the header, whatever quotes they hold, and
+/// blank ones. Returns how many.
+fn pass_over_comments(input: &mut dyn BufRead) -> std::io::Result<u64> {
+    let (mut lines, mut line) = (0, Vec::new());
+    while matches!(input.fill_buf()?.first(), Some(b'#' | b'\n' | b'\r')) {
+        line.clear();
+        input.read_until(b'\n', &mut line)?;
+        lines += 1;
+    }
+    Ok(lines)
 }
 
 /// The line a record begins on, from the one after it: quoted newlines in it

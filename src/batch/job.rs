@@ -64,6 +64,8 @@ pub struct Batch {
     source: Option<PathBuf>,
     threads: Threads,
     io_size: u64,
+    /// The same where no request goes through memory.
+    kernel_io_size: u64,
     sync: bool,
     force: bool,
     leftovers: Leftovers,
@@ -87,6 +89,7 @@ impl Batch {
             source: None,
             threads: Threads::Auto,
             io_size: DEFAULT_IO_SIZE,
+            kernel_io_size: KERNEL_IO_SIZE,
             sync: true,
             force: false,
             leftovers: Leftovers::Refuse,
@@ -124,6 +127,7 @@ impl Batch {
     /// Default: [`DEFAULT_IO_SIZE`].
     pub fn io_size(mut self, bytes: u64) -> Batch {
         self.io_size = bytes.clamp(4096, 1 << 30).next_power_of_two();
+        self.kernel_io_size = self.io_size;
         self
     }
 
@@ -261,7 +265,7 @@ impl Batch {
             progress,
             cancel,
             io_size: self.io_size,
-            kernel_io_size: self.io_size.max(KERNEL_IO_SIZE),
+            kernel_io_size: self.kernel_io_size,
             retries: self.retries,
             on_read_error: self.on_read_error,
             throttle: self.limit_rate.map(Throttle::new),

@@ -14,6 +14,7 @@ use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{needed_length, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapFile, Mode};
+use crate::durable::recheck;
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::plan::Plan;
@@ -89,9 +90,14 @@ impl Large {
             }
             false => None,
         };
-        let earlier = map.as_ref().map_or_else(RangeSet::new, |(map_file, identity)| {
+        let mut earlier = map.as_ref().map_or_else(RangeSet::new, |(map_file, identity)| {
             earlier(map_file, identity, output.found())
         });
+        let to = |part: ByteRange| part.rebase(segment.range.start(), segment.at);
+        if recheck::first_difference(&*source.io, &*file, &earlier, to).is_some() {
+            // Somebody has written there: it is copied from the start.
+            earlier = RangeSet::new();
+        }
         if output.found().is_some() && earlier.is_empty() {
             clear(&file, &output.wanted).map_err(failed)?;
         }
@@ -212,7 +218,6 @@ fn identity(
             id: output.identity().map(|facts| object_id(facts, None)),
         },
         list: None,
-        stays: false,
     }
 }
 

@@ -137,7 +137,6 @@ pub fn identity<'i>(
             id: Some(object_id(facts, None)),
         },
         list: Some(list),
-        stays: false,
     })
 }
 

@@ -61,10 +61,8 @@ impl<'a> Skipped<'a> {
         progress.enter(Phase::Verifying);
         let check = || {
             to_read.par_iter().for_each(|(item, range)| {
-                if let Some(report) = check(root, item, *range, cancel) {
-                    progress.add_verified(range.len());
-                    tally.hear(&report);
-                }
+                tally.hear(&check(root, item, *range, cancel));
+                progress.add_verified(range.len());
             });
         };
         // Work for processors, as well as for the disk.
@@ -76,35 +74,33 @@ impl<'a> Skipped<'a> {
     }
 }
 
-/// Compares what is there for `item` with what is expected of it; `None` if
-/// the caller asked to stop.
+/// Compares what is there for `item` with what is expected of it.
 fn check<'i>(
     root: &Directory,
     item: &'i Item,
     range: ByteRange,
     cancel: &CancelToken,
-) -> Option<ItemReport<'i>> {
+) -> ItemReport<'i> {
     let wanted = algorithms_of(item, &[]);
     let hashed = open(root, &item.name).and_then(|file| hash_range(&file, range, &wanted, cancel));
     let (status, digests, error) = match hashed {
-        Ok(digests) => {
-            let digests = digests?;
-            match mismatch(item, &digests) {
-                None => (Status::Skipped, digests, None),
-                Some(what) => {
-                    let why = format!(
-                        "of the file that is there, {what}; without that file the item is copied"
-                    );
-                    (Status::Mismatch, digests, Some(why))
-                }
+        // The caller asked to stop.
+        Ok(None) => (Status::NotTried, Vec::new(), None),
+        Ok(Some(digests)) => match mismatch(item, &digests) {
+            None => (Status::Skipped, digests, None),
+            Some(what) => {
+                let why = format!(
+                    "of the file that is there, {what}; without that file the item is copied"
+                );
+                (Status::Mismatch, digests, Some(why))
             }
-        }
+        },
         Err(error) => {
             let why = format!("the file that is there cannot be read: {}", chain(&error));
             (Status::Failed, Vec::new(), Some(why))
         }
     };
-    Some(report_of(item, status, digests, error))
+    report_of(item, status, digests, error)
 }
 
 fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {

@@ -159,7 +159,8 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
 ///
 /// The exit code, when the reason has been said.
 pub fn check_writable(file: &Path) -> Result<(), Exit> {
-    let existed = file.exists();
+    // A link that leads nowhere is something, too.
+    let existed = file.symlink_metadata().is_ok();
     let opened = OpenOptions::new().append(true).create(true).open(file);
     if let Err(error) = opened {
         problem(&unwritable(file, &error));

@@ -3,6 +3,8 @@
 
 mod show;
 
+pub use show::can_write_over;
+
 use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};

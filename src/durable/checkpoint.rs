@@ -33,6 +33,8 @@ const WORTH_ROOM: u64 = 1 << 20;
 pub struct Checkpointer {
     file: MapFile,
     identity: Identity,
+    /// What the map said that is not of this program.
+    of_the_user: Option<Map>,
     every: Duration,
     extent: ByteRange,
     /// Done before this run, and holes, which need no work.
@@ -67,7 +69,15 @@ impl Checkpointer {
         let last =
             Mutex::new(Last { at: Instant::now(), copied: 0, saved: resumed, broken: false });
         let (room, closed) = (Mutex::new(None), Mutex::new(false));
-        Checkpointer { file, identity, every, extent, settled, last, room, closed }
+        let of_the_user = None;
+        Checkpointer { file, identity, of_the_user, every, extent, settled, last, room, closed }
+    }
+
+    /// Keeps the record in a map of the user, such as one of ddrescue: it stays
+    /// theirs, with what it says of other bytes, and says in the end that all
+    /// of this job is there.
+    pub fn in_the_map_of_the_user(self, map: Map) -> Checkpointer {
+        Checkpointer { of_the_user: Some(map), ..self }
     }
 
     /// Sees to it that the first map can be saved on a disk that is full by
@@ -204,7 +214,11 @@ impl Checkpointer {
         done.merge(&self.settled);
         done.subtract(&transfer.distrusted());
         let failed = transfer.failed().into_iter().map(|part| part.range).collect();
-        Map { identity: Some(self.identity.clone()), done, failed, extent: self.extent }
+        let extent = self.extent;
+        match &self.of_the_user {
+            None => Map { identity: Some(self.identity.clone()), done, failed, extent },
+            Some(map) => map.with(Map { identity: None, done, failed, extent }),
+        }
     }
 
     fn write(&self, map: &Map) -> Result<()> {
@@ -233,10 +247,7 @@ impl Checkpointer {
     ///
     /// [`ErrorKind::Journal`], or [`ErrorKind::Sync`].
     pub fn conclude(&self, transfer: &Transfer) -> Result<()> {
-        if self.identity.stays {
-            return self.save(transfer);
-        }
-        self.remove()
+        if self.of_the_user.is_some() { self.save(transfer) } else { self.remove() }
     }
 
     /// Removes the map, if there is one.
@@ -328,6 +339,6 @@ mod tests {
             id: None,
         };
         let destination = Destination { path, offset: 0, kind, mode: Mode::New, id: None };
-        Identity { source, range, destination, list: None, stays: false }
+        Identity { source, range, destination, list: None }
     }
 }

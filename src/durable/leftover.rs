@@ -8,6 +8,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use positioned_io::ReadAt;
 
@@ -48,11 +49,10 @@ impl Start {
         matches!(self, Start::From(earlier) if earlier.committed)
     }
 
-    /// Whether the map that is gone on from was not made by this program, or
-    /// says that it was not.
-    pub fn has_a_map_of_the_user(&self) -> bool {
-        let Start::From(earlier) = self else { return false };
-        earlier.map.identity.as_ref().is_none_or(|identity| identity.stays)
+    /// The map that is gone on from, if it is the user's, as one of ddrescue is.
+    pub fn map_of_the_user(&self) -> Option<Map> {
+        let Start::From(earlier) = self else { return None };
+        earlier.map.identity.is_none().then(|| earlier.map.clone())
     }
 }
 
@@ -96,8 +96,9 @@ impl Earlier {
             None => Ok(()),
             Some(range) => {
                 let reason = format!(
-                    "{} does not hold bytes {range}, which the map calls done: it is another one, \
-                     or was written to since; --restart starts from the beginning",
+                    "{} does not hold bytes {range} of the source, which the map calls done: it is \
+                     another one, or it or the source was written to since; --restart starts from \
+                     the beginning, --allow-changed-source goes on all the same",
                     crate::error::quoted(path)
                 );
                 Err(Refusal::NothingToResume { reason })
@@ -141,10 +142,9 @@ pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// Seconds after which a run has made its first map, which takes it
-/// [`CHECKPOINT_EVERY`](super::checkpoint::CHECKPOINT_EVERY) and a sync, which
-/// may be slow.
-const WITHOUT_A_MAP: i64 = 60;
+/// How long a run may take to make its first map, besides the time between
+/// checkpoints: the sync before it may be slow.
+const WITHOUT_A_MAP: Duration = Duration::from_secs(60);
 
 /// Finds out where the job begins.
 ///
@@ -155,11 +155,13 @@ const WITHOUT_A_MAP: i64 = 60;
 pub fn find(
     target: &Target,
     map_file: &MapFile,
-    leftovers: Leftovers,
+    (leftovers, checkpoint_every): (Leftovers, Duration),
     identity: impl Fn(Option<ObjectId>) -> Identity,
 ) -> Result<Start> {
     match target {
-        Target::Staged(staged) => find_staged(staged, map_file, leftovers, identity),
+        Target::Staged(staged) => {
+            find_staged(staged, map_file, (leftovers, checkpoint_every), identity)
+        }
         Target::InPlace(open) => find_open(open, None, map_file, leftovers, &identity),
         Target::Device(open, info, _) => {
             find_open(open, info.serial.clone(), map_file, leftovers, &identity)
@@ -195,7 +197,7 @@ fn find_open(
 fn find_staged(
     target: &StagedTarget,
     map_file: &MapFile,
-    leftovers: Leftovers,
+    (leftovers, checkpoint_every): (Leftovers, Duration),
     identity: impl Fn(Option<ObjectId>) -> Identity,
 ) -> Result<Start> {
     let part = open_part(target)?;
@@ -211,7 +213,10 @@ fn find_staged(
             check_discardable(map_file)?;
             Ok(Start::Over(part.map(|(file, _)| file)))
         }
-        Leftovers::Resume => resume_staged(target, map_file, part, identity),
+        Leftovers::Resume => {
+            let patience = WITHOUT_A_MAP.saturating_add(checkpoint_every);
+            resume_staged(target, map_file, part, patience, identity)
+        }
     }
 }
 
@@ -219,12 +224,13 @@ fn resume_staged(
     target: &StagedTarget,
     map_file: &MapFile,
     part: Option<(File, Facts)>,
+    patience: Duration,
     identity: impl Fn(Option<ObjectId>) -> Identity,
 ) -> Result<Start> {
     let Some(map) = load(map_file)? else {
         let Some((file, facts)) = part else { return Ok(Start::Fresh) };
         // A part without a map: the run ended before anything was known to be on the disk.
-        check_had_no_map(target, map_file, &facts)?;
+        check_had_no_map(target, map_file, &facts, patience)?;
         return Ok(Start::Over(Some(file)));
     };
     if map.identity.is_none() {
@@ -268,21 +274,22 @@ fn resume_staged(
     Ok(Start::From(Box::new(Earlier { map, file, committed: true })))
 }
 
-/// Refuses to start over a part whose run must have had a map, under another
-/// name: hours of work may be in it.
+/// Refuses to start over a part whose run took longer than `patience`, and so
+/// may have had a map under another name: hours of work may be in it.
 fn check_had_no_map(
     target: &StagedTarget,
     map_file: &MapFile,
     part: &Facts,
+    patience: Duration,
 ) -> Result<(), Refusal> {
     let Some((born, _)) = part.born else { return Ok(()) };
     let written_for = part.modified.0.saturating_sub(born);
-    if written_for <= WITHOUT_A_MAP {
+    if u64::try_from(written_for).unwrap_or(0) <= patience.as_secs() {
         return Ok(());
     }
     let reason = format!(
-        "{} was written for {written_for} seconds, and there is no {}: name the map that its run \
-         had with --map; --restart starts from the beginning",
+        "{} was written for {written_for} seconds, and there is no {}: if its run had a map \
+         elsewhere, name it with --map; --restart starts from the beginning",
         crate::error::quoted(target.part_path()),
         crate::error::quoted(map_file.path()),
     );
@@ -373,6 +380,10 @@ pub fn needed_length(map: &Map, job: &Identity) -> u64 {
 fn check_discardable(map_file: &MapFile) -> Result<(), Refusal> {
     let path = map_file.path();
     match map_file.was_a_map() {
+        Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
+            let reason = "it is not of this program, and not removed: name another with --map";
+            Err(Refusal::BadMap { path, reason: reason.to_owned() })
+        }
         Ok(true) => Ok(()),
         Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
         Err(error) => Err(Refusal::BadMap { path, reason: crate::error::chain(&error) }),

@@ -87,6 +87,26 @@ impl Map {
         self.done.missing_from(range)
     }
 
+    /// The map with what `part` says of the bytes that it speaks of.
+    #[must_use]
+    pub fn with(&self, part: Map) -> Map {
+        let mut map = self.clone();
+        for set in [&mut map.done, &mut map.failed] {
+            set.remove(part.extent);
+        }
+        map.done.merge(&part.done.within(part.extent));
+        map.failed.merge(&part.failed.within(part.extent));
+        map.extent = match (map.extent.is_empty(), part.extent.is_empty()) {
+            (true, _) => part.extent,
+            (_, true) => map.extent,
+            _ => ByteRange::between(
+                map.extent.start().min(part.extent.start()),
+                map.extent.end().max(part.extent.end()),
+            ),
+        };
+        map
+    }
+
     /// The map as the bytes of its file.
     ///
     /// Claims no more than it can: a byte that is both done and failed is

@@ -15,9 +15,8 @@ use super::leftover::{Earlier, Start};
 use super::part;
 use super::target::{StagedTarget, Target};
 use crate::error::{ErrorKind, Refusal, Result};
-use crate::io::{FileIo, HeadError, Sink};
+use crate::io::{FileIo, HeadError, Held};
 use crate::preserve;
-use crate::range::RangeSet;
 use crate::source::OpenSource;
 use crate::sys::{self, Claim, Facts, Node};
 
@@ -173,8 +172,12 @@ impl Stage {
     pub fn discard(self) {
         match (self.undo, &self.pending) {
             (Undo::Remove, Some(target)) => {
-                // Left over, it would be met, and named, by the next run.
-                let _ = target.directory.remove(&target.part_name());
+                // Left over, it would be met, and named, by the next run. What
+                // somebody else has put there by now is theirs.
+                let part = target.part_name();
+                let _ = sys::facts(self.io.as_file())
+                    .and_then(|ours| part::check_is_at(&target.directory, &part, &ours))
+                    .and_then(|()| target.directory.remove(&part));
             }
             (Undo::Shorten(len), _) => {
                 let _ = self.io.as_file().set_len(len);
@@ -199,14 +202,13 @@ impl Stage {
     /// Writes what is to be written last, and with `durable` waits until it is
     /// on the disk, where all the rest must be by then: the partition table of
     /// a device never comes before what it tells of. Returns what was written
-    /// now, in bytes of the destination; of a file that is nothing.
+    /// now; of a file that is nothing.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Sync`], or [`ErrorKind::Write`] of what came last.
-    pub fn write_head(&self, durable: bool) -> Result<RangeSet> {
-        let head = self.io.not_written();
-        self.io.write_head().map_err(|HeadError { range, error }| {
+    pub fn write_head(&self, durable: bool) -> Result<Vec<Held>> {
+        let head = self.io.write_head().map_err(|HeadError { range, error }| {
             let path = self.path.clone();
             ErrorKind::Write { path, range, source: error }
         })?;

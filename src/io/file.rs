@@ -5,7 +5,7 @@ use std::io;
 
 use positioned_io::{ReadAt, Size, WriteAt};
 
-use super::head::{Head, HeadError};
+use super::head::{Head, HeadError, Held};
 use super::uncached::Uncached;
 use super::{Extent, Sink, Source, ZEROES, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet};
@@ -46,13 +46,13 @@ impl FileIo {
         FileIo { head: Some(Head::new()), ..self }
     }
 
-    /// Writes what was kept back.
+    /// Writes what was kept back, and returns it.
     ///
     /// # Errors
     ///
     /// Of the write. Nothing of it counts as written then.
-    pub fn write_head(&self) -> Result<(), HeadError> {
-        let Some(head) = &self.head else { return Ok(()) };
+    pub fn write_head(&self) -> Result<Vec<Held>, HeadError> {
+        let Some(head) = &self.head else { return Ok(Vec::new()) };
         head.release(|offset, data| {
             transfer::write_full(&PlainWrites(&self.file), offset, data).map_err(|stop| {
                 let range = ByteRange::between(offset, offset + as_u64(data.len()));

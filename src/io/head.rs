@@ -85,17 +85,31 @@ impl Head {
     }
 
     /// Hands everything that was kept back to `write`, which writes all of it,
-    /// the very first bytes last. From then on nothing is kept any more. After
-    /// an error everything still is.
-    pub fn release<E>(&self, mut write: impl FnMut(u64, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    /// the very first bytes last, and returns it. From then on nothing is kept
+    /// any more. After an error everything still is.
+    pub fn release<E>(
+        &self,
+        mut write: impl FnMut(u64, &[u8]) -> Result<(), E>,
+    ) -> Result<Vec<Held>, E> {
         let mut state = lock(&self.state);
+        let mut written = Vec::new();
         for run in state.filled.iter().rev() {
             let bytes = &state.bytes[as_usize(run.start())..as_usize(run.end())];
             write(run.start(), bytes)?;
+            written.push(Held { at: run.start(), bytes: bytes.to_vec() });
         }
         *state = State { bytes: Vec::new(), filled: RangeSet::new(), holding: false };
-        Ok(())
+        Ok(written)
     }
+}
+
+/// Bytes that were kept back, and where they belong.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Held {
+    /// Of the device.
+    pub at: u64,
+    /// The bytes.
+    pub bytes: Vec<u8>,
 }
 
 /// Why a head could not be written: where, and what the system said.
@@ -127,7 +141,9 @@ mod tests {
             written.push((at, bytes.to_vec()));
             Ok::<(), ()>(())
         };
-        head.release(write).unwrap();
+        let released = head.release(write).unwrap();
+        let released: Vec<_> = released.into_iter().map(|held| (held.at, held.bytes)).collect();
+        assert_eq!(released, written);
         assert_eq!(written, [(HEAD - 2, b"ab".to_vec()), (0, b"taXle".to_vec())]);
         assert!(head.held().is_empty() && head.extent().is_empty());
         assert_eq!(head.keep(0, b"again"), None, "later writes go where they belong");
@@ -137,7 +153,7 @@ mod tests {
     fn what_could_not_be_written_is_still_kept() {
         let head = Head::new();
         head.keep(0, b"table");
-        assert_eq!(head.release(|_, _| Err("full")), Err("full"));
+        assert_eq!(head.release(|_, _| Err("full")).unwrap_err(), "full");
         assert_eq!(head.held().bytes(), 5);
     }
 }

@@ -16,6 +16,7 @@ use crate::durable::target::Target;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::manners::Warmth;
+use crate::io::{Held, as_u64, transfer};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
@@ -52,16 +53,12 @@ impl CopyJob {
     ) -> Result<()> {
         if ready.verify {
             watch.0.enter(Phase::Verifying);
-            let copied = ready.report.failed_set().missing_from(ready.report.range);
-            let verified = self.verify_and_repair(ready, stage, ledger, &copied, watch);
+            let verified = self.verify_and_repair(ready, stage, ledger, watch);
             clock.verified();
             verified?;
         }
         ready.check_digests(&self.expected)?;
-        let head = ready.copied().to_source(&stage.write_head(self.sync)?);
-        if ready.verify && !head.is_empty() {
-            self.verify_and_repair(ready, stage, ledger, &head, watch)?;
-        }
+        self.write_head(ready, stage, ledger)?;
         if self.preserve {
             // Reading back changes the time of access, so this comes after it.
             let lost = stage.preserve(&ready.source, self.sync)?;
@@ -99,15 +96,45 @@ impl CopyJob {
         }
     }
 
-    /// Of `copied`, bytes of the source.
+    /// Writes what comes last, and reads it back. It is compared with what was
+    /// written and not with the source, which may have changed since: what is
+    /// there must be of one piece.
+    fn write_head(&self, ready: &mut Ready, stage: &Stage, ledger: Ledger<'_>) -> Result<()> {
+        let head = stage.write_head(self.sync)?;
+        if !ready.verify || head.is_empty() {
+            return Ok(());
+        }
+        let (mut wrong, mut reasons) = differing(stage, &head)?;
+        if !wrong.is_empty() && self.repair {
+            for held in &head {
+                transfer::write_full(&**stage.io(), held.at, &held.bytes).map_err(|stop| {
+                    let range = ByteRange::between(held.at, held.at + as_u64(held.bytes.len()));
+                    let path = stage.path().to_owned();
+                    ErrorKind::Write { path, range, source: stop.error }
+                })?;
+            }
+            stage.sync()?;
+            let bytes = wrong.bytes();
+            ready.report.notes.push(format!("{bytes} bytes of the first ones differed; repaired"));
+            (wrong, reasons) = differing(stage, &head)?;
+        }
+        let wrong = ready.copied().to_source(&wrong);
+        let Some(first) = wrong.iter().next() else { return Ok(()) };
+        ledger.withdraw(&wrong, ready.report.range)?;
+        ready.report.verified = Some(false);
+        ready.report.mismatches = wrong.iter().collect();
+        ready.report.notes.extend(reasons);
+        Err(ready.copied().mismatch(stage.path(), first))
+    }
+
     fn verify_and_repair(
         &self,
         ready: &mut Ready,
         stage: &Stage,
         ledger: Ledger<'_>,
-        copied: &RangeSet,
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
+        let copied = &ready.report.failed_set().missing_from(ready.report.range);
         let fingerprints = ledger.transfer.tap().take_fingerprints();
         let reading = self.reading(copied.bytes());
         let (mut findings, ended) = ready.compare(stage, copied, &fingerprints, &reading, watch);
@@ -205,6 +232,19 @@ impl CopyJob {
         crew::run(&control, &work, controller).1?;
         Ok(transfer)
     }
+}
+
+/// Where the destination has other bytes than `head`, which was written last,
+/// and why that cannot be read where it cannot.
+pub fn differing(stage: &Stage, head: &[Held]) -> Result<(RangeSet, Vec<String>)> {
+    let medium = Medium::new(stage.io());
+    let (mut wrong, mut reasons) = (RangeSet::new(), Vec::new());
+    for held in head {
+        let (found, reason) = medium.differing(held)?;
+        wrong.merge(&found);
+        reasons.extend(reason.map(|why| format!("the first bytes cannot be read back: {why}")));
+    }
+    Ok((wrong, reasons))
 }
 
 /// What is known to be done, and the map that says so.

@@ -11,7 +11,7 @@ use crate::crew::{self, Assignment, Tap, Transfer, Work};
 use crate::digest::{Algorithm, Digester, Expectation};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{Start, object_id};
-use crate::durable::map::{Destination, Identity, MapFile, Mode, ObjectId, Source};
+use crate::durable::map::{Destination, Identity, Map, MapFile, Mode, ObjectId, Source};
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::Target;
 use crate::engine::{Reflink, Selection, Site};
@@ -41,6 +41,8 @@ pub struct Ready {
     pub settled: RangeSet,
     /// For the map. Which file is written is filled in when there is one.
     pub identity: Identity,
+    /// What the map says, if it is not of this program: it stays the user's.
+    pub map_of_the_user: Option<Map>,
     /// Holes that must be made in what is there already.
     pub holes: RangeSet,
     /// Holes of the source that the destination has too.
@@ -184,7 +186,11 @@ impl Ready {
         let settled = std::mem::take(&mut self.settled);
         let file = self.map_file.clone();
         let range = self.report.range;
-        Ok(Checkpointer::new(file, identity, every, range, settled, resumed).with_room())
+        let checkpointer = Checkpointer::new(file, identity, every, range, settled, resumed);
+        Ok(match self.map_of_the_user.take() {
+            Some(map) => checkpointer.in_the_map_of_the_user(map),
+            None => checkpointer.with_room(),
+        })
     }
 
     /// Leaves a state to go on from after `error`.
@@ -380,7 +386,6 @@ pub fn identity(
             id,
         },
         list: None,
-        stays: false,
     }
 }
 

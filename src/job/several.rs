@@ -11,7 +11,7 @@ mod place;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::proof::Copied;
+use super::proof::{Copied, differing};
 use super::ready::{Stripes, check_digests, check_unchanged, failed_ranges, identity};
 use super::{CopyJob, Preallocate, with_report};
 use crate::crew::controller::Workers;
@@ -23,8 +23,8 @@ use crate::durable::target::Target;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::io::Fanout;
 use crate::io::manners::Warmth;
-use crate::io::{Fanout, HEAD};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
@@ -163,9 +163,10 @@ impl CopyJob {
         data: &RangeSet,
     ) -> Result<Place> {
         let map_file = self.map_file(&target)?;
-        let start = leftover::find(&target, &map_file, self.leftovers, |id| {
-            identity(self, source, &target, from, to, id)
-        })?;
+        let start =
+            leftover::find(&target, &map_file, (self.leftovers, self.checkpoint_every), |id| {
+                identity(self, source, &target, from, to, id)
+            })?;
         let map_file = matches!(start, Start::Over(_)).then_some(map_file);
         let space_needed = self.space_needed(from, data, &start);
         let preflight = self.preflight((source, &target), (from, to), space_needed);
@@ -182,7 +183,7 @@ impl CopyJob {
             error: None,
         };
         let target = Some((target, start));
-        Ok(Place { report, target, map_file, stage: None, head: RangeSet::new(), error })
+        Ok(Place { report, target, map_file, stage: None, error })
     }
 
     fn copy_to_several(
@@ -206,20 +207,13 @@ impl CopyJob {
                 progress.enter(Phase::Verifying);
                 let copied = job.report.failed_set().missing_from(job.report.range);
                 let reading = self.reading(copied.bytes());
-                let verified =
-                    job.verify(|_, _| Some(copied.clone()), &fingerprints, &reading, watch);
+                let verified = job.verify(&copied, &fingerprints, &reading, watch);
                 clock.verified();
                 verified?;
             }
             drop(transfer);
             check_digests(&job.report, &self.expected)?;
-            job.places.iter_mut().for_each(|place| place.write_head(self.sync));
-            if self.verify {
-                let last = |copied: &Copied<'_>, place: &Place| {
-                    (!place.head.is_empty()).then(|| copied.to_source(&place.head))
-                };
-                job.verify(last, &[], &self.reading(HEAD), watch)?;
-            }
+            job.write_heads(self.sync, self.verify);
             if self.preserve {
                 job.preserve(self.sync);
             }
@@ -331,10 +325,35 @@ impl Several {
         Some(as_failure(error))
     }
 
-    /// Compares of each place what `part` says, in bytes of the source.
+    /// Writes what comes last, and reads it back where that is wanted.
+    fn write_heads(&mut self, sync: bool, verify: bool) {
+        let whole = Copied { source: &self.source, report: &self.report };
+        for place in &mut self.places {
+            let Some(stage) = &place.stage else { continue };
+            let checked = stage.write_head(sync).and_then(|head| match verify {
+                true => differing(stage, &head).map(|(wrong, _)| whole.to_source(&wrong)),
+                false => Ok(RangeSet::new()),
+            });
+            let wrong = match checked {
+                Ok(wrong) => wrong,
+                Err(error) => {
+                    place.fail(error);
+                    continue;
+                }
+            };
+            if let Some(first) = wrong.iter().next() {
+                let error = whole.mismatch(stage.path(), first);
+                place.report.verified = Some(false);
+                place.report.mismatches = wrong.iter().collect();
+                place.fail(error);
+            }
+        }
+    }
+
+    /// Compares `copied`, bytes of the source, of each place.
     fn verify(
         &mut self,
-        part: impl Fn(&Copied<'_>, &Place) -> Option<RangeSet>,
+        copied: &RangeSet,
         fingerprints: &[Fingerprint],
         reading: &Reading,
         watch: (&Progress, &CancelToken),
@@ -342,10 +361,9 @@ impl Several {
         let whole = Copied { source: &self.source, report: &self.report };
         let mut notes = Vec::new();
         for place in &mut self.places {
-            let Some(part) = part(&whole, place) else { continue };
             let Some(stage) = &place.stage else { continue };
             let medium = Medium::new(stage.io());
-            let (findings, ended) = whole.compare(&medium, &part, fingerprints, reading, watch);
+            let (findings, ended) = whole.compare(&medium, copied, fingerprints, reading, watch);
             ended?;
             place.report.verified = Some(findings.differing.is_empty());
             place.report.verified_by = Some(medium.how());

@@ -18,6 +18,20 @@ pub fn copy_extended_attribute(from: &File, to: &File, name: &OsStr) -> io::Resu
     Ok(rustix::fs::fsetxattr(to, name, &value, rustix::fs::XattrFlags::empty())?)
 }
 
+/// Takes the extended attribute `name` from `file`. Its not being there is no error.
+pub fn remove_extended_attribute(file: &File, name: &OsStr) -> io::Result<()> {
+    match rustix::fs::fremovexattr(file, name) {
+        Err(error) if error != NO_ATTRIBUTE => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// What the system says where an attribute is not there.
+#[cfg(target_os = "linux")]
+const NO_ATTRIBUTE: rustix::io::Errno = rustix::io::Errno::NODATA;
+#[cfg(not(target_os = "linux"))]
+const NO_ATTRIBUTE: rustix::io::Errno = rustix::io::Errno::NOATTR;
+
 /// Calls `get` with more and more room until it suffices.
 fn with_growing_buffer(
     mut get: impl FnMut(&mut [u8]) -> rustix::io::Result<usize>,

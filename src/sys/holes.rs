@@ -34,6 +34,7 @@ pub fn next_extent(file: &File, rest: ByteRange) -> io::Result<Extent> {
 /// the same rule cp(1) decides whether it looks for holes.
 fn has_storage_for_all(file: &File) -> io::Result<bool> {
     let stat = rustix::fs::fstat(file)?;
-    // Blocks of stat(2) have 512 bytes. Integer types differ between systems.
-    Ok(stat.st_blocks.saturating_mul(512) >= stat.st_size)
+    // Blocks of stat(2) have 512 bytes. Their types differ between systems.
+    let (blocks, size) = (u64::try_from(stat.st_blocks), u64::try_from(stat.st_size));
+    Ok(blocks.unwrap_or(0).saturating_mul(512) >= size.unwrap_or(0))
 }

@@ -9,6 +9,11 @@ pub fn extended_attributes(_file: &File) -> io::Result<Vec<OsString>> {
     Ok(Vec::new())
 }
 
+/// There is none.
+pub fn remove_extended_attribute(_file: &File, _name: &OsStr) -> io::Result<()> {
+    Ok(())
+}
+
 /// Never called, because there are none.
 pub fn copy_extended_attribute(_from: &File, _to: &File, _name: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())

@@ -368,7 +368,7 @@ impl Round<'_> {
 
 /// The sectors, counted from the beginning of the source, in which `theirs` and
 /// `ours` differ; both begin at `start`.
-fn differing_blocks(start: u64, theirs: &[u8], ours: &[u8]) -> Vec<ByteRange> {
+pub(super) fn differing_blocks(start: u64, theirs: &[u8], ours: &[u8]) -> Vec<ByteRange> {
     let mut differing = Vec::new();
     // The usual case, at the speed of memory.
     if theirs == ours {

@@ -11,10 +11,11 @@ use std::sync::{Arc, OnceLock};
 
 use positioned_io::ReadAt;
 
+use super::compare::differing_blocks;
 use super::fingerprint::{Marked, Marks};
 use crate::io::buffer::{ALIGNMENT, Buffer};
-use crate::io::{Extent, FileIo, Source, as_u64, as_usize, transfer};
-use crate::range::ByteRange;
+use crate::io::{Extent, FileIo, Held, Source, as_u64, as_usize, transfer};
+use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, PositionedFile};
 
 /// A destination, to be read from its medium; what it keeps back to be written
@@ -85,6 +86,23 @@ impl Medium {
                 Ok(&memory[skip..skip + as_usize(range.len())])
             }
         }
+    }
+
+    /// Where there are other bytes than `held` was written, in bytes of the
+    /// destination, and why, if that cannot be read.
+    ///
+    /// # Errors
+    ///
+    /// If there is no memory.
+    pub fn differing(&self, held: &Held) -> crate::Result<(RangeSet, Option<String>)> {
+        let range = ByteRange::between(held.at, held.at + as_u64(held.bytes.len()));
+        let mut buffer = Medium::buffer(range.len())?;
+        Ok(match self.read(range, &mut buffer, &Marks::new()) {
+            Ok(found) => {
+                (differing_blocks(held.at, &held.bytes, found).into_iter().collect(), None)
+            }
+            Err(error) => (range.into(), Some(crate::error::chain(&error))),
+        })
     }
 
     fn is_direct(&self) -> bool {

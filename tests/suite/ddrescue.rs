@@ -38,7 +38,6 @@ fn identity() -> Identity {
             id: None,
         },
         list: Some("0123abcd".into()),
-        stays: false,
     }
 }
 

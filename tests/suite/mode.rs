@@ -91,6 +91,35 @@ fn a_replaced_file_gives_its_access_list_and_nobody_gets_more() {
     }
 }
 
+/// A list that the directory gives to new files is no list of the replaced one,
+/// nor of the source.
+#[test]
+fn the_list_of_the_directory_gives_nobody_more() {
+    if !has_tools(&["setfacl", "getfacl"]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 5000);
+    scene.tool("chmod", ["640", "source"]).run().code(0);
+    std::fs::create_dir(scene.path("d")).unwrap();
+    scene.write("d/old", b"old");
+    scene.tool("chmod", ["640", "d/old"]).run().code(0);
+    scene.write("list.csv", b"name,start,len\nold,0,5000\n");
+    if !scene.tool("setfacl", ["-d", "-m", "u:1234:rw", "d"]).run().status.success() {
+        return skip("the temporary folder has no access lists");
+    }
+    for (line, name) in [
+        ("-f source d/old", "d/old"),
+        ("--preserve source d/new", "d/new"),
+        ("batch list.csv --force --source source --into d", "d/old"),
+    ] {
+        scene.run(line).code(0);
+        let list = scene.tool("getfacl", ["-cnE", name]).run().code(0).out();
+        assert!(!list.contains("1234"), "{line}: {list}");
+        assert_eq!(mode(&scene, name), 0o640, "{line}");
+    }
+}
+
 #[test]
 fn a_batch_keeps_the_modes_of_what_it_replaces_and_completes() {
     let scene = Scene::new();

@@ -182,6 +182,47 @@ fn a_map_of_ddrescue_stays_when_all_is_there() {
     }
 }
 
+/// It may tell of more than a job copies, and of that it goes on to tell.
+#[test]
+fn a_map_of_ddrescue_keeps_what_it_says_of_other_bytes() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    scene.write("copy", &vec![0; LEN]);
+    let map = "# Mapfile. Created by GNU ddrescue version 1.27\n0x00000000     ?               1\n\
+               0x00000000  0x00100000  -\n0x00100000  0x00200000  ?\n0x00300000  0x00100000  +\n";
+    scene.write("dd.map", map.as_bytes());
+    let part = "--in-place --resume --map dd.map --range 1MiB..2MiB --dest-offset 1MiB";
+    scene.run(&format!("{part} source copy")).code(0);
+    let map = String::from_utf8(scene.read("dd.map")).unwrap();
+    let blocks: Vec<String> = map
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .skip(1)
+        .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+        .collect();
+    let expected = [
+        "0x00000000 0x00100000 -",
+        "0x00100000 0x00100000 +",
+        "0x00200000 0x00100000 ?",
+        "0x00300000 0x00100000 +",
+    ];
+    assert_eq!(blocks, expected, "{map}");
+    let ended = scene.run("--in-place --resume --map dd.map source copy");
+    // What it called done was never there.
+    ended.code(3).says(&["does not hold"]);
+    scene.write(
+        "copy",
+        &[&[0; 1 << 20][..], &bytes[1 << 20..2 << 20], &[0; 1 << 20], &bytes[3 << 20..]].concat(),
+    );
+    scene.run("--in-place --resume --map dd.map source copy").code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    // It is the user's, whatever is to be begun anew.
+    for options in ["--in-place --restart", "--force --restart", "--in-place"] {
+        scene.run(&format!("{options} --map dd.map source copy")).code(3).says(&["not of this"]);
+        assert!(scene.has("dd.map"), "{options}");
+    }
+}
+
 /// Where the map lay that says what is in it, the user knows.
 #[test]
 fn a_part_of_a_long_run_is_not_discarded_for_want_of_its_map() {

@@ -243,7 +243,7 @@ fn identity() -> Identity {
         mode: Mode::New,
         id: None,
     };
-    Identity { source, range: ByteRange::to(LEN), destination, list: None, stays: false }
+    Identity { source, range: ByteRange::to(LEN), destination, list: None }
 }
 
 /// What must be true after a run with `rule`, which applies to the source or the sink.

@@ -316,6 +316,7 @@ fn a_name_may_begin_with_a_number_sign() {
         (Format::Csv, "# no\nname,start,len\n#1,0,1\n# no\n\"#2\",0,1\n"),
         (Format::Tsv, "#no\tno\nname\tstart\tlen\n#1\t0\t1\n#no\n#2\t0\t1\n"),
         (Format::Csv, "name\n#1\n#2\n"),
+        (Format::Csv, "# a,\"half\n\n# \"\nname,start,len\n#1,0,1\n#2,0,1\n"),
     ] {
         let items = read(text.as_bytes(), Some(format), &options()).expect("rows").items;
         let names: Vec<_> = items.iter().map(|item| item.name.to_str().unwrap()).collect();

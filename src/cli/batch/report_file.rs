@@ -43,6 +43,8 @@ impl ReportFile {
         let beside = path.with_file_name(name);
         // One that a killed run left says nothing that the list does not.
         let mut report = ReportFile::open(&beside)?;
+        // Whoever may not read the list may not read what it becomes.
+        std::fs::set_permissions(&beside, path.metadata()?.permissions())?;
         (report.path, report.beside, report.made) = (path, Some(beside), true);
         Ok(report)
     }

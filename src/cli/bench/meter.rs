@@ -1,7 +1,7 @@
 //! How far a sweep is: one line on a terminal, a line or a JSON event for each
 //! run, or nothing.
 
-use std::io::{IsTerminal, Write};
+use std::io::Write;
 
 use pcopy::bench::{Outcome, Setting, Step};
 use pcopy::job::Threads;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::{OutputArgs, ProgressArg};
 use crate::cli::render::to_stderr;
+use crate::cli::watch::can_write_over;
 
 /// Shows how far a sweep is.
 pub struct Meter {
@@ -37,8 +38,8 @@ impl Meter {
             _ if output.quiet => Way::Silent,
             ProgressArg::None => Way::Silent,
             ProgressArg::Plain => Way::Plain,
-            ProgressArg::Bar => Way::Line,
-            ProgressArg::Auto if std::io::stderr().is_terminal() => Way::Line,
+            ProgressArg::Bar | ProgressArg::Auto if can_write_over() => Way::Line,
+            ProgressArg::Bar => Way::Plain,
             // A line for each of hundreds of runs is asked for, or unwelcome.
             ProgressArg::Auto => Way::Silent,
         };

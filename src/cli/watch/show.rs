@@ -111,6 +111,13 @@ fn clock(time: Duration) -> String {
     }
 }
 
+/// Whether standard error is a terminal on which a line can be written over, as
+/// a bar needs it.
+pub fn can_write_over() -> bool {
+    let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+    std::io::stderr().is_terminal() && !is_dumb
+}
+
 /// One of the ways to show progress.
 pub enum Show {
     Bar { bar: ProgressBar, since: Instant },
@@ -122,9 +129,7 @@ pub enum Show {
 impl Show {
     pub fn new(output: &OutputArgs) -> Show {
         let now = Instant::now();
-        // A bar needs a terminal that can write over a line.
-        let is_dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        let terminal = std::io::stderr().is_terminal() && !is_dumb;
+        let terminal = can_write_over();
         match output.progress {
             // Asked for by name: shown even when quiet.
             ProgressArg::Json => Show::Json { last: now, phase: Phase::Preparing },

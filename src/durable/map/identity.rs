@@ -23,9 +23,6 @@ pub struct Identity {
     /// Digest of what a list says of the destination, where that has many
     /// sources or many places in one: positions are then those of the destination.
     pub list: Option<String>,
-    /// Whether the map was the user's before, as one of ddrescue is: it stays
-    /// when all is done. Not compared.
-    pub stays: bool,
 }
 
 /// The source of a job, as it was when the job began.
@@ -148,10 +145,6 @@ struct Field {
 /// Field of the time at which a file was made.
 const BORN: &str = "born-ns";
 
-/// Field of a map that stays when all is done.
-const STAYS: &str = "stays";
-const YES: &str = "yes";
-
 /// What a change of the content shows in.
 const STATE: [&str; 3] = ["source-size", "source-mtime-ns", "source-ctime-ns"];
 
@@ -189,7 +182,7 @@ impl Identity {
 
     /// The one list of fields: what is written is what is compared.
     fn fields(&self) -> Vec<Field> {
-        let Identity { source, range, destination, list: rows, stays } = self;
+        let Identity { source, range, destination, list: rows } = self;
         let mut list = Vec::new();
         let mut add = |name: &str, value: String, compared| {
             list.push(Field { name: name.to_owned(), value, compared });
@@ -218,9 +211,6 @@ impl Identity {
         if let Some(rows) = rows {
             add("list", escape(rows.as_bytes()), true);
         }
-        if *stays {
-            add(STAYS, YES.to_owned(), false);
-        }
         list
     }
 
@@ -248,9 +238,8 @@ impl Identity {
             id: fields.id("dest")?,
         };
         let list = fields.optional("list", |value| Some(value.to_owned()))?;
-        let stays = fields.optional(STAYS, |value| (value == YES).then_some(()))?.is_some();
         fields.none_left()?;
-        Ok(Identity { source, range, destination, list, stays })
+        Ok(Identity { source, range, destination, list })
     }
 }
 

@@ -35,7 +35,6 @@ pub(super) fn identity() -> Identity {
             id: Some(ObjectId::File { device: 2049, inode: 78, born_ns: None }),
         },
         list: Some("0123abcd".into()),
-        stays: false,
     }
 }
 

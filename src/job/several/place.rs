@@ -12,7 +12,7 @@ use crate::durable::target::Target;
 use crate::error::{Error, ErrorKind, Refusal};
 use crate::io::Sink;
 use crate::progress::{Event, Progress};
-use crate::range::{ByteRange, RangeSet};
+use crate::range::ByteRange;
 use crate::report::{AlsoReport, Outcome};
 
 /// One of the destinations.
@@ -24,8 +24,6 @@ pub struct Place {
     pub map_file: Option<MapFile>,
     /// While it is written.
     pub stage: Option<Stage>,
-    /// What was written last, in bytes of the destination.
-    pub head: RangeSet,
     pub error: Option<Error>,
 }
 
@@ -77,14 +75,6 @@ impl Place {
         let Some(stage) = &self.stage else { return };
         if let Err(error) = job.settle(stage) {
             self.fail(error);
-        }
-    }
-
-    pub fn write_head(&mut self, durable: bool) {
-        let Some(stage) = &self.stage else { return };
-        match stage.write_head(durable) {
-            Ok(head) => self.head = head,
-            Err(error) => self.fail(error),
         }
     }
 

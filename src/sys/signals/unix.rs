@@ -32,9 +32,13 @@ pub fn register(
     status: &Arc<AtomicBool>,
     _end: fn() -> !,
 ) {
-    // Under nohup(1) a terminal that closes is no reason to stop.
-    let hang_up = (!pcopy::sys::is_ignored(SIGHUP)).then_some(SIGHUP);
-    for signal in [SIGINT, SIGTERM].into_iter().chain(hang_up) {
+    // Under nohup(1) a terminal that closes is no reason to stop. Nor is that it
+    // closes a second wish: the shell and the kernel both tell of it.
+    if !pcopy::sys::is_ignored(SIGHUP) {
+        let _ = flag::register_usize(SIGHUP, Arc::clone(stop), SIGHUP as usize);
+        let _ = flag::register(SIGHUP, Arc::clone(cancel));
+    }
+    for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal arms what the second one meets, and
         // whoever sees that it came can tell which it was.
         let _ = flag::register_conditional_default(signal, Arc::clone(cancel));

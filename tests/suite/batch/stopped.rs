@@ -177,6 +177,34 @@ fn a_report_that_is_the_list_stays_until_the_batch_ends() {
     assert!(!scene.has("r.pcopy-part"), "{:?}", scene.names());
 }
 
+/// Also while files that are there are compared with the digests of the list.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_comparison_leaves_the_others_in_the_list() {
+    let scene = Scene::new();
+    let image = scene.source("image", 8 << 20);
+    std::fs::create_dir(scene.path("out")).unwrap();
+    scene.write("there", &image);
+    let wrong = "0".repeat(40);
+    let rows = (0..200).map(|n| {
+        std::fs::hard_link(scene.path("there"), scene.path(format!("out/f{n}"))).unwrap();
+        let row = serde_json::json!({"name": format!("f{n}"), "sha1": wrong, "status": "failed"});
+        format!("{row}\n")
+    });
+    let rows: String = rows.collect();
+    scene.write("r", rows.as_bytes());
+    let line = "batch --retry r --report r --source image --into out --resume -t 1 --progress json";
+    let running = scene.pcopy(line.split(' ')).start();
+    crate::common::wait_until("some are compared", || {
+        scene.path("r.pcopy-part").metadata().is_ok_and(|data| data.len() > 0)
+    });
+    running.signal(Signal::INT);
+    running.end().died_by(Signal::INT);
+    let report = lines(&scene, "r");
+    assert_eq!(report.len(), 200, "every item is in it");
+    assert!(report.iter().any(|line| line["status"] == "not-tried"));
+}
+
 #[test]
 fn what_a_killed_batch_left_is_not_touched_without_consent() {
     let (scene, image) = many();

@@ -309,7 +309,7 @@ prop_compose! {
         (path, kind, size, (mtime_ns, ctime_ns), id) in
             (any_path(), any::<String>(), any::<u64>(), any::<(Option<i128>, Option<i128>)>(), proptest::option::of(any_object())),
         (a, b) in any::<(u64, u64)>(),
-        (list, stays) in (proptest::option::of("[0-9a-f]{1,64}"), any::<bool>()),
+        list in proptest::option::of("[0-9a-f]{1,64}"),
         (to, offset, what, mode, into) in
             (any_path(), any::<u64>(), any::<String>(), 0..3, proptest::option::of(any_object())),
     ) -> Identity {
@@ -319,7 +319,6 @@ prop_compose! {
             range: ByteRange::between(a, b),
             destination: Destination { path: to, offset, kind: what, mode, id: into },
             list,
-            stays,
         }
     }
 }

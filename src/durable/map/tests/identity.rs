@@ -53,7 +53,6 @@ fn the_first_field_that_differs_is_named() {
     check(|job| job.range = range(0, 0x10200), Some(("range-start", "512", "0")));
     check(|job| job.range = range(0x200, 0x10000), Some(("range-end", "66048", "65536")));
     check(|job| job.destination.path = "/c".into(), Some(("dest-path", "/data/out 100%25", "/c")));
-    check(|job| job.stays = true, None);
     check(|job| job.destination.offset = 0, Some(("dest-offset", "4096", "0")));
     check(|job| job.destination.kind = "x".into(), Some(("dest-kind", "file", "x")));
     check(|job| job.destination.mode = Mode::InPlace, Some(("dest-mode", "new", "in-place")));
