@@ -3,6 +3,8 @@
 use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
+use positioned_io::WriteAt;
+
 use crate::common::{Scene, assert_same, pattern};
 use crate::devices::{Loop, possible};
 
@@ -142,6 +144,67 @@ fn a_digest_that_differs_leaves_the_partition_table_alone() {
         assert_eq!(report["bytes"]["copied"], HEAD, "{options}: {report}");
         device.flush();
         assert_same(&scene.read("image"), &new, options);
+    }
+}
+
+/// Whatever is to be proved in the end, a run goes on only on the disk that it
+/// was on.
+#[test]
+fn another_disk_under_the_name_is_not_gone_on_with() {
+    if !possible(&[]) {
+        return;
+    }
+    for options in ["", "--verify", "--verify --repair"] {
+        let scene = Scene::new();
+        scene.source("new", SIZE);
+        let other = pattern(9, SIZE);
+        scene.write("one", &vec![0; SIZE]);
+        scene.write("other", &other);
+        let device = Loop::new(&scene.path("one"), 512);
+        let line = format!("--to-device -t 2 --io-size 64KiB {options} new {}", device.path);
+        let slow = format!("--progress json --limit-rate 1MiB {line}");
+        let mut running = scene.pcopy(slow.split_whitespace()).start();
+        running.wait_until_copied(2 << 20);
+        running.signal(rustix::process::Signal::TERM);
+        running.end().died_by(rustix::process::Signal::TERM);
+        // The same number, and no serial number to tell them apart.
+        let path = device.path.clone();
+        crate::devices::tool("losetup", &["-d", &path]);
+        crate::devices::tool("losetup", &[&path, scene.path("other").to_str().unwrap()]);
+        scene.run(&format!("--resume {line}")).code(3).says(&["does not hold", "--restart"]);
+        device.flush();
+        assert_same(&scene.read("other"), &other, options);
+    }
+}
+
+/// A source may change behind the copy: what is there is what was read.
+#[test]
+fn the_first_bytes_are_those_that_were_read_first() {
+    if !possible(&[]) {
+        return;
+    }
+    for options in ["--verify", "--verify --repair --digest sha256", "--verify --also"] {
+        let scene = Scene::new();
+        let old = scene.source("old", SIZE);
+        let images = ["one", "two"];
+        images.iter().for_each(|name| scene.write(name, &vec![0; SIZE]));
+        let from = Loop::new(&scene.path("old"), 512);
+        let to = images.map(|name| Loop::new(&scene.path(name), 512));
+        let options = match options.strip_suffix("--also") {
+            Some(options) => format!("{options} --also {}", to[1].path),
+            None => options.to_owned(),
+        };
+        let line = format!(
+            "--to-device -t 1 --io-size 64KiB --limit-rate 2MiB --progress json {options} {} {}",
+            from.path, to[0].path
+        );
+        let mut running = scene.pcopy(line.split_whitespace()).start();
+        running.wait_until_copied(2 << 20);
+        let mut device = std::fs::OpenOptions::new().write(true).open(&from.path).unwrap();
+        device.write_all_at(1000, b"CHANGED").unwrap();
+        running.end().code(0);
+        to[0].flush();
+        assert_same(&scene.read("one"), &old, &options);
     }
 }
 

@@ -379,6 +379,18 @@ fn a_part_that_was_cut_is_not_believed() {
     assert_large(&scene, &image);
 }
 
+/// Somebody may have been at the part meanwhile.
+#[test]
+fn a_large_file_that_was_written_to_is_copied_anew() {
+    let (scene, image) = large();
+    let part = scene.path("out/large.pcopy-part");
+    let part = std::fs::OpenOptions::new().write(true).open(part).unwrap();
+    std::io::Write::write_all(&mut &part, &vec![0xee; LARGE / 2]).unwrap();
+    drop(part);
+    assert_eq!(resume(&scene), LARGE as u64);
+    assert_large(&scene, &image);
+}
+
 /// A map that stands beside another file speaks of other bytes.
 #[test]
 fn maps_that_have_changed_places_are_not_believed() {
