@@ -278,9 +278,10 @@ fn digests_of_several_files_are_printed_as_those_of_one() {
     std::fs::create_dir(scene.path("dir")).unwrap();
     let ended = scene.run("--digest sha256 --digest crc32c a b dir").code(0);
     let text = ended.out();
-    let mut lines: Vec<&str> = text.lines().collect();
+    // A backslash in a name is escaped, and one in front of the line says so.
+    let plain = |line: &str| line.trim_start_matches('\\').replace("\\\\", "/");
+    let mut lines: Vec<String> = text.lines().map(plain).collect();
     lines.sort_unstable();
-    assert_eq!(lines.len(), 4, "{lines:?}");
     let mut expected = Vec::new();
     for (name, bytes) in ["a", "b"].iter().zip(&content) {
         scene.write("one", bytes);
@@ -288,8 +289,6 @@ fn digests_of_several_files_are_printed_as_those_of_one() {
         expected.extend(text.lines().map(|line| line.replace("two", &format!("dir/{name}"))));
     }
     expected.sort_unstable();
-    let expected: Vec<String> = expected.iter().map(|line| line.replace('\\', "/")).collect();
-    let lines: Vec<String> = lines.iter().map(|line| line.replace('\\', "/")).collect();
     assert_eq!(lines, expected);
     assert_eq!(scene.run("-f -q --json --digest sha256 a b dir").code(0).out().lines().count(), 1);
 }
