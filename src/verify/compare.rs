@@ -142,6 +142,13 @@ impl Comparison<'_> {
     }
 
     fn request(&self) -> u64 {
+        let request = self.unlimited_request();
+        // A rate is kept in small steps.
+        let limit = self.reading.throttle.as_ref();
+        limit.map_or(request, |limit| request.min(limit.step()))
+    }
+
+    fn unlimited_request(&self) -> u64 {
         // With a digest that waits for its turn, as small as a stripe.
         if self.digester.is_some_and(Digester::is_ordered) {
             return self.io_size;
