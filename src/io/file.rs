@@ -61,10 +61,12 @@ impl FileIo {
         })
     }
 
-    /// Puts what is kept back into `data`, which was read from the device at `offset`.
-    pub fn overlay(&self, offset: u64, data: &mut [u8]) {
+    /// Puts what is kept back into `buffer`, into which `read` bytes were read from
+    /// the device at `offset`, as the system says: it may say more than it can have.
+    pub fn overlay(&self, offset: u64, buffer: &mut [u8], read: usize) {
         if let Some(head) = &self.head {
-            head.overlay(offset, data);
+            let read = read.min(buffer.len());
+            head.overlay(offset, &mut buffer[..read]);
         }
     }
 
@@ -88,7 +90,7 @@ impl ReadAt for FileIo {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let cached = |buffer: &mut [u8]| self.file.read_at(buffer, offset);
         let read = self.uncached.read_at(self.as_file(), offset, buffer, cached)?;
-        self.overlay(offset, &mut buffer[..read]);
+        self.overlay(offset, buffer, read);
         Ok(read)
     }
 }

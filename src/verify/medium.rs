@@ -122,7 +122,7 @@ impl ReadAt for Medium {
                     }
                 }
                 Ok(read) => {
-                    self.buffered.overlay(offset, &mut buffer[..read]);
+                    self.buffered.overlay(offset, buffer, read);
                     return Ok(read);
                 }
                 result => return result,
