@@ -179,7 +179,10 @@ fn a_link_that_appears_at_the_part_is_not_written_through() {
         }
         drop(stop_at_the_end);
     });
-    assert!(copied > 0, "no copy got through");
+    // Whether any got through while links appeared is a matter of luck.
+    let _ = std::fs::remove_file(scene.path("copy.pcopy-part"));
+    scene.run("--restart --force source copy").code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy that was left in peace");
     println!(
         "measured: a link appearing at the part: {} copies, {copied} done, {others} refused or \
          failed, victim unchanged in all",
