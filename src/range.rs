@@ -141,6 +141,23 @@ impl ByteRange {
             Some(head)
         })
     }
+
+    /// The pieces between multiples of `size` (a power of two), in ascending
+    /// order; with a `phase` between the offsets that are such a multiple when
+    /// it is added to them.
+    pub fn pieces_on_grid(self, size: u64, phase: u64) -> impl Iterator<Item = ByteRange> {
+        let mut rest = self;
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let shifted = rest.start.wrapping_add(phase);
+            let to_edge = size - (shifted - align_down(shifted, size));
+            let (head, tail) = rest.split_at(rest.start.saturating_add(to_edge));
+            rest = tail;
+            Some(head)
+        })
+    }
 }
 
 /// The largest multiple of `alignment` (a power of two) not above `offset`.

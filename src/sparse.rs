@@ -4,8 +4,9 @@
 //! there: a source that cannot say, or says what makes no sense, is all data.
 //! This room moves no bytes.
 
+use crate::error::{ErrorKind, Result};
 use crate::io::{Source, as_u64, as_usize};
-use crate::range::{ByteRange, RangeSet, align_down};
+use crate::range::{ByteRange, RangeSet};
 
 /// What becomes of holes and zeros.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,6 +36,22 @@ pub enum Zeros {
 /// Grain of the holes made from zeros, in bytes of the destination: the block
 /// of common file systems. A smaller hole would save nothing.
 pub const HOLE_GRAIN: u64 = 4096;
+
+impl Sparse {
+    /// Refuses units of `bytes`, which `option` names, in which no zeros would
+    /// be found that are to become holes.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`].
+    pub(crate) fn check_grain(self, option: &str, bytes: u64) -> Result<()> {
+        if self == Sparse::Always && bytes < HOLE_GRAIN {
+            let problem = format!("{option} must be at least {HOLE_GRAIN} with --sparse always");
+            return Err(ErrorKind::Usage(problem).into());
+        }
+        Ok(())
+    }
+}
 
 /// Most extents that are told apart. Beyond it the list would take more memory
 /// than the copy; the rest of such a source is all data.
@@ -69,7 +86,7 @@ pub fn data_in(source: &dyn Source, range: ByteRange) -> RangeSet {
 /// whole zero blocks there (`true`) and of anything else (`false`).
 pub fn runs(data: &[u8], offset: u64) -> impl Iterator<Item = (ByteRange, bool)> + '_ {
     let whole = ByteRange::between(offset, offset + as_u64(data.len()));
-    let mut blocks = blocks(whole).map(move |block| {
+    let mut blocks = whole.pieces_on_grid(HOLE_GRAIN, 0).map(move |block| {
         let skip = as_usize(block.start() - offset);
         let bytes = &data[skip..skip + as_usize(block.len())];
         (block, block.len() == HOLE_GRAIN && is_zero(bytes))
@@ -85,20 +102,6 @@ pub fn runs(data: &[u8], offset: u64) -> impl Iterator<Item = (ByteRange, bool)>
             next = blocks.next();
         }
         Some((run, zero))
-    })
-}
-
-/// The blocks of `range`, the first and last of which may be parts.
-fn blocks(range: ByteRange) -> impl Iterator<Item = ByteRange> {
-    let mut rest = range;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let edge = align_down(rest.start(), HOLE_GRAIN).saturating_add(HOLE_GRAIN);
-        let (block, tail) = rest.split_at(edge);
-        rest = tail;
-        Some(block)
     })
 }
 

@@ -137,6 +137,9 @@ impl How {
         if self.sparse == Sparse::Never {
             no_holes(items)?;
         }
+        if let Some(bytes) = self.stripe_size {
+            self.sparse.check_grain("--stripe-size", bytes)?;
+        }
         let always = self.reflink == Reflink::Always;
         if self.engine == EngineChoice::Auto && !always {
             return Ok(());

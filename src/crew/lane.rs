@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::buffer::Buffer;
 use crate::io::{Ordered, Sink, Source, as_u64, as_usize, transfer};
 use crate::progress::{Progress, Seat};
-use crate::range::{ByteRange, align_down};
+use crate::range::ByteRange;
 use crate::sparse::{self, Zeros};
 use crate::verify::fingerprint::{Marked, Marks, Printer};
 
@@ -103,7 +103,7 @@ impl<'a> Lane<'a> {
     pub fn requests(&self, stripe: ByteRange) -> impl Iterator<Item = ByteRange> + use<> {
         let transfer = self.transfer();
         let phase = transfer.dest_offset.wrapping_sub(transfer.range.start());
-        grid_pieces(stripe, self.io_size(), phase)
+        stripe.pieces_on_grid(self.io_size(), phase)
     }
 
     /// Reads `request` from `source`, writes it to `sink` and records it:
@@ -323,41 +323,5 @@ impl Post<'_> {
         let range = self.transfer.to_sink(good.split_at(at).1);
         let path = self.transfer.sink_path.clone();
         Halt::Failed { at, error: ErrorKind::Write { path, range, source }.into() }
-    }
-}
-
-/// Pieces of `range` cut wherever `offset + phase` is a multiple of `size`, a power of two.
-fn grid_pieces(range: ByteRange, size: u64, phase: u64) -> impl Iterator<Item = ByteRange> {
-    let mut rest = range;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let shifted = rest.start().wrapping_add(phase);
-        let to_edge = size - (shifted - align_down(shifted, size));
-        let (head, tail) = rest.split_at(rest.start().saturating_add(to_edge));
-        rest = tail;
-        Some(head)
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn requests_are_cut_on_the_grid_of_the_destination() {
-        let range = |a, b| ByteRange::new(a, b).unwrap();
-        let check = |whole: ByteRange, phase: u64, edges: &[u64]| {
-            let pieces: Vec<_> = grid_pieces(whole, 8, phase).collect();
-            let expected: Vec<_> = edges.windows(2).map(|pair| range(pair[0], pair[1])).collect();
-            assert_eq!(pieces, expected);
-        };
-        check(range(0, 20), 0, &[0, 8, 16, 20]);
-        check(range(3, 20), 0, &[3, 8, 16, 20]);
-        check(range(3, 20), 5, &[3, 11, 19, 20]);
-        check(range(3, 20), 0u64.wrapping_sub(3), &[3, 11, 19, 20]);
-        check(range(u64::MAX - 9, u64::MAX), 0, &[u64::MAX - 9, u64::MAX - 7, u64::MAX]);
-        assert_eq!(grid_pieces(range(5, 5), 8, 0).count(), 0);
     }
 }

@@ -17,7 +17,7 @@ use crate::io::manners::Warmth;
 use crate::plan;
 use crate::range::RangeSpec;
 use crate::size::Size;
-use crate::sparse::{HOLE_GRAIN, Sparse};
+use crate::sparse::Sparse;
 
 /// Largest request accepted. One Linux system call moves less than 2 GiB.
 pub const LARGEST_IO_SIZE: u64 = 1 << 30;
@@ -371,15 +371,7 @@ impl CopyJob {
     pub(super) fn request_size(&self, sector: u32, best: u64) -> Result<u64> {
         let Some(size) = self.io_size else { return Ok(best) };
         let bytes = power_of_two("--io-size", size, sector, LARGEST_IO_SIZE)?;
-        self.check_grain("--io-size", bytes)
-    }
-
-    /// Refuses units in which no zeros would be found.
-    fn check_grain(&self, option: &str, bytes: u64) -> Result<u64> {
-        if self.sparse == Sparse::Always && bytes < HOLE_GRAIN {
-            let problem = format!("{option} must be at least {HOLE_GRAIN} with --sparse always");
-            return Err(ErrorKind::Usage(problem).into());
-        }
+        self.sparse.check_grain("--io-size", bytes)?;
         Ok(bytes)
     }
 
@@ -393,7 +385,8 @@ impl CopyJob {
         match self.stripe_size {
             Some(size) => {
                 let bytes = power_of_two("--stripe-size", size, sector, 1 << 40)?;
-                self.check_grain("--stripe-size", bytes)
+                self.sparse.check_grain("--stripe-size", bytes)?;
+                Ok(bytes)
             }
             // Whoever waits for the turn of its stripe holds one request, not many.
             None if ordered(&self.wanted_digests()) => Ok(io_size),

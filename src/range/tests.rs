@@ -14,6 +14,22 @@ fn any_offset() -> impl Strategy<Value = u64> {
     ]
 }
 
+#[test]
+fn pieces_end_on_the_grid() {
+    let range = |a, b| ByteRange::new(a, b).unwrap();
+    let check = |whole: ByteRange, phase: u64, edges: &[u64]| {
+        let pieces: Vec<_> = whole.pieces_on_grid(8, phase).collect();
+        let expected: Vec<_> = edges.windows(2).map(|pair| range(pair[0], pair[1])).collect();
+        assert_eq!(pieces, expected);
+    };
+    check(range(0, 20), 0, &[0, 8, 16, 20]);
+    check(range(3, 20), 0, &[3, 8, 16, 20]);
+    check(range(3, 20), 5, &[3, 11, 19, 20]);
+    check(range(3, 20), 0u64.wrapping_sub(3), &[3, 11, 19, 20]);
+    check(range(u64::MAX - 9, u64::MAX), 0, &[u64::MAX - 9, u64::MAX - 7, u64::MAX]);
+    assert_eq!(range(5, 5).pieces_on_grid(8, 0).count(), 0);
+}
+
 fn any_range() -> impl Strategy<Value = ByteRange> {
     prop_oneof![
         (any_offset(), any_offset()).prop_map(|(a, b)| ByteRange::between(a, b)),

@@ -91,6 +91,7 @@ fn what_cannot_be_honoured_is_refused() {
     check("--io-size 8s", 2, &["--io-size", "bytes"]);
     check("--stripe-size 3MiB", 2, &["--stripe-size", "power of two"]);
     check("--stripe-size 8s", 2, &["--stripe-size", "bytes"]);
+    check("--sparse always --stripe-size 512", 2, &["--stripe-size", "at least 4096"]);
     check("--jobs 0", 2, &["--jobs"]);
 }
 
