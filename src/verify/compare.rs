@@ -1,5 +1,6 @@
 //! Comparing a destination with what was read from the source.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -17,7 +18,7 @@ use crate::io::manners::Manners;
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;
 use crate::progress::{CancelToken, Progress, lock};
-use crate::range::{ByteRange, RangeSet, align_down};
+use crate::range::{ByteRange, RangeSet};
 use crate::sparse;
 
 /// Grain in which differences are reported: the smallest unit of a medium.
@@ -73,8 +74,8 @@ pub struct Findings {
     pub pieces: RangeSet,
     /// Where the destination could not be read, and why; differing, too.
     pub unreadable: Vec<(ByteRange, String)>,
-    /// Where the source could not be read, and why: not compared. In any order.
-    pub unread: Vec<(ByteRange, String)>,
+    /// Where the source could not be read, by the reason: not compared.
+    pub unread: BTreeMap<String, RangeSet>,
 }
 
 impl Comparison<'_> {
@@ -280,7 +281,7 @@ impl Round<'_> {
         let mut unread = RangeSet::new();
         match (self.read_source(request, memory), self.comparison.reading.sector) {
             (Err(Halt::Failed(_)), Some(sector)) => {
-                for part in on_grid(request, sector) {
+                for part in request.pieces_on_grid(sector, 0) {
                     self.before_request(0)?;
                     let skip = as_usize(part.start() - request.start());
                     let memory = &mut memory[skip..skip + as_usize(part.len())];
@@ -288,7 +289,7 @@ impl Round<'_> {
                     if let Err(stop) = read {
                         unread.insert(part);
                         let error = crate::error::chain(&stop.error);
-                        lock(&self.findings).unread.push((part, error));
+                        lock(&self.findings).unread.entry(error).or_default().insert(part);
                     }
                 }
             }
@@ -381,23 +382,14 @@ pub(super) fn differing_blocks(start: u64, theirs: &[u8], ours: &[u8]) -> Vec<By
     if theirs == ours {
         return differing;
     }
-    for block in on_grid(ByteRange::between(start, start + as_u64(theirs.len())), GRAIN) {
+    let whole = ByteRange::between(start, start + as_u64(theirs.len()));
+    for block in whole.pieces_on_grid(GRAIN, 0) {
         let part = as_usize(block.start() - start)..as_usize(block.end() - start);
         if theirs[part.clone()] != ours[part] {
             differing.push(block);
         }
     }
     differing
-}
-
-/// `range` cut at every multiple of `grain`.
-fn on_grid(range: ByteRange, grain: u64) -> impl Iterator<Item = ByteRange> {
-    let mut rest = range;
-    std::iter::from_fn(move || {
-        let (block, after) = rest.split_at(align_down(rest.start(), grain).saturating_add(grain));
-        rest = after;
-        (!block.is_empty()).then_some(block)
-    })
 }
 
 #[cfg(test)]

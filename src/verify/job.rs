@@ -1,5 +1,6 @@
 //! Verifying later, on its own: what is in a destination, against its source.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -120,8 +121,8 @@ impl VerifyJob {
     ///
     /// [`ErrorKind::VerifyMismatch`] where the destination differs, with a
     /// report that has all ranges; [`ErrorKind::DigestMismatch`]; a [`Refusal`].
-    /// Where the source cannot be read, nothing is compared: the report lists
-    /// it, and its outcome is [`Outcome::Partial`].
+    /// What cannot be read of the source is not compared: the report lists it,
+    /// and its outcome is [`Outcome::Partial`].
     pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> Result<Report> {
         let begin = Instant::now();
         progress.enter(Phase::Preparing);
@@ -222,7 +223,7 @@ impl VerifyJob {
         let (mut findings, ended) = comparison.run(&[], &plan, progress, cancel);
         ended?;
         findings.differing.insert(missing);
-        report.failed = merged(std::mem::take(&mut findings.unread));
+        report.failed = as_failed(std::mem::take(&mut findings.unread));
         report.bytes.failed = report.failed_set().bytes();
         report.verified = Some(findings.differing.is_empty() && report.failed.is_empty());
         report.verified_by = Some(medium.how());
@@ -257,16 +258,17 @@ impl VerifyJob {
     }
 }
 
-/// Sectors that could not be read, in order, touching ones of one error as one.
-fn merged(mut unread: Vec<(ByteRange, String)>) -> Vec<FailedRange> {
-    unread.sort();
-    let mut failed: Vec<FailedRange> = Vec::new();
-    for (range, error) in unread {
-        match failed.last_mut().filter(|last| last.end == range.start() && last.error == error) {
-            Some(last) => last.end = range.end(),
-            None => failed.push(FailedRange { start: range.start(), end: range.end(), error }),
-        }
+/// What could not be read, by the reason, as a report lists it.
+fn as_failed(unread: BTreeMap<String, RangeSet>) -> Vec<FailedRange> {
+    let mut failed = Vec::new();
+    for (error, ranges) in unread {
+        failed.extend(ranges.iter().map(|part| FailedRange {
+            start: part.start(),
+            end: part.end(),
+            error: error.clone(),
+        }));
     }
+    failed.sort_by_key(|part| part.start);
     failed
 }
 
