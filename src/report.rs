@@ -286,13 +286,9 @@ fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path.to_string_lossy())
 }
 
-pub(crate) fn as_map<S: Serializer>(
-    pairs: &[(&'static str, String)],
+pub(crate) fn by_algorithm<S: Serializer>(
+    digests: &[Digest],
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    serializer.collect_map(pairs.iter().map(|(name, value)| (name, value)))
-}
-
-fn by_algorithm<S: Serializer>(digests: &[Digest], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(digests.iter().map(|digest| (digest.algorithm(), digest)))
 }

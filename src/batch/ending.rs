@@ -165,12 +165,11 @@ impl BatchWork<'_> {
         let lost: u64 = failed.iter().map(|part| part.end - part.start).sum();
         let len = item.runs.len(size).unwrap_or(0);
         let good = matches!(verdict.status, Status::Complete | Status::Partial);
-        let name = |digest: &crate::digest::Digest| (digest.algorithm().name(), digest.to_string());
         (self.on_item)(&ItemReport {
             item,
             status: verdict.status,
             bytes: if good { len - lost.min(len) } else { 0 },
-            digests: verdict.digests.iter().map(name).collect(),
+            digests: verdict.digests,
             failed,
             error: verdict.error,
             seconds,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::manifest::Item;
+use crate::digest::Digest;
 use crate::report::{FailedRange, Fallback, Outcome, Seconds};
 
 /// Name and version of the JSON schema of a whole batch.
@@ -49,8 +50,8 @@ pub struct ItemReport<'a> {
     /// Bytes of the item that are in the destination.
     pub bytes: u64,
     /// Digests of the item that were worked out.
-    #[serde(serialize_with = "crate::report::as_map")]
-    pub digests: Vec<(&'static str, String)>,
+    #[serde(serialize_with = "crate::report::by_algorithm")]
+    pub digests: Vec<Digest>,
     /// What could not be read, in bytes of the source.
     pub failed: Vec<FailedRange>,
     /// What went wrong.

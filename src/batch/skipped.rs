@@ -119,14 +119,5 @@ fn report_of(
     digests: Vec<Digest>,
     error: Option<String>,
 ) -> ItemReport<'_> {
-    let name = |digest: &Digest| (digest.algorithm().name(), digest.to_string());
-    ItemReport {
-        item,
-        status,
-        bytes: 0,
-        digests: digests.iter().map(name).collect(),
-        failed: Vec::new(),
-        error,
-        seconds: 0.0,
-    }
+    ItemReport { item, status, bytes: 0, digests, failed: Vec::new(), error, seconds: 0.0 }
 }

@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use pcopy::crew::controller;
 use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::report::Kind;
@@ -256,7 +257,7 @@ fn plan(report: &Report) -> String {
 
 /// Whether a note tells what the thread controller tried, which few want to know.
 fn is_of_threads(note: &str) -> bool {
-    note.starts_with("threads: ")
+    note.starts_with(controller::SUMMARY)
 }
 
 fn summary(report: &Report, verbose: bool) -> String {

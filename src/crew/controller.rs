@@ -99,6 +99,9 @@ impl Workers {
     }
 }
 
+/// What every [`Controller::summary`] begins with.
+pub const SUMMARY: &str = "threads: ";
+
 /// Decides how many workers there should be from what they achieve.
 #[derive(Clone, Debug)]
 pub struct Controller {
@@ -169,7 +172,7 @@ impl Controller {
         let pilot = self.pilot.as_ref()?;
         let steps: Vec<String> = pilot.trail.iter().map(usize::to_string).collect();
         let more = if pilot.steps > pilot.trail.len() { ", ..." } else { "" };
-        Some(format!("threads: {}{more} (best {})", steps.join(", "), pilot.best))
+        Some(format!("{SUMMARY}{}{more} (best {})", steps.join(", "), pilot.best))
     }
 }
 

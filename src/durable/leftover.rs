@@ -92,7 +92,7 @@ impl Earlier {
             }
             (None, Target::Staged(_)) => return Ok(()),
         };
-        match recheck::first_difference(source, &Reading(file), done, to) {
+        match recheck::first_difference(source, file, done, to) {
             None => Ok(()),
             Some(range) => {
                 let reason = format!(
@@ -104,15 +104,6 @@ impl Earlier {
                 Err(Refusal::NothingToResume { reason })
             }
         }
-    }
-}
-
-/// A file or device, read as it is open.
-struct Reading<'a>(&'a File);
-
-impl ReadAt for Reading<'_> {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> std::io::Result<usize> {
-        sys::read_at(self.0, buffer, offset)
     }
 }
 

@@ -275,8 +275,8 @@ impl Stage {
     }
 
     /// Gives the file the mode it will have under its final name: that of the
-    /// file it replaces, with its access list, or what the umask leaves. Before the final sync, so
-    /// that the sync covers it.
+    /// file it replaces, with its access list, or what the umask leaves. Before
+    /// the final sync, so that the sync covers it.
     ///
     /// # Errors
     ///

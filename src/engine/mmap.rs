@@ -15,7 +15,7 @@ use crate::sys::{self, FileSystemKind, Map};
 pub(super) const ROW: Row = Row {
     name: "mmap",
     suits,
-    make: |site| Mmap::make(site).map(|mmap| Box::new(mmap) as Box<dyn Engine>),
+    make: |site| Ok(Box::new(Mmap::make(site)?)),
     io_size: super::CACHED_IO_SIZE,
     wants_space: false,
 };
