@@ -19,7 +19,7 @@ pub mod sweep;
 
 use std::fmt;
 
-use crate::job::Threads;
+use crate::crew::Threads;
 
 pub use ends::{Null, Zeros};
 pub use runner::{Cache, Place, Runner};

@@ -10,19 +10,23 @@
 //! hand in different claim functions. It does not open, stage or commit.
 
 pub mod controller;
+mod engine;
 mod lane;
 mod reader;
 mod tap;
+mod threads;
 mod throttle;
 mod transfer;
 
 #[cfg(test)]
 mod tests;
 
+pub use engine::{Engine, copy_buffered};
 pub use lane::{Halt, Lane};
 pub use tap::Tap;
+pub use threads::{MOST_THREADS, Threads};
 pub use throttle::Throttle;
-pub use transfer::{Failed, Transfer};
+pub use transfer::{Failed, Ledger, Transfer};
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
@@ -239,7 +243,7 @@ impl<'a> Shift<'a> {
 
     /// One buffer, or an error that says how much memory was missing.
     fn buffer(&self) -> Result<Buffer> {
-        Buffer::new(crate::io::as_usize(self.control.io_size))
+        Ok(Buffer::new(crate::io::as_usize(self.control.io_size))?)
     }
 
     fn stopping(&self) -> bool {

@@ -40,6 +40,29 @@ pub use value::{Digest, Expectation, ExpectationError};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::error::{ErrorKind, Result};
+
+/// Makes sure that `found` holds every digest that is expected.
+///
+/// # Errors
+///
+/// [`ErrorKind::DigestMismatch`] for the first that is missing or differs.
+pub fn check(found: &[Digest], expected: &[Expectation]) -> Result<()> {
+    for expected in expected {
+        let algorithm = expected.algorithm();
+        let actual = found.iter().find(|found| found.algorithm() == algorithm);
+        if !actual.is_some_and(|actual| expected.is_met_by(actual)) {
+            return Err(ErrorKind::DigestMismatch {
+                algorithm: algorithm.name(),
+                actual: actual.map_or_else(|| "unknown".to_owned(), ToString::to_string),
+                expected: expected.digest().to_string(),
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
 /// Locks, also after another worker panicked: what it left behind is then
 /// incomplete, which every part notices by itself when it finishes.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

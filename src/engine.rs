@@ -23,34 +23,9 @@ pub use select::{EngineChoice, Made, Selection, select};
 use std::fs::File;
 use std::sync::Arc;
 
-use crate::crew::{Halt, Lane};
+pub use crate::crew::Engine;
 use crate::io::{Sink, Source};
 use crate::range::ByteRange;
-use crate::report::Fallback;
-
-/// One way to move the bytes of a stripe.
-pub trait Engine: Send + Sync {
-    /// Its name on the command line and in the report.
-    fn name(&self) -> &'static str;
-
-    /// Copies `stripe`, telling `lane` of everything that is done or failed.
-    ///
-    /// # Errors
-    ///
-    /// See [`Halt`]. Everything before the offset in it has been dealt with.
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt>;
-
-    /// A way of its own that gave way to another when it was made, although it
-    /// was to be expected to work.
-    fn gave_way(&self) -> Option<Fallback> {
-        None
-    }
-
-    /// Things worth knowing that are no errors, for the report.
-    fn notes(&self) -> Vec<String> {
-        Vec::new()
-    }
-}
 
 /// Whether an engine can serve a copy.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -110,16 +85,6 @@ fn files<'a>(source: &'a dyn Source, sink: &'a dyn Sink) -> Result<(&'a File, &'
         (Some(source), Some(sink)) => Ok((source, sink)),
         _ => Err("source and destination must be files or devices".to_owned()),
     }
-}
-
-/// Copies `range` by ordinary requests through the buffer: all of `positioned`,
-/// and what every other engine does where its own way is in doubt.
-pub(crate) fn copy_buffered(range: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-    let transfer = lane.transfer();
-    for request in lane.requests(range) {
-        lane.copy_request(&*transfer.source, &*transfer.sink, request)?;
-    }
-    Ok(())
 }
 
 /// The row of the engine called `name`.

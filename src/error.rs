@@ -2,8 +2,8 @@
 //!
 //! An [`Error`] means that the job could not be run or that its result must
 //! not be trusted. Source ranges that could not be read are *not* errors:
-//! they are data in the [`Report`]. This room knows no exit
-//! codes; it only sorts errors into [`Outcome`]s.
+//! they are data in the report of the job, which a [`Failure`] carries. This
+//! room knows no exit codes; it only sorts errors into [`Outcome`]s.
 //!
 //! `Display` of an error never repeats its source: whoever prints one walks
 //! the chain once, as [`Error::chain`] does.
@@ -17,9 +17,10 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::batch::BatchReport;
+use serde::Serialize;
+
 use crate::range::ByteRange;
-use crate::report::{Outcome, Report};
+use crate::sys::buffer::NoMemory;
 
 /// Which end of a copy a thing is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,6 +38,24 @@ impl fmt::Display for Side {
             Side::Destination => "destination",
         })
     }
+}
+
+/// How a job ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Every requested byte is in the destination.
+    Complete,
+    /// Some source ranges could not be read; everything else is copied.
+    Partial,
+    /// Nothing was written: a check said no.
+    Refused,
+    /// A digest or the read-back differs.
+    Mismatch,
+    /// The job stopped on an error.
+    Failed,
+    /// The caller asked to stop.
+    Interrupted,
 }
 
 /// What went wrong.
@@ -181,15 +200,24 @@ pub enum ErrorKind {
     Cancelled,
 }
 
-/// An error of a job, with the report of what was done until then.
+/// What went wrong, in one word of memory.
 pub struct Error {
     kind: Box<ErrorKind>,
-    report: Option<Box<Report>>,
-    batch: Option<Box<BatchReport>>,
+}
+
+/// An error that ended a job, with the report of what was done until then.
+///
+/// `R` is the report of that kind of job.
+pub struct Failure<R> {
+    error: Error,
+    report: Option<Box<R>>,
 }
 
 /// The result of everything that can fail here.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The result of a job: its report, or the error with the report until then.
+pub type JobResult<R> = std::result::Result<R, Failure<R>>;
 
 impl Error {
     /// What went wrong.
@@ -199,16 +227,6 @@ impl Error {
 
     pub(crate) fn into_kind(self) -> ErrorKind {
         *self.kind
-    }
-
-    /// What had been done when it went wrong, where the job got far enough to know.
-    pub fn report(&self) -> Option<&Report> {
-        self.report.as_deref()
-    }
-
-    /// What a batch had done when it went wrong, likewise.
-    pub fn batch_report(&self) -> Option<&BatchReport> {
-        self.batch.as_deref()
     }
 
     /// The outcome this error stands for.
@@ -229,14 +247,68 @@ impl Error {
         chain(&*self.kind)
     }
 
-    pub(crate) fn with_report(mut self, report: Report) -> Error {
-        self.report = Some(Box::new(report));
-        self
+    /// The error as the end of a job that did what `report` says.
+    pub(crate) fn with_report<R>(self, report: R) -> Failure<R> {
+        Failure { error: self, report: Some(Box::new(report)) }
+    }
+}
+
+impl<R> Failure<R> {
+    /// What went wrong.
+    pub fn error(&self) -> &Error {
+        &self.error
     }
 
-    pub(crate) fn with_batch(mut self, report: BatchReport) -> Error {
-        self.batch = Some(Box::new(report));
-        self
+    /// What had been done when it went wrong, where the job got far enough to know.
+    pub fn report(&self) -> Option<&R> {
+        self.report.as_deref()
+    }
+}
+
+/// Everything that can be asked of the error can be asked of the failure.
+impl<R> std::ops::Deref for Failure<R> {
+    type Target = Error;
+
+    fn deref(&self) -> &Error {
+        &self.error
+    }
+}
+
+/// A job that ended before there was anything to report.
+impl<R> From<Error> for Failure<R> {
+    fn from(error: Error) -> Failure<R> {
+        Failure { error, report: None }
+    }
+}
+
+impl<R> From<Refusal> for Failure<R> {
+    fn from(refusal: Refusal) -> Failure<R> {
+        Error::from(refusal).into()
+    }
+}
+
+/// The error without the report.
+impl<R> From<Failure<R>> for Error {
+    fn from(failure: Failure<R>) -> Error {
+        failure.error
+    }
+}
+
+impl<R> fmt::Debug for Failure<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.error, f)
+    }
+}
+
+impl<R> fmt::Display for Failure<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.error, f)
+    }
+}
+
+impl<R> std::error::Error for Failure<R> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        std::error::Error::source(&self.error)
     }
 }
 
@@ -263,7 +335,13 @@ fn plain(error: &dyn std::error::Error) -> String {
 
 impl From<ErrorKind> for Error {
     fn from(kind: ErrorKind) -> Error {
-        Error { kind: Box::new(kind), report: None, batch: None }
+        Error { kind: Box::new(kind) }
+    }
+}
+
+impl From<NoMemory> for Error {
+    fn from(NoMemory { bytes }: NoMemory) -> Error {
+        ErrorKind::OutOfMemory { bytes }.into()
     }
 }
 

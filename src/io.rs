@@ -5,9 +5,9 @@
 //! Workers share them by reference, so every call names its offset and none
 //! moves a cursor. This room knows nothing of plans, stripes or retries.
 
-pub mod buffer;
 mod fanout;
 mod file;
+pub mod fingerprint;
 mod head;
 pub mod manners;
 pub mod memory;
@@ -27,16 +27,10 @@ use std::io;
 
 use positioned_io::ReadAt;
 
+pub use crate::range::Extent;
 use crate::range::{ByteRange, RangeSet};
-
-/// A run of data or a hole in a source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Extent {
-    /// Where, in bytes of the source.
-    pub range: ByteRange,
-    /// Whether it holds data. A hole reads as zeros and takes no space.
-    pub data: bool,
-}
+pub(crate) use crate::range::{as_u64, as_usize};
+pub use crate::sys::buffer;
 
 /// Something to read from at any offset, by several threads at once.
 ///
@@ -147,14 +141,4 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
     fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
         (**self).for_each_file(visit);
     }
-}
-
-/// A buffer length as an offset. Lossless: no supported platform has a `usize` beyond 64 bits.
-pub(crate) fn as_u64(len: usize) -> u64 {
-    len as u64
-}
-
-/// A length that is known to fit in memory, because a buffer of that size exists.
-pub(crate) fn as_usize(len: u64) -> usize {
-    usize::try_from(len).expect("a request is never longer than the buffer it is for")
 }

@@ -8,7 +8,9 @@ mod ready;
 mod several;
 mod stream;
 
-pub use options::{CopyJob, MOST_THREADS, Preallocate, Threads};
+pub use crate::crew::{MOST_THREADS, Threads};
+pub use crate::sparse::Preallocate;
+pub use options::CopyJob;
 pub(crate) use options::{LARGEST_IO_SIZE, power_of_two};
 
 use std::sync::Arc;
@@ -21,7 +23,7 @@ use crate::durable::map::MapFile;
 use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::{self, Capabilities, Selection, Wishes};
-use crate::error::{Error, ErrorKind, Refusal, Result, chain};
+use crate::error::{Error, ErrorKind, Failure, JobResult, Refusal, Result, chain};
 use crate::io::manners::{Manners, Warmth};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
@@ -33,7 +35,6 @@ use crate::sparse::{self, Sparse, Zeros};
 use crate::sys;
 use clock::Clock;
 use proof::Ledger;
-pub(crate) use ready::check_digests;
 use ready::{OneCopy, Ready, identity};
 
 /// Bytes that any storage copies in less time than lies between checkpoints.
@@ -47,7 +48,7 @@ impl CopyJob {
     ///
     /// Everything else, as an [`Error`] that carries the report of what was
     /// done where the job got far enough to have one.
-    pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> Result<Report> {
+    pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> JobResult<Report> {
         if !self.also.is_empty() {
             return self.run_to_several(progress, cancel);
         }
@@ -68,7 +69,7 @@ impl CopyJob {
     /// # Errors
     ///
     /// Whatever would make `run` refuse.
-    pub fn dry_run(&self, progress: &Progress) -> Result<Report> {
+    pub fn dry_run(&self, progress: &Progress) -> JobResult<Report> {
         if !self.also.is_empty() {
             return self.dry_run_to_several(progress);
         }
@@ -203,7 +204,8 @@ impl CopyJob {
         let request = self.request_size(sector, selection.io_size())?;
         let about = selection.capabilities();
         let ends = [about.source, about.destination];
-        let workers = self.threads.choose(ends, about.warmth).bounded(request);
+        let workers =
+            self.threads.choose(ends.map(|end| end.rotational), about.warmth).bounded(request);
         let stripe = self.scheduling_size(sector, bytes, workers.most(), request)?;
         Ok(Sizes { workers, request, stripe })
     }
@@ -252,7 +254,7 @@ impl CopyJob {
             return Err(error);
         }
         if ready.report.failed.is_empty() {
-            checkpointer.conclude(&transfer)?;
+            checkpointer.conclude(&*transfer)?;
         }
         clock.finished();
         ready.report.durable = self.sync;
@@ -286,7 +288,7 @@ impl CopyJob {
         self.prove(ready, stage, ledger, clock, (progress, cancel))?;
         if !ready.report.failed.is_empty() {
             // The map says what is missing, to a later run or to ddrescue.
-            checkpointer.save(transfer)?;
+            checkpointer.save(&**transfer)?;
             ready.report.resumable = true;
         }
         Ok(())
@@ -489,7 +491,7 @@ fn too_late(error: Error) -> Error {
     }
 }
 
-fn with_report(error: Error, mut report: Report) -> Error {
+fn with_report(error: Error, mut report: Report) -> Failure<Report> {
     report.outcome = error.outcome();
     report.error = Some(error.chain());
     error.with_report(report)

@@ -88,7 +88,7 @@ pub mod verify;
 
 pub use crew::OnReadError;
 pub use durable::leftover::Leftovers;
-pub use error::{Error, ErrorKind, Refusal, Result};
+pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
 pub use job::{CopyJob, Threads};
 pub use progress::{CancelToken, Event, Phase, Progress, Snapshot};
 pub use range::{ByteRange, RangeSet, RangeSpec};

@@ -195,3 +195,22 @@ impl serde::Serialize for ByteRange {
         pair.end()
     }
 }
+
+/// A run of data or a hole in a source.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Extent {
+    /// Where, in bytes of the source.
+    pub range: ByteRange,
+    /// Whether it holds data. A hole reads as zeros and takes no space.
+    pub data: bool,
+}
+
+/// A buffer length as an offset. Lossless: no supported platform has a `usize` beyond 64 bits.
+pub(crate) fn as_u64(len: usize) -> u64 {
+    len as u64
+}
+
+/// A length that is known to fit in memory, because a buffer of that size exists.
+pub(crate) fn as_usize(len: u64) -> usize {
+    usize::try_from(len).expect("a request is never longer than the buffer it is for")
+}

@@ -11,28 +11,11 @@ use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
 use crate::error::Error;
+pub use crate::error::Outcome;
 use crate::range::{ByteRange, RangeSet};
 
 /// Name and version of the JSON schema.
 pub const SCHEMA: &str = "pcopy.report/1";
-
-/// How a job ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Every requested byte is in the destination.
-    Complete,
-    /// Some source ranges could not be read; everything else is copied.
-    Partial,
-    /// Nothing was written: a check said no.
-    Refused,
-    /// A digest or the read-back differs.
-    Mismatch,
-    /// The job stopped on an error.
-    Failed,
-    /// The caller asked to stop.
-    Interrupted,
-}
 
 /// What kind of thing a source or destination is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]

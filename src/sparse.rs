@@ -111,6 +111,29 @@ fn is_zero(block: &[u8]) -> bool {
     block == &ZEROS[..block.len()]
 }
 
+/// Whether storage is reserved before it is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Preallocate {
+    /// Where that makes writing faster.
+    #[default]
+    Auto,
+    /// Never.
+    Off,
+    /// For the whole range, holes included.
+    Full,
+}
+
+impl Preallocate {
+    /// What is reserved before it is written: nothing that may turn out to be
+    /// zeros and is to be left out.
+    pub(crate) fn beside(self, sparse: Sparse) -> Preallocate {
+        match (self, sparse) {
+            (Preallocate::Auto, Sparse::Always) => Preallocate::Off,
+            (asked, _) => asked,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,8 @@ mod attributes;
 mod bsd;
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd_devices;
+pub mod buffer;
+mod device;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 mod holes;
 #[cfg(target_os = "linux")]
@@ -45,6 +47,7 @@ pub use usage::{forget_peak_memory, usage};
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use attributes::*;
+pub use device::Device;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 pub use holes::*;
 #[cfg(target_os = "linux")]

@@ -2,13 +2,12 @@
 //!
 //! The destination is read back from the medium, not from the page cache, which
 //! would only say what was meant to be written ([`medium`]). It is compared
-//! with fingerprints taken while the bytes were copied ([`fingerprint`]), and
+//! with fingerprints taken while the bytes were copied ([`fingerprint`](crate::io::fingerprint)), and
 //! where there is none with the source, which is read again ([`compare`]).
 //!
 //! This room reads and compares. It repairs nothing and decides nothing.
 
 pub mod compare;
-pub mod fingerprint;
 mod job;
 pub mod medium;
 

@@ -19,13 +19,14 @@ use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
 use crate::crew::controller::{Controller, Workers};
-use crate::crew::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Throttle};
+use crate::crew::{
+    self, Control, KERNEL_IO_SIZE, MOST_THREADS, OnReadError, RETRIES, Threads, Throttle,
+};
 use crate::digest::Algorithm;
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
 use crate::engine::capabilities::Place;
-use crate::error::{Error, ErrorKind, Refusal, Result};
-use crate::job::{MOST_THREADS, Threads};
+use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::safety::not_on_source_device;
 use crate::sys::{self, Directory, Node};
@@ -199,7 +200,7 @@ impl Batch {
         progress: &Progress,
         cancel: &CancelToken,
         on_item: &(dyn Fn(&ItemReport<'_>) + Sync),
-    ) -> Result<BatchReport> {
+    ) -> JobResult<BatchReport> {
         let start = Instant::now();
         let ready = self.prepare(progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
@@ -485,14 +486,14 @@ fn refused(errors: &ManifestErrors) -> Error {
     }
 }
 
-fn finish(mut report: BatchReport, result: Result<()>) -> Result<BatchReport> {
+fn finish(mut report: BatchReport, result: Result<()>) -> JobResult<BatchReport> {
     match result {
         Ok(()) => Ok(report),
         Err(error) => {
             report.outcome = error.outcome();
             report.error = Some(error.chain());
             report.durable = false;
-            Err(error.with_batch(report))
+            Err(error.with_report(report))
         }
     }
 }

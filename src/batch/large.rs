@@ -169,7 +169,7 @@ impl Large {
     /// See [`Checkpointer::tick`].
     pub fn checkpoint(&self, progress: &Progress) -> Result<()> {
         match &self.checkpointer {
-            Some(checkpointer) => checkpointer.tick(&self.transfer, progress),
+            Some(checkpointer) => checkpointer.tick(&*self.transfer, progress),
             None => Ok(()),
         }
     }
@@ -178,7 +178,7 @@ impl Large {
     pub fn keep(&self) -> bool {
         let Some(checkpointer) = &self.checkpointer else { return false };
         // What cannot be recorded is copied again.
-        checkpointer.save(&self.transfer).is_ok()
+        checkpointer.save(&*self.transfer).is_ok()
     }
 }
 

@@ -23,13 +23,12 @@ use crate::engine::{self, Capabilities, EngineChoice, Positioned, Reflink, Site,
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::manners::{LARGE, Manners};
 use crate::io::{self, FileIo};
-use crate::job::Preallocate;
 use crate::plan::longest_stripe;
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::Fallback;
 use crate::source::OpenSource;
-use crate::sparse::{self, Sparse, Zeros};
+use crate::sparse::{self, Preallocate, Sparse, Zeros};
 use crate::sys::{self, Directory};
 
 /// Most pieces of a file whose storage is reserved unasked.

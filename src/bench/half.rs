@@ -76,7 +76,9 @@ impl Half<'_> {
         }
         let transfer = self.transfer(&selection, stage.as_ref(), io_size)?;
         let about = selection.capabilities();
-        let workers = setting.threads.choose([about.source, about.destination], about.warmth);
+        let workers = setting
+            .threads
+            .choose([about.source, about.destination].map(|end| end.rotational), about.warmth);
         let kernel = if setting.io_size.is_some() { io_size } else { KERNEL_IO_SIZE };
         let workers = workers.bounded(io_size);
         let threads = work_off(&transfer, workers, (io_size, kernel), cancel)?;

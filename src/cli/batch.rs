@@ -19,7 +19,7 @@ use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::job::MOST_THREADS;
 use pcopy::size::human;
-use pcopy::{Error, Leftovers, Outcome, Progress, Size};
+use pcopy::{Failure, Leftovers, Outcome, Progress, Size};
 
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, ThreadsArg, seconds};
@@ -231,7 +231,7 @@ fn copy(
                 to_stderr(&plan.to_string());
                 Exit::Success
             }
-            Err(error) => failed(&error, args),
+            Err(error) => failed(&error.into(), args),
         };
     }
     let sink = match report.map(open).transpose() {
@@ -452,8 +452,8 @@ fn summary(report: &BatchReport) -> String {
     text
 }
 
-fn failed(error: &Error, args: &CommonArgs) -> Exit {
-    if let Some(report) = error.batch_report() {
+fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
+    if let Some(report) = error.report() {
         if args.output.json {
             to_stdout(&report.to_json());
         }

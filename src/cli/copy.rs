@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::path::Path;
 
-use pcopy::{Error, Progress, Report};
+use pcopy::{JobResult, Progress, Report};
 
 use super::args::CopyArgs;
 use super::exit::{self, Exit};
@@ -71,12 +71,7 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
 }
 
 /// Says how it went, and prints the digests.
-fn tell(
-    args: &CopyArgs,
-    result: &Result<Report, Error>,
-    source: &Path,
-    destination: &Path,
-) -> Exit {
+fn tell(args: &CopyArgs, result: &JobResult<Report>, source: &Path, destination: &Path) -> Exit {
     let style = render::Style::new(&args.output, args.dry_run);
     match result {
         Ok(report) => style.finished(report),

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use pcopy::{Error, ErrorKind, Outcome, Report};
+use pcopy::{Error, ErrorKind, JobResult, Outcome, Report};
 
 /// How the process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,7 +25,7 @@ pub enum Exit {
 
 impl Exit {
     /// The exit code of a result.
-    pub fn of(result: &Result<Report, Error>) -> Exit {
+    pub fn of(result: &JobResult<Report>) -> Exit {
         match result {
             Ok(report) => Exit::from(report.outcome),
             Err(error) => Exit::of_error(error),

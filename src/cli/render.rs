@@ -10,7 +10,7 @@ use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::report::Kind;
 use pcopy::size::human;
-use pcopy::{Error, ErrorKind, Outcome, Refusal, Report};
+use pcopy::{Error, ErrorKind, Failure, Outcome, Refusal, Report};
 use serde_json::json;
 
 use super::args::{DigestArgs, OutputArgs, ProgressArg};
@@ -74,7 +74,7 @@ impl Style {
     }
 
     /// A job that did not.
-    pub fn failed(&self, error: &Error, source: &Path, destination: &Path) {
+    pub fn failed(&self, error: &Failure<Report>, source: &Path, destination: &Path) {
         if self.json {
             let report = match error.report() {
                 Some(report) => report.clone(),

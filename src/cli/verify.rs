@@ -1,6 +1,6 @@
 //! `pcopy verify`: a destination against its source, later and on its own.
 
-use pcopy::{Error, Progress, Report};
+use pcopy::{Failure, JobResult, Progress, Report};
 
 use super::args::VerifyArgs;
 use super::exit::Exit;
@@ -23,7 +23,7 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
     let result =
         watch::run(&args.output, &progress, signals, |progress, cancel| job.run(progress, cancel));
     tell(args, &result);
-    let report = result.as_ref().map_or_else(Error::report, Some);
+    let report = result.as_ref().map_or_else(Failure::report, Some);
     let digests =
         report.map_or(Ok(()), |report| render::digests(report, &args.digests, args.output.json));
     if let Err(message) = digests {
@@ -33,7 +33,7 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
     Exit::of(&result)
 }
 
-fn tell(args: &VerifyArgs, result: &Result<Report, Error>) {
+fn tell(args: &VerifyArgs, result: &JobResult<Report>) {
     let style = render::Style::of_comparison(&args.output);
     match result {
         Ok(report) if args.output.json => style.finished(report),

@@ -8,11 +8,11 @@ use super::transfer::Transfer;
 use super::{Control, KERNEL_IO_SIZE};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffer::Buffer;
+use crate::io::fingerprint::{Marked, Marks, Printer};
 use crate::io::{Ordered, Sink, Source, as_u64, as_usize, transfer};
 use crate::progress::{Progress, Seat};
 use crate::range::ByteRange;
 use crate::sparse::{self, Zeros};
-use crate::verify::fingerprint::{Marked, Marks, Printer};
 
 /// Why an engine stopped in the middle of a stripe.
 pub enum Halt {

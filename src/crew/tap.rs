@@ -10,9 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use crate::digest::{Abandoned, Digest, Digester};
 use crate::io::Source;
+use crate::io::fingerprint::Fingerprint;
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
-use crate::verify::fingerprint::Fingerprint;
 
 /// What looks at the bytes of a transfer as they pass.
 #[derive(Default)]

@@ -1,13 +1,15 @@
 //! One source range on its way to one sink: what is done, what failed, and
 //! which engine moves the bytes.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use super::engine::{Engine, copy_buffered};
 use super::lane::{Halt, Lane};
 use super::tap::{Tap, Todo};
-use crate::engine::{self, Engine};
+pub use crate::durable::checkpoint::Ledger;
 use crate::error::{Error, ErrorKind};
 use crate::io::manners::Manners;
 use crate::io::{Sink, Source};
@@ -56,11 +58,11 @@ pub struct Transfer {
     hole_bytes: AtomicU64,
     /// What looks at the bytes as they pass.
     tap: Tap,
-    ledger: Mutex<Ledger>,
+    record: Mutex<Record>,
 }
 
 #[derive(Default)]
-struct Ledger {
+struct Record {
     done: RangeSet,
     failed: Vec<Failed>,
     distrusted: RangeSet,
@@ -93,7 +95,7 @@ impl Transfer {
             engine: AtomicUsize::new(0),
             hole_bytes: AtomicU64::new(0),
             tap: Tap::none(),
-            ledger: Mutex::new(Ledger::default()),
+            record: Mutex::new(Record::default()),
         }
     }
 
@@ -160,7 +162,7 @@ impl Transfer {
     /// Copies `part`, with the next engine from where the first gave way.
     fn copy_data(&self, part: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
         let (first, mut rest) = part.split_at(self.kept_back().end());
-        engine::copy_buffered(first, lane)?;
+        copy_buffered(first, lane)?;
         if rest.is_empty() {
             return Ok(());
         }
@@ -202,7 +204,7 @@ impl Transfer {
         if swap.is_ok() {
             let from = self.engines[from].name().to_owned();
             let fallback = Fallback { from, to: next.name().to_owned(), reason };
-            lock(&self.ledger).fallbacks.push(fallback.clone());
+            lock(&self.record).fallbacks.push(fallback.clone());
             lane.progress().event(Event::Fallback(fallback));
         }
         Ok(())
@@ -222,7 +224,7 @@ impl Transfer {
     }
 
     pub(crate) fn record_done(&self, range: ByteRange) {
-        lock(&self.ledger).done.insert(range);
+        lock(&self.record).done.insert(range);
     }
 
     /// Counts `bytes` as a hole. They are recorded as done besides.
@@ -237,45 +239,19 @@ impl Transfer {
 
     pub(super) fn record_failed(&self, range: ByteRange, error: &str) {
         self.tap.spoil();
-        let mut ledger = lock(&self.ledger);
-        match ledger.failed.last_mut() {
+        let mut record = lock(&self.record);
+        match record.failed.last_mut() {
             // Sectors of one bad run fail one by one with the same words.
             Some(last) if last.range.end() == range.start() && last.error == error => {
                 last.range = ByteRange::between(last.range.start(), range.end());
             }
-            _ => ledger.failed.push(Failed { range, error: error.to_owned() }),
+            _ => record.failed.push(Failed { range, error: error.to_owned() }),
         }
-    }
-
-    /// What has been written so far, in bytes of the source.
-    pub fn done(&self) -> RangeSet {
-        let mut done = lock(&self.ledger).done.clone();
-        // Asked after `done` was taken, and never more than that: whatever
-        // becomes written in between is left out once.
-        for kept in self.sink.not_written().iter() {
-            done.remove(self.to_source(kept));
-        }
-        done
-    }
-
-    /// Takes back that `ranges` are done, now or earlier: they were found not to be.
-    pub fn distrust(&self, ranges: &RangeSet) {
-        lock(&self.ledger).distrusted.merge(ranges);
-    }
-
-    /// Gives back what was taken: it was copied again and found to be right.
-    pub fn trust_again(&self) {
-        lock(&self.ledger).distrusted = RangeSet::new();
-    }
-
-    /// What was written and found to be wrong, in bytes of the source.
-    pub fn distrusted(&self) -> RangeSet {
-        lock(&self.ledger).distrusted.clone()
     }
 
     /// What could not be read so far, ascending, touching runs with the same error merged.
     pub fn failed(&self) -> Vec<Failed> {
-        let mut failed = lock(&self.ledger).failed.clone();
+        let mut failed = lock(&self.record).failed.clone();
         failed.sort_by_key(|part| part.range);
         failed.dedup_by(|next, last| {
             let touches = last.range.end() == next.range.start() && last.error == next.error;
@@ -289,6 +265,42 @@ impl Transfer {
 
     /// Engines that gave way so far.
     pub fn fallbacks(&self) -> Vec<Fallback> {
-        lock(&self.ledger).fallbacks.clone()
+        lock(&self.record).fallbacks.clone()
+    }
+}
+
+impl Ledger for Transfer {
+    fn destination(&self) -> &Path {
+        &self.sink_path
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sink.sync_data()
+    }
+
+    fn done(&self) -> RangeSet {
+        let mut done = lock(&self.record).done.clone();
+        // Asked after `done` was taken, and never more than that: whatever
+        // becomes written in between is left out once.
+        for kept in self.sink.not_written().iter() {
+            done.remove(self.to_source(kept));
+        }
+        done
+    }
+
+    fn unreadable(&self) -> RangeSet {
+        self.failed().into_iter().map(|part| part.range).collect()
+    }
+
+    fn distrusted(&self) -> RangeSet {
+        lock(&self.record).distrusted.clone()
+    }
+
+    fn distrust(&self, ranges: &RangeSet) {
+        lock(&self.record).distrusted.merge(ranges);
+    }
+
+    fn trust_again(&self) {
+        lock(&self.record).distrusted = RangeSet::new();
     }
 }

@@ -10,11 +10,11 @@
 //! still the last good one, and everything since goes back to not tried.
 
 use std::fs::File;
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::map::{Identity, Map, MapFile};
-use crate::crew::Transfer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
@@ -28,6 +28,35 @@ pub const CHECKPOINT_BYTES: u64 = 4 << 30;
 
 /// What is copied again in less time than it takes to go on.
 const WORTH_ROOM: u64 = 1 << 20;
+
+/// What is known of the bytes of a copy, in bytes of the source, and the means
+/// to make them durable.
+pub trait Ledger {
+    /// Where the bytes go, for messages.
+    fn destination(&self) -> &Path;
+
+    /// Waits until everything written before the call is durable.
+    ///
+    /// # Errors
+    ///
+    /// Of the system. Never to be retried.
+    fn sync_data(&self) -> std::io::Result<()>;
+
+    /// What has been written so far.
+    fn done(&self) -> RangeSet;
+
+    /// What could not be read so far.
+    fn unreadable(&self) -> RangeSet;
+
+    /// What was written and found to be wrong.
+    fn distrusted(&self) -> RangeSet;
+
+    /// Takes back that `ranges` are done, now or earlier: they were found not to be.
+    fn distrust(&self, ranges: &RangeSet);
+
+    /// Gives back what was taken: it was copied again and found to be right.
+    fn trust_again(&self);
+}
 
 /// Makes checkpoints of one copy.
 pub struct Checkpointer {
@@ -97,7 +126,7 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`]; both end the job.
-    pub fn tick(&self, transfer: &Transfer, progress: &Progress) -> Result<()> {
+    pub fn tick(&self, ledger: &dyn Ledger, progress: &Progress) -> Result<()> {
         let copied = progress.snapshot().copied;
         let due = {
             let last = lock(&self.last);
@@ -111,7 +140,7 @@ impl Checkpointer {
         if *closed {
             return Ok(());
         }
-        self.save(transfer)?;
+        self.save(ledger)?;
         drop(closed);
         // Counted from the end: a slow disk must not spend all its time on checkpoints.
         let mut last = lock(&self.last);
@@ -132,17 +161,17 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`].
-    pub fn save(&self, transfer: &Transfer) -> Result<()> {
+    pub fn save(&self, ledger: &dyn Ledger) -> Result<()> {
         // Invariant I9: a second sync may report success for data that is lost.
         if lock(&self.last).broken {
-            let path = transfer.sink_path.clone();
+            let path = ledger.destination().to_owned();
             let source = std::io::Error::other("an earlier checkpoint failed");
             return Err(ErrorKind::Sync { path, source }.into());
         }
-        let map = self.snapshot(transfer);
-        transfer.sink.sync_data().map_err(|source| {
+        let map = self.snapshot(ledger);
+        ledger.sync_data().map_err(|source| {
             lock(&self.last).broken = true;
-            let path = transfer.sink_path.clone();
+            let path = ledger.destination().to_owned();
             ErrorKind::Sync { path, source }
         })?;
         self.write(&map)
@@ -156,11 +185,11 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`].
-    pub fn keep(&self, transfer: &Transfer, error: &Error) -> Result<()> {
+    pub fn keep(&self, ledger: &dyn Ledger, error: &Error) -> Result<()> {
         match error.kind() {
             ErrorKind::Sync { .. } | ErrorKind::Journal { .. } => Ok(()),
             _ if lock(&self.last).broken => Ok(()),
-            _ => self.save(transfer),
+            _ => self.save(ledger),
         }
     }
 
@@ -170,8 +199,8 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Journal`].
-    pub fn save_synced(&self, transfer: &Transfer) -> Result<()> {
-        self.write(&self.snapshot(transfer))
+    pub fn save_synced(&self, ledger: &dyn Ledger) -> Result<()> {
+        self.write(&self.snapshot(ledger))
     }
 
     /// Takes back that `wrong` is done, also in the map on the disk if there is
@@ -181,12 +210,12 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Journal`].
-    pub fn withdraw(&self, transfer: &Transfer, wrong: &RangeSet) -> Result<()> {
+    pub fn withdraw(&self, ledger: &dyn Ledger, wrong: &RangeSet) -> Result<()> {
         if wrong.is_empty() {
             return Ok(());
         }
-        transfer.distrust(wrong);
-        self.correct(transfer)
+        ledger.distrust(wrong);
+        self.correct(ledger)
     }
 
     /// Everything that was withdrawn has been repaired, synced and found to be right.
@@ -194,26 +223,26 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Journal`].
-    pub fn restore(&self, transfer: &Transfer) -> Result<()> {
-        transfer.trust_again();
-        self.correct(transfer)
+    pub fn restore(&self, ledger: &dyn Ledger) -> Result<()> {
+        ledger.trust_again();
+        self.correct(ledger)
     }
 
-    fn correct(&self, transfer: &Transfer) -> Result<()> {
+    fn correct(&self, ledger: &dyn Ledger) -> Result<()> {
         if !self.has_saved() {
             return Ok(());
         }
-        self.save_synced(transfer).inspect_err(|_| {
+        self.save_synced(ledger).inspect_err(|_| {
             // Without a map a job begins anew; with one that lies it would not.
             let _ = self.file.remove();
         })
     }
 
-    fn snapshot(&self, transfer: &Transfer) -> Map {
-        let mut done = transfer.done();
+    fn snapshot(&self, ledger: &dyn Ledger) -> Map {
+        let mut done = ledger.done();
         done.merge(&self.settled);
-        done.subtract(&transfer.distrusted());
-        let failed = transfer.failed().into_iter().map(|part| part.range).collect();
+        done.subtract(&ledger.distrusted());
+        let failed = ledger.unreadable();
         let extent = self.extent;
         match &self.of_the_user {
             None => Map { identity: Some(self.identity.clone()), done, failed, extent },
@@ -246,8 +275,8 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Journal`], or [`ErrorKind::Sync`].
-    pub fn conclude(&self, transfer: &Transfer) -> Result<()> {
-        if self.of_the_user.is_some() { self.save(transfer) } else { self.remove() }
+    pub fn conclude(&self, ledger: &dyn Ledger) -> Result<()> {
+        if self.of_the_user.is_some() { self.save(ledger) } else { self.remove() }
     }
 
     /// Removes the map, if there is one.
@@ -269,6 +298,7 @@ impl Checkpointer {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crew::Transfer;
     use crate::durable::map::{Destination, Mode, Source};
     use crate::engine::Positioned;
     use crate::io::memory::Memory;

@@ -148,7 +148,7 @@ struct DirectSource {
 }
 
 /// Most spare buffers kept: as many as there can be workers.
-const MOST_SPARE: usize = crate::job::MOST_THREADS;
+const MOST_SPARE: usize = crate::crew::MOST_THREADS;
 
 impl DirectSource {
     fn open(site: &Site<'_>, alignment: DirectAlignment) -> io::Result<DirectSource> {

@@ -5,8 +5,8 @@
 //! nobody else knows, on a file system that keeps its word about reserved
 //! storage, and the storage of a piece is reserved before it is mapped.
 
-use super::{Capabilities, Engine, Fit, Row, Site, copy_buffered, files};
-use crate::crew::{Halt, Lane};
+use super::{Capabilities, Engine, Fit, Row, Site, files};
+use crate::crew::{Halt, Lane, copy_buffered};
 use crate::error::ErrorKind;
 use crate::io::as_usize;
 use crate::range::ByteRange;

@@ -10,8 +10,8 @@
 
 use std::io;
 
-use super::{Capabilities, Engine, Fit, Reflink, Row, Site, copy_buffered, files};
-use crate::crew::{Halt, Lane};
+use super::{Capabilities, Engine, Fit, Reflink, Row, Site, files};
+use crate::crew::{Halt, Lane, copy_buffered};
 use crate::io::Sink;
 use crate::range::{ByteRange, align_down, align_up};
 use crate::report::Fallback;

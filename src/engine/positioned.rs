@@ -1,8 +1,8 @@
 //! `positioned`: read into a buffer, write from it, both at an offset. Serves
 //! every source and sink there is, and is what other engines fall back to.
 
-use super::{Engine, Fit, Row, copy_buffered};
-use crate::crew::{Halt, Lane};
+use super::{Engine, Fit, Row};
+use crate::crew::{Halt, Lane, copy_buffered};
 use crate::range::ByteRange;
 
 pub(super) const ROW: Row = Row {

@@ -4,8 +4,8 @@
 
 use std::io;
 
-use super::{Capabilities, Engine, Fit, Row, copy_buffered, files};
-use crate::crew::{Halt, Lane};
+use super::{Capabilities, Engine, Fit, Row, files};
+use crate::crew::{Halt, Lane, copy_buffered};
 use crate::range::ByteRange;
 use crate::sys::{self, Pipe};
 

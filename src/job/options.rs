@@ -4,59 +4,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::crew::controller::Workers;
-use crate::crew::{KERNEL_IO_SIZE, OnReadError, RETRIES};
+use crate::crew::{KERNEL_IO_SIZE, MOST_THREADS, OnReadError, RETRIES, Threads};
 use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
 use crate::durable::target::Consent;
-use crate::engine::capabilities::End;
 use crate::engine::{EngineChoice, Reflink};
 use crate::error::{ErrorKind, Result};
-use crate::io::manners::Warmth;
 use crate::plan;
 use crate::range::RangeSpec;
 use crate::size::Size;
-use crate::sparse::Sparse;
+use crate::sparse::{Preallocate, Sparse};
 
 /// Largest request accepted. One Linux system call moves less than 2 GiB.
 pub const LARGEST_IO_SIZE: u64 = 1 << 30;
-
-/// Most workers accepted: beyond it, the buffers cost more than any storage gives.
-pub const MOST_THREADS: usize = 1024;
-
-/// How many workers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Threads {
-    /// As many as the storage rewards.
-    #[default]
-    Auto,
-    /// Exactly so many, at least one.
-    Exactly(usize),
-}
-
-/// Whether storage is reserved before it is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Preallocate {
-    /// Where that makes writing faster.
-    #[default]
-    Auto,
-    /// Never.
-    Off,
-    /// For the whole range, holes included.
-    Full,
-}
-
-impl Preallocate {
-    /// What is reserved before it is written: nothing that may turn out to be
-    /// zeros and is to be left out.
-    pub(crate) fn beside(self, sparse: Sparse) -> Preallocate {
-        match (self, sparse) {
-            (Preallocate::Auto, Sparse::Always) => Preallocate::Off,
-            (asked, _) => asked,
-        }
-    }
-}
 
 /// A copy of one byte range: what, whereto, and how.
 ///
@@ -404,60 +365,4 @@ pub(crate) fn power_of_two(option: &str, size: Size, sector: u32, most: u64) -> 
         return Err(usage(&range).into());
     }
     Ok(bytes)
-}
-
-impl Threads {
-    /// How many workers, before it is known whether the storage minds.
-    pub(super) fn most(self) -> usize {
-        match self {
-            Threads::Exactly(threads) => threads,
-            Threads::Auto => Workers::auto().most(),
-        }
-    }
-
-    /// How many workers a job that reads and writes these ends may have.
-    pub(crate) fn choose(self, ends: impl IntoIterator<Item = End>, warmth: Warmth) -> Workers {
-        match self {
-            Threads::Exactly(threads) => Workers::Exactly(threads),
-            // Heads that move between stripes cost more than they bring.
-            Threads::Auto if ends.into_iter().any(|end| end.spins()) => Workers::Exactly(1),
-            // Nobody waits for a device: more workers than processors only
-            // take turns.
-            Threads::Auto if warmth == Warmth::Warm => {
-                Workers::UpTo(num_cpus::get().clamp(2, Workers::auto().most()))
-            }
-            Threads::Auto => Workers::auto(),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    #[test]
-    fn a_rotating_disk_gets_one_worker_unless_told_otherwise() {
-        let end = |rotational| End { rotational, ..End::default() };
-        let check = |threads: Threads, from, to, expected| {
-            assert_eq!(threads.choose([end(from), end(to)], Warmth::Cold), expected);
-        };
-        check(Threads::Auto, Some(false), None, Workers::auto());
-        check(Threads::Auto, None, None, Workers::auto());
-        check(Threads::Auto, Some(true), None, Workers::Exactly(1));
-        check(Threads::Auto, Some(false), Some(true), Workers::Exactly(1));
-        check(Threads::Exactly(4), Some(true), Some(true), Workers::Exactly(4));
-        // Any one of several destinations sets the pace of all.
-        let many = [Some(false), None, Some(true), Some(false)];
-        assert_eq!(Threads::Auto.choose(many.map(end), Warmth::Warm), Workers::Exactly(1));
-    }
-
-    #[test]
-    fn a_source_in_memory_gets_no_more_workers_than_there_are_processors() {
-        let check = |warmth, most| {
-            assert_eq!(Threads::Auto.choose([], warmth).most(), most, "{warmth:?}");
-            assert_eq!(Threads::Exactly(9).choose([], warmth).most(), 9, "{warmth:?}");
-        };
-        check(Warmth::Warm, num_cpus::get().clamp(2, 32));
-        check(Warmth::Cold, 32);
-        check(Warmth::Unknown, 32);
-    }
 }

@@ -15,6 +15,7 @@ use crate::durable::stage::Stage;
 use crate::durable::target::Target;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
+use crate::io::fingerprint::Fingerprint;
 use crate::io::manners::Warmth;
 use crate::io::{Held, as_u64, transfer};
 use crate::plan::{Cursor, Plan};
@@ -25,7 +26,6 @@ use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::Node;
 use crate::verify::compare::{Comparison, Findings, Reading};
-use crate::verify::fingerprint::Fingerprint;
 use crate::verify::medium::Medium;
 
 /// What is known not to be done is widened to whole blocks of the page cache,

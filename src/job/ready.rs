@@ -8,7 +8,7 @@ use super::clock::Clock;
 use super::{CopyJob, Preallocate};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Assignment, Tap, Transfer, Work};
-use crate::digest::{Algorithm, Digester, Expectation};
+use crate::digest::{self, Algorithm, Digester, Expectation};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{Start, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapFile, Mode, ObjectId, Source};
@@ -253,7 +253,7 @@ impl Ready {
 
     /// Whether the digests are what was expected.
     pub fn check_digests(&self, expected: &[Expectation]) -> Result<()> {
-        check_digests(&self.report, expected)
+        digest::check(&self.report.digests, expected)
     }
 
     pub fn outcome(&self) -> Outcome {
@@ -301,23 +301,6 @@ impl Work for Stripes<'_> {
     }
 }
 
-/// Whether the digests in `report` are what was expected.
-pub fn check_digests(report: &Report, expected: &[Expectation]) -> Result<()> {
-    for expected in expected {
-        let algorithm = expected.algorithm();
-        let actual = report.digests.iter().find(|found| found.algorithm() == algorithm);
-        if !actual.is_some_and(|actual| expected.is_met_by(actual)) {
-            return Err(ErrorKind::DigestMismatch {
-                algorithm: algorithm.name(),
-                actual: actual.map_or_else(|| "unknown".to_owned(), ToString::to_string),
-                expected: expected.digest().to_string(),
-            }
-            .into());
-        }
-    }
-    Ok(())
-}
-
 /// What changed in `source` since it was opened, as a note if that is allowed.
 pub fn check_unchanged(source: &OpenSource, allow: bool) -> Result<Option<String>> {
     let what = match source.change() {
@@ -347,7 +330,7 @@ impl Work for OneCopy<'_> {
     }
 
     fn checkpoint(&self) -> Result<()> {
-        self.checkpointer.tick(&self.transfer, self.progress)
+        self.checkpointer.tick(&*self.transfer, self.progress)
     }
 }
 

@@ -12,18 +12,19 @@ use std::sync::Arc;
 
 use super::clock::Clock;
 use super::proof::{Copied, differing};
-use super::ready::{Stripes, check_digests, check_unchanged, failed_ranges, identity};
+use super::ready::{Stripes, check_unchanged, failed_ranges, identity};
 use super::{CopyJob, Preallocate, with_report};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Control, Tap, Throttle, Transfer};
-use crate::digest::Digester;
+use crate::digest::{self, Digester};
 use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::stage::Blank;
 use crate::durable::target::Target;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
-use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::io::Fanout;
+use crate::io::fingerprint::Fingerprint;
 use crate::io::manners::Warmth;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
@@ -32,7 +33,6 @@ use crate::report::{AlsoReport, Outcome, Report};
 use crate::source::OpenSource;
 use crate::sys::Directory;
 use crate::verify::compare::Reading;
-use crate::verify::fingerprint::Fingerprint;
 use crate::verify::medium::Medium;
 use place::Place;
 
@@ -55,7 +55,7 @@ impl CopyJob {
         &self,
         progress: &Progress,
         cancel: &CancelToken,
-    ) -> Result<Report> {
+    ) -> JobResult<Report> {
         let mut job = self.prepare_several(progress)?;
         let mut clock = Clock::start();
         let result = self.copy_to_several(&mut job, &mut clock, (progress, cancel));
@@ -69,7 +69,7 @@ impl CopyJob {
         }
     }
 
-    pub(super) fn dry_run_to_several(&self, progress: &Progress) -> Result<Report> {
+    pub(super) fn dry_run_to_several(&self, progress: &Progress) -> JobResult<Report> {
         let mut job = self.prepare_several(progress)?;
         job.report.outcome = Outcome::Complete;
         job.report.notes.push("dry run: nothing was written".to_owned());
@@ -110,7 +110,10 @@ impl CopyJob {
         }
         let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
         let warmth = warmth(&source, from);
-        let workers = self.threads.choose(ends, warmth).bounded(io_size);
+        let workers = self
+            .threads
+            .choose(ends.into_iter().map(|end| end.rotational), warmth)
+            .bounded(io_size);
         let stripe_size =
             self.scheduling_size(source.sector(), data.bytes(), workers.most(), io_size)?;
         let origin = from.start().wrapping_sub(to.start());
@@ -212,7 +215,7 @@ impl CopyJob {
                 verified?;
             }
             drop(transfer);
-            check_digests(&job.report, &self.expected)?;
+            digest::check(&job.report.digests, &self.expected)?;
             job.write_heads(self.sync, self.verify);
             if self.preserve {
                 job.preserve(self.sync);

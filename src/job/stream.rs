@@ -12,15 +12,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::clock::Clock;
-use super::ready::{Stripes, check_digests, check_unchanged};
+use super::ready::{Stripes, check_unchanged};
 use super::{CopyJob, Preallocate, Threads, with_report};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Control, OnReadError, Throttle, Transfer};
-use crate::digest::Digester;
+use crate::digest::{self, Digester};
 use crate::durable::leftover::Leftovers;
 use crate::engine::capabilities::{end_of_source, warmth};
 use crate::engine::{Positioned, Reflink};
-use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::error::{ErrorKind, JobResult, Refusal, Result, Side};
 use crate::io::Ordered;
 use crate::io::manners::Warmth;
 use crate::plan::{Cursor, Plan};
@@ -51,7 +51,7 @@ impl CopyJob {
         stream: &File,
         progress: &Progress,
         cancel: &CancelToken,
-    ) -> Result<Report> {
+    ) -> JobResult<Report> {
         let (mut job, file) = self.prepare_stream(stream, progress)?;
         let mut clock = Clock::start();
         let result = self.pour(&mut job, file, &mut clock, (progress, cancel));
@@ -68,7 +68,7 @@ impl CopyJob {
     /// # Errors
     ///
     /// Whatever would make `run_into` refuse.
-    pub fn dry_run_into(&self, stream: &File, progress: &Progress) -> Result<Report> {
+    pub fn dry_run_into(&self, stream: &File, progress: &Progress) -> JobResult<Report> {
         let (mut job, _) = self.prepare_stream(stream, progress)?;
         job.report.outcome = crate::Outcome::Complete;
         job.report.notes.push("dry run: nothing was written".to_owned());
@@ -118,7 +118,7 @@ impl CopyJob {
     }
 
     fn workers_of_stream(&self, source: &OpenSource, warmth: Warmth) -> Workers {
-        match self.threads.choose([end_of_source(source)], warmth) {
+        match self.threads.choose([end_of_source(source).rotational], warmth) {
             Workers::UpTo(most) if warmth == Warmth::Warm => {
                 // Nobody waits for a device, and whoever reads the stream needs a processor.
                 Workers::UpTo((most - 1).max(1))
@@ -178,7 +178,7 @@ impl CopyJob {
         }
         transfer.manners.finish_reading(&*transfer.source);
         clock.synced();
-        check_digests(&job.report, &self.expected)?;
+        digest::check(&job.report.digests, &self.expected)?;
         job.report.outcome = crate::Outcome::Complete;
         Ok(())
     }

@@ -13,8 +13,8 @@ use rustix::ioctl::{self, opcode};
 
 pub use super::plain_data::*;
 use super::{DeviceInfo, Node};
-use crate::devices::Device;
 use crate::range::ByteRange;
+use crate::sys::Device;
 
 /// Disks are character devices, and take whole sectors only.
 pub const WHOLE_SECTORS: bool = true;
@@ -70,8 +70,8 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
 
 /// The extent of a file: not asked for, all counts as data.
 #[cfg(not(target_os = "freebsd"))]
-pub fn next_extent(_file: &File, rest: ByteRange) -> io::Result<crate::io::Extent> {
-    Ok(crate::io::Extent { range: rest, data: true })
+pub fn next_extent(_file: &File, rest: ByteRange) -> io::Result<crate::range::Extent> {
+    Ok(crate::range::Extent { range: rest, data: true })
 }
 
 /// Makes `range` read as zeros without writing them: not offered.

@@ -7,7 +7,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use super::DiskRegion;
-use crate::devices::Device;
+use crate::sys::Device;
 
 /// Every disk whose name, without the digits and letters of its part, is one of
 /// `drivers`; each before its parts.

@@ -6,8 +6,7 @@ use std::io;
 use rustix::fs::SeekFrom;
 use rustix::io::Errno;
 
-use crate::io::Extent;
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Extent};
 
 /// The extent of `file` at the start of `rest`, within `rest`.
 pub fn next_extent(file: &File, rest: ByteRange) -> io::Result<Extent> {

@@ -19,8 +19,8 @@ pub use super::plain_data::{
     start_writing,
 };
 use super::{DeviceInfo, Node, PositionedFile};
-use crate::devices::Device;
 use crate::range::ByteRange;
+use crate::sys::Device;
 
 /// A raw disk (`/dev/rdisk2`) takes whole sectors only.
 pub const WHOLE_SECTORS: bool = true;

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 
 use crossbeam::queue::SegQueue;
 
-use crate::io::buffer::{ALIGNMENT, Buffer};
-use crate::io::{as_u64, as_usize};
+use super::buffer::{ALIGNMENT, Buffer};
+use crate::range::{as_u64, as_usize};
 
 /// Longest request that goes through a buffer of its own. A longer one is
 /// short, which every caller must handle anyway. A multiple of every sector.
@@ -136,7 +136,7 @@ impl Sectors {
     fn buffer(&self) -> io::Result<Buffer> {
         match self.buffers.pop() {
             Some(buffer) => Ok(buffer),
-            None => Buffer::new(as_usize(LONGEST)).map_err(|_| io::ErrorKind::OutOfMemory.into()),
+            None => Ok(Buffer::new(as_usize(LONGEST))?),
         }
     }
 }

@@ -8,12 +8,12 @@ use std::thread::Builder;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::fingerprint::{Fingerprint, Marks};
 use super::medium::Medium;
 use crate::crew::Throttle;
 use crate::digest::Digester;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::buffer::Buffer;
+use crate::io::fingerprint::{Fingerprint, Marks};
 use crate::io::manners::Manners;
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;

@@ -6,14 +6,13 @@ use std::time::Instant;
 
 use super::compare::{Comparison, Findings, Reading};
 use super::medium::Medium;
-use crate::crew::RETRIES;
 use crate::crew::controller::Workers;
-use crate::digest::{Algorithm, Digester, Expectation, ordered};
+use crate::crew::{RETRIES, Threads};
+use crate::digest::{self, Algorithm, Digester, Expectation, ordered};
 use crate::engine::Positioned;
 use crate::engine::capabilities::end_of_source;
-use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::error::{ErrorKind, JobResult, Refusal, Result, Side};
 use crate::io::manners::{Manners, Warmth};
-use crate::job::{Threads, check_digests};
 use crate::plan::{self, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet, RangeSpec};
@@ -123,7 +122,7 @@ impl VerifyJob {
     /// report that has all ranges; [`ErrorKind::DigestMismatch`]; a [`Refusal`].
     /// What cannot be read of the source is not compared: the report lists it,
     /// and its outcome is [`Outcome::Partial`].
-    pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> Result<Report> {
+    pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> JobResult<Report> {
         let begin = Instant::now();
         progress.enter(Phase::Preparing);
         let source = OpenSource::open(&self.source)?;
@@ -142,7 +141,7 @@ impl VerifyJob {
         progress.enter(Phase::Finished);
         let seconds = begin.elapsed().as_secs_f64();
         (report.seconds.verify, report.seconds.total) = (seconds, seconds);
-        match compared.and_then(|()| check_digests(&report, &self.expected)) {
+        match compared.and_then(|()| digest::check(&report.digests, &self.expected)) {
             Ok(()) => {
                 report.outcome = match report.failed.is_empty() {
                     true => Outcome::Complete,
@@ -251,7 +250,10 @@ impl VerifyJob {
     }
 
     fn threads_for(&self, source: &OpenSource, destination: &OpenSource) -> usize {
-        match self.threads.choose([source, destination].map(end_of_source), Warmth::Unknown) {
+        match self
+            .threads
+            .choose([source, destination].map(|end| end_of_source(end).rotational), Warmth::Unknown)
+        {
             Workers::Exactly(threads) => threads,
             Workers::UpTo(_) => num_cpus::get().clamp(1, 4),
         }

@@ -12,8 +12,8 @@ use std::sync::{Arc, OnceLock};
 use positioned_io::ReadAt;
 
 use super::compare::differing_blocks;
-use super::fingerprint::{Marked, Marks};
 use crate::io::buffer::{ALIGNMENT, Buffer};
+use crate::io::fingerprint::{Marked, Marks};
 use crate::io::{Extent, FileIo, Held, Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, PositionedFile};
@@ -61,7 +61,7 @@ impl Medium {
     ///
     /// If there is no memory.
     pub fn buffer(io_size: u64) -> crate::Result<Buffer> {
-        Buffer::new(as_usize(io_size) + 2 * ALIGNMENT)
+        Ok(Buffer::new(as_usize(io_size) + 2 * ALIGNMENT)?)
     }
 
     /// The bytes `range` of the destination. A read that reports bytes it did

@@ -45,7 +45,7 @@ fn engine(name: &'static str) -> EngineChoice {
 }
 
 fn run(job: CopyJob) -> Result<Report, Error> {
-    job.run(&Progress::new(), &CancelToken::new())
+    Ok(job.run(&Progress::new(), &CancelToken::new())?)
 }
 
 /// What a copy of `range` to `dest_offset` of a file that holds `before` must give.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use pcopy::crew::controller::Controller;
-use pcopy::crew::{self, Assignment, Control, Transfer, Work};
+use pcopy::crew::{self, Assignment, Control, Ledger, Transfer, Work};
 use pcopy::engine::{Engine, Positioned};
 use pcopy::io::memory::Memory;
 use pcopy::io::{Sink, Source};

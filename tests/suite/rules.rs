@@ -96,9 +96,9 @@ fn invariant_i5_the_library_does_not_print_exit_or_read_the_environment() {
 #[test]
 fn invariant_i6_short_counts_are_handled_in_one_place() {
     // `io` implements and loops, `sys` calls, an engine has its own completion loop.
-    // Two of `verify` are sources in front of others: they pass each count on. So do a
+    // One of `verify` is a source in front of another: it passes each count on. So do a
     // shared sink and the doubles for tests.
-    let decorators = ["verify/fingerprint.rs", "verify/medium.rs", "io.rs", "testing"];
+    let decorators = ["verify/medium.rs", "io.rs", "testing"];
     let rooms = [&["io", "sys", "sys.rs", "engine"][..], &decorators].concat();
     check_absent("I6", &[".read_at(", ".write_at("], &rooms);
 }
@@ -145,4 +145,57 @@ fn files_stay_under_500_lines() {
         let most = if room.path == Path::new("error.rs") { 600 } else { 500 };
         assert!(lines <= most, "{} has {lines} lines", room.path.display());
     }
+}
+
+/// The rooms of each layer, the highest first, as `docs/architecture.md` lists them.
+fn layers() -> Vec<Vec<String>> {
+    let page = include_str!("../../docs/architecture.md");
+    let table = page.split("\n|---|---|---|\n").nth(1).expect("the table of layers");
+    let rows = table.lines().take_while(|line| line.starts_with('|'));
+    let names = |row: &str| {
+        let rooms = row.split('|').nth(2).expect("the column of rooms");
+        rooms.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    rows.map(names).collect()
+}
+
+/// The room that a file of `src` belongs to.
+fn room_of(path: &Path) -> String {
+    let first = path.components().next().expect("a path has a first part");
+    Path::new(first.as_os_str()).with_extension("").display().to_string()
+}
+
+#[test]
+fn a_room_imports_only_from_the_layers_below() {
+    let layers = layers();
+    let layer = |room: &str| layers.iter().position(|rooms| rooms.iter().any(|one| one == room));
+    let outside = ["lib", "testing"];
+    for room in all_rooms(false) {
+        let from = room_of(&room.path);
+        if outside.contains(&from.as_str()) {
+            continue;
+        }
+        let own = layer(&from).unwrap_or_else(|| panic!("{from} has no layer"));
+        for line in room.text.lines() {
+            for path in line.split("crate::").skip(1) {
+                let name: String =
+                    path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+                // Names that the crate itself exports, such as `crate::Result`.
+                let Some(below) = layer(&name) else { continue };
+                let allowed = below > own || name == from;
+                assert!(allowed, "{}: {from} imports {name}: {line}", room.path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn every_room_has_a_layer_and_every_layer_its_rooms() {
+    let mut listed: Vec<String> = layers().concat();
+    let mut there: Vec<String> = all_rooms(false).iter().map(|room| room_of(&room.path)).collect();
+    there.retain(|room| room != "lib" && room != "testing");
+    listed.sort();
+    there.sort();
+    there.dedup();
+    assert_eq!(listed, there);
 }

@@ -91,7 +91,7 @@ impl Work for Checkpointing<'_> {
 
     fn finished(&self, assignment: &Assignment) -> pcopy::Result<()> {
         let _turn = self.turn.lock().expect("nothing panics in a checkpoint");
-        self.checkpointer.save(&assignment.transfer)
+        self.checkpointer.save(&*assignment.transfer)
     }
 }
 
@@ -161,7 +161,7 @@ impl World {
             Ok(()) => Ok(transfer.failed().into_iter().map(|part| part.range).collect()),
             Err(error) => {
                 // What it says is for the user; what it leaves is what counts here.
-                let _ = checkpointer.keep(&transfer, &error);
+                let _ = checkpointer.keep(&*transfer, &error);
                 Err(error)
             }
         }
@@ -195,7 +195,7 @@ impl World {
             let path = "sink".into();
             Error::from(ErrorKind::Sync { path, source })
         })?;
-        if transfer.failed().is_empty() { Ok(()) } else { checkpointer.save(transfer) }
+        if transfer.failed().is_empty() { Ok(()) } else { checkpointer.save(&**transfer) }
     }
 
     /// Invariant I3, after a power cut: what the map calls done is on the medium.

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::crew::controller::Controller;
-use crate::crew::{self, Assignment, Control, Halt, Lane, OnReadError, Transfer, Work};
-use crate::engine::{Engine, Positioned, copy_buffered};
+use crate::crew::{
+    self, Assignment, Control, Halt, Lane, Ledger, OnReadError, Transfer, Work, copy_buffered,
+};
+use crate::engine::{Engine, Positioned};
 use crate::error::{ErrorKind, Result};
 use crate::io::memory::Memory;
 use crate::plan::{Cursor, Plan};

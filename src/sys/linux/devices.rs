@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::major;
 
 use super::{attribute, disk_region, parse_device, sysfs_device};
-use crate::devices::Device;
+use crate::sys::Device;
 
 /// Where the kernel tells of every btrfs that is mounted.
 const BTRFS: &str = "/sys/fs/btrfs";

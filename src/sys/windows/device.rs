@@ -29,7 +29,7 @@ use super::super::windows_names::{Named, classify};
 use super::super::{DeviceInfo, DiskRegion, Facts, Node};
 use super::call::{self, SeekPenalty};
 use super::{is, is_unsupported};
-use crate::devices::Device;
+use crate::sys::Device;
 
 /// Sector of a device that does not say: larger than most, so that requests
 /// fit every device there is.

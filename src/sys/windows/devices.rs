@@ -10,7 +10,7 @@ use windows_sys::Win32::Storage::FileSystem::FILE_READ_ATTRIBUTES;
 
 use super::super::windows_names::{Named, classify};
 use super::{call, device};
-use crate::devices::Device;
+use crate::sys::Device;
 
 /// Every disk, each before its volumes; then the volumes of no known disk.
 pub fn devices() -> io::Result<Vec<Device>> {

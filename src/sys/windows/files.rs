@@ -27,8 +27,7 @@ use super::super::windows_names::{Named, classify};
 use super::super::{Facts, Moment, Node, wtf8};
 use super::call::{self, Standard};
 use super::{device, is};
-use crate::io::Extent;
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Extent};
 
 /// Reads at `offset`. May be short; 0 is the end.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {

@@ -7,12 +7,25 @@
 
 use memmap2::{MmapMut, MmapOptions};
 
-use crate::error::{ErrorKind, Result};
-use crate::io::as_usize;
+use crate::range::as_usize;
 
 /// Largest alignment any source or sink may ask for: a page, which is a
 /// multiple of every sector size in use.
 pub const ALIGNMENT: usize = 4096;
+
+/// The system has no memory for a buffer of so many bytes.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("not enough memory for a buffer of {bytes} bytes")]
+pub struct NoMemory {
+    /// Size of the buffer.
+    pub bytes: usize,
+}
+
+impl From<NoMemory> for std::io::Error {
+    fn from(error: NoMemory) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::OutOfMemory, error)
+    }
+}
 
 /// Memory of one worker for one request.
 pub struct Buffer {
@@ -27,12 +40,12 @@ impl Buffer {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::OutOfMemory`] instead of an abort when there is none.
-    pub fn new(capacity: usize) -> Result<Buffer> {
+    /// [`NoMemory`] instead of an abort when there is none.
+    pub fn new(capacity: usize) -> Result<Buffer, NoMemory> {
         // One more page for the phase of the offset.
         let bytes = capacity.saturating_add(ALIGNMENT);
         let memory = MmapOptions::new().len(bytes).map_anon();
-        let memory = memory.map_err(|_| ErrorKind::OutOfMemory { bytes })?;
+        let memory = memory.map_err(|_| NoMemory { bytes })?;
         Ok(Buffer { memory, capacity })
     }
 

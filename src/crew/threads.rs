@@ -1,0 +1,80 @@
+//! How many workers a job asks for, and how many that is on the ends it has.
+
+use super::controller::Workers;
+use crate::io::manners::Warmth;
+
+/// Most workers accepted: beyond it, the buffers cost more than any storage gives.
+pub const MOST_THREADS: usize = 1024;
+
+/// How many workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Threads {
+    /// As many as the storage rewards.
+    #[default]
+    Auto,
+    /// Exactly so many, at least one.
+    Exactly(usize),
+}
+
+impl Threads {
+    /// How many workers, before it is known whether the storage minds.
+    pub(crate) fn most(self) -> usize {
+        match self {
+            Threads::Exactly(threads) => threads,
+            Threads::Auto => Workers::auto().most(),
+        }
+    }
+
+    /// How many workers a job may have. `rotational` has an entry for each end
+    /// that is read or written: whether its disk spins, if it says.
+    pub(crate) fn choose(
+        self,
+        rotational: impl IntoIterator<Item = Option<bool>>,
+        warmth: Warmth,
+    ) -> Workers {
+        match self {
+            Threads::Exactly(threads) => Workers::Exactly(threads),
+            // Heads that move between stripes cost more than they bring.
+            Threads::Auto if rotational.into_iter().any(|spins| spins == Some(true)) => {
+                Workers::Exactly(1)
+            }
+            // Nobody waits for a device: more workers than processors only
+            // take turns.
+            Threads::Auto if warmth == Warmth::Warm => {
+                Workers::UpTo(num_cpus::get().clamp(2, Workers::auto().most()))
+            }
+            Threads::Auto => Workers::auto(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rotating_disk_gets_one_worker_unless_told_otherwise() {
+        let check = |threads: Threads, from, to, expected| {
+            assert_eq!(threads.choose([from, to], Warmth::Cold), expected);
+        };
+        check(Threads::Auto, Some(false), None, Workers::auto());
+        check(Threads::Auto, None, None, Workers::auto());
+        check(Threads::Auto, Some(true), None, Workers::Exactly(1));
+        check(Threads::Auto, Some(false), Some(true), Workers::Exactly(1));
+        check(Threads::Exactly(4), Some(true), Some(true), Workers::Exactly(4));
+        // Any one of several destinations sets the pace of all.
+        let many = [Some(false), None, Some(true), Some(false)];
+        assert_eq!(Threads::Auto.choose(many, Warmth::Warm), Workers::Exactly(1));
+    }
+
+    #[test]
+    fn a_source_in_memory_gets_no_more_workers_than_there_are_processors() {
+        let check = |warmth, most| {
+            assert_eq!(Threads::Auto.choose([], warmth).most(), most, "{warmth:?}");
+            assert_eq!(Threads::Exactly(9).choose([], warmth).most(), 9, "{warmth:?}");
+        };
+        check(Warmth::Warm, num_cpus::get().clamp(2, 32));
+        check(Warmth::Cold, 32);
+        check(Warmth::Unknown, 32);
+    }
+}
