@@ -1,7 +1,7 @@
 //! Ways to move the bytes of a stripe, and the choice between them.
 //!
 //! An engine is one file in this folder and one row in [`TABLE`]. It is handed
-//! a stripe and a [`Lane`], and knows neither the plan nor the other workers.
+//! a stripe and a [`Lane`](crate::crew::Lane), and knows neither the plan nor the other workers.
 //! What it can serve is decided from [`Capabilities`], before anything is
 //! written; whether it really works here may only show with the first request,
 //! and then it gives way to the next one, visibly.
