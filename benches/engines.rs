@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use pcopy::engine::{EngineChoice, TABLE};
+use pcopy::engine::TABLE;
 use pcopy::{CancelToken, CopyJob, Progress};
 
 const LEN: usize = 64 << 20;
@@ -25,7 +25,7 @@ fn engines(criterion: &mut Criterion) {
     group.throughput(Throughput::Bytes(LEN as u64)).sample_size(10);
     for row in &TABLE {
         let job = CopyJob::new(&from, &to)
-            .engine(EngineChoice::Named(row.name))
+            .engine(row.name.parse().expect("the table has names of engines"))
             .threads(2)
             .sync(false)
             .force(true);

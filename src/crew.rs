@@ -39,6 +39,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::buffer::Buffer;
 use crate::progress::{CancelToken, Event, Progress, lock};
 use crate::range::ByteRange;
+use crate::words::words;
 use controller::Controller;
 
 /// How often the supervisor at least looks up from waiting.
@@ -52,14 +53,16 @@ pub const KERNEL_IO_SIZE: u64 = 16 << 20;
 /// Retries of a read that failed, unless the user says otherwise.
 pub const RETRIES: u32 = 2;
 
-/// What to do with a source range that cannot be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum OnReadError {
-    /// Record it and copy everything else.
-    #[default]
-    Record,
-    /// Stop the job.
-    Stop,
+words! {
+    /// What to do with a source range that cannot be read.
+    #[derive(Default)]
+    pub enum OnReadError {
+        /// Keep going and list the bad ranges.
+        #[default]
+        Record = "record",
+        /// Stop at the first.
+        Stop = "stop",
+    }
 }
 
 /// What all workers of a job share.

@@ -21,6 +21,7 @@ use serde::Serialize;
 
 use crate::range::ByteRange;
 use crate::sys::buffer::NoMemory;
+use crate::words::UnknownWord;
 
 /// Which end of a copy a thing is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -43,6 +44,7 @@ impl fmt::Display for Side {
 /// How a job ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Outcome {
     /// Every requested byte is in the destination.
     Complete,
@@ -342,6 +344,12 @@ impl From<ErrorKind> for Error {
 impl From<NoMemory> for Error {
     fn from(NoMemory { bytes }: NoMemory) -> Error {
         ErrorKind::OutOfMemory { bytes }.into()
+    }
+}
+
+impl From<UnknownWord> for Error {
+    fn from(error: UnknownWord) -> Error {
+        ErrorKind::Usage(error.to_string()).into()
     }
 }
 

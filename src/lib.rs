@@ -16,6 +16,7 @@
 //! |---|---|
 //! | `job` | the builder, and `run`: reads as "a copy" |
 //! | `range`, `size` | the arithmetic and the grammar of ranges and sizes |
+//! | `words` | choices that have a word each |
 //! | `plan` | range → stripes; pure |
 //! | `source` | opening what is read |
 //! | `sparse` | holes: where they are, and where they are made |
@@ -85,6 +86,7 @@ pub mod sys;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod verify;
+pub mod words;
 
 pub use crew::OnReadError;
 pub use durable::leftover::Leftovers;

@@ -21,6 +21,7 @@ const EVENT_QUEUE: usize = 1024;
 /// Where a job is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
+#[non_exhaustive]
 pub enum Phase {
     /// Opening, checking, planning.
     #[default]

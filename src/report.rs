@@ -20,6 +20,7 @@ pub const SCHEMA: &str = "pcopy.report/1";
 /// What kind of thing a source or destination is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Kind {
     /// A regular file.
     File,
@@ -33,6 +34,7 @@ pub enum Kind {
 
 /// The source in a report.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct SourceReport {
     /// As named by the user.
     #[serde(serialize_with = "lossy")]
@@ -47,6 +49,7 @@ pub struct SourceReport {
 
 /// A destination in a report.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct DestinationReport {
     /// Final path.
     #[serde(serialize_with = "lossy")]
@@ -57,6 +60,7 @@ pub struct DestinationReport {
 
 /// A further destination in a report.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct AlsoReport {
     /// Path and kind.
     #[serde(flatten)]
@@ -79,6 +83,7 @@ pub struct AlsoReport {
 
 /// Byte counts of a job.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct Bytes {
     /// Length of the range.
     pub requested: u64,
@@ -94,6 +99,7 @@ pub struct Bytes {
 
 /// A source range that could not be read.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct FailedRange {
     /// First byte, in the source.
     pub start: u64,
@@ -105,6 +111,7 @@ pub struct FailedRange {
 
 /// One engine gave way to another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
 pub struct Fallback {
     /// The engine, or feature of one, that gave way.
     pub from: String,
@@ -116,6 +123,7 @@ pub struct Fallback {
 
 /// Time spent, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
+#[non_exhaustive]
 pub struct Seconds {
     /// Moving bytes.
     pub copy: f64,

@@ -7,17 +7,20 @@
 use crate::error::{ErrorKind, Result};
 use crate::io::{Source, as_u64, as_usize};
 use crate::range::{ByteRange, RangeSet};
+use crate::words::words;
 
-/// What becomes of holes and zeros.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Sparse {
-    /// Holes of the source are holes in the destination.
-    #[default]
-    Auto,
-    /// So are runs of zeros.
-    Always,
-    /// Every byte is read and written.
-    Never,
+words! {
+    /// What becomes of holes and zeros.
+    #[derive(Default)]
+    pub enum Sparse {
+        /// Keep the holes of the source.
+        #[default]
+        Auto = "auto",
+        /// Make holes from zeros too.
+        Always = "always",
+        /// Write every byte.
+        Never = "never",
+    }
 }
 
 /// What to do with zeros that were read.
@@ -111,16 +114,18 @@ fn is_zero(block: &[u8]) -> bool {
     block == &ZEROS[..block.len()]
 }
 
-/// Whether storage is reserved before it is written.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Preallocate {
-    /// Where that makes writing faster.
-    #[default]
-    Auto,
-    /// Never.
-    Off,
-    /// For the whole range, holes included.
-    Full,
+words! {
+    /// Whether storage is reserved before it is written.
+    #[derive(Default)]
+    pub enum Preallocate {
+        /// Where that makes writing faster.
+        #[default]
+        Auto = "auto",
+        /// Never.
+        Off = "off",
+        /// For the whole range, holes included.
+        Full = "full",
+    }
 }
 
 impl Preallocate {

@@ -19,9 +19,7 @@ use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
 use crate::crew::controller::{Controller, Workers};
-use crate::crew::{
-    self, Control, KERNEL_IO_SIZE, MOST_THREADS, OnReadError, RETRIES, Threads, Throttle,
-};
+use crate::crew::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, Throttle};
 use crate::digest::Algorithm;
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
@@ -118,9 +116,9 @@ impl Batch {
         self
     }
 
-    /// Exactly so many workers. Default: as many as the storage rewards.
-    pub fn threads(mut self, threads: usize) -> Batch {
-        self.threads = Threads::Exactly(threads.clamp(1, MOST_THREADS));
+    /// How many workers: a number, or [`Threads::Auto`]. Default: as many as the storage rewards.
+    pub fn threads(mut self, threads: impl Into<Threads>) -> Batch {
+        self.threads = threads.into();
         self
     }
 
@@ -321,6 +319,7 @@ impl Batch {
     /// and not that if it refuses.
     fn prepare(&self, progress: &Progress) -> Result<Ready> {
         progress.enter(Phase::Preparing);
+        self.threads.check()?;
         let existed = self.into.exists();
         let ready = self.check();
         if ready.is_err() && !existed {

@@ -92,8 +92,7 @@ impl How {
     /// Longest request that may be scattered over several files, where one in
     /// memory has `io_size` bytes: none where they cannot go the way asked for.
     pub fn scattered(&self, io_size: u64) -> u64 {
-        let by_memory =
-            matches!(self.engine, EngineChoice::Auto | EngineChoice::Named("positioned"));
+        let by_memory = matches!(self.engine, EngineChoice::Auto | EngineChoice::Positioned);
         let together =
             by_memory && self.reflink != Reflink::Always && self.sparse != Sparse::Always;
         if together { io_size } else { 0 }

@@ -14,6 +14,7 @@ pub const SCHEMA: &str = "pcopy.batch/1";
 /// What became of an item.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Status {
     /// Every byte is in place, under the final name.
     Complete,
@@ -41,6 +42,7 @@ impl Status {
 /// The report of one item: the fields of the manifest and what became of them.
 /// As JSON it is one line of a report, which is itself a manifest for a retry.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct ItemReport<'a> {
     /// The item.
     #[serde(flatten)]

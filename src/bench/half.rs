@@ -12,7 +12,7 @@ use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::{Consent, Target};
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{self, Capabilities, Reflink, Selection, Site};
-use crate::error::{ErrorKind, Refusal, Result};
+use crate::error::{Refusal, Result};
 use crate::io::manners::{Manners, Warmth};
 use crate::io::{Sink, Source};
 use crate::plan::{self, Cursor, Plan};
@@ -67,7 +67,7 @@ impl Half<'_> {
 
     /// Moves the bytes and says how many workers it took.
     pub fn run(&self, setting: &Setting, cancel: &CancelToken) -> Result<usize> {
-        let choice = setting.engine.parse().map_err(ErrorKind::Usage)?;
+        let choice = setting.engine.parse()?;
         let selection = engine::select(choice, self.capabilities()?)?;
         let io_size = setting.io_size.unwrap_or(selection.io_size());
         let stage = self.stage()?;

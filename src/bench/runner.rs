@@ -295,7 +295,7 @@ impl Runner {
                 Size::Bytes(self.range.end()),
             ))
             .sync(self.sync)
-            .engine(setting.engine.parse().map_err(ErrorKind::Usage)?)
+            .engine(setting.engine.parse()?)
             .reflink(Reflink::Never)
             // A hole that is kept costs nothing, and would count as moved.
             .sparse(Sparse::Never)

@@ -4,14 +4,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pcopy::crew::RETRIES;
 use pcopy::digest::{Algorithm, Expectation};
 use pcopy::engine::{EngineChoice, Reflink};
-use pcopy::job::Preallocate;
 use pcopy::size::{SizeError, parse_bytes};
-use pcopy::sparse::Sparse;
-use pcopy::{OnReadError, RangeSpec, Size};
+use pcopy::sparse::{Preallocate, Sparse};
+use pcopy::words::Word;
+use pcopy::{OnReadError, RangeSpec, Size, Threads};
 
 use super::batch::BatchArgs;
 use super::bench::BenchArgs;
@@ -183,7 +184,7 @@ pub struct ResumeArgs {
 pub struct HowArgs {
     /// Workers: a number, or auto
     #[arg(short, long, value_name = "N|auto", default_value = "auto")]
-    pub threads: ThreadsArg,
+    pub threads: Threads,
 
     /// Unit of scheduling: a power of two, or auto
     #[arg(long, value_name = "SIZE|auto", default_value = "auto")]
@@ -193,30 +194,29 @@ pub struct HowArgs {
     #[arg(long, value_name = "SIZE|auto", default_value = "auto")]
     pub io_size: SizeArg,
 
-    /// How bytes move: auto, positioned, direct, offload, mmap or splice; one that is named and
-    /// cannot serve is an error
-    #[arg(long, value_name = "ENGINE", default_value = "auto")]
+    /// How bytes move; a named engine that cannot be used is an error
+    #[arg(long, value_name = "ENGINE", default_value = "auto", value_parser = words::<EngineChoice>())]
     pub engine: EngineChoice,
 
-    /// Share extents with SOURCE where the file system can, or fail, or store every byte again
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub reflink: ReflinkArg,
+    /// Whether DEST shares extents with SOURCE
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = words::<Reflink>())]
+    pub reflink: Reflink,
 
     /// Keep the holes of SOURCE, make holes from zeros too, or write every byte
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub sparse: SparseArg,
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = words::<Sparse>())]
+    pub sparse: Sparse,
 
     /// Reserve space before writing
-    #[arg(long, value_name = "WHEN", default_value = "auto")]
-    pub preallocate: PreallocateArg,
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = words::<Preallocate>())]
+    pub preallocate: Preallocate,
 
     /// Leave everything in the page cache, also of a large copy
     #[arg(long)]
     pub keep_cache: bool,
 
     /// Source ranges that cannot be read: list them and go on, or stop at the first
-    #[arg(long, value_name = "POLICY", default_value = "record")]
-    pub on_read_error: OnReadErrorArg,
+    #[arg(long, value_name = "POLICY", default_value = "record", value_parser = words::<OnReadError>())]
+    pub on_read_error: OnReadError,
 
     /// Retries of a failed read before it is split and recorded
     #[arg(long, value_name = "N", default_value_t = RETRIES)]
@@ -231,9 +231,8 @@ pub struct HowArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Proof")]
 pub struct DigestArgs {
-    /// Print a digest of the range, as b3sum, sha256sum ... do; repeatable:
-    /// blake3, sha256, sha1, md5, crc32c, xxh3
-    #[arg(long, value_name = "ALG")]
+    /// Print a digest of the range; repeatable
+    #[arg(long, value_name = "ALG", value_parser = words::<Algorithm>())]
     pub digest: Vec<Algorithm>,
 
     /// Write the digests into FILE instead of standard output
@@ -274,7 +273,7 @@ pub struct VerifyArgs {
 
     /// Readers: a number, or auto
     #[arg(short, long, value_name = "N|auto", default_value = "auto")]
-    pub threads: ThreadsArg,
+    pub threads: Threads,
 
     /// Leave what is read of a large SOURCE in the page cache
     #[arg(long)]
@@ -311,26 +310,14 @@ pub struct OutputArgs {
     pub verbose: bool,
 }
 
-/// `--threads`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ThreadsArg {
-    /// As many as the storage rewards.
-    Auto,
-    /// Exactly so many.
-    Exactly(usize),
-}
-
-impl std::str::FromStr for ThreadsArg {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<ThreadsArg, String> {
-        let most = pcopy::job::MOST_THREADS;
-        match text.parse() {
-            _ if text == "auto" => Ok(ThreadsArg::Auto),
-            Ok(threads) if (1..=most).contains(&threads) => Ok(ThreadsArg::Exactly(threads)),
-            _ => Err(format!("must be auto or a number from 1 to {most}")),
-        }
-    }
+/// Takes the words of a choice, and lists them in help and completions.
+pub fn words<W: Word + Send + Sync>() -> impl TypedValueParser<Value = W> {
+    let value = |choice: &W| {
+        let about = choice.about().trim().trim_end_matches('.');
+        PossibleValue::new(choice.word()).help(about)
+    };
+    PossibleValuesParser::new(W::ALL.iter().map(value))
+        .map(|word| pcopy::words::parse(&word).expect("only known words get past the parser"))
 }
 
 /// A size, or what suits best.
@@ -361,87 +348,6 @@ fn rate(text: &str) -> Result<u64, String> {
         Ok(0) => Err("nothing would ever be copied".to_owned()),
         Ok(rate) => Ok(rate),
         Err(error) => Err(error.to_string()),
-    }
-}
-
-/// `--on-read-error`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum OnReadErrorArg {
-    /// Keep going and list the bad ranges.
-    Record,
-    /// Stop at the first.
-    Stop,
-}
-
-impl From<OnReadErrorArg> for OnReadError {
-    fn from(word: OnReadErrorArg) -> OnReadError {
-        match word {
-            OnReadErrorArg::Record => OnReadError::Record,
-            OnReadErrorArg::Stop => OnReadError::Stop,
-        }
-    }
-}
-
-/// `--reflink`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum ReflinkArg {
-    /// Where the file system can.
-    Auto,
-    /// Or fail.
-    Always,
-    /// Store every byte again.
-    Never,
-}
-
-impl From<ReflinkArg> for Reflink {
-    fn from(word: ReflinkArg) -> Reflink {
-        match word {
-            ReflinkArg::Auto => Reflink::Auto,
-            ReflinkArg::Always => Reflink::Always,
-            ReflinkArg::Never => Reflink::Never,
-        }
-    }
-}
-
-/// `--sparse`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum SparseArg {
-    /// Keep the holes of SOURCE.
-    Auto,
-    /// Make holes from zeros too.
-    Always,
-    /// Write every byte.
-    Never,
-}
-
-impl From<SparseArg> for Sparse {
-    fn from(word: SparseArg) -> Sparse {
-        match word {
-            SparseArg::Auto => Sparse::Auto,
-            SparseArg::Always => Sparse::Always,
-            SparseArg::Never => Sparse::Never,
-        }
-    }
-}
-
-/// `--preallocate`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-pub enum PreallocateArg {
-    /// Where that makes writing faster.
-    Auto,
-    /// Never.
-    Off,
-    /// All of it, holes included.
-    Full,
-}
-
-impl From<PreallocateArg> for Preallocate {
-    fn from(word: PreallocateArg) -> Preallocate {
-        match word {
-            PreallocateArg::Auto => Preallocate::Auto,
-            PreallocateArg::Off => Preallocate::Off,
-            PreallocateArg::Full => Preallocate::Full,
-        }
     }
 }
 

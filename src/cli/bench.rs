@@ -10,14 +10,14 @@ use pcopy::bench::chart::{self, bar};
 use pcopy::bench::{Cache, Place, Runner, Series, combinations, sweep};
 use pcopy::error::quoted;
 use pcopy::size::human;
-use pcopy::{Error, Progress, Threads};
+use pcopy::{Error, Progress};
 use serde_json::{Value, json};
 
 pub use args::BenchArgs;
 use args::CacheArg;
 use meter::Meter;
 
-use super::args::{OutputArgs, ProgressArg, ThreadsArg};
+use super::args::{OutputArgs, ProgressArg};
 use super::config;
 use super::exit::Exit;
 use super::render::{self, shell_word, to_stderr, to_stdout};
@@ -98,7 +98,7 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
     let mut runner = runner.cache(cache).sync(!args.no_sync);
     let engines = if args.engine.is_empty() { runner.engines()? } else { args.engine.clone() };
     let io_sizes: Vec<_> = args.io_size.iter().map(|size| size.0).collect();
-    let threads: Vec<_> = args.threads.iter().map(|threads| threads_of(*threads)).collect();
+    let threads = args.threads.clone();
     let settings = combinations(&engines, &io_sizes, &threads);
     settings.iter().try_for_each(|setting| runner.check(setting))?;
     let meter = Meter::new(&args.output);
@@ -114,13 +114,6 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
     });
     meter.clear();
     Ok((runner, all.0, all.1))
-}
-
-fn threads_of(threads: ThreadsArg) -> Threads {
-    match threads {
-        ThreadsArg::Auto => Threads::Auto,
-        ThreadsArg::Exactly(threads) => Threads::Exactly(threads),
-    }
 }
 
 /// What came of a sweep.

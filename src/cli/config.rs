@@ -6,7 +6,7 @@ use pcopy::error::quoted;
 use pcopy::sys::facts_of_path;
 use pcopy::{CopyJob, Leftovers, RangeSpec};
 
-use super::args::{CopyArgs, ThreadsArg, VerifyArgs, WhatArgs};
+use super::args::{CopyArgs, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
 use pcopy::verify::VerifyJob;
 
@@ -88,11 +88,7 @@ pub fn verify(args: &VerifyArgs) -> Result<VerifyJob, String> {
     for expected in &args.digests.expect {
         job = job.expect(expected.clone());
     }
-    match args.threads {
-        ThreadsArg::Exactly(threads) => job = job.threads(threads),
-        ThreadsArg::Auto => {}
-    }
-    Ok(job)
+    Ok(job.threads(args.threads))
 }
 
 /// The job that the arguments describe.
@@ -131,7 +127,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
         .verify(args.proof.verify)
         .preserve(args.consent.preserve)
         .repair(args.proof.repair)
-        .on_read_error(args.how.on_read_error.into())
+        .on_read_error(args.how.on_read_error)
         .retries(args.how.retries)
         .leftovers(leftovers)
         .checkpoint_every(args.resume.checkpoint_every)
@@ -150,13 +146,11 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
     }
     job = job
         .engine(args.how.engine)
-        .reflink(args.how.reflink.into())
-        .sparse(args.how.sparse.into())
-        .preallocate(args.how.preallocate.into())
-        .keep_cache(args.how.keep_cache);
-    if let ThreadsArg::Exactly(threads) = args.how.threads {
-        job = job.threads(threads);
-    }
+        .reflink(args.how.reflink)
+        .sparse(args.how.sparse)
+        .preallocate(args.how.preallocate)
+        .keep_cache(args.how.keep_cache)
+        .threads(args.how.threads);
     if let Some(size) = args.how.stripe_size.0 {
         job = job.stripe_size(size);
     }

@@ -69,8 +69,9 @@ impl From<Outcome> for Exit {
             Outcome::Partial => Exit::Partial,
             Outcome::Refused => Exit::Refused,
             Outcome::Mismatch => Exit::Mismatch,
-            Outcome::Failed => Exit::Failed,
             Outcome::Interrupted => Exit::Interrupted,
+            // `Failed`, and what this program does not know.
+            _ => Exit::Failed,
         }
     }
 }

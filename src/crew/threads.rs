@@ -1,6 +1,9 @@
 //! How many workers a job asks for, and how many that is on the ends it has.
 
+use std::str::FromStr;
+
 use super::controller::Workers;
+use crate::error::{ErrorKind, Result};
 use crate::io::manners::Warmth;
 
 /// Most workers accepted: beyond it, the buffers cost more than any storage gives.
@@ -16,7 +19,41 @@ pub enum Threads {
     Exactly(usize),
 }
 
+impl From<usize> for Threads {
+    fn from(threads: usize) -> Threads {
+        Threads::Exactly(threads)
+    }
+}
+
+impl FromStr for Threads {
+    type Err = String;
+
+    /// `auto`, or a number from 1 to [`MOST_THREADS`].
+    fn from_str(text: &str) -> Result<Threads, String> {
+        match text.parse() {
+            _ if text == "auto" => Ok(Threads::Auto),
+            Ok(threads) if (1..=MOST_THREADS).contains(&threads) => Ok(Threads::Exactly(threads)),
+            _ => Err(format!("must be auto or a number from 1 to {MOST_THREADS}")),
+        }
+    }
+}
+
 impl Threads {
+    /// Refuses a number of workers that cannot be.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`].
+    pub(crate) fn check(self) -> Result<()> {
+        match self {
+            Threads::Exactly(threads) if !(1..=MOST_THREADS).contains(&threads) => {
+                let range = format!("the number of threads is from 1 to {MOST_THREADS}");
+                Err(ErrorKind::Usage(format!("{range}, not {threads}")).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// How many workers, before it is known whether the storage minds.
     pub(crate) fn most(self) -> usize {
         match self {

@@ -3,11 +3,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::words::Word;
 
 /// A digest algorithm.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Algorithm {
     /// BLAKE3 with its usual 32 bytes of output, as `b3sum` prints it.
     Blake3,
@@ -61,6 +64,25 @@ impl Algorithm {
     /// pieces may be hashed at the same time and in any order.
     pub const fn is_ordered(self) -> bool {
         !matches!(self, Algorithm::Blake3 | Algorithm::Crc32c)
+    }
+}
+
+impl Word for Algorithm {
+    const ALL: &'static [Algorithm] = &Algorithm::ALL;
+
+    fn word(self) -> &'static str {
+        self.name()
+    }
+
+    fn about(self) -> &'static str {
+        match self {
+            Algorithm::Blake3 => "as b3sum prints it",
+            Algorithm::Sha256 => "as sha256sum prints it",
+            Algorithm::Sha1 => "as sha1sum prints it; finds accidents, not attacks",
+            Algorithm::Md5 => "as md5sum prints it; finds accidents, not attacks",
+            Algorithm::Crc32c => "as rhash --crc32c prints it",
+            Algorithm::Xxh3 => "as xxhsum -H3 prints it",
+        }
     }
 }
 

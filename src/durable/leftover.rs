@@ -19,17 +19,20 @@ use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
 use crate::error::{Refusal, Result};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, Facts, Node};
+use crate::words::words;
 
-/// What to do with what an interrupted run left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Leftovers {
-    /// Refuse to start while there is something.
-    #[default]
-    Refuse,
-    /// Go on from it; from the beginning if there is nothing.
-    Resume,
-    /// Discard it and start from the beginning.
-    Restart,
+words! {
+    /// What to do with what an interrupted run left.
+    #[derive(Default)]
+    pub enum Leftovers {
+        /// Refuse to start while there is something.
+        #[default]
+        Refuse = "refuse",
+        /// Resume it; start from the beginning if there is nothing.
+        Resume = "resume",
+        /// Discard it and start from the beginning.
+        Restart = "restart",
+    }
 }
 
 /// Where a job begins.

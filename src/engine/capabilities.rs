@@ -9,17 +9,20 @@ use crate::range::ByteRange;
 use crate::source::OpenSource;
 use crate::sparse::Sparse;
 use crate::sys::{self, DirectAlignment, Directory, FileSystem, FileSystemKind};
+use crate::words::words;
 
-/// Whether extents are shared with the source.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Reflink {
-    /// Where the file system can.
-    #[default]
-    Auto,
-    /// Or the copy is refused.
-    Always,
-    /// Every byte is stored again.
-    Never,
+words! {
+    /// Whether extents are shared with the source.
+    #[derive(Default)]
+    pub enum Reflink {
+        /// Share extents where the file system can.
+        #[default]
+        Auto = "auto",
+        /// Share extents, or fail if the file system cannot.
+        Always = "always",
+        /// Store every byte again.
+        Never = "never",
+    }
 }
 
 /// What the caller wants that bears on the choice.

@@ -1,53 +1,41 @@
 //! The choice of an engine: one function from what a copy offers to the
 //! engines to try and the reason, and the making of what was chosen.
 
-use std::fmt;
-use std::str::FromStr;
-
-use super::{Capabilities, Engine, Fit, Reflink, Row, Site, TABLE, named};
+use super::{Capabilities, Engine, Fit, Reflink, Row, Site, named};
 use crate::error::Refusal;
 use crate::io::manners::{LARGE, Warmth};
 use crate::report::Fallback;
+use crate::words::{Word, words};
 
-/// Which engine the caller wants.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum EngineChoice {
-    /// The one that suits best.
-    #[default]
-    Auto,
-    /// This one and no other.
-    Named(&'static str),
+words! {
+    /// Which engine the caller wants.
+    #[derive(Default)]
+    pub enum EngineChoice {
+        /// The one that suits best.
+        #[default]
+        Auto = "auto",
+        /// Buffered reads and writes at an offset.
+        Positioned = "positioned",
+        /// Past the page cache, from aligned buffers.
+        Direct = "direct",
+        /// The kernel copies, or shares extents.
+        Offload = "offload",
+        /// Reads into the mapped destination.
+        Mmap = "mmap",
+        /// The kernel moves pages through a pipe.
+        Splice = "splice",
+    }
 }
 
 impl EngineChoice {
+    /// The row of the engine; `None` if the caller leaves the choice open.
+    fn row(self) -> Option<&'static Row> {
+        named(self.word())
+    }
+
     /// Whether `engine` is a choice that the caller leaves open.
     pub fn may_be(self, engine: &str) -> bool {
-        match self {
-            EngineChoice::Auto => true,
-            EngineChoice::Named(name) => name == engine,
-        }
-    }
-}
-
-impl FromStr for EngineChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<EngineChoice, String> {
-        match named(text) {
-            _ if text == "auto" => Ok(EngineChoice::Auto),
-            Some(row) => Ok(EngineChoice::Named(row.name)),
-            None => Err(format!("must be {}", Names)),
-        }
-    }
-}
-
-/// Every word that chooses an engine, for messages.
-struct Names;
-
-impl fmt::Display for Names {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("auto")?;
-        TABLE.iter().try_for_each(|row| write!(f, ", {}", row.name))
+        self == EngineChoice::Auto || self.word() == engine
     }
 }
 
@@ -67,11 +55,10 @@ pub struct Selection {
 /// [`Refusal::EngineUnsuitable`] where the caller named an engine that cannot
 /// serve, or insists on sharing extents where that is impossible.
 pub fn select(choice: EngineChoice, capabilities: Capabilities) -> Result<Selection, Refusal> {
-    let (name, reason) = match choice {
-        EngineChoice::Named(name) => (name, "asked for"),
-        EngineChoice::Auto => best(&capabilities),
+    let (row, reason) = match choice.row() {
+        Some(row) => (row, "asked for"),
+        None => best(&capabilities),
     };
-    let row = named(name).expect("only names of the table get here");
     let must_share = capabilities.reflink == Reflink::Always;
     let refused = |reason: &str| {
         let (engine, reason) = (row.name, reason.to_owned());
@@ -90,7 +77,12 @@ pub fn select(choice: EngineChoice, capabilities: Capabilities) -> Result<Select
 }
 
 /// The engine that suits best, and why. It always suits.
-fn best(capabilities: &Capabilities) -> (&'static str, &'static str) {
+fn best(capabilities: &Capabilities) -> (&'static Row, &'static str) {
+    let (name, reason) = best_name(capabilities);
+    (named(name).expect("only names of the table get here"), reason)
+}
+
+fn best_name(capabilities: &Capabilities) -> (&'static str, &'static str) {
     let Capabilities { source, destination, .. } = capabilities;
     let suits =
         |name| named(name).is_some_and(|row| matches!((row.suits)(capabilities), Fit::Yes(_)));

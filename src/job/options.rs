@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::crew::{KERNEL_IO_SIZE, MOST_THREADS, OnReadError, RETRIES, Threads};
+use crate::crew::{KERNEL_IO_SIZE, OnReadError, RETRIES, Threads};
 use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
@@ -152,9 +152,9 @@ impl CopyJob {
         self
     }
 
-    /// Exactly so many workers. Default: as many as the storage rewards.
-    pub fn threads(mut self, threads: usize) -> CopyJob {
-        self.threads = Threads::Exactly(threads.clamp(1, MOST_THREADS));
+    /// How many workers: a number, or [`Threads::Auto`]. Default: as many as the storage rewards.
+    pub fn threads(mut self, threads: impl Into<Threads>) -> CopyJob {
+        self.threads = threads.into();
         self
     }
 

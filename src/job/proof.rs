@@ -34,6 +34,7 @@ const BLOCK: u64 = 4096;
 
 impl CopyJob {
     pub(super) fn check_options(&self) -> Result<()> {
+        self.threads.check()?;
         if (self.verify || self.repair) && !self.sync {
             let reason = "--verify reads what is on the disk; it cannot go with --no-sync";
             return Err(ErrorKind::Usage(reason.to_owned()).into());

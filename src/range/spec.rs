@@ -40,6 +40,33 @@ pub enum RangeSpec {
     Last(Size),
 }
 
+/// Bytes counted from the start of the source, whatever its sectors are.
+impl From<ByteRange> for RangeSpec {
+    fn from(range: ByteRange) -> RangeSpec {
+        RangeSpec::Bounds(Size::Bytes(range.start()), Size::Bytes(range.end()))
+    }
+}
+
+/// As [`From<ByteRange>`](RangeSpec); one that runs backwards is refused when it
+/// meets a source, as if it had been written `B..A`.
+impl From<std::ops::Range<u64>> for RangeSpec {
+    fn from(range: std::ops::Range<u64>) -> RangeSpec {
+        RangeSpec::Bounds(Size::Bytes(range.start), Size::Bytes(range.end))
+    }
+}
+
+impl From<std::ops::RangeFrom<u64>> for RangeSpec {
+    fn from(range: std::ops::RangeFrom<u64>) -> RangeSpec {
+        RangeSpec::From(Size::Bytes(range.start))
+    }
+}
+
+impl From<std::ops::RangeFull> for RangeSpec {
+    fn from(_: std::ops::RangeFull) -> RangeSpec {
+        RangeSpec::All
+    }
+}
+
 /// Why a text is not a range. Displayed over several lines: what is wrong, the
 /// text with a caret under the wrong character, and a hint where there is one.
 #[derive(Clone, PartialEq, Eq, Debug)]

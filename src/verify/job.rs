@@ -87,9 +87,9 @@ impl VerifyJob {
         self
     }
 
-    /// Exactly so many readers. Default: as many as the storage rewards.
-    pub fn threads(mut self, threads: usize) -> VerifyJob {
-        self.threads = Threads::Exactly(threads.max(1));
+    /// How many readers: a number, or [`Threads::Auto`]. Default: as many as the storage rewards.
+    pub fn threads(mut self, threads: impl Into<Threads>) -> VerifyJob {
+        self.threads = threads.into();
         self
     }
 
@@ -125,6 +125,7 @@ impl VerifyJob {
     pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> JobResult<Report> {
         let begin = Instant::now();
         progress.enter(Phase::Preparing);
+        self.threads.check()?;
         let source = OpenSource::open(&self.source)?;
         source.will_read_in_sequence();
         let (range, clamped) = source.resolve(&self.range, self.clamp)?;

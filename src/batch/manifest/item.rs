@@ -31,6 +31,20 @@ pub struct Item {
     pub details: Option<Box<Details>>,
 }
 
+impl Item {
+    /// `runs` of the source of the batch to the file `name`, which is relative
+    /// to the directory of the batch. It stands on no line of a list.
+    pub fn new(name: impl AsRef<Path>, runs: Runs) -> Item {
+        let name = name.as_ref().into();
+        Item { line: 0, name, source: None, runs, dest_offset: 0, details: None }
+    }
+
+    /// The same of a source of its own.
+    pub fn of(self, source: impl AsRef<Path>) -> Item {
+        Item { source: Some(source.as_ref().into()), ..self }
+    }
+}
+
 /// The rarer wishes of an item.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Details {

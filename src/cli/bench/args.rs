@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use pcopy::RangeSpec;
 use pcopy::size::parse_bytes;
+use pcopy::{RangeSpec, Threads};
 
-use crate::cli::args::{OutputArgs, ThreadsArg};
+use crate::cli::args::OutputArgs;
 
 /// Measure which engine, threads and request size suit this storage best
 ///
@@ -36,7 +36,7 @@ pub struct BenchArgs {
     /// Numbers of threads to try, comma-separated
     #[arg(short, long, value_name = "N,..", value_delimiter = ',')]
     #[arg(default_value = "1,2,4,8,16,auto")]
-    pub threads: Vec<ThreadsArg>,
+    pub threads: Vec<Threads>,
 
     /// Request sizes to try, comma-separated
     #[arg(long, value_name = "SIZE,..", value_delimiter = ',', default_value = "256KiB,1MiB")]

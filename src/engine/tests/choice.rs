@@ -4,6 +4,7 @@ use crate::engine::capabilities::{Capabilities, End, Reflink};
 use crate::engine::{EngineChoice, select};
 use crate::io::manners::Warmth;
 use crate::sys::{DirectAlignment, FileSystem, FileSystemKind};
+use crate::words::Word;
 
 fn file_on(kind: FileSystemKind) -> End {
     let direct = Some(DirectAlignment { memory: 512, offset: 512 });
@@ -113,5 +114,19 @@ fn what_cannot_serve_is_refused_with_a_reason() {
     check("direct", &|c| (c.source, c.destination) = (tmpfs, tmpfs), "neither side");
     check("positioned", &|c| c.reflink = Reflink::Always, "cannot share");
     check("auto", &|c| (c.reflink, c.needs_bytes) = (Reflink::Always, true), "looked at");
-    assert!("uring".parse::<EngineChoice>().unwrap_err().contains("auto, positioned, direct"));
+    assert!(
+        "uring"
+            .parse::<EngineChoice>()
+            .unwrap_err()
+            .to_string()
+            .contains("auto, positioned, direct")
+    );
+}
+
+/// The words of the choice and the rows of the table are two lists.
+#[test]
+fn every_engine_can_be_chosen_by_its_name_and_nothing_else_can() {
+    let chosen =
+        EngineChoice::ALL.iter().map(|choice| choice.word()).filter(|&word| word != "auto");
+    assert!(chosen.eq(crate::engine::TABLE.iter().map(|row| row.name)));
 }
