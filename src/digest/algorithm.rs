@@ -80,8 +80,8 @@ impl Word for Algorithm {
             Algorithm::Sha256 => "as sha256sum prints it",
             Algorithm::Sha1 => "as sha1sum prints it; finds accidents, not attacks",
             Algorithm::Md5 => "as md5sum prints it; finds accidents, not attacks",
-            Algorithm::Crc32c => "as rhash --crc32c prints it",
-            Algorithm::Xxh3 => "as xxhsum -H3 prints it",
+            Algorithm::Crc32c => "CRC-32C (Castagnoli), as rhash prints it",
+            Algorithm::Xxh3 => "XXH3 of 64 bits, as xxhsum prints it",
         }
     }
 }
