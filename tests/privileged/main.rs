@@ -36,6 +36,8 @@ mod mounts;
 #[cfg(target_os = "linux")]
 mod nospace;
 #[cfg(target_os = "linux")]
+mod odd;
+#[cfg(target_os = "linux")]
 mod partitions;
 #[cfg(target_os = "linux")]
 mod powercut;
