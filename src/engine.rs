@@ -18,7 +18,7 @@ mod tests;
 
 pub use capabilities::{Capabilities, Reflink, Wishes};
 pub use positioned::Positioned;
-pub use select::{EngineChoice, Made, Selection, select};
+pub use select::{EngineChoice, Made, Selection, select, select_for};
 
 use std::fs::File;
 use std::sync::Arc;

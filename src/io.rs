@@ -5,6 +5,7 @@
 //! Workers share them by reference, so every call names its offset and none
 //! moves a cursor. This room knows nothing of plans, stripes or retries.
 
+mod end;
 mod fanout;
 mod file;
 pub mod fingerprint;
@@ -16,6 +17,7 @@ mod sieve;
 pub mod transfer;
 mod uncached;
 
+pub use end::find_end;
 pub use fanout::Fanout;
 pub use file::FileIo;
 pub use head::{HeadError, Held};
@@ -50,10 +52,33 @@ pub trait Source: ReadAt + Send + Sync {
         Ok(Extent { range: ByteRange::between(from.min(end), end), data: true })
     }
 
+    /// What becomes of the answers of [`Source::next_extent`] that only `data`
+    /// bytes of `range` are data.
+    fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
+        let _ = (range, data);
+        Holes::Believed
+    }
+
     /// The open file, for engines that let the kernel move the bytes.
     fn file(&self) -> Option<&File> {
         None
     }
+}
+
+/// How far a source is believed that says it has holes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Holes {
+    /// They need not be read.
+    Believed,
+    /// The file takes as much storage as it has bytes: its holes are space that
+    /// was reserved, and count as data. By the same rule cp(1) decides whether
+    /// it looks for holes.
+    Reserved,
+    /// The file takes more storage than what is called data, on a file system
+    /// that otherwise tells the truth: it is read.
+    Contradicted,
+    /// Nobody knows whether this file system tells the truth: it is read.
+    Unproven,
 }
 
 /// What zeros are written from.

@@ -31,7 +31,7 @@ use crate::range::{ByteRange, RangeSet};
 use crate::report::{Outcome, Report};
 use crate::safety::{self, Preflight};
 use crate::source::OpenSource;
-use crate::sparse::{self, Sparse, Zeros};
+use crate::sparse::{Layout, Sparse};
 use crate::sys;
 use clock::Clock;
 use proof::Ledger;
@@ -90,11 +90,12 @@ impl CopyJob {
         self.check_preserve(&source, &target, from)?;
         let to = self.resolve_destination(&source, &target, from)?;
         let (map_file, start) = self.look_for_leftovers(&source, &target, (from, to))?;
-        let (data, mut holes) = self.bytes_to_copy(&source, &target, from);
+        let layout = Layout::of(&*source.io, from, self.sparse);
+        let (data, mut holes) = bytes_to_copy(&layout, &target, from);
         let (todo, resumed) = what_is_left(from, &data, &mut holes, &start);
         let mut kept_holes = data.missing_from(from);
         kept_holes.subtract(&holes);
-        let space_needed = self.space_needed(from, &data, &start);
+        let space_needed = self.space_needed(from, &layout, &start);
         let preflight = self.preflight((&source, &target), (from, to), space_needed);
         preflight.check()?;
         if !start.is_committed() {
@@ -102,7 +103,8 @@ impl CopyJob {
         }
 
         let bytes = todo.bytes();
-        let selection = self.select((&source, &target), (from, to), bytes, &start)?;
+        let (selection, sparse) =
+            self.select((&source, &target), (from, to), bytes, &start, &layout)?;
         if !selection.may_share() {
             preflight.check_space()?;
         }
@@ -116,6 +118,7 @@ impl CopyJob {
         report.clamped = clamped;
         (report.bytes.holes, report.bytes.resumed) = (kept_holes.bytes(), resumed);
         report.notes.extend(self.nothing_to_resume(&start));
+        report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
@@ -133,6 +136,7 @@ impl CopyJob {
             plan,
             holes,
             kept_holes,
+            sparse,
             selection,
             map_file,
             report,
@@ -192,11 +196,14 @@ impl CopyJob {
         ranges: (ByteRange, ByteRange),
         bytes: u64,
         start: &Start,
-    ) -> Result<Selection, Refusal> {
+        layout: &Layout,
+    ) -> Result<(Selection, Sparse), Refusal> {
         // The part of an earlier run is as private as a new one.
         let fresh = matches!(target, Target::Staged(_)) && !start.is_committed();
-        let capabilities = Capabilities::of(source, target, ranges, bytes, fresh, self.wishes());
-        engine::select(self.engine, capabilities)
+        engine::select_for(self.engine, layout, |sparse| {
+            let wishes = self.wishes(sparse);
+            Capabilities::of(source, target, ranges, bytes, fresh, wishes)
+        })
     }
 
     /// How many workers move `bytes` in requests and stripes of what length.
@@ -229,12 +236,12 @@ impl CopyJob {
             // Nor what a run left that was killed while it made its first map.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
-        let mut stage = Stage::begin(target, ready.blank(self.sparse, self.reflink), start)?;
+        let mut stage = Stage::begin(target, ready.blank(self.reflink), start)?;
         let about = ready.selection.capabilities();
         let manners = self.manners(about.warmth, about.bytes, self.sync).over(standing);
         let prepared = ready
-            .reserve(&stage, self.preallocate.beside(self.sparse))
-            .and_then(|()| ready.transfer(&stage, self.zeros(fresh), manners, progress));
+            .reserve(&stage, self.preallocate.beside(ready.sparse))
+            .and_then(|()| ready.transfer(&stage, ready.sparse.zeros(fresh), manners, progress));
         let transfer = match prepared {
             Ok(transfer) => Arc::new(transfer),
             Err(error) => {
@@ -366,31 +373,13 @@ impl CopyJob {
         Ok(to)
     }
 
-    /// The bytes of `from` that need work, and the holes among them. In a new
-    /// file, holes of the source stay holes and need none.
-    fn bytes_to_copy(
-        &self,
-        source: &OpenSource,
-        target: &Target,
-        from: ByteRange,
-    ) -> (RangeSet, RangeSet) {
-        if self.sparse == Sparse::Never {
-            return (from.into(), RangeSet::new());
-        }
-        let data = sparse::data_in(&*source.io, from);
-        match target {
-            Target::Staged(_) => (data, RangeSet::new()),
-            _ => (from.into(), data.missing_from(from)),
-        }
-    }
-
-    /// Bytes of storage that a new file with `data` will need for certain, on
+    /// Bytes of storage that a new file with `layout` will need for certain, on
     /// top of what the part of an earlier run takes, to be kept or given back.
-    fn space_needed(&self, from: ByteRange, data: &RangeSet, start: &Start) -> u64 {
-        let whole = match (self.preallocate, self.sparse) {
+    fn space_needed(&self, from: ByteRange, layout: &Layout, start: &Start) -> u64 {
+        let whole = match (self.preallocate, layout.sparse()) {
             (Preallocate::Full, _) => from.len(),
             (_, Sparse::Always) => 0,
-            _ => data.bytes(),
+            _ => layout.data.bytes(),
         };
         let part = match start {
             Start::Fresh => None,
@@ -402,23 +391,14 @@ impl CopyJob {
         whole.saturating_sub(part.unwrap_or(0))
     }
 
-    /// What becomes of zeros that were read into a file that is `fresh` or not.
-    fn zeros(&self, fresh: bool) -> Zeros {
-        match (self.sparse, fresh) {
-            (Sparse::Always, true) => Zeros::LeaveOut,
-            (Sparse::Always, false) => Zeros::MakeHoles,
-            _ => Zeros::Write,
-        }
-    }
-
     fn manners(&self, warmth: Warmth, bytes: u64, sync: bool) -> Manners {
         if self.keep_cache { Manners::none() } else { Manners::new(warmth, bytes, sync) }
     }
 
-    fn wishes(&self) -> Wishes {
+    fn wishes(&self, sparse: Sparse) -> Wishes {
         Wishes {
             reflink: self.reflink,
-            sparse: self.sparse,
+            sparse,
             needs_bytes: !self.wanted_digests().is_empty(),
             threads: self.threads.most(),
         }
@@ -461,6 +441,15 @@ fn announce(report: &Report, bytes: u64, target: &Target, progress: &Progress) {
         engine: report.engine,
         reason: report.engine_reason.clone(),
     });
+}
+
+/// The bytes of `from` that need work, and the holes among them. In a new file,
+/// holes of the source stay holes and need none.
+fn bytes_to_copy(layout: &Layout, target: &Target, from: ByteRange) -> (RangeSet, RangeSet) {
+    match target {
+        Target::Staged(_) => (layout.data.clone(), RangeSet::new()),
+        _ => (from.into(), layout.data.missing_from(from)),
+    }
 }
 
 /// What of `from` is still to be done, and how much of its `data` an earlier

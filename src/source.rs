@@ -22,8 +22,10 @@ pub struct OpenSource {
     pub path: PathBuf,
     /// For reading.
     pub io: Arc<FileIo>,
-    /// What it was when it was opened.
+    /// What it was when it was opened, with the size that can be read.
     pub facts: Facts,
+    /// The size that its file system claimed then, in bytes.
+    pub claimed: u64,
     /// If it is a block device: what it says of itself.
     pub device: Option<DeviceInfo>,
 }
@@ -63,17 +65,21 @@ impl OpenSource {
                 return Err(cannot_open(error).into());
             }
         };
-        let facts = sys::facts_as(&file, path).map_err(cannot_open)?;
+        let mut facts = sys::facts_as(&file, path).map_err(cannot_open)?;
         copyable(side, path, facts.node)?;
         let device = match facts.node {
             Node::BlockDevice => Some(sys::device_info(&file).map_err(cannot_open)?),
             _ => None,
         };
         let io = match &device {
+            Some(info) if info.size == 0 => {
+                return Err(Refusal::NoMedium { side, path: path.to_owned() }.into());
+            }
             Some(info) => FileIo::device(file, info),
-            None => FileIo::new(file, facts.size),
+            None => FileIo::measured(file, facts.size),
         };
-        Ok(OpenSource { path: path.to_owned(), io: Arc::new(io), facts, device })
+        let claimed = std::mem::replace(&mut facts.size, io.len());
+        Ok(OpenSource { path: path.to_owned(), io: Arc::new(io), facts, claimed, device })
     }
 
     /// Says that one range will be read from its start to its end.
@@ -98,15 +104,31 @@ impl OpenSource {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Range`] if it does not lie inside.
+    /// [`Refusal::Range`] if it does not lie inside; [`Refusal::EndsEarly`] if it
+    /// does by what the file system claims, and not by what can be read.
     pub fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
         let (size, sector) = (self.facts.size, self.sector());
-        let resolved = if clamp {
-            range.resolve_clamped(size, sector)
-        } else {
-            range.resolve(size, sector).map(|range| (range, false))
-        };
-        resolved.map_err(|error| Refusal::Range { path: self.path.clone(), source: error })
+        let outside = |error| Refusal::Range { path: self.path.clone(), source: error };
+        let claimed = self.claimed.max(size);
+        let asked = if claimed > size { range.resolve(claimed, sector).ok() } else { None };
+        let ends_early = asked.is_some_and(|asked| asked.end() > size);
+        if clamp {
+            let (range, clamped) = range.resolve_clamped(size, sector).map_err(outside)?;
+            return Ok((range, clamped || ends_early));
+        }
+        if ends_early {
+            return Err(Refusal::EndsEarly { path: self.path.clone(), claimed, readable: size });
+        }
+        range.resolve(size, sector).map(|range| (range, false)).map_err(outside)
+    }
+
+    /// Says that it has more bytes than its file system claims.
+    pub fn note(&self) -> Option<String> {
+        let (claimed, size) = (self.claimed, self.facts.size);
+        let name = crate::error::quoted(&self.path);
+        (claimed < size).then(|| {
+            format!("{name} has {size} bytes, found by reading; its file system says {claimed}")
+        })
     }
 
     /// What changed since it was opened, in words; `None` if nothing did.
@@ -118,10 +140,12 @@ impl OpenSource {
     pub fn change(&self) -> std::io::Result<Option<String>> {
         let now = sys::facts_as(self.io.as_file(), &self.path)?;
         let before = &self.facts;
-        let what = if now.size != before.size {
-            format!("its size was {} and is {}", before.size, now.size)
+        let what = if now.size != self.claimed {
+            format!("its size was {} and is {}", self.claimed, now.size)
         } else if self.device.is_some() {
             return Ok(None);
+        } else if self.claimed != before.size && self.io.end_has_moved() {
+            format!("it does not end at byte {} any more", before.size)
         } else if now.modified != before.modified {
             "its modification time is another".to_owned()
         } else if now.changed != before.changed {

@@ -1,11 +1,14 @@
 //! Holes: where the source has them, and where the destination gets them.
 //!
 //! What a file system says of holes decides what is *not read*, never what is
-//! there: a source that cannot say, or says what makes no sense, is all data.
-//! This room moves no bytes.
+//! there: a source that cannot say, says what makes no sense, or is not known to
+//! tell the truth ([`Holes`]) is all data. Zeros that are read where a hole was
+//! claimed become holes again. This room moves no bytes.
 
-use crate::error::{ErrorKind, Result};
-use crate::io::{Source, as_u64, as_usize};
+use std::path::Path;
+
+use crate::error::{ErrorKind, Result, quoted};
+use crate::io::{Holes, Source, as_u64, as_usize};
 use crate::range::{ByteRange, RangeSet};
 use crate::words::words;
 
@@ -41,6 +44,15 @@ pub enum Zeros {
 pub const HOLE_GRAIN: u64 = 4096;
 
 impl Sparse {
+    /// What becomes of zeros that were read into a file that is `fresh` or not.
+    pub(crate) fn zeros(self, fresh: bool) -> Zeros {
+        match (self, fresh) {
+            (Sparse::Always, true) => Zeros::LeaveOut,
+            (Sparse::Always, false) => Zeros::MakeHoles,
+            _ => Zeros::Write,
+        }
+    }
+
     /// Refuses units of `bytes`, which `option` names, in which no zeros would
     /// be found that are to become holes.
     ///
@@ -60,8 +72,70 @@ impl Sparse {
 /// than the copy; the rest of such a source is all data.
 const MOST_EXTENTS: usize = 1 << 18;
 
-/// The data extents of `source` within `range`.
+/// What is to be read of a range, and what becomes of the zeros in it.
+#[derive(Clone, Debug)]
+pub struct Layout {
+    /// What is to be read.
+    pub data: RangeSet,
+    /// What was asked for.
+    pub asked: Sparse,
+    /// How far the source is believed about its holes.
+    pub holes: Holes,
+    /// Bytes that are read although the source calls them holes.
+    pub doubted: u64,
+}
+
+impl Layout {
+    /// Of `range` of `source`, copied as `asked`.
+    pub fn of(source: &dyn Source, range: ByteRange, asked: Sparse) -> Layout {
+        let whole = Layout::whole(range, asked);
+        if asked == Sparse::Never {
+            return whole;
+        }
+        let data = claimed_in(source, range);
+        let called_holes = range.len() - data.bytes();
+        if called_holes == 0 {
+            return whole;
+        }
+        match source.weigh_holes(range, data.bytes()) {
+            Holes::Believed => Layout { data, ..whole },
+            Holes::Reserved => Layout { holes: Holes::Reserved, ..whole },
+            holes => Layout { holes, doubted: called_holes, ..whole },
+        }
+    }
+
+    /// All of `range`, whether it has holes or not.
+    pub fn whole(range: ByteRange, asked: Sparse) -> Layout {
+        Layout { data: range.into(), asked, holes: Holes::Believed, doubted: 0 }
+    }
+
+    /// What becomes of zeros, so that holes that are read are holes again.
+    pub fn sparse(&self) -> Sparse {
+        match self.asked {
+            Sparse::Auto if self.doubted > 0 => Sparse::Always,
+            asked => asked,
+        }
+    }
+
+    /// Says that more is read of `source` than it calls data.
+    pub fn note(&self, source: &Path) -> Option<String> {
+        let why = match self.holes {
+            Holes::Contradicted => "the file takes more storage than its data would",
+            Holes::Unproven => "its file system is not known to tell the truth about them",
+            Holes::Believed | Holes::Reserved => return None,
+        };
+        let (bytes, name) = (self.doubted, quoted(source));
+        Some(format!("{bytes} bytes of {name} that are said to be holes are read: {why}"))
+    }
+}
+
+/// What of `range` of `source` must be read to know what is there.
 pub fn data_in(source: &dyn Source, range: ByteRange) -> RangeSet {
+    Layout::of(source, range, Sparse::Auto).data
+}
+
+/// What `source` calls data within `range`.
+fn claimed_in(source: &dyn Source, range: ByteRange) -> RangeSet {
     let mut data = RangeSet::new();
     let mut at = range.start();
     while at < range.end() {

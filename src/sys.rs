@@ -185,6 +185,15 @@ pub enum FileSystemKind {
 }
 
 impl FileSystemKind {
+    /// Whether what is said of the size and the holes of a file is what reads of
+    /// it bring. The system itself answers both from the same lists, with nobody
+    /// in between: a server may say what it remembers, a program what it likes,
+    /// and of ZFS and APFS it is known that data was called a hole.
+    pub fn is_truthful(self) -> bool {
+        use FileSystemKind::{Btrfs, Ext, Ntfs, Tmpfs, Xfs};
+        matches!(self, Ext | Xfs | Btrfs | Tmpfs | Ntfs)
+    }
+
     /// Whether files may share storage. For what is not known: yes.
     pub fn may_share(self) -> bool {
         !matches!(self, FileSystemKind::Ext | FileSystemKind::Tmpfs | FileSystemKind::Ntfs)

@@ -82,7 +82,8 @@ impl Large {
         let path = outputs.path(&output.wanted.name);
         let failed = |source| ErrorKind::Destination { step: "open", path: path.clone(), source };
         let file = outputs.file(output).map_err(failed)?;
-        let data = settings.moving.how().data(source, segment.range);
+        let layout = settings.moving.how().layout(source, segment.range);
+        let data = &layout.data;
         let map = match Large::has_map(segment, &output.wanted) {
             true => {
                 let map_file = outputs.map_file(output).map_err(failed)?;
@@ -111,7 +112,16 @@ impl Large {
                 .with_room()
         });
         let (file, path) = (&file, &*path);
-        let piece = moving::Large { segment, source, output, file, path, todo: &todo, digested };
+        let piece = moving::Large {
+            segment,
+            source,
+            output,
+            file,
+            path,
+            layout: &layout,
+            todo: &todo,
+            digested,
+        };
         let mut transfer = settings.moving.transfer(&piece, settings.progress)?;
         if !digests.is_empty() {
             let holes = data.missing_from(segment.range);

@@ -28,7 +28,7 @@ use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::Fallback;
 use crate::source::OpenSource;
-use crate::sparse::{self, Preallocate, Sparse, Zeros};
+use crate::sparse::{Layout, Preallocate, Sparse};
 use crate::sys::{self, Directory};
 
 /// Most pieces of a file whose storage is reserved unasked.
@@ -104,11 +104,8 @@ impl How {
     }
 
     /// The bytes of `range` that are to be moved: with holes left out.
-    pub fn data(&self, source: &OpenSource, range: ByteRange) -> RangeSet {
-        match self.sparse {
-            Sparse::Never => range.into(),
-            Sparse::Auto | Sparse::Always => sparse::data_in(&*source.io, range),
-        }
+    pub fn layout(&self, source: &OpenSource, range: ByteRange) -> Layout {
+        Layout::of(&*source.io, range, self.sparse)
     }
 
     /// Whether all storage is reserved, that of holes included.
@@ -116,8 +113,8 @@ impl How {
         self.preallocate == Preallocate::Full
     }
 
-    fn wishes(&self, needs_bytes: bool, threads: usize) -> Wishes {
-        Wishes { reflink: self.reflink, sparse: self.sparse, needs_bytes, threads }
+    fn wishes(&self, sparse: Sparse, needs_bytes: bool, threads: usize) -> Wishes {
+        Wishes { reflink: self.reflink, sparse, needs_bytes, threads }
     }
 
     /// Whether every source can be copied in the way that was asked for.
@@ -154,7 +151,7 @@ impl How {
                 // Nothing that depends on how much it is bears on what can serve.
                 0,
                 true,
-                self.wishes(needs_bytes, 1),
+                self.wishes(self.sparse, needs_bytes, 1),
             );
             let can_share = about.destination.may_share() && about.same_file_system;
             engine::select(self.engine, about)?;
@@ -205,6 +202,8 @@ pub struct Large<'a> {
     pub output: &'a Output,
     pub file: &'a Arc<FileIo>,
     pub path: &'a Path,
+    /// How the source is read.
+    pub layout: &'a Layout,
     /// What is to be moved, in bytes of the source.
     pub todo: &'a RangeSet,
     /// Whether a digest of it is wanted.
@@ -246,12 +245,14 @@ impl Moving {
         let (range, at) = (large.segment.range, large.segment.at);
         let source: Arc<dyn io::Source> = large.source.io.clone();
         let sink: Arc<dyn io::Sink> = large.file.clone();
-        let about = self.capabilities(large);
         let mut engines: Vec<Box<dyn engine::Engine>> = vec![Box::new(Positioned)];
         let mut manners = Manners::none();
-        if let Some(about) = about {
-            let selection = engine::select(self.how.engine, about)?;
-            let reserves = self.how.preallocate.beside(self.how.sparse) == Preallocate::Auto;
+        let mut sparse = large.layout.sparse();
+        if self.is_worth_choosing(large) {
+            let about = |sparse| self.capabilities(large, sparse);
+            let (selection, zeros) = engine::select_for(self.how.engine, large.layout, about)?;
+            sparse = zeros;
+            let reserves = self.how.preallocate.beside(sparse) == Preallocate::Auto;
             if selection.wants_space() && reserves {
                 self.reserve_pieces(large)?;
             }
@@ -285,30 +286,28 @@ impl Moving {
             engines,
         );
         transfer.manners = manners;
-        transfer.zeros = match self.how.sparse {
-            Sparse::Always if large.output.is_found() => Zeros::MakeHoles,
-            Sparse::Always => Zeros::LeaveOut,
-            Sparse::Auto | Sparse::Never => Zeros::Write,
-        };
+        transfer.zeros = sparse.zeros(!large.output.is_found());
         Ok(transfer)
     }
 
-    /// What the piece offers to choose an engine by; none where the answer is
-    /// known to be what serves everything, and the questions cost more than
-    /// they bring.
-    fn capabilities(&self, large: &Large<'_>) -> Option<Capabilities> {
+    /// Whether engines differ for the piece. Elsewhere the answer is known to be
+    /// what serves everything, and the questions cost more than they bring.
+    fn is_worth_choosing(&self, large: &Large<'_>) -> bool {
         let bytes = large.todo.bytes();
         let free = self.how.engine == EngineChoice::Auto && self.how.reflink != Reflink::Always;
         let may_share = self.place.may_share() && bytes >= WORTH_ASKING;
-        if free && bytes < LARGE && !may_share {
-            return None;
-        }
+        !free || bytes >= LARGE || may_share
+    }
+
+    /// What the piece offers to choose an engine by.
+    fn capabilities(&self, large: &Large<'_>, sparse: Sparse) -> Capabilities {
+        let bytes = large.todo.bytes();
         let from = large.segment.range;
         let to = ByteRange::with_len(large.segment.at, from.len()).unwrap_or_default();
-        let wishes = self.how.wishes(large.digested, self.threads);
+        let wishes = self.how.wishes(sparse, large.digested, self.threads);
         let fresh = !large.output.is_found();
         let place = self.place.of_file(large.file.as_file());
-        Some(Capabilities::into_place(large.source, &place, (from, to), bytes, fresh, wishes))
+        Capabilities::into_place(large.source, &place, (from, to), bytes, fresh, wishes)
     }
 
     fn reserve_pieces(&self, large: &Large<'_>) -> Result<()> {

@@ -345,8 +345,7 @@ impl Runner {
 
 fn range_of(path: &Path, range: RangeSpec) -> Result<ByteRange> {
     let source = OpenSource::open(path)?;
-    let resolved = range.resolve(source.facts.size, source.sector());
-    resolved.map_err(|error| Refusal::Range { path: path.to_owned(), source: error }.into())
+    Ok(source.resolve(&range, false)?.0)
 }
 
 /// Brings `range` into the page cache.

@@ -282,6 +282,9 @@ fn open_device(path: PathBuf, consent: Consent) -> Result<Target> {
     // root all the same and fails with the first write.
     let reader = open(&path, sys::open_source)?;
     let info = device_info_of(&path, &reader)?;
+    if info.size == 0 {
+        return Err(Refusal::NoMedium { side: Side::Destination, path }.into());
+    }
     if info.read_only {
         return Err(Refusal::DeviceReadOnly { path }.into());
     }

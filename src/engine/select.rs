@@ -3,9 +3,11 @@
 
 use super::{Capabilities, Engine, Fit, Reflink, Row, Site, named};
 use crate::error::Refusal;
+use crate::io::Holes;
 use crate::io::manners::{LARGE, Warmth};
 use crate::report::Fallback;
 use crate::words::{Word, words};
+use crate::sparse::{Layout, Sparse};
 
 words! {
     /// Which engine the caller wants.
@@ -74,6 +76,34 @@ pub fn select(choice: EngineChoice, capabilities: Capabilities) -> Result<Select
     let last = named("positioned").filter(|last| !alone && last.name != row.name);
     let rows = std::iter::once(row).chain(last).collect();
     Ok(Selection { rows, reason: reason.to_owned(), capabilities })
+}
+
+/// Chooses for a source that is read as `layout` says, and says what becomes of
+/// zeros then. Where holes are read because nobody believes in them, an engine
+/// that sees the bytes makes holes of them again, unless extents are shared, which
+/// carries holes over as they are, or the engine asked for sees no bytes.
+///
+/// # Errors
+///
+/// As of [`select`].
+pub fn select_for(
+    choice: EngineChoice,
+    layout: &Layout,
+    about: impl Fn(Sparse) -> Capabilities,
+) -> Result<(Selection, Sparse), Refusal> {
+    let plain = select(choice, about(layout.asked));
+    // Whether the others share extents shows only when it is tried.
+    let shares = |plain: &Selection| {
+        let known = layout.holes == Holes::Contradicted && plain.may_share();
+        known || plain.capabilities().reflink == Reflink::Always
+    };
+    if layout.sparse() == layout.asked || plain.as_ref().is_ok_and(shares) {
+        return plain.map(|plain| (plain, layout.asked));
+    }
+    match select(choice, about(layout.sparse())) {
+        Ok(selection) => Ok((selection, layout.sparse())),
+        Err(_) => plain.map(|plain| (plain, layout.asked)),
+    }
 }
 
 /// The engine that suits best, and why. It always suits.

@@ -21,6 +21,28 @@ pub enum Refusal {
         /// Why.
         source: io::Error,
     },
+    /// A device without anything in it: a card reader, an optical drive, a loop
+    /// device that stands for no file.
+    #[error("{side} {} has no medium: the device says that its size is 0", quoted(path))]
+    NoMedium {
+        /// Which end.
+        side: Side,
+        /// The device.
+        path: PathBuf,
+    },
+    /// The file system claims bytes that cannot be read.
+    #[error(
+        "the file system says that {} has {claimed} bytes, and only {readable} can be read; --clamp copies those",
+        quoted(path)
+    )]
+    EndsEarly {
+        /// The source.
+        path: PathBuf,
+        /// Its size by the file system, in bytes.
+        claimed: u64,
+        /// Where reads end.
+        readable: u64,
+    },
     /// It is a directory, pipe, socket or character device.
     #[error("{side} {} is {what}; {hint}", quoted(path))]
     NotCopyable {

@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::OnceLock;
 
 use positioned_io::{ReadAt, Size, WriteAt};
 
 use super::head::{Head, HeadError, Held};
 use super::uncached::Uncached;
-use super::{Extent, Sink, Source, ZEROES, as_u64, as_usize, transfer};
+use super::{Extent, Holes, Sink, Source, ZEROES, as_u64, as_usize, find_end, transfer};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, DeviceInfo, PositionedFile};
 
@@ -24,20 +25,35 @@ pub struct FileIo {
     uncached: Uncached,
     /// What is written last; of devices.
     head: Option<Head>,
+    /// Bytes of the whole file that are called data; `None` if it has too many
+    /// extents to add up.
+    called_data: OnceLock<Option<u64>>,
 }
+
+/// Most extents of a file that are added up.
+const MOST_EXTENTS: usize = 1 << 14;
 
 impl FileIo {
     /// Takes a regular file whose size is, or will be, `size` bytes.
     pub fn new(file: File, size: u64) -> FileIo {
         let file = PositionedFile::file(file);
-        FileIo { file, size, has_holes: true, uncached: Uncached::default(), head: None }
+        let (uncached, called_data) = (Uncached::default(), OnceLock::new());
+        FileIo { file, size, has_holes: true, uncached, head: None, called_data }
+    }
+
+    /// Takes a regular file that is to be read, and that is said to have
+    /// `claimed` bytes. It has as many as can be read, unless its file system is
+    /// known to tell the truth.
+    pub fn measured(file: File, claimed: u64) -> FileIo {
+        let io = FileIo::new(file, claimed);
+        if io.is_truthful() { io } else { FileIo { size: find_end(&io, claimed), ..io } }
     }
 
     /// Takes a block device. It has no holes.
     pub fn device(file: File, info: &DeviceInfo) -> FileIo {
         let file = PositionedFile::device(file, info);
-        let (size, uncached) = (info.size, Uncached::default());
-        FileIo { file, size, has_holes: false, uncached, head: None }
+        let (size, uncached, called_data) = (info.size, Uncached::default(), OnceLock::new());
+        FileIo { file, size, has_holes: false, uncached, head: None, called_data }
     }
 
     /// Keeps back what is written to the first bytes of the device, until
@@ -78,6 +94,43 @@ impl FileIo {
     /// Whether it holds no byte.
     pub fn is_empty(&self) -> bool {
         self.size == 0
+    }
+
+    /// Whether another end of the file can be read by now than the one that was
+    /// found when it was opened.
+    pub fn end_has_moved(&self) -> bool {
+        find_end(self, self.size) != self.size
+    }
+
+    /// Whether its file system is known to tell the truth.
+    fn is_truthful(&self) -> bool {
+        sys::file_system(self.as_file()).is_ok_and(|system| system.kind.is_truthful())
+    }
+
+    /// Whether what is called data may take all of the storage, `stored` bytes,
+    /// that the file takes, if in `range` it is `data` bytes.
+    fn accounts_for(&self, stored: u64, range: ByteRange, data: u64) -> bool {
+        // Lists of extents and attributes take storage, too.
+        let enough =
+            |data: u64| stored <= data.saturating_add(data / 128).saturating_add(128 << 10);
+        if enough(data) || range.contains(ByteRange::to(self.size)) {
+            return enough(data);
+        }
+        let all = self.called_data.get_or_init(|| self.add_up_data());
+        all.is_none_or(enough)
+    }
+
+    fn add_up_data(&self) -> Option<u64> {
+        let (mut at, mut data) = (0, 0);
+        for _ in 0..MOST_EXTENTS {
+            if at >= self.size {
+                return Some(data);
+            }
+            let extent = self.next_extent(at).ok().filter(|extent| extent.range.end() > at)?;
+            data += if extent.data { extent.range.len() } else { 0 };
+            at = extent.range.end();
+        }
+        None
     }
 
     /// The open file.
@@ -122,6 +175,20 @@ impl Source for FileIo {
             sys::next_extent(self.as_file(), rest)
         } else {
             Ok(Extent { range: rest, data: true })
+        }
+    }
+
+    fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
+        // What cannot be asked is not known to be true.
+        let stored = sys::facts(self.as_file()).map_or(u64::MAX - 1, |facts| facts.allocated);
+        if stored >= self.size {
+            Holes::Reserved
+        } else if !self.is_truthful() {
+            Holes::Unproven
+        } else if self.accounts_for(stored, range, data) {
+            Holes::Believed
+        } else {
+            Holes::Contradicted
         }
     }
 

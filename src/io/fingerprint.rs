@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use positioned_io::ReadAt;
 use xxhash_rust::xxh3::Xxh3;
 
-use crate::io::{Extent, Source, as_u64};
+use crate::io::{Extent, Holes, Source, as_u64};
 use crate::range::ByteRange;
 
 /// Distance of the marks: the smallest unit a medium delivers.
@@ -119,6 +119,10 @@ impl Source for Marked<'_> {
 
     fn next_extent(&self, from: u64) -> io::Result<Extent> {
         self.source.next_extent(from)
+    }
+
+    fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
+        self.source.weigh_holes(range, data)
     }
 
     fn file(&self) -> Option<&File> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use positioned_io::ReadAt;
 
-use super::{Extent, Source, as_u64, as_usize, transfer};
+use super::{Extent, Holes, Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet};
 
 /// Reads the wanted ranges of a source, and what lies between them if it can.
@@ -63,6 +63,10 @@ impl Source for Sieve {
 
     fn next_extent(&self, from: u64) -> io::Result<Extent> {
         self.source.next_extent(from)
+    }
+
+    fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
+        self.source.weigh_holes(range, data)
     }
 }
 

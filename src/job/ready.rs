@@ -47,6 +47,8 @@ pub struct Ready {
     pub holes: RangeSet,
     /// Holes of the source that the destination has too.
     pub kept_holes: RangeSet,
+    /// What becomes of zeros.
+    pub sparse: Sparse,
     /// What is computed while the bytes pass.
     pub digests: Vec<Algorithm>,
     /// Whether fingerprints are taken.
@@ -59,8 +61,9 @@ pub struct Ready {
 
 impl Ready {
     /// What a new destination is like before the first byte is written.
-    pub fn blank(&self, sparse: Sparse, reflink: Reflink) -> Blank<'_> {
-        let gaps = !self.kept_holes.is_empty() || sparse == Sparse::Always || self.to.start() > 0;
+    pub fn blank(&self, reflink: Reflink) -> Blank<'_> {
+        let makes_holes = self.sparse == Sparse::Always;
+        let gaps = !self.kept_holes.is_empty() || makes_holes || self.to.start() > 0;
         let whole = ByteRange::to(self.source.facts.size);
         // Only where extents would be shared anyhow: then a clone is the same, sooner.
         let may_clone = self.selection.name() == "offload"

@@ -31,6 +31,7 @@ use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
 use crate::source::OpenSource;
+use crate::sparse::{Layout, Zeros};
 use crate::sys::Directory;
 use crate::verify::compare::Reading;
 use crate::verify::medium::Medium;
@@ -43,6 +44,8 @@ struct Several {
     plan: Plan,
     /// Holes that all destinations have, too.
     kept_holes: RangeSet,
+    /// What becomes of zeros.
+    zeros: Zeros,
     /// How much of the source is in the page cache.
     warmth: Warmth,
     workers: Workers,
@@ -93,14 +96,17 @@ impl CopyJob {
         }
         // Holes are kept where nothing was before.
         let all_new = targets.iter().all(|target| matches!(target, Target::Staged(_)));
-        let data =
-            if all_new { self.bytes_to_copy(&source, &targets[0], from).0 } else { from.into() };
+        let layout = match all_new {
+            true => Layout::of(&*source.io, from, self.sparse),
+            false => Layout::whole(from, self.sparse),
+        };
+        let data = layout.data.clone();
         let to = self.resolve_destination(&source, &targets[0], from)?;
         let ends: Vec<End> =
             targets.iter().map(end_of_target).chain([end_of_source(&source)]).collect();
         let mut places = Vec::new();
         for target in targets {
-            places.push(self.look_at_place(&source, target, (from, to), &data)?);
+            places.push(self.look_at_place(&source, target, (from, to), &layout)?);
         }
         if places.iter().all(|place| place.error.is_some()) {
             return Err(places
@@ -130,9 +136,11 @@ impl CopyJob {
         report.engine_reason = "one read, several writes".to_owned();
         report.threads = workers.most();
         (report.stripe_size, report.io_size) = (stripe_size, io_size);
+        report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
         progress.expect(data.bytes(), 0);
         let kept_holes = data.missing_from(from);
-        Ok(Several { source, to, plan, kept_holes, warmth, workers, places, report })
+        let zeros = layout.sparse().zeros(all_new);
+        Ok(Several { source, to, plan, kept_holes, zeros, warmth, workers, places, report })
     }
 
     fn check_options_of_several(&self) -> Result<()> {
@@ -163,7 +171,7 @@ impl CopyJob {
         source: &OpenSource,
         target: Target,
         (from, to): (ByteRange, ByteRange),
-        data: &RangeSet,
+        layout: &Layout,
     ) -> Result<Place> {
         let map_file = self.map_file(&target)?;
         let start =
@@ -171,7 +179,7 @@ impl CopyJob {
                 identity(self, source, &target, from, to, id)
             })?;
         let map_file = matches!(start, Start::Over(_)).then_some(map_file);
-        let space_needed = self.space_needed(from, data, &start);
+        let space_needed = self.space_needed(from, layout, &start);
         let preflight = self.preflight((source, &target), (from, to), space_needed);
         preflight.check()?;
         target.check_replaceable()?;
@@ -197,7 +205,7 @@ impl CopyJob {
     ) -> Result<()> {
         let (progress, _) = watch;
         for place in &mut job.places {
-            let gaps = !job.kept_holes.is_empty();
+            let gaps = !job.kept_holes.is_empty() || job.zeros == Zeros::LeaveOut;
             place.begin(Blank { gaps, ..Blank::up_to(job.to.end()) }, progress);
         }
         let written = self.write_to_several(job, clock, watch);
@@ -309,7 +317,7 @@ impl CopyJob {
             job.source.sector(),
             vec![Box::new(Positioned)],
         );
-        transfer.zeros = self.zeros(!job.report.in_place);
+        transfer.zeros = job.zeros;
         transfer.manners = self.manners(job.warmth, job.plan.bytes(), self.sync);
         transfer.tapped(tap)
     }

@@ -98,6 +98,7 @@ impl CopyJob {
         let mut report = Report::new(source.report(), destination);
         report.range = range;
         report.clamped = clamped;
+        report.notes.extend(source.note());
         report.bytes.requested = range.len();
         report.engine = "positioned";
         report.engine_reason = "a stream is written in order".to_owned();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use positioned_io::ReadAt;
 
 use super::rule::{Fault, Operation, Rule, Verdict};
-use crate::io::{Extent, Sink, Source, as_u64, as_usize};
+use crate::io::{Extent, Holes, Sink, Source, as_u64, as_usize};
 use crate::range::ByteRange;
 
 /// A [`Source`] or [`Sink`] whose calls go wrong by [`Rule`].
@@ -97,6 +97,10 @@ impl<T: Source> Source for Faulty<T> {
 
     fn next_extent(&self, from: u64) -> io::Result<Extent> {
         self.inner.next_extent(from)
+    }
+
+    fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
+        self.inner.weigh_holes(range, data)
     }
 }
 

@@ -138,6 +138,7 @@ impl VerifyJob {
         let mut report = Report::new(source.report(), DestinationReport { path, kind });
         (report.range, report.dest_offset, report.clamped) = (range, to.start(), clamped);
         report.bytes.requested = range.len();
+        report.notes.extend([&source, &destination].into_iter().filter_map(OpenSource::note));
         let compared = self.compare(&mut report, (&source, &destination), progress, cancel);
         progress.enter(Phase::Finished);
         let seconds = begin.elapsed().as_secs_f64();

@@ -14,7 +14,7 @@ use positioned_io::ReadAt;
 use super::compare::differing_blocks;
 use crate::io::buffer::{ALIGNMENT, Buffer};
 use crate::io::fingerprint::{Marked, Marks};
-use crate::io::{Extent, FileIo, Held, Source, as_u64, as_usize, transfer};
+use crate::io::{Extent, FileIo, Held, Holes, Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, PositionedFile};
 
@@ -139,6 +139,10 @@ impl Source for Medium {
 
     fn next_extent(&self, from: u64) -> io::Result<Extent> {
         self.buffered.next_extent(from)
+    }
+
+    fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
+        self.buffered.weigh_holes(range, data)
     }
 }
 
