@@ -116,10 +116,18 @@ impl OpenSource {
             let (range, clamped) = range.resolve_clamped(size, sector).map_err(outside)?;
             return Ok((range, clamped || ends_early));
         }
-        if ends_early {
-            return Err(Refusal::EndsEarly { path: self.path.clone(), claimed, readable: size });
+        if let Some(refusal) = self.ends_early().filter(|_| ends_early) {
+            return Err(refusal);
         }
         range.resolve(size, sector).map(|range| (range, false)).map_err(outside)
+    }
+
+    /// Why it cannot be copied as a whole: not all that its file system claims
+    /// can be read.
+    pub fn ends_early(&self) -> Option<Refusal> {
+        let (claimed, readable) = (self.claimed, self.facts.size);
+        let path = || self.path.clone();
+        (readable < claimed).then(|| Refusal::EndsEarly { path: path(), claimed, readable })
     }
 
     /// Says that it has more bytes than its file system claims.

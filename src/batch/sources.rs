@@ -20,6 +20,8 @@ use crate::sys::{self, Facts, Node};
 struct Slot {
     path: PathBuf,
     facts: Facts,
+    /// Why it cannot be copied as a whole.
+    ends_early: Option<String>,
     shared: Mutex<Weak<OpenSource>>,
 }
 
@@ -48,6 +50,7 @@ impl Sources {
         self.slots.push(Slot {
             path: path.to_owned(),
             facts: source.facts.clone(),
+            ends_early: source.ends_early().map(|refusal| refusal.to_string()),
             shared: Mutex::new(Arc::downgrade(&source)),
         });
         if self.kept.len() < self.stay_open {
@@ -165,10 +168,15 @@ impl<'a> Named<'a> {
         let mut numbers = HashMap::new();
         for item in items {
             let name = item.source.as_deref();
-            numbers.entry(name).or_insert_with(|| {
+            let number = numbers.entry(name).or_insert_with(|| {
                 let path = name.or(of_all).ok_or_else(|| manifest::no_source(None))?;
                 sources.add(path).map_err(|error| (kind_of(&error), error.chain()))
             });
+            if let (Ok(found), manifest::Runs::Whole) = (&number, &item.runs)
+                && let Some(why) = &sources.slots[*found as usize].ends_early
+            {
+                *number = Err((manifest::ErrorKind::Refused, why.clone()));
+            }
         }
         Named { sources, numbers }
     }

@@ -32,7 +32,8 @@ pub enum Refusal {
     },
     /// The file system claims bytes that cannot be read.
     #[error(
-        "the file system says that {} has {claimed} bytes, and only {readable} can be read; --clamp copies those",
+        "the file system says that {} has {claimed} bytes, and only {readable} can be read; \
+         those are copied by a single copy with --clamp",
         quoted(path)
     )]
     EndsEarly {

@@ -126,9 +126,14 @@ impl FileIo {
             if at >= self.size {
                 return Some(data);
             }
-            let extent = self.next_extent(at).ok().filter(|extent| extent.range.end() > at)?;
-            data += if extent.data { extent.range.len() } else { 0 };
-            at = extent.range.end();
+            match self.next_extent(at) {
+                Ok(extent) if extent.range.end() > at => {
+                    data += if extent.data { extent.range.len() } else { 0 };
+                    at = extent.range.end();
+                }
+                // What makes no sense means data, to the end.
+                _ => return Some(data + (self.size - at)),
+            }
         }
         None
     }

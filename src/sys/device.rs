@@ -15,7 +15,7 @@ pub struct Device {
     /// The disk it is a part of.
     #[serde(serialize_with = "lossy_option")]
     pub part_of: Option<PathBuf>,
-    /// Size in bytes.
+    /// Size in bytes. `None` where there is no medium, or it does not say.
     pub size: Option<u64>,
     /// Model, or what a virtual device stands on.
     pub model: Option<String>,
@@ -37,7 +37,7 @@ pub struct Device {
 impl Device {
     /// Fills in what an open device says of itself.
     pub fn describe(&mut self, info: DeviceInfo) {
-        self.size = Some(info.size);
+        self.size = Some(info.size).filter(|&size| size > 0);
         self.logical_sector = Some(info.logical_sector);
         self.physical_sector = Some(info.physical_sector);
         self.read_only = Some(info.read_only);

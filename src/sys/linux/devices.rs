@@ -14,7 +14,8 @@ use crate::sys::Device;
 /// Where the kernel tells of every btrfs that is mounted.
 const BTRFS: &str = "/sys/fs/btrfs";
 
-/// Every block device with a medium, each disk before its partitions.
+/// Every block device, each disk before its partitions; without a size where it
+/// has no medium.
 pub fn devices() -> io::Result<Vec<Device>> {
     let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
     let swaps = std::fs::read("/proc/swaps").unwrap_or_default();
@@ -26,8 +27,8 @@ pub fn devices() -> io::Result<Vec<Device>> {
         device.serial = attribute(&disk, "device/serial")
             .or_else(|| attribute(&disk, "serial"))
             .or_else(|| attribute(&disk, "device/wwid"));
-        if device.size == Some(0) {
-            // A loop device, a card reader or the like, with nothing in it.
+        if device.size.is_none() && is_virtual_disk(&disk) {
+            // A loop device or the like that stands for nothing, of which there are many.
             continue;
         }
         let path = device.path.clone();
@@ -138,14 +139,22 @@ fn describe(folder: &Path, disk: &Path) -> Device {
     Device {
         // In sysfs a slash of a name is an exclamation mark.
         path: Path::new("/dev").join(name.replace('!', "/")),
-        // Counted in units of 512 bytes, whatever the sector size.
-        size: attribute(folder, "size").and_then(|size| size.parse::<u64>().ok()?.checked_mul(512)),
+        // Counted in units of 512 bytes, whatever the sector size; 0 without a medium.
+        size: attribute(folder, "size")
+            .and_then(|size| size.parse::<u64>().ok()?.checked_mul(512))
+            .filter(|&size| size > 0),
         logical_sector: number(disk, "queue/logical_block_size"),
         physical_sector: number(disk, "queue/physical_block_size"),
         rotational: attribute(disk, "queue/rotational").map(|flag| flag == "1"),
         read_only: attribute(folder, "ro").map(|flag| flag == "1"),
         ..Device::default()
     }
+}
+
+/// Whether no hardware is behind it.
+fn is_virtual_disk(disk: &Path) -> bool {
+    let place = std::fs::canonicalize(disk).unwrap_or_default();
+    place.to_string_lossy().contains("/virtual/")
 }
 
 fn stands_on(disk: &Path) -> Option<String> {
@@ -227,5 +236,18 @@ garbage
         check("/data/deep/down", "/dev/sdb");
         check("/database", "/dev/sda1");
         check("/with space", "/dev/sda2");
+    }
+
+    /// A card reader without a card is there, and has no size.
+    #[test]
+    fn a_device_without_a_medium_has_no_size() {
+        let folder = tempfile::tempdir().unwrap();
+        let disk = folder.path().join("sdx");
+        std::fs::create_dir(&disk).unwrap();
+        for (size, expected) in [("0\n", None), ("8\n", Some(4096))] {
+            std::fs::write(disk.join("size"), size).unwrap();
+            let device = describe(&disk, &disk);
+            assert_eq!((device.size, device.path), (expected, "/dev/sdx".into()));
+        }
     }
 }
