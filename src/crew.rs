@@ -26,7 +26,7 @@ pub use lane::{Halt, Lane};
 pub use tap::Tap;
 pub use threads::{MOST_THREADS, Threads};
 pub use throttle::Throttle;
-pub use transfer::{Failed, Ledger, Transfer};
+pub use transfer::{Ledger, Transfer};
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};

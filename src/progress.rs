@@ -13,9 +13,11 @@ use crossbeam::utils::CachePadded;
 
 use crate::range::ByteRange;
 use crate::report::Fallback;
+use crate::unread::{Failed, Unread};
 
-/// How many events can wait to be looked at. Older ones make room: a source
-/// with a million bad sectors must not grow memory because nobody looks.
+/// How many events can wait to be looked at, and how many ranges that could not
+/// be read. Older ones make room: a source with a million bad sectors must not
+/// grow memory because nobody looks.
 const EVENT_QUEUE: usize = 1024;
 
 /// Where a job is.
@@ -107,6 +109,8 @@ pub struct Progress {
     seats: Mutex<Vec<Arc<Seat>>>,
     active: Mutex<Vec<String>>,
     events: ArrayQueue<Event>,
+    /// What could not be read since somebody last looked.
+    unread: Mutex<Unread>,
 }
 
 /// What one worker is waiting for.
@@ -172,6 +176,7 @@ impl Progress {
             seats: Mutex::new(Vec::new()),
             active: Mutex::new(Vec::new()),
             events: ArrayQueue::new(EVENT_QUEUE),
+            unread: Mutex::default(),
         }
     }
 
@@ -199,9 +204,13 @@ impl Progress {
         }
     }
 
-    /// The next event that nobody has looked at.
+    /// The next event that nobody has looked at. Sectors that could not be read
+    /// are ranges by then, those that touch merged.
     pub fn next_event(&self) -> Option<Event> {
-        self.events.pop()
+        self.events.pop().or_else(|| {
+            let Failed { range, error } = lock(&self.unread).pop_first()?;
+            Some(Event::ReadFailed { range, error: error.to_string() })
+        })
     }
 
     /// Names of a few items at work, of a batch.
@@ -238,8 +247,14 @@ impl Progress {
         self.copied.fetch_add(bytes, Relaxed);
     }
 
-    pub(crate) fn add_failed(&self, bytes: u64) {
-        self.failed.fetch_add(bytes, Relaxed);
+    /// `range` cannot be read because of `error`.
+    pub(crate) fn add_failed(&self, range: ByteRange, error: &str) {
+        self.failed.fetch_add(range.len(), Relaxed);
+        let mut unread = lock(&self.unread);
+        unread.insert(range, error);
+        if unread.len() > EVENT_QUEUE {
+            unread.pop_first();
+        }
     }
 
     /// So many of the bytes that were expected turned out to need no work.

@@ -13,6 +13,7 @@ use crate::digest::Digest;
 use crate::error::Error;
 pub use crate::error::Outcome;
 use crate::range::{ByteRange, RangeSet};
+use crate::unread::Failed;
 
 /// Name and version of the JSON schema.
 pub const SCHEMA: &str = "pcopy.report/1";
@@ -107,6 +108,13 @@ pub struct FailedRange {
     pub end: u64,
     /// What the system said.
     pub error: String,
+}
+
+impl From<Failed> for FailedRange {
+    fn from(part: Failed) -> FailedRange {
+        let (start, end) = (part.range.start(), part.range.end());
+        FailedRange { start, end, error: part.error.to_string() }
+    }
 }
 
 /// One engine gave way to another.

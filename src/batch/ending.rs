@@ -12,12 +12,12 @@ use super::output::Output;
 use super::partial;
 use super::report::{ItemReport, Status};
 use super::work::BatchWork;
-use crate::crew::Failed;
 use crate::durable::map::Identity;
 use crate::error::{ErrorKind, Result};
 use crate::progress::lock;
 use crate::range::ByteRange;
 use crate::report::FailedRange;
+use crate::unread::{Failed, Unread};
 
 impl BatchWork<'_> {
     pub(super) fn segment_over(&self, output: &Arc<Output>) -> Result<()> {
@@ -158,7 +158,7 @@ impl BatchWork<'_> {
     }
 
     /// `failed`: what could not be read, in positions of the output.
-    fn report_row(&self, row: u32, verdict: RowVerdict, failed: &[Failed], seconds: f64) {
+    fn report_row(&self, row: u32, verdict: RowVerdict, failed: &Unread, seconds: f64) {
         let item = &self.items[row as usize];
         let size = self.sources.size(self.plan.source_of(row));
         let failed = failed_of(item, size, failed);
@@ -184,14 +184,15 @@ impl BatchWork<'_> {
         }
         for &row in self.plan.rows(output) {
             let error = error.map(str::to_owned);
-            self.report_row(row, RowVerdict { status, digests: Vec::new(), error }, &[], 0.0);
+            let verdict = RowVerdict { status, digests: Vec::new(), error };
+            self.report_row(row, verdict, &Unread::new(), 0.0);
         }
     }
 }
 
 /// What could not be read for `item`, in bytes of its source, where its output
 /// lacks `failed`.
-fn failed_of(item: &Item, size: u64, failed: &[Failed]) -> Vec<FailedRange> {
+fn failed_of(item: &Item, size: u64, failed: &Unread) -> Vec<FailedRange> {
     let mut ranges = Vec::new();
     if failed.is_empty() {
         return ranges;
@@ -200,21 +201,12 @@ fn failed_of(item: &Item, size: u64, failed: &[Failed]) -> Vec<FailedRange> {
     for run in item.runs.pieces(size) {
         if let Run::Data(range) = run {
             let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
-            for part in within(failed, place) {
+            for part in failed.within(place) {
                 let range = part.range.rebase(at, range.start()).unwrap_or_default();
-                let (start, end, error) = (range.start(), range.end(), part.error);
-                ranges.push(FailedRange { start, end, error });
+                ranges.push(FailedRange::from(Failed { range, ..part }));
             }
         }
         at = at.saturating_add(run.len());
     }
     ranges
-}
-
-/// The parts of `failed` that lie in `range`.
-pub(super) fn within(failed: &[Failed], range: ByteRange) -> impl Iterator<Item = Failed> + '_ {
-    failed.iter().filter_map(move |part| {
-        let part = Failed { range: part.range.intersect(range), error: part.error.clone() };
-        (!part.range.is_empty()).then_some(part)
-    })
 }

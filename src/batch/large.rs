@@ -9,7 +9,7 @@ use super::moving::{self, Moving};
 use super::output::{Output, Outputs, Wanted};
 use super::partial::{absolute, source_of};
 use super::queue::Segment;
-use crate::crew::{Failed, Tap, Transfer};
+use crate::crew::{Tap, Transfer};
 use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{needed_length, object_id};
@@ -22,6 +22,7 @@ use crate::progress::Progress;
 use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
 use crate::sys::Facts;
+use crate::unread::Failed;
 
 /// Files below this are copied again rather than resumed: a map costs more.
 pub const SMALLEST_WITH_MAP: u64 = 64 << 20;

@@ -16,7 +16,6 @@ use std::time::Instant;
 use super::group_sync::GroupSync;
 use super::handles::Handles;
 use super::partial::Partial;
-use crate::crew::Failed;
 use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result, chain};
@@ -25,6 +24,7 @@ use crate::preserve;
 use crate::progress::lock;
 use crate::range::RangeSet;
 use crate::sys::{self, Directory, Facts, Node, Replace};
+use crate::unread::{Failed, Unread};
 
 /// A file that the batch is to make.
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ pub struct Trouble {
     /// Why it cannot be completed.
     pub error: Option<String>,
     /// What could not be read of its source, in positions of the output.
-    pub failed: Vec<Failed>,
+    pub failed: Unread,
     /// Digests of the whole content that were worked out on the way.
     pub digests: Vec<Digest>,
 }
@@ -137,7 +137,7 @@ impl Output {
 
     /// What could not be read, in positions of the output.
     pub fn unreadable(&self) -> RangeSet {
-        lock(&self.trouble).failed.iter().map(|part| part.range).collect()
+        lock(&self.trouble).failed.ranges()
     }
 
     /// What is known, taken out.

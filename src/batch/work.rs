@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::commit::algorithms_of;
-use super::ending::within;
 use super::large::{Large, Settings};
 use super::manifest::Item;
 use super::output::{Output, Outputs, ends_the_batch, storage_error};
@@ -15,13 +14,14 @@ use super::queue::{Segment, Task};
 use super::report::ItemReport;
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
-use crate::crew::{Assignment, Failed, Transfer, Work};
+use crate::crew::{Assignment, Transfer, Work};
 use crate::digest::Algorithm;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Sieve, Source};
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
+use crate::unread::Failed;
 
 /// Active items whose names are shown.
 const NAMES_SHOWN: usize = 3;
@@ -114,7 +114,7 @@ impl Work for BatchWork<'_> {
                 let range = part.range.rebase(source.start(), piece.segment.at);
                 Failed { range: range.unwrap_or_default(), ..part }
             };
-            piece.output.add_failed(within(&failed, source).map(place));
+            piece.output.add_failed(failed.within(source).into_iter().map(place));
             self.segment_over(&piece.output)?;
         }
         Ok(())

@@ -5,11 +5,11 @@ mod show;
 
 pub use show::can_write_over;
 
-use std::collections::BTreeMap;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use pcopy::{CancelToken, Event, Progress, RangeSet};
+use pcopy::unread::{Failed, Unread};
+use pcopy::{CancelToken, Event, Progress};
 
 use super::args::OutputArgs;
 use super::signals::Signals;
@@ -66,8 +66,8 @@ struct Watch<'a> {
     verbose: bool,
     /// Moments and counts of the last seconds, oldest first.
     window: std::collections::VecDeque<(Instant, u64)>,
-    /// Source ranges that could not be read and were not told, by the reason.
-    unread: BTreeMap<String, RangeSet>,
+    /// Source ranges that could not be read and were not told.
+    unread: Unread,
     /// Lines that told of such ranges.
     told: usize,
 }
@@ -79,7 +79,7 @@ impl<'a> Watch<'a> {
             show: Show::new(output),
             verbose: output.verbose,
             window: std::collections::VecDeque::new(),
-            unread: BTreeMap::new(),
+            unread: Unread::new(),
             told: 0,
         }
     }
@@ -108,16 +108,14 @@ impl<'a> Watch<'a> {
     /// Tells what could not be read since the last look: sectors fail one by
     /// one, in the order in which workers meet them, and are told as ranges.
     fn tell_unread(&mut self) {
-        for (error, ranges) in std::mem::take(&mut self.unread) {
-            for range in ranges.iter() {
-                self.told += 1;
-                match self.told {
-                    ..=MOST_UNREAD => {
-                        self.show.line(&format!("cannot read bytes {range}: {error}"));
-                    }
-                    NEXT_UNREAD => self.show.line("cannot read more: listed in the end"),
-                    _ => return,
+        for Failed { range, error } in std::mem::take(&mut self.unread) {
+            self.told += 1;
+            match self.told {
+                ..=MOST_UNREAD => {
+                    self.show.line(&format!("cannot read bytes {range}: {error}"));
                 }
+                NEXT_UNREAD => self.show.line("cannot read more: listed in the end"),
+                _ => return,
             }
         }
     }
@@ -148,7 +146,7 @@ impl<'a> Watch<'a> {
                 format!("{} gives way to {}: {}", fallback.from, fallback.to, fallback.reason)
             }
             Event::ReadFailed { range, error } if self.show.takes_lines() => {
-                self.unread.entry(error.clone()).or_default().insert(*range);
+                self.unread.insert(*range, error);
                 return;
             }
             Event::Threads { threads, reason } if self.verbose => {

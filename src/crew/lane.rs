@@ -307,9 +307,8 @@ impl Post<'_> {
         if sink.ordered().is_some_and(|stream| stream.wait_for(turn).is_err()) {
             return Halt::Stopped;
         }
-        let failed = self.transfer.failed();
-        let why = failed.iter().find(|part| part.range.contains(gap));
-        let why = why.map_or("it cannot be read", |part| &part.error);
+        let why = self.transfer.failed().within(gap).into_iter().next();
+        let why = why.map_or_else(|| "it cannot be read".to_owned(), |part| part.error.to_string());
         let (path, source) = (self.transfer.source_path.clone(), io::Error::other(why));
         Halt::Failed { at: gap.start(), error: ErrorKind::Read { path, range: gap, source }.into() }
     }

@@ -1,6 +1,6 @@
-//! Reading a request whatever it takes: retries, then halves, down to one
-//! sector, so that a read error costs the sectors that cannot be read and
-//! nothing else.
+//! Reading a request whatever it takes: retries, then ever smaller parts, down
+//! to one sector, so that a read error costs the sectors that cannot be read
+//! and nothing else.
 
 use std::io;
 
@@ -8,8 +8,7 @@ use super::OnReadError;
 use super::lane::{Halt, Post};
 use crate::error::ErrorKind;
 use crate::io::{Source, as_u64, as_usize, transfer};
-use crate::progress::Event;
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, RangeSet, align_down};
 
 /// A request, or part of one, and the memory for it.
 struct Place<'m> {
@@ -55,7 +54,7 @@ impl Post<'_> {
         read.map_err(|stop| (part.split_at(part.start() + as_u64(stop.moved)).1, stop.error))
     }
 
-    /// Tries `rest` again and then splits it, down to one sector.
+    /// Tries `rest` again and then reads it part by part, down to one sector.
     fn rescue(
         &self,
         source: &dyn Source,
@@ -73,20 +72,20 @@ impl Post<'_> {
             }
         }
         self.give_up_on(rest, &error)?;
-        let mut parts = vec![(rest, error)];
-        while let Some((part, error)) = parts.pop() {
+        let mut search = Search::of(rest, self.transfer.sector);
+        if search.is_one_sector(rest) {
+            return self.fail(rest, &error, bad);
+        }
+        while let Some(part) = search.next() {
             self.before_request(0)?;
-            let Some(middle) = middle(part, self.transfer.sector) else {
-                self.fail(part, &error, bad)?;
-                continue;
-            };
-            let (head, tail) = part.split_at(middle);
-            let head = self.read_once(source, place, head).err();
-            let tail = self.read_once(source, place, tail).err();
-            // The tail is pushed first: what is left is worked off in ascending order.
-            for (missing, error) in [tail, head].into_iter().flatten() {
-                self.give_up_on(missing, &error)?;
-                parts.push((missing, error));
+            match self.read_once(source, place, part) {
+                Ok(()) => search.was_read(part),
+                Err((missing, error)) => {
+                    self.give_up_on(missing, &error)?;
+                    if search.has_failed(missing) {
+                        self.fail(missing, &error, bad)?;
+                    }
+                }
             }
         }
         Ok(())
@@ -112,9 +111,72 @@ impl Post<'_> {
         bad.insert(part);
         let error = crate::error::chain(error);
         self.transfer.record_failed(part, &error);
-        self.control.progress.add_failed(part.len());
-        self.control.progress.event(Event::ReadFailed { range: part, error });
+        self.control.progress.add_failed(part, &error);
         Ok(())
+    }
+}
+
+/// The order in which what cannot be read at once is read in parts, ascending.
+///
+/// What failed is halved until the first bad sector is found. Behind it, bad
+/// sectors are likely: they are read one by one, and in longer and longer parts
+/// only once they can be read again. A bad region therefore costs one read for
+/// each sector, and a bad sector in a good region two for each halving.
+struct Search {
+    sector: u64,
+    /// What has not been dealt with.
+    rest: ByteRange,
+    /// Up to here something failed, in one part with the beginning of `rest`.
+    suspect: u64,
+    /// How much to read at once where nothing has failed yet.
+    stride: u64,
+}
+
+impl Search {
+    /// `rest` has failed.
+    fn of(rest: ByteRange, sector: u64) -> Search {
+        Search { sector, rest, suspect: rest.end(), stride: sector }
+    }
+
+    /// What to read next.
+    fn next(&self) -> Option<ByteRange> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (suspect, rest) = self.rest.split_at(self.suspect);
+        if !suspect.is_empty() {
+            let half = middle(suspect, self.sector);
+            return Some(half.map_or(suspect, |half| suspect.split_at(half).0));
+        }
+        let far = rest.start().saturating_add(self.stride);
+        let edge = align_down(far, self.sector);
+        Some(rest.split_at(if edge > rest.start() { edge } else { far }).0)
+    }
+
+    /// All of `part`, which was next, has been read.
+    fn was_read(&mut self, part: ByteRange) {
+        if part.start() >= self.suspect {
+            self.stride = self.stride.saturating_mul(2);
+        }
+        self.rest = self.rest.split_at(part.end()).1;
+    }
+
+    /// What was next has been read up to `missing`, where it failed. Whether
+    /// that is one sector, which is dealt with then.
+    fn has_failed(&mut self, missing: ByteRange) -> bool {
+        if self.is_one_sector(missing) {
+            self.rest = self.rest.split_at(missing.end()).1;
+            self.suspect = self.rest.start();
+            self.stride = self.sector;
+            return true;
+        }
+        self.rest = self.rest.split_at(missing.start()).1;
+        self.suspect = missing.end();
+        false
+    }
+
+    fn is_one_sector(&self, part: ByteRange) -> bool {
+        middle(part, self.sector).is_none()
     }
 }
 
@@ -145,5 +207,69 @@ mod tests {
         check(0, 4096, Some(2048));
         check(1000, 2000, Some(1024));
         check(1024, 1536, None);
+    }
+
+    /// Searches `rest`, in which every sector that `is_bad` cannot be read. With
+    /// `short`, a read gets as far as it can. What failed, and after how many reads.
+    fn search(rest: ByteRange, is_bad: &dyn Fn(u64) -> bool, short: bool) -> (RangeSet, usize) {
+        let mut search = Search::of(rest, 512);
+        let (mut bad, mut seen, mut reads) = (RangeSet::new(), RangeSet::new(), 0);
+        while let Some(part) = search.next() {
+            reads += 1;
+            assert!(!part.is_empty() && rest.contains(part), "{part} of {rest}");
+            match part.pieces_on_grid(512, 0).find(|piece| is_bad(piece.start() / 512)) {
+                None => {
+                    seen.insert(part);
+                    search.was_read(part);
+                }
+                Some(first) => {
+                    let moved = if short { first.start() } else { part.start() };
+                    let (read, missing) = part.split_at(moved);
+                    seen.insert(read);
+                    if search.has_failed(missing) {
+                        bad.insert(missing);
+                    }
+                }
+            }
+        }
+        seen.merge(&bad);
+        assert_eq!(seen, rest.into(), "every byte is read, or found to be bad");
+        (bad, reads)
+    }
+
+    #[test]
+    fn what_is_bad_is_found_to_the_sector_and_nothing_is_left_out() {
+        let mut random = crate::testing::Random::new(3);
+        for round in 0..2000 {
+            let start = random.below(2000);
+            let rest = ByteRange::with_len(start, 1 + random.below(64 << 10)).unwrap();
+            let (mut bad, mut sector) = (RangeSet::new(), 0);
+            while sector < 200 {
+                let run = random.below(20);
+                bad.insert(ByteRange::with_len(sector, run).unwrap());
+                sector += run + 1 + random.below(60);
+            }
+            let is_bad = |sector: u64| bad.covers(ByteRange::with_len(sector, 1).unwrap());
+            let expected: RangeSet =
+                rest.pieces_on_grid(512, 0).filter(|piece| is_bad(piece.start() / 512)).collect();
+            let found = search(rest, &is_bad, round % 2 == 0).0;
+            assert_eq!(found, expected, "round {round}: {rest}");
+        }
+    }
+
+    /// Halving alone took two reads for each bad sector.
+    #[test]
+    fn a_bad_region_costs_one_read_for_each_sector() {
+        let whole = ByteRange::to(256 << 10);
+        let check = |is_bad: &dyn Fn(u64) -> bool, most: usize| {
+            let reads = search(whole, is_bad, false).1;
+            assert!(reads <= most, "{reads} reads");
+        };
+        check(&|_| true, 512 + 9);
+        check(&|sector| sector >= 100, 412 + 20);
+        check(&|sector| sector < 100, 100 + 20);
+        check(&|sector| sector == 77, 20);
+        check(&|sector| sector == 511, 20);
+        check(&|sector| sector % 2 == 0, 512 * 3 / 2 + 9);
     }
 }

@@ -17,15 +17,7 @@ use crate::progress::{Event, lock};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::Fallback;
 use crate::sparse::Zeros;
-
-/// A source range that could not be read.
-#[derive(Clone, Debug)]
-pub struct Failed {
-    /// In bytes of the source.
-    pub range: ByteRange,
-    /// What the system said.
-    pub error: String,
-}
+use crate::unread::Unread;
 
 /// One source range on its way to one sink.
 pub struct Transfer {
@@ -64,7 +56,7 @@ pub struct Transfer {
 #[derive(Default)]
 struct Record {
     done: RangeSet,
-    failed: Vec<Failed>,
+    failed: Unread,
     distrusted: RangeSet,
     fallbacks: Vec<Fallback>,
 }
@@ -239,28 +231,12 @@ impl Transfer {
 
     pub(super) fn record_failed(&self, range: ByteRange, error: &str) {
         self.tap.spoil();
-        let mut record = lock(&self.record);
-        match record.failed.last_mut() {
-            // Sectors of one bad run fail one by one with the same words.
-            Some(last) if last.range.end() == range.start() && last.error == error => {
-                last.range = ByteRange::between(last.range.start(), range.end());
-            }
-            _ => record.failed.push(Failed { range, error: error.to_owned() }),
-        }
+        lock(&self.record).failed.insert(range, error);
     }
 
-    /// What could not be read so far, ascending, touching runs with the same error merged.
-    pub fn failed(&self) -> Vec<Failed> {
-        let mut failed = lock(&self.record).failed.clone();
-        failed.sort_by_key(|part| part.range);
-        failed.dedup_by(|next, last| {
-            let touches = last.range.end() == next.range.start() && last.error == next.error;
-            if touches {
-                last.range = ByteRange::between(last.range.start(), next.range.end());
-            }
-            touches
-        });
-        failed
+    /// What could not be read so far.
+    pub fn failed(&self) -> Unread {
+        lock(&self.record).failed.clone()
     }
 
     /// Engines that gave way so far.
@@ -289,7 +265,7 @@ impl Ledger for Transfer {
     }
 
     fn unreadable(&self) -> RangeSet {
-        self.failed().into_iter().map(|part| part.range).collect()
+        lock(&self.record).failed.ranges()
     }
 
     fn distrusted(&self) -> RangeSet {

@@ -25,6 +25,7 @@ use crate::report::Report;
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::Node;
+use crate::unread::Failed;
 use crate::verify::compare::{Comparison, Findings, Reading};
 use crate::verify::medium::Medium;
 
@@ -148,7 +149,7 @@ impl CopyJob {
         ready.report.verified = Some(findings.pieces.is_empty());
         ready.report.mismatches = findings.differing.iter().collect();
         let Some(range) = findings.differing.iter().next() else { return Ok(()) };
-        for (range, error) in findings.unreadable {
+        for Failed { range, error } in findings.unreadable {
             ready.report.notes.push(format!("cannot read back the copy of bytes {range}: {error}"));
         }
         Err(ready.copied().mismatch(stage.path(), range))

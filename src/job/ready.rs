@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::{CopyJob, Preallocate};
 use crate::crew::controller::Workers;
-use crate::crew::{self, Assignment, Tap, Transfer, Work};
+use crate::crew::{Assignment, Tap, Transfer, Work};
 use crate::digest::{self, Algorithm, Digester, Expectation};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{Start, object_id};
@@ -282,12 +282,7 @@ impl Ready {
 
 /// What could not be read, for the report.
 pub fn failed_ranges(transfer: &Transfer) -> Vec<FailedRange> {
-    let as_failed = |part: crew::Failed| FailedRange {
-        start: part.range.start(),
-        end: part.range.end(),
-        error: part.error,
-    };
-    transfer.failed().into_iter().map(as_failed).collect()
+    transfer.failed().into_iter().map(FailedRange::from).collect()
 }
 
 /// Stripes of a copy that leaves no map.

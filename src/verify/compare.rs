@@ -1,6 +1,5 @@
 //! Comparing a destination with what was read from the source.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -20,6 +19,7 @@ use crate::plan::Plan;
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
 use crate::sparse;
+use crate::unread::Unread;
 
 /// Grain in which differences are reported: the smallest unit of a medium.
 const GRAIN: u64 = 512;
@@ -73,9 +73,9 @@ pub struct Findings {
     /// What was compared as a whole and differs somewhere.
     pub pieces: RangeSet,
     /// Where the destination could not be read, and why; differing, too.
-    pub unreadable: Vec<(ByteRange, String)>,
-    /// Where the source could not be read, by the reason: not compared.
-    pub unread: BTreeMap<String, RangeSet>,
+    pub unreadable: Unread,
+    /// Where the source could not be read: not compared.
+    pub unread: Unread,
 }
 
 impl Comparison<'_> {
@@ -289,7 +289,7 @@ impl Round<'_> {
                     if let Err(stop) = read {
                         unread.insert(part);
                         let error = crate::error::chain(&stop.error);
-                        lock(&self.findings).unread.entry(error).or_default().insert(part);
+                        lock(&self.findings).unread.insert(part, &error);
                     }
                 }
             }
@@ -370,7 +370,7 @@ impl Round<'_> {
         if let Some(digester) = self.comparison.digester {
             digester.spoil();
         }
-        lock(&self.findings).unreadable.push((range, crate::error::chain(error)));
+        lock(&self.findings).unreadable.insert(range, &crate::error::chain(error));
     }
 }
 

@@ -1,6 +1,5 @@
 //! Verifying later, on its own: what is in a destination, against its source.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -20,6 +19,7 @@ use crate::report::{DestinationReport, FailedRange, Outcome, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::Node;
+use crate::unread::Failed;
 
 /// Compares a range of a source with what is in a destination, which is read
 /// past the page cache.
@@ -224,7 +224,8 @@ impl VerifyJob {
         let (mut findings, ended) = comparison.run(&[], &plan, progress, cancel);
         ended?;
         findings.differing.insert(missing);
-        report.failed = as_failed(std::mem::take(&mut findings.unread));
+        let unread = std::mem::take(&mut findings.unread);
+        report.failed = unread.into_iter().map(FailedRange::from).collect();
         report.bytes.failed = report.failed_set().bytes();
         report.verified = Some(findings.differing.is_empty() && report.failed.is_empty());
         report.verified_by = Some(medium.how());
@@ -262,24 +263,10 @@ impl VerifyJob {
     }
 }
 
-/// What could not be read, by the reason, as a report lists it.
-fn as_failed(unread: BTreeMap<String, RangeSet>) -> Vec<FailedRange> {
-    let mut failed = Vec::new();
-    for (error, ranges) in unread {
-        failed.extend(ranges.iter().map(|part| FailedRange {
-            start: part.start(),
-            end: part.end(),
-            error: error.clone(),
-        }));
-    }
-    failed.sort_by_key(|part| part.start);
-    failed
-}
-
 /// Writes the findings into the report; an error if there are any.
 fn conclude(report: &mut Report, findings: Findings, path: &Path, plan: &Plan) -> Result<()> {
     report.mismatches = findings.differing.iter().collect();
-    for (range, error) in findings.unreadable {
+    for Failed { range, error } in findings.unreadable {
         report.notes.push(format!("cannot read the copy of bytes {range}: {error}"));
     }
     let Some(range) = findings.differing.iter().next() else { return Ok(()) };

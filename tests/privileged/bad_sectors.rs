@@ -1,10 +1,11 @@
 //! A device with bytes that cannot be read costs exactly those: everything
 //! else is copied, and the report lists what is missing.
 
+use pcopy::{ByteRange, RangeSet};
 use serde_json::Value;
 
 use crate::common::{Scene, assert_same, pattern};
-use crate::devices::{BAD_DEVICE_TOOLS, BadDevice, possible};
+use crate::devices::{BAD_DEVICE_TOOLS, BadDevice, Loop, possible};
 
 const SIZE: usize = 4 << 20;
 
@@ -56,7 +57,7 @@ fn failed(report: &Value) -> Vec<(u64, u64)> {
     )
 }
 
-/// A bad region is a few lines, however many sectors it has; events have all.
+/// A bad region is a few lines, and one event, however many sectors it has.
 #[test]
 fn what_cannot_be_read_is_told_as_ranges() {
     if !possible(BAD_DEVICE_TOOLS) {
@@ -71,8 +72,71 @@ fn what_cannot_be_read_is_told_as_ranges() {
     let told = ended.stderr.matches("cannot read").count();
     assert!((1..=11).contains(&told), "{told}: {}", ended.stderr);
     let ended = scene.run(&format!("--progress json --restart {line}")).code(1);
-    assert_eq!(ended.stderr.matches("\"read_failed\"").count(), 16 * 32, "every sector");
+    let events: RangeSet = events(&ended.stderr).iter().copied().collect();
+    let expected: RangeSet =
+        regions.iter().map(|&(start, end)| ByteRange::between(start, end)).collect();
+    assert_eq!(events, expected, "events tell all of it");
     assert!(!ended.stderr.contains("cannot read bytes"), "{}", ended.stderr);
+}
+
+/// What the events in `log` say that could not be read.
+fn events(log: &str) -> Vec<ByteRange> {
+    let parsed = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let failed = parsed.filter(|event| event["event"] == "read_failed");
+    let ends = failed.map(|event| (event["start"].as_u64(), event["end"].as_u64()));
+    ends.map(|(start, end)| ByteRange::between(start.unwrap(), end.unwrap())).collect()
+}
+
+/// A device of `mib` MiB of which only the first can be read.
+fn cut_off(scene: &Scene, mib: u64) -> Loop {
+    let image = scene.path("image");
+    let file = std::fs::File::create(&image).expect("an image");
+    file.set_len(mib << 20).expect("it may be sparse");
+    let device = Loop::read_only(&image);
+    std::fs::write(&image, pattern(1, 1 << 20)).expect("a shorter image");
+    device
+}
+
+/// Bad sectors took memory one by one, and each was an event: here, a hundred
+/// thousand of them are one range everywhere.
+#[test]
+fn a_region_of_a_hundred_thousand_bad_sectors_is_one_range() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let (mib, good) = (50, 1 << 20);
+    let size = mib << 20;
+    let device = cut_off(&scene, mib);
+    let one = |failed: &Value, start: u64, end: u64| {
+        assert_eq!(failed.as_array().map(Vec::len), Some(1), "{failed}");
+        assert_eq!(
+            (failed[0]["start"].as_u64(), failed[0]["end"].as_u64()),
+            (Some(start), Some(end))
+        );
+    };
+    for options in ["-t 4", "-t 4 --also other", "-t 2 --engine positioned --in-place"] {
+        if options.contains("in-place") {
+            scene.write("copy", b"");
+        }
+        let line = format!("--json --progress json --retries 0 {options} {} copy", device.path);
+        let ended = scene.run(&line).code(1);
+        one(&ended.report()["failed"], good, size);
+        let told = events(&ended.stderr);
+        assert!(told.len() < 2000, "{} events", told.len());
+        let told: RangeSet = told.into_iter().collect();
+        assert_eq!(told, ByteRange::between(good, size).into(), "{options}");
+        for name in ["copy", "copy.pcopy-map", "other", "other.pcopy-map"] {
+            let _ = std::fs::remove_file(scene.path(name));
+        }
+    }
+    scene.write("list.csv", format!("name,start,len\nitem,0,{size}\n").as_bytes());
+    let line = format!("batch list.csv --source {} --into out --retries 0 --report r", device.path);
+    scene.run(&line).code(1);
+    let item: Value = serde_json::from_slice(&scene.read("r")).expect("one line");
+    one(&item["failed"], good, size);
+    let verified = scene.run(&format!("verify --json {} out/item", device.path)).code(1);
+    one(&verified.report()["failed"], good, size);
 }
 
 /// A file that lacks something has its name: whoever uses it may add to it.
