@@ -1,24 +1,23 @@
 //! Signals: the first wish to stop is a request, the second is an order.
+//! Signals within a moment of each other are one wish.
 
 // How a system tells of such a wish.
 #[path = "../sys/signals.rs"]
 mod system;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use pcopy::CancelToken;
 
 use super::exit::Exit;
+use system::Wishes;
 
 /// What has arrived since the start.
 #[derive(Clone)]
 pub struct Signals {
-    /// Number of the signal that asked to stop; 0 if none did.
-    stop: Arc<AtomicUsize>,
-    /// Whether any did: what the job looks at, so that it hears the signal
-    /// itself and without delay.
-    cancel: Arc<AtomicBool>,
+    /// Signals that asked to stop.
+    wishes: Arc<Wishes>,
     /// Somebody asked for a status line.
     status: Arc<AtomicBool>,
 }
@@ -27,14 +26,14 @@ impl Signals {
     /// Starts to listen. Where a handler cannot be installed the signal keeps
     /// its default meaning, which is to end the process.
     pub fn install() -> Signals {
-        let (stop, cancel, status) = Default::default();
-        system::register(&stop, &cancel, &status, end_at_once);
-        Signals { stop, cancel, status }
+        let (wishes, status) = Default::default();
+        system::register(&wishes, &status, end_at_once);
+        Signals { wishes, status }
     }
 
     /// What asks the job to stop.
     pub fn cancel_token(&self) -> CancelToken {
-        CancelToken::from_flag(Arc::clone(&self.cancel))
+        CancelToken::from_flag(Arc::clone(self.wishes.flag()))
     }
 
     /// Whether somebody asked for a status line since the last call.
@@ -54,7 +53,7 @@ impl Signals {
         if exit != Exit::Interrupted {
             return;
         }
-        system::end_by(self.stop.load(SeqCst));
+        system::end_by(self.wishes.signal());
     }
 }
 

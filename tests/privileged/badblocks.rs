@@ -2,13 +2,15 @@
 //! requests that do not come back.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pcopy::durable::map::{Map, MapFile};
 use pcopy::testing::Random;
 use pcopy::{ByteRange, RangeSet};
+use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{Scene, assert_same, has_tools};
+use crate::common::{Scene, assert_same, has_tools, wait_until};
 use crate::devices::{BAD_DEVICE_TOOLS, BadDevice, Loop, possible};
 use crate::disks::{Served, rounds, tool};
 
@@ -185,6 +187,39 @@ fn go_on_until_complete(scene: &Scene, job: &str) {
     panic!("the device is sound and the copy does not end");
 }
 
+/// A wish to stop waits for the requests under way. The next one does not.
+#[test]
+fn a_second_signal_ends_a_copy_that_cannot_stop() {
+    if !possible(BAD_DEVICE_TOOLS) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.write("stuck", b"");
+    let served = stuck(&scene);
+    let line =
+        format!("--engine positioned {JOB} --progress json {} copy", served.file().display());
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_for_line(|line| line.contains("\"offset\""));
+    running.signal(Signal::INT);
+    let first = std::time::Instant::now();
+    // A second wish is one that does not come with the first.
+    wait_until("a moment has passed", || first.elapsed() > Duration::from_millis(600));
+    running.signal(Signal::TERM);
+    running.end().died_by(Signal::TERM);
+    assert!(!scene.has("copy"));
+    std::fs::remove_file(scene.path("stuck")).unwrap();
+}
+
+/// A served file that does not answer beyond its first MiB while there is a file
+/// `stuck`.
+fn stuck(scene: &Scene) -> Served {
+    let pread = format!(
+        "pread=[ $4 -lt 1048576 ] || while [ -e {} ]; do sleep 0.05; done; head -c $3 /dev/zero",
+        scene.path("stuck").display()
+    );
+    Served::new(scene, "served", true, ["eval", "get_size=echo 4M", &pread])
+}
+
 /// A request that does not come back is named by its offset while it is waited
 /// for. That it delays no other worker is tested on the library: this device
 /// answers one request at a time.
@@ -195,11 +230,7 @@ fn a_stuck_request_is_named() {
     }
     let scene = Scene::new();
     scene.write("stuck", b"");
-    let pread = format!(
-        "pread=[ $4 -lt 1048576 ] || while [ -e {} ]; do sleep 0.05; done; head -c $3 /dev/zero",
-        scene.path("stuck").display()
-    );
-    let served = Served::new(&scene, "served", true, ["eval", "get_size=echo 4M", &pread]);
+    let served = stuck(&scene);
     let line =
         format!("--engine positioned {JOB} --progress json {} copy", served.file().display());
     let mut running = scene.pcopy(line.split_whitespace()).start();

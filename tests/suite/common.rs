@@ -11,6 +11,8 @@ use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
+#[cfg(unix)]
+use rustix::process::Signal;
 use serde_json::Value;
 
 /// Names another program to test than the one built with the tests, as when
@@ -201,9 +203,26 @@ impl Run {
     }
 }
 
+/// What is ignored here would be ignored by every program that is started, as it
+/// is under nohup or in the background of a script. What is handled is not.
+#[cfg(unix)]
+fn pass_signals_on() {
+    use std::sync::{Arc, Once};
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for signal in [Signal::HUP, Signal::INT, Signal::TERM].map(Signal::as_raw) {
+            if pcopy::sys::is_ignored(signal) {
+                signal_hook::flag::register(signal, Arc::default()).expect("a handler");
+            }
+        }
+    });
+}
+
 /// Starts a program.
 #[track_caller]
 fn spawn(command: &mut Command, line: &str) -> Child {
+    #[cfg(unix)]
+    pass_signals_on();
     /// ERROR_INTERNAL_ERROR: Wine has no process to give, which passes.
     const NOT_NOW: Option<i32> = if cfg!(windows) { Some(1359) } else { None };
     for _ in 0..9 {

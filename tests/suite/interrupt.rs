@@ -4,7 +4,7 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{Running, Scene, assert_same, pattern, skip};
+use crate::common::{Running, Scene, assert_same, has_tools, pattern};
 
 /// Slow enough to be in the middle whatever the machine does.
 const SLOW: &str = "--reflink never --limit-rate 1MiB --io-size 64KiB --progress json";
@@ -23,10 +23,6 @@ fn an_interrupted_copy_leaves_no_final_name_and_dies_by_the_signal() {
     for (signal, threads) in
         [(Signal::INT, 1), (Signal::INT, 4), (Signal::TERM, 4), (Signal::HUP, 2)]
     {
-        if signal == Signal::HUP && pcopy::sys::is_ignored(signal.as_raw()) {
-            skip("the tests run under nohup, and what they start ignores that the terminal closes");
-            continue;
-        }
         let scene = Scene::new();
         let running = in_the_middle(&scene, &format!("--json -t {threads}"));
         assert!(scene.has("copy.pcopy-part") && !scene.has("copy"));
@@ -39,19 +35,38 @@ fn an_interrupted_copy_leaves_no_final_name_and_dies_by_the_signal() {
     }
 }
 
-/// nohup(1): the terminal may close, and the copy goes on.
+/// nohup(1), `trap ''`: the copy goes on.
 #[test]
-fn who_is_to_ignore_that_the_terminal_closes_does() {
+fn a_signal_that_the_caller_ignores_stays_ignored() {
+    for (signal, name) in [(Signal::HUP, "HUP"), (Signal::INT, "INT"), (Signal::TERM, "TERM")] {
+        let scene = Scene::new();
+        let bytes = scene.source("source", 2 << 20);
+        let script = format!("trap '' {name}; exec \"$0\" {SLOW} source copy");
+        let mut shell = scene.tool("sh", ["-c", &script]);
+        shell.command.arg(crate::common::program());
+        let mut running = shell.start();
+        running.wait_until_copying();
+        running.signal(signal);
+        running.end().code(0);
+        assert_same(&scene.read("copy"), &bytes, name);
+    }
+}
+
+/// A shell without job control has what it puts into the background ignore
+/// Ctrl-C: also a batch, and one whose list is still to come.
+#[test]
+fn ctrl_c_does_not_reach_the_background_of_a_script() {
     let scene = Scene::new();
-    let bytes = scene.source("source", 4 << 20);
-    let script = format!("trap '' HUP; exec \"$0\" {SLOW} source copy");
-    let mut shell = scene.tool("sh", ["-c", &script]);
+    let bytes = scene.source("source", 1 << 20);
+    scene.write("list.csv", b"name,start,len\none,0,1048576\n");
+    let script = "mkfifo list; \"$0\" batch - --source source --into out < list & \
+                  pid=$!; exec 3> list; echo ready >&2; read go; kill -INT $pid; \
+                  cat list.csv >&3; exec 3>&-; wait $pid; echo $?";
+    let mut shell = scene.tool("sh", ["-c", script]);
     shell.command.arg(crate::common::program());
-    let mut running = shell.start();
-    running.wait_until_copying();
-    running.signal(Signal::HUP);
-    running.end().code(0);
-    assert_same(&scene.read("copy"), &bytes, "the copy");
+    let ended = shell.with_input(b"go\n");
+    assert_eq!(ended.out().trim(), "0", "{}", ended.stderr);
+    assert_same(&scene.read("out/one"), &bytes, "the item");
 }
 
 /// Whoever asks why a copy that was ended had become slow wants to know.
@@ -71,7 +86,8 @@ fn a_shell_sees_130_and_143() {
     for (signal, code) in [(Signal::INT, "130"), (Signal::TERM, "143")] {
         let scene = Scene::new();
         scene.source("source", 16 << 20);
-        let script = format!("$0 {SLOW} source copy & echo pid $! >&2; wait $!; echo $?");
+        let program = format!("echo pid $$ >&2; exec \"$0\" {SLOW} source copy");
+        let script = format!("sh -c '{program}' \"$0\"; echo $?");
         let mut shell = scene.tool("sh", ["-c", &script]);
         shell.command.arg(crate::common::program());
         let mut running = shell.start();
@@ -95,16 +111,49 @@ fn an_interrupted_replacement_leaves_the_old_file() {
     assert_same(&scene.read("copy"), &old, "the old file");
 }
 
-/// A second signal is an order. The first may still be on its way to the
-/// job when it comes; both ways the process dies by the signal.
+/// One wish that is told twice is no order to leave everything as it is. That a
+/// second one is, is tested on a source that does not answer.
 #[test]
-fn a_second_signal_ends_at_once() {
+fn signals_at_the_same_time_are_one() {
+    let pairs = [
+        (Signal::TERM, Signal::TERM),
+        (Signal::INT, Signal::TERM),
+        (Signal::INT, Signal::INT),
+        (Signal::HUP, Signal::TERM),
+        (Signal::TERM, Signal::HUP),
+    ];
+    for (first, second) in pairs {
+        let scene = Scene::new();
+        let running = in_the_middle(&scene, "-t 4");
+        running.signal(first);
+        running.signal_if_there(second);
+        let ended = running.end().says(&["interrupted", "--resume"]);
+        assert!(
+            scene.has("copy.pcopy-map") && scene.has("copy.pcopy-part"),
+            "{first:?} {second:?}"
+        );
+        // Of two that are pending, the kernel chooses which is delivered first.
+        let died = std::os::unix::process::ExitStatusExt::signal(&ended.status);
+        assert!(died == Some(first.as_raw()) || died == Some(second.as_raw()), "{}", ended.status);
+    }
+}
+
+/// timeout(1) tells the process, and then its group.
+#[test]
+fn a_copy_that_ran_out_of_time_can_be_resumed() {
+    if !has_tools(&["timeout"]) {
+        return;
+    }
     let scene = Scene::new();
-    let running = in_the_middle(&scene, "-t 4");
-    running.signal(Signal::INT);
-    running.signal(Signal::INT);
-    running.end().died_by(Signal::INT);
-    assert!(!scene.has("copy"));
+    let bytes = scene.source("source", 16 << 20);
+    let mut timeout = scene.tool("timeout", ["1"]);
+    timeout.command.arg(crate::common::program());
+    timeout.command.args("--reflink never --limit-rate 1MiB --io-size 64KiB".split(' '));
+    timeout.command.args(["source", "copy"]);
+    timeout.run().code(124).says(&["interrupted", "--resume"]);
+    assert!(scene.has("copy.pcopy-map"));
+    scene.run("--resume source copy").code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
 }
 
 #[test]

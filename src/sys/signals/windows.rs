@@ -1,26 +1,24 @@
 //! Ctrl-C and Ctrl-Break of Windows.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::AtomicBool;
+use std::time::Instant;
+
+use super::{Heard, Wishes};
 
 /// What is kept of Ctrl-C and Ctrl-Break, which are not told apart: the number
 /// that SIGINT has elsewhere.
 const INTERRUPT: usize = 2;
 
-/// Sets `stop` and `cancel` with the first Ctrl-C or Ctrl-Break; the second calls `end`, which
+/// Passes Ctrl-C and Ctrl-Break on to `wishes`; the second wish calls `end`, which
 /// ends the process where it stands. Nothing here asks for a status line.
-pub fn register(
-    stop: &Arc<AtomicUsize>,
-    cancel: &Arc<AtomicBool>,
-    _status: &Arc<AtomicBool>,
-    end: fn() -> !,
-) {
-    let (stop, cancel) = (Arc::clone(stop), Arc::clone(cancel));
+pub fn register(wishes: &Arc<Wishes>, _status: &Arc<AtomicBool>, end: fn() -> !) {
+    let (wishes, start) = (Arc::clone(wishes), Instant::now());
     let _ = ctrlc::set_handler(move || {
-        if stop.swap(INTERRUPT, SeqCst) != 0 {
+        let now = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        if wishes.hear(INTERRUPT, now) == Heard::Second {
             end();
         }
-        cancel.store(true, SeqCst);
     });
 }
 
