@@ -97,6 +97,19 @@ pub enum ErrorKind {
         /// Where the end of file was met, in bytes of the source.
         at: u64,
     },
+    /// The source is not there any more: pulled out, unmounted, not reachable.
+    /// What was copied until then can be gone on from when it is back.
+    #[error("{} is gone: byte {at} cannot be read, and {why}", quoted(path))]
+    SourceGone {
+        /// The source.
+        path: PathBuf,
+        /// Where that was met, in bytes of the source.
+        at: u64,
+        /// How that is known.
+        why: String,
+        /// What the system said.
+        source: io::Error,
+    },
     /// Size, modification or change time of the source are not what they were.
     #[error("{} changed during the copy: {what}", quoted(path))]
     SourceChanged {
@@ -311,6 +324,14 @@ impl<R> fmt::Display for Failure<R> {
 impl<R> std::error::Error for Failure<R> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         std::error::Error::source(&self.error)
+    }
+}
+
+/// `error` once more, for somebody else.
+pub(crate) fn again(error: &io::Error) -> io::Error {
+    match error.raw_os_error() {
+        Some(code) => io::Error::from_raw_os_error(code),
+        None => io::Error::new(error.kind(), error.to_string()),
     }
 }
 

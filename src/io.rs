@@ -13,6 +13,7 @@ mod head;
 pub mod manners;
 pub mod memory;
 mod ordered;
+mod pulse;
 mod sieve;
 pub mod transfer;
 mod uncached;
@@ -57,6 +58,24 @@ pub trait Source: ReadAt + Send + Sync {
     fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
         let _ = (range, data);
         Holes::Believed
+    }
+
+    /// Takes note that what is at `offset` was read, by whatever way.
+    fn was_read(&self, offset: u64) {
+        let _ = offset;
+    }
+
+    /// After a read that failed with `error`: if that is because the source is
+    /// not there any more, how that is known. To be called for each such read;
+    /// only now and then is anything asked.
+    fn is_gone(&self, error: &io::Error) -> Option<String> {
+        let _ = error;
+        None
+    }
+
+    /// If the source is not there any more, how that is known.
+    fn why_gone(&self) -> Option<String> {
+        None
     }
 
     /// The open file, for engines that let the kernel move the bytes.

@@ -257,6 +257,11 @@ impl Progress {
         }
     }
 
+    /// So many of the bytes that could not be read are not known to be bad.
+    pub(crate) fn take_back_failed(&self, bytes: u64) {
+        self.failed.fetch_sub(bytes, Relaxed);
+    }
+
     /// So many of the bytes that were expected turned out to need no work.
     pub(crate) fn expect_less(&self, bytes: u64) {
         self.total.fetch_sub(bytes, Relaxed);

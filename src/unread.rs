@@ -40,6 +40,13 @@ impl Unread {
         self.by_reason.insert(error.into(), range.into());
     }
 
+    /// Takes out every byte of `ranges`.
+    pub fn remove(&mut self, ranges: &RangeSet) {
+        for unread in self.by_reason.values_mut() {
+            unread.subtract(ranges);
+        }
+    }
+
     /// Whether there is nothing.
     pub fn is_empty(&self) -> bool {
         self.by_reason.values().all(RangeSet::is_empty)

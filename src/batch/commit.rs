@@ -270,7 +270,8 @@ impl Commit<'_> {
         let alive = member.is_alive();
         let lacks_something = !member.output.unreadable().is_empty();
         let wanted = &member.output.wanted;
-        let part_is_good = member.stopped && wanted.segments == 1 && wanted.has_map;
+        let whole = wanted.segments == 1 && wanted.has_map;
+        let part_is_good = whole && (member.stopped || member.output.stays());
         if !alive && !part_is_good {
             self.outputs.discard(&member.output);
         }

@@ -54,6 +54,8 @@ pub struct Large {
     pub to_copy: u64,
     /// The output it belongs to.
     pub output: Arc<Output>,
+    /// Number of the source.
+    pub source: u32,
     /// Stripes not dealt with, and one for the hand-out of stripes itself.
     pending: AtomicU64,
     checkpointer: Option<Checkpointer>,
@@ -141,6 +143,7 @@ impl Large {
             plan,
             to_copy,
             output: Arc::clone(output),
+            source: segment.source,
             checkpointer,
         })
     }

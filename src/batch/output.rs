@@ -72,6 +72,8 @@ pub struct Output {
     pub(super) identity: OnceLock<Facts>,
     /// Whether its file was closed to make room, and opened again.
     reopened: AtomicBool,
+    /// Whether its part and its map stay for a later run although it has failed.
+    stays: AtomicBool,
     trouble: Mutex<Trouble>,
 }
 
@@ -118,6 +120,16 @@ impl Output {
     /// Notes that it cannot be completed. The first reason stands.
     pub fn fail(&self, reason: String) {
         lock(&self.trouble).error.get_or_insert(reason);
+    }
+
+    /// Notes that a later run can go on from its part.
+    pub fn stay(&self) {
+        self.stays.store(true, Ordering::Release);
+    }
+
+    /// Whether a later run can go on from its part.
+    pub fn stays(&self) -> bool {
+        self.stays.load(Ordering::Acquire)
     }
 
     /// Notes what could not be read, in positions of the output.
@@ -264,6 +276,7 @@ impl Outputs {
             found: OnceLock::new(),
             identity: OnceLock::new(),
             reopened: AtomicBool::new(false),
+            stays: AtomicBool::new(false),
             trouble: Mutex::default(),
             wanted,
         });

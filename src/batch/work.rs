@@ -129,11 +129,22 @@ impl Work for BatchWork<'_> {
         let ticket = assignment.ticket;
         let large = lock(&self.larges).get(&ticket).cloned();
         if let Some(large) = large {
+            if self.ends_with_source(&error, large.source) {
+                return Err(error);
+            }
+            let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
+            if is_gone && !large.has_failed() && large.keep() {
+                large.output.stay();
+            }
             large.fail(error.chain());
             return self.stripes_over(ticket, &large, 1);
         }
         let scatter = lock(&self.groups).remove(&ticket);
         let Some(scatter) = scatter else { return Ok(()) };
+        if scatter.pieces().iter().any(|piece| self.ends_with_source(&error, piece.segment.source))
+        {
+            return Err(error);
+        }
         // One write to many files: the storage itself, or the source, is gone.
         if let ErrorKind::Write { source, .. } = error.kind() {
             let path = assignment.transfer.sink_path.clone();
@@ -176,6 +187,12 @@ impl Work for BatchWork<'_> {
 }
 
 impl<'a> BatchWork<'a> {
+    /// Whether `error` says that `source` is gone, and others would be read from
+    /// it as well: they would meet the same.
+    fn ends_with_source(&self, error: &Error, source: u32) -> bool {
+        matches!(error.kind(), ErrorKind::SourceGone { .. }) && self.plan.is_shared(source)
+    }
+
     /// Stripes of what has been begun come first, then what is next in the
     /// order of the sources. Whoever would go idle while a large task is being
     /// begun waits for its stripes.

@@ -19,7 +19,7 @@ use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::job::MOST_THREADS;
 use pcopy::size::human;
-use pcopy::{Failure, Leftovers, Outcome, Progress, Size};
+use pcopy::{ErrorKind, Failure, Leftovers, Outcome, Progress, Size};
 
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
@@ -453,7 +453,8 @@ fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
         }
     }
     to_stderr(&format!("pcopy: {}", error.chain()));
-    if error.outcome() == Outcome::Interrupted {
+    let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
+    if is_gone || error.outcome() == Outcome::Interrupted {
         to_stderr(&format!("pcopy: to go on from here: {}", super::render::resume_command()));
     }
     Exit::of_error(error)

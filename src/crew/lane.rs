@@ -257,6 +257,7 @@ impl Post<'_> {
     }
 
     fn done(&self, range: ByteRange) {
+        self.transfer.source.was_read(range.start());
         self.transfer.record_done(range);
         self.control.progress.add_copied(range.len());
     }

@@ -6,7 +6,7 @@ use std::io;
 
 use super::OnReadError;
 use super::lane::{Halt, Post};
-use crate::error::ErrorKind;
+use crate::error::{Error, ErrorKind, again};
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet, align_down};
 
@@ -36,9 +36,31 @@ impl Post<'_> {
         let mut bad = RangeSet::new();
         let mut place = Place { range: request, memory };
         if let Err((rest, error)) = self.read_once(source, &mut place, request) {
-            self.rescue(source, &mut place, rest, error, &mut bad)?;
+            let rescued = self.rescue(source, &mut place, rest, error, &mut bad);
+            rescued.and_then(|()| self.check_bad(&bad)).inspect_err(|halt| {
+                if matches!(halt, Halt::Failed { error, .. } if is_gone(error)) {
+                    // Nobody knows whether what failed last was bad.
+                    self.transfer.forget_failed(&bad);
+                    self.control.progress.take_back_failed(bad.bytes());
+                }
+            })?;
         }
         Ok(bad)
+    }
+
+    /// What of a request could not be read is bad only if the source is there:
+    /// the end of a copy may come before anybody doubts it.
+    fn check_bad(&self, bad: &RangeSet) -> Result<(), Halt> {
+        let Some(first) = bad.iter().next() else { return Ok(()) };
+        let Some(why) = self.transfer.source.why_gone() else { return Ok(()) };
+        let error = self.transfer.failed().within(first).pop();
+        let error = error.map_or_else(String::new, |part| part.error.to_string());
+        Err(self.gone(first.start(), why, io::Error::other(error)))
+    }
+
+    fn gone(&self, at: u64, why: String, source: io::Error) -> Halt {
+        let path = self.transfer.source_path.clone();
+        Halt::Failed { at, error: ErrorKind::SourceGone { path, at, why, source }.into() }
     }
 
     /// One attempt at the part `part` of a request. On an error: what of it is
@@ -91,12 +113,16 @@ impl Post<'_> {
         Ok(())
     }
 
-    /// The end of the source is no bad sector: what is missing will not come back.
+    /// After a read that failed: the end of the source is no bad sector, nor is
+    /// a source that is gone. What is missing will not come back.
     fn give_up_on(&self, rest: ByteRange, error: &io::Error) -> Result<(), Halt> {
+        let at = rest.start();
+        if let Some(why) = self.transfer.source.is_gone(error) {
+            return Err(self.gone(at, why, again(error)));
+        }
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Ok(());
         }
-        let at = rest.start();
         let path = self.transfer.source_path.clone();
         Err(Halt::Failed { at, error: ErrorKind::SourceShrank { path, at }.into() })
     }
@@ -104,7 +130,7 @@ impl Post<'_> {
     fn fail(&self, part: ByteRange, error: &io::Error, bad: &mut RangeSet) -> Result<(), Halt> {
         if self.control.on_read_error == OnReadError::Stop {
             let path = self.transfer.source_path.clone();
-            let source = io::Error::new(error.kind(), error.to_string());
+            let source = again(error);
             let error = ErrorKind::Read { path, range: part, source }.into();
             return Err(Halt::Failed { at: part.start(), error });
         }
@@ -114,6 +140,10 @@ impl Post<'_> {
         self.control.progress.add_failed(part, &error);
         Ok(())
     }
+}
+
+fn is_gone(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::SourceGone { .. })
 }
 
 /// The order in which what cannot be read at once is read in parts, ascending.

@@ -234,6 +234,11 @@ impl Transfer {
         lock(&self.record).failed.insert(range, error);
     }
 
+    /// Takes back that `ranges` could not be read.
+    pub(super) fn forget_failed(&self, ranges: &RangeSet) {
+        lock(&self.record).failed.remove(ranges);
+    }
+
     /// What could not be read so far.
     pub fn failed(&self) -> Unread {
         lock(&self.record).failed.clone()

@@ -6,8 +6,8 @@ use crate::error::Refusal;
 use crate::io::Holes;
 use crate::io::manners::{LARGE, Warmth};
 use crate::report::Fallback;
-use crate::words::{Word, words};
 use crate::sparse::{Layout, Sparse};
+use crate::words::{Word, words};
 
 words! {
     /// Which engine the caller wants.

@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 use positioned_io::{ReadAt, Size, WriteAt};
 
 use super::head::{Head, HeadError, Held};
+use super::pulse::Pulse;
 use super::uncached::Uncached;
 use super::{Extent, Holes, Sink, Source, ZEROES, as_u64, as_usize, find_end, transfer};
 use crate::range::{ByteRange, RangeSet};
@@ -28,6 +29,8 @@ pub struct FileIo {
     /// Bytes of the whole file that are called data; `None` if it has too many
     /// extents to add up.
     called_data: OnceLock<Option<u64>>,
+    /// Whether it is still there.
+    pulse: Pulse,
 }
 
 /// Most extents of a file that are added up.
@@ -36,9 +39,7 @@ const MOST_EXTENTS: usize = 1 << 14;
 impl FileIo {
     /// Takes a regular file whose size is, or will be, `size` bytes.
     pub fn new(file: File, size: u64) -> FileIo {
-        let file = PositionedFile::file(file);
-        let (uncached, called_data) = (Uncached::default(), OnceLock::new());
-        FileIo { file, size, has_holes: true, uncached, head: None, called_data }
+        FileIo::over(PositionedFile::file(file), size, true)
     }
 
     /// Takes a regular file that is to be read, and that is said to have
@@ -51,9 +52,13 @@ impl FileIo {
 
     /// Takes a block device. It has no holes.
     pub fn device(file: File, info: &DeviceInfo) -> FileIo {
-        let file = PositionedFile::device(file, info);
-        let (size, uncached, called_data) = (info.size, Uncached::default(), OnceLock::new());
-        FileIo { file, size, has_holes: false, uncached, head: None, called_data }
+        FileIo::over(PositionedFile::device(file, info), info.size, false)
+    }
+
+    fn over(file: PositionedFile, size: u64, has_holes: bool) -> FileIo {
+        let (uncached, called_data, pulse) =
+            (Uncached::default(), OnceLock::new(), Pulse::default());
+        FileIo { file, size, has_holes, uncached, head: None, called_data, pulse }
     }
 
     /// Keeps back what is written to the first bytes of the device, until
@@ -84,6 +89,10 @@ impl FileIo {
             let read = read.min(buffer.len());
             head.overlay(offset, &mut buffer[..read]);
         }
+    }
+
+    fn why_system_says_gone(&self) -> Option<String> {
+        sys::why_gone(self.as_file(), (!self.has_holes).then_some(self.size))
     }
 
     /// Size in bytes when it was opened.
@@ -148,6 +157,7 @@ impl ReadAt for FileIo {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let cached = |buffer: &mut [u8]| self.file.read_at(buffer, offset);
         let read = self.uncached.read_at(self.as_file(), offset, buffer, cached)?;
+        self.was_read(offset);
         self.overlay(offset, buffer, read);
         Ok(read)
     }
@@ -195,6 +205,33 @@ impl Source for FileIo {
         } else {
             Holes::Contradicted
         }
+    }
+
+    fn was_read(&self, offset: u64) {
+        self.pulse.beat(offset);
+    }
+
+    fn is_gone(&self, error: &io::Error) -> Option<String> {
+        if sys::is_gone(error) {
+            return Some("the system does not find it any more".to_owned());
+        }
+        if error.kind() == io::ErrorKind::UnexpectedEof {
+            return self.why_system_says_gone();
+        }
+        if self.pulse.miss() { self.why_gone() } else { None }
+    }
+
+    fn why_gone(&self) -> Option<String> {
+        self.why_system_says_gone().or_else(|| {
+            let is_there = |offset| {
+                let cached = |byte: &mut [u8]| self.file.read_at(byte, offset);
+                self.uncached.can_read(self.as_file(), offset, cached)
+            };
+            // Only an error of all that was read before says so: one is a bad sector.
+            let mut places = self.pulse.places().peekable();
+            (places.peek().is_some() && !places.any(is_there))
+                .then(|| "what was read before cannot be read any more".to_owned())
+        })
     }
 
     fn file(&self) -> Option<&File> {

@@ -68,6 +68,18 @@ impl Source for Sieve {
     fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
         self.source.weigh_holes(range, data)
     }
+
+    fn was_read(&self, offset: u64) {
+        self.source.was_read(offset);
+    }
+
+    fn is_gone(&self, error: &io::Error) -> Option<String> {
+        self.source.is_gone(error)
+    }
+
+    fn why_gone(&self) -> Option<String> {
+        self.source.why_gone()
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::io::{self, ErrorKind};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, OnceLock};
 
-use super::buffer::Buffer;
+use super::buffer::{ALIGNMENT, Buffer};
 use super::{as_u64, as_usize};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet, align_down};
@@ -57,6 +57,29 @@ impl Uncached {
         };
         self.remember(offset, buffer.len());
         self.read_past(file, offset, buffer).map_err(|_| error)
+    }
+
+    /// Whether what is at `offset` can be read from where it is kept. Where the
+    /// cache cannot be passed by, it is asked to forget what it has, and `cached`
+    /// reads.
+    pub fn can_read(
+        &self,
+        file: &File,
+        offset: u64,
+        cached: impl FnOnce(&mut [u8]) -> io::Result<usize>,
+    ) -> bool {
+        let mut byte = [0];
+        let page = ByteRange::between(offset, offset.saturating_add(1));
+        let page = page.align_out(as_u64(ALIGNMENT));
+        sys::forget_below(file, page);
+        let read = match self.read_past(file, offset, &mut byte) {
+            Err(error) if is_no_answer(&error) => {
+                sys::drop_cached(file, page);
+                cached(&mut byte)
+            }
+            read => read,
+        };
+        read.is_ok_and(|count| count > 0)
     }
 
     fn is_spoilt(&self, offset: u64, len: usize) -> bool {

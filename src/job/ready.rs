@@ -202,7 +202,9 @@ impl Ready {
         if !checkpointer.has_saved() {
             return;
         }
-        self.report.resumable = self.source_is_as_in_the_map();
+        // What is gone cannot be asked; a later run asks when it is back.
+        let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
+        self.report.resumable = is_gone || self.source_is_as_in_the_map();
         if !self.report.resumable {
             let note = "the source is not what it was: --restart copies it anew, and only with \
                         --allow-changed-source does --resume go on from here";

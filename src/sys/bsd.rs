@@ -19,6 +19,25 @@ use crate::sys::Device;
 /// Disks are character devices, and take whole sectors only.
 pub const WHOLE_SECTORS: bool = true;
 
+/// Whether an error says that a drive is empty: there is none of its own.
+pub(super) fn is_no_medium(_errno: rustix::io::Errno) -> bool {
+    false
+}
+
+/// How it is known that what is open as `file` is not there any more. A device
+/// had `size` bytes when it was opened.
+pub fn why_gone(file: &File, size: Option<u64>) -> Option<String> {
+    let now = match size {
+        Some(_) => device_info(file).map(|info| info.size),
+        None => file.metadata().map(|_| 0),
+    };
+    match now {
+        Ok(now) if now < size.unwrap_or(0) => Some(format!("the device has {now} bytes")),
+        Ok(_) => None,
+        Err(_) => Some("the system does not know it any more".to_owned()),
+    }
+}
+
 /// The name under which a device is best read: its own.
 pub(super) fn best_name(path: &Path) -> Cow<'_, Path> {
     Cow::Borrowed(path)

@@ -86,6 +86,56 @@ fn any(answers: impl Iterator<Item = Option<bool>>) -> Option<bool> {
     })?
 }
 
+/// Whether an error says that a drive is empty.
+pub(super) fn is_no_medium(errno: rustix::io::Errno) -> bool {
+    errno == rustix::io::Errno::NOMEDIUM
+}
+
+/// How it is known that what is open as `file` is not there any more. A device
+/// had `size` bytes when it was opened.
+pub fn why_gone(file: &File, size: Option<u64>) -> Option<String> {
+    let metadata = match file.metadata() {
+        Ok(metadata) => metadata,
+        Err(_) => return Some("the system does not know it any more".to_owned()),
+    };
+    let before = size?;
+    let rdev = metadata.rdev();
+    let known = Path::new("/sys/dev/block");
+    // Without sysfs nobody knows.
+    if known.exists() && !known.join(format!("{}:{}", major(rdev), minor(rdev))).exists() {
+        return Some("the system has no such device any more".to_owned());
+    }
+    if let Some(Err(error)) = open_below(rdev)
+        && super::is_gone(&error)
+    {
+        return Some("the file below the device is gone, too".to_owned());
+    }
+    match rustix::fs::seek(file, SeekFrom::End(0)) {
+        Ok(now) if now < before => Some(format!("the device has {now} bytes, and had {before}")),
+        Ok(_) => None,
+        Err(_) => Some("the system does not know its size any more".to_owned()),
+    }
+}
+
+/// Has whatever lies below a loop device forget what it holds of `range` of
+/// `file`, so that a read says what is where it is kept. Best effort.
+pub fn forget_below(file: &File, range: ByteRange) {
+    let Ok(metadata) = file.metadata() else { return };
+    let Some(Ok(below)) = open_below(metadata.rdev()) else { return };
+    let start = attribute(&sysfs_device(metadata.rdev()), "loop/offset");
+    let start = start.and_then(|offset| offset.parse().ok()).unwrap_or(0);
+    if let Some(range) = range.rebase(0, start) {
+        drop_cached(&below, range);
+    }
+}
+
+/// The file below the loop device `rdev`, opened by its name; `None` for
+/// anything else.
+fn open_below(rdev: u64) -> Option<io::Result<File>> {
+    let name = attribute(&sysfs_device(rdev), "loop/backing_file")?;
+    Some(super::open_source(Path::new(&name)))
+}
+
 fn is_read_only(device: &File) -> io::Result<bool> {
     // linux/fs.h: BLKROGET is _IO(0x12, 94) and stores an int.
     type ReadOnly = ioctl::Getter<{ ioctl::opcode::none(0x12, 94) }, c_int>;

@@ -11,6 +11,9 @@ use std::io;
 use super::{DirectAlignment, FileSystem, FileSystemKind, PositionedFile};
 use crate::range::ByteRange;
 
+/// Has what lies below a device forget what it holds: nothing is known of that here.
+pub fn forget_below(_file: &File, _range: ByteRange) {}
+
 /// Whether the kernel moves bytes by itself, from file to file or through a pipe.
 pub const MOVES_BYTES: bool = false;
 

@@ -372,6 +372,24 @@ pub fn is_unsupported(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| unsupported.contains(&errno))
 }
 
+/// Whether an error of a read says that there is nothing to read from any more:
+/// no bad sector has one of these.
+pub fn is_gone(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let gone = [
+        Errno::NODEV,
+        Errno::NXIO,
+        Errno::STALE,
+        Errno::NOTCONN,
+        Errno::SHUTDOWN,
+        Errno::CONNABORTED,
+        Errno::CONNRESET,
+        Errno::HOSTDOWN,
+    ];
+    let is_one = |errno| gone.contains(&errno) || super::is_no_medium(errno);
+    Errno::from_io_error(error).is_some_and(is_one)
+}
+
 /// Whether a write ahead of all others makes the file system write zeros up to
 /// it first. No: what is not written takes no storage and no time.
 pub const FILLS_AHEAD: bool = false;

@@ -19,8 +19,8 @@ mod files;
 mod handles;
 
 pub use super::plain_data::{
-    MOVES_BYTES, Pipe, cached_bytes, copy_range, drop_cached, own_stream, read_further_ahead,
-    start_writing,
+    MOVES_BYTES, Pipe, cached_bytes, copy_range, drop_cached, forget_below, own_stream,
+    read_further_ahead, start_writing,
 };
 pub use data::{
     available_memory, direct_alignment, file_system, is_not_offered, is_rotational, reopen_direct,
@@ -36,12 +36,15 @@ pub use files::{
 };
 pub use handles::Handles;
 
+use std::fs::File;
 use std::io;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
-    ERROR_CALL_NOT_IMPLEMENTED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER,
-    ERROR_NOT_SUPPORTED, WIN32_ERROR,
+    ERROR_BAD_NETPATH, ERROR_CALL_NOT_IMPLEMENTED, ERROR_DEV_NOT_EXIST, ERROR_DEVICE_NOT_CONNECTED,
+    ERROR_DEVICE_REMOVED, ERROR_INVALID_FUNCTION, ERROR_INVALID_PARAMETER, ERROR_NETNAME_DELETED,
+    ERROR_NO_MEDIA_IN_DRIVE, ERROR_NO_SUCH_DEVICE, ERROR_NOT_READY, ERROR_NOT_SUPPORTED,
+    WIN32_ERROR,
 };
 
 /// Disks and volumes take whole sectors only.
@@ -74,6 +77,28 @@ pub fn is_unsupported(error: &io::Error) -> bool {
         ERROR_CALL_NOT_IMPLEMENTED,
     ];
     error.kind() == io::ErrorKind::Unsupported || LIST.iter().any(|&code| is(error, code))
+}
+
+/// Whether an error of a read says that there is nothing to read from any more:
+/// no bad sector has one of these.
+pub fn is_gone(error: &io::Error) -> bool {
+    const LIST: [WIN32_ERROR; 8] = [
+        ERROR_BAD_NETPATH,
+        ERROR_DEV_NOT_EXIST,
+        ERROR_DEVICE_NOT_CONNECTED,
+        ERROR_DEVICE_REMOVED,
+        ERROR_NETNAME_DELETED,
+        ERROR_NO_MEDIA_IN_DRIVE,
+        ERROR_NO_SUCH_DEVICE,
+        ERROR_NOT_READY,
+    ];
+    LIST.iter().any(|&code| is(error, code))
+}
+
+/// How it is known that what is open as `file` is not there any more: here, the
+/// errors of reads say so.
+pub fn why_gone(_file: &File, _size: Option<u64>) -> Option<String> {
+    None
 }
 
 /// Whether `error` is the error `code` of Windows.

@@ -102,6 +102,18 @@ impl<T: Source> Source for Faulty<T> {
     fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
         self.inner.weigh_holes(range, data)
     }
+
+    fn was_read(&self, offset: u64) {
+        self.inner.was_read(offset);
+    }
+
+    fn is_gone(&self, error: &io::Error) -> Option<String> {
+        self.inner.is_gone(error)
+    }
+
+    fn why_gone(&self) -> Option<String> {
+        self.inner.why_gone()
+    }
 }
 
 impl<T: Sink> Sink for Faulty<T> {

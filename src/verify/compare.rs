@@ -10,7 +10,7 @@ use xxhash_rust::xxh3::Xxh3;
 use super::medium::Medium;
 use crate::crew::Throttle;
 use crate::digest::Digester;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result, again};
 use crate::io::buffer::Buffer;
 use crate::io::fingerprint::{Fingerprint, Marks};
 use crate::io::manners::Manners;
@@ -262,6 +262,7 @@ impl Round<'_> {
                 return Ok(());
             };
             rest = rest.split_at(rest.start() + as_u64(stop.moved)).1;
+            self.check_source_is_there(rest.start(), &stop.error)?;
             if retries.next().is_none() {
                 let path = source_path.to_path_buf();
                 let kind = ErrorKind::Read { path, range: rest, source: stop.error };
@@ -269,6 +270,13 @@ impl Round<'_> {
             }
             self.before_request(0)?;
         }
+    }
+
+    /// After a read of the source at `at` that failed with `error`.
+    fn check_source_is_there(&self, at: u64, error: &std::io::Error) -> Result<(), Halt> {
+        let Some(why) = self.comparison.source.is_gone(error) else { return Ok(()) };
+        let (path, source) = (self.comparison.source_path.to_path_buf(), again(error));
+        Err(Halt::Failed(ErrorKind::SourceGone { path, at, why, source }.into()))
     }
 
     /// Reads `request` of the source as far as it can be read. What cannot is
@@ -280,13 +288,14 @@ impl Round<'_> {
     ) -> Result<RangeSet, Halt> {
         let mut unread = RangeSet::new();
         match (self.read_source(request, memory), self.comparison.reading.sector) {
-            (Err(Halt::Failed(_)), Some(sector)) => {
+            (Err(Halt::Failed(error)), Some(sector)) if is_read(&error) => {
                 for part in request.pieces_on_grid(sector, 0) {
                     self.before_request(0)?;
                     let skip = as_usize(part.start() - request.start());
                     let memory = &mut memory[skip..skip + as_usize(part.len())];
                     let read = transfer::read_full(self.comparison.source, part.start(), memory);
                     if let Err(stop) = read {
+                        self.check_source_is_there(part.start(), &stop.error)?;
                         unread.insert(part);
                         let error = crate::error::chain(&stop.error);
                         lock(&self.findings).unread.insert(part, &error);
@@ -372,6 +381,11 @@ impl Round<'_> {
         }
         lock(&self.findings).unreadable.insert(range, &crate::error::chain(error));
     }
+}
+
+/// Whether an error is about bytes that cannot be read, and not about all of the source.
+fn is_read(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Read { .. })
 }
 
 /// The sectors, counted from the beginning of the source, in which `theirs` and

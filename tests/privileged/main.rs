@@ -43,3 +43,5 @@ mod odd;
 mod partitions;
 #[cfg(target_os = "linux")]
 mod powercut;
+#[cfg(target_os = "linux")]
+mod pulled;

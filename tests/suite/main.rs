@@ -29,6 +29,8 @@ mod engines;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(target_os = "linux")]
+mod gone;
+#[cfg(target_os = "linux")]
 mod imports;
 mod in_place;
 #[cfg(target_os = "linux")]
