@@ -31,7 +31,6 @@
 //! | `preserve` | what a file has besides its content |
 //! | `verify` | fingerprints, and reading back past the cache |
 //! | `devices` | the block devices there are |
-//! | `unread` | what could not be read, merged as it comes |
 //! | `progress`, `report`, `error` | what can be seen: during, after, and instead |
 //! | `sys` | the operating system; all `unsafe` |
 //! | `testing` | doubles that fail, tear and forget; feature `testing` |
@@ -86,7 +85,6 @@ pub mod sparse;
 pub mod sys;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-pub mod unread;
 pub mod verify;
 pub mod words;
 

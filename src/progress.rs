@@ -11,9 +11,8 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Failed, Unread};
 use crate::report::Fallback;
-use crate::unread::{Failed, Unread};
 
 /// How many events can wait to be looked at, and how many ranges that could not
 /// be read. Older ones make room: a source with a million bad sectors must not

@@ -8,9 +8,11 @@ mod set;
 mod spec;
 #[cfg(test)]
 mod tests;
+mod unread;
 
 pub use set::RangeSet;
 pub use spec::{RangeError, RangeSpec, RangeSyntaxError};
+pub use unread::{Failed, Unread};
 
 use std::fmt;
 

@@ -12,8 +12,7 @@ use serde::{Serialize, Serializer};
 use crate::digest::Digest;
 use crate::error::Error;
 pub use crate::error::Outcome;
-use crate::range::{ByteRange, RangeSet};
-use crate::unread::Failed;
+use crate::range::{ByteRange, Failed, RangeSet};
 
 /// Name and version of the JSON schema.
 pub const SCHEMA: &str = "pcopy.report/1";

@@ -147,7 +147,7 @@ impl Commit<'_> {
     /// Works out digests and compares them with what is expected.
     fn inspect(&self, member: &mut Member<'_>) -> io::Result<()> {
         let trouble = member.output.take_trouble();
-        member.error = trouble.error;
+        (member.error, member.stopped) = (trouble.error, trouble.resumable);
         let known = trouble.digests;
         member.output.add_failed(trouble.failed);
         if member.error.is_some() {
@@ -270,8 +270,7 @@ impl Commit<'_> {
         let alive = member.is_alive();
         let lacks_something = !member.output.unreadable().is_empty();
         let wanted = &member.output.wanted;
-        let whole = wanted.segments == 1 && wanted.has_map;
-        let part_is_good = whole && (member.stopped || member.output.stays());
+        let part_is_good = member.stopped && wanted.segments == 1 && wanted.has_map;
         if !alive && !part_is_good {
             self.outputs.discard(&member.output);
         }

@@ -15,9 +15,8 @@ use super::work::BatchWork;
 use crate::durable::map::Identity;
 use crate::error::{ErrorKind, Result};
 use crate::progress::lock;
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Failed, Unread};
 use crate::report::FailedRange;
-use crate::unread::{Failed, Unread};
 
 impl BatchWork<'_> {
     pub(super) fn segment_over(&self, output: &Arc<Output>) -> Result<()> {

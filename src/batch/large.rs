@@ -19,10 +19,9 @@ use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, Failed, RangeSet};
 use crate::source::OpenSource;
 use crate::sys::Facts;
-use crate::unread::Failed;
 
 /// Files below this are copied again rather than resumed: a map costs more.
 pub const SMALLEST_WITH_MAP: u64 = 64 << 20;

@@ -22,9 +22,8 @@ use crate::error::{ErrorKind, Refusal, Result, chain};
 use crate::io::{FileIo, as_u64, transfer};
 use crate::preserve;
 use crate::progress::lock;
-use crate::range::RangeSet;
+use crate::range::{Failed, RangeSet, Unread};
 use crate::sys::{self, Directory, Facts, Node, Replace};
-use crate::unread::{Failed, Unread};
 
 /// A file that the batch is to make.
 #[derive(Clone, Debug)]
@@ -72,8 +71,6 @@ pub struct Output {
     pub(super) identity: OnceLock<Facts>,
     /// Whether its file was closed to make room, and opened again.
     reopened: AtomicBool,
-    /// Whether its part and its map stay for a later run although it has failed.
-    stays: AtomicBool,
     trouble: Mutex<Trouble>,
 }
 
@@ -86,6 +83,8 @@ pub struct Trouble {
     pub failed: Unread,
     /// Digests of the whole content that were worked out on the way.
     pub digests: Vec<Digest>,
+    /// Whether a later run can resume its part.
+    pub resumable: bool,
 }
 
 impl Output {
@@ -122,14 +121,9 @@ impl Output {
         lock(&self.trouble).error.get_or_insert(reason);
     }
 
-    /// Notes that a later run can go on from its part.
+    /// Notes that a later run can resume its part.
     pub fn stay(&self) {
-        self.stays.store(true, Ordering::Release);
-    }
-
-    /// Whether a later run can go on from its part.
-    pub fn stays(&self) -> bool {
-        self.stays.load(Ordering::Acquire)
+        lock(&self.trouble).resumable = true;
     }
 
     /// Notes what could not be read, in positions of the output.
@@ -276,7 +270,6 @@ impl Outputs {
             found: OnceLock::new(),
             identity: OnceLock::new(),
             reopened: AtomicBool::new(false),
-            stays: AtomicBool::new(false),
             trouble: Mutex::default(),
             wanted,
         });
@@ -352,8 +345,7 @@ impl Outputs {
         Ok(file)
     }
 
-    /// Keeps within the bound of open files. A file in use stays open until
-    /// whoever uses it is done.
+    /// Keeps within the bound of open files. A file in use stays open.
     fn remember_open(&self, output: &Arc<Output>) {
         lock(&self.open).push_back(Arc::clone(output));
         while let Some(oldest) = self.one_too_many() {

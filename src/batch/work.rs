@@ -20,8 +20,7 @@ use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Sieve, Source};
 use crate::progress::{CancelToken, Progress, lock};
-use crate::range::{ByteRange, RangeSet};
-use crate::unread::Failed;
+use crate::range::{ByteRange, Failed, RangeSet};
 
 /// Active items whose names are shown.
 const NAMES_SHOWN: usize = 3;

@@ -8,7 +8,7 @@ pub use show::can_write_over;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
-use pcopy::unread::{Failed, Unread};
+use pcopy::range::{Failed, Unread};
 use pcopy::{CancelToken, Event, Progress};
 
 use super::args::OutputArgs;

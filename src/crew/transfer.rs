@@ -14,10 +14,9 @@ use crate::error::{Error, ErrorKind};
 use crate::io::manners::Manners;
 use crate::io::{Sink, Source};
 use crate::progress::{Event, lock};
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, RangeSet, Unread};
 use crate::report::Fallback;
 use crate::sparse::Zeros;
-use crate::unread::Unread;
 
 /// One source range on its way to one sink.
 pub struct Transfer {

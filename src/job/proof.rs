@@ -20,12 +20,11 @@ use crate::io::manners::Warmth;
 use crate::io::{Held, as_u64, transfer};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, Failed, RangeSet};
 use crate::report::Report;
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::Node;
-use crate::unread::Failed;
 use crate::verify::compare::{Comparison, Findings, Reading};
 use crate::verify::medium::Medium;
 

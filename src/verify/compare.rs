@@ -17,9 +17,8 @@ use crate::io::manners::Manners;
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;
 use crate::progress::{CancelToken, Progress, lock};
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, RangeSet, Unread};
 use crate::sparse;
-use crate::unread::Unread;
 
 /// Grain in which differences are reported: the smallest unit of a medium.
 const GRAIN: u64 = 512;

@@ -14,12 +14,11 @@ use crate::error::{ErrorKind, JobResult, Refusal, Result, Side};
 use crate::io::manners::{Manners, Warmth};
 use crate::plan::{self, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
-use crate::range::{ByteRange, RangeSet, RangeSpec};
+use crate::range::{ByteRange, Failed, RangeSet, RangeSpec};
 use crate::report::{DestinationReport, FailedRange, Outcome, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::Node;
-use crate::unread::Failed;
 
 /// Compares a range of a source with what is in a destination, which is read
 /// past the page cache.

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::range::{ByteRange, RangeSet};
+use super::{ByteRange, RangeSet};
 
 /// A range that could not be read.
 #[derive(Clone, PartialEq, Eq, Debug)]
