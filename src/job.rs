@@ -49,6 +49,7 @@ impl CopyJob {
     /// Everything else, as an [`Error`] that carries the report of what was
     /// done where the job got far enough to have one.
     pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> JobResult<Report> {
+        self.wait_for_devices(progress, cancel)?;
         if !self.also.is_empty() {
             return self.run_to_several(progress, cancel);
         }

@@ -143,6 +143,10 @@ pub struct ConsentArgs {
     #[arg(long, conflicts_with_all = ["force", "in_place"])]
     pub to_device: bool,
 
+    /// Wait for a device that is locked for a moment, at most so long
+    #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
+    pub wait: Duration,
+
     /// Go ahead although DEST lies on the device that is being read
     #[arg(long)]
     pub allow_same_device: bool,

@@ -122,6 +122,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
         .force(args.consent.force)
         .in_place(args.consent.in_place)
         .to_device(args.consent.to_device)
+        .wait(args.consent.wait)
         .allow_same_device(args.consent.allow_same_device)
         .sync(!args.consent.no_sync)
         .verify(args.proof.verify)

@@ -7,8 +7,10 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
-use crate::error::{Refusal, Result, Side};
+use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::progress::{CancelToken, Event, Progress};
 use crate::report::{DestinationReport, Kind};
 use crate::source::copyable;
 use crate::sys::{self, Claim, DeviceInfo, Directory, Facts, Node, Replace};
@@ -303,6 +305,40 @@ fn open_device(path: PathBuf, consent: Consent) -> Result<Target> {
     }
     let info = device_info_of(&path, &file)?;
     Ok(Target::Device(OpenTarget { path, file, facts }, info, claim))
+}
+
+/// How long whoever holds a device for a moment may hold it, where the user does
+/// not say otherwise: udev takes a second to look at a stick.
+pub const LONGEST_MOMENT: Duration = Duration::from_secs(5);
+
+/// How often one looks whether a device is free.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// Waits, at most for `time`, while somebody holds the device at `path` for a
+/// moment. Who holds it then is found when it is opened.
+///
+/// # Errors
+///
+/// [`ErrorKind::Cancelled`].
+pub fn wait_until_free(
+    path: &Path,
+    time: Duration,
+    progress: &Progress,
+    cancel: &CancelToken,
+) -> Result<()> {
+    let begin = Instant::now();
+    let mut told = false;
+    while begin.elapsed() < time && sys::is_held_for_a_moment(path) {
+        if !std::mem::replace(&mut told, true) {
+            let name = crate::error::quoted(path);
+            progress.event(Event::Note(format!("{name} is locked: waiting")));
+        }
+        std::thread::sleep(LOOK_EVERY.min(time));
+        if cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled.into());
+        }
+    }
+    Ok(())
 }
 
 fn open(path: &Path, how: impl Fn(&Path) -> std::io::Result<File>) -> Result<File, Refusal> {

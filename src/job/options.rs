@@ -8,10 +8,11 @@ use crate::crew::{KERNEL_IO_SIZE, OnReadError, RETRIES, Threads};
 use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
-use crate::durable::target::Consent;
+use crate::durable::target::{Consent, LONGEST_MOMENT, wait_until_free};
 use crate::engine::{EngineChoice, Reflink};
 use crate::error::{ErrorKind, Result};
 use crate::plan;
+use crate::progress::{CancelToken, Progress};
 use crate::range::RangeSpec;
 use crate::size::Size;
 use crate::sparse::{Preallocate, Sparse};
@@ -47,6 +48,7 @@ pub struct CopyJob {
     pub(super) dest_offset: Size,
     pub(super) consent: Consent,
     pub(super) allow_same_device: bool,
+    wait: Duration,
     pub(super) threads: Threads,
     stripe_size: Option<Size>,
     io_size: Option<Size>,
@@ -83,6 +85,7 @@ impl CopyJob {
             dest_offset: Size::Bytes(0),
             consent: Consent::default(),
             allow_same_device: false,
+            wait: LONGEST_MOMENT,
             threads: Threads::Auto,
             stripe_size: None,
             io_size: None,
@@ -144,6 +147,22 @@ impl CopyJob {
     pub fn to_device(mut self, to_device: bool) -> CopyJob {
         self.consent.to_device = to_device;
         self
+    }
+
+    /// How long to wait for a device that somebody holds for a moment, as
+    /// whoever looks at what is on it does. Default: [`LONGEST_MOMENT`].
+    pub fn wait(mut self, time: Duration) -> CopyJob {
+        self.wait = time;
+        self
+    }
+
+    /// Waits until nobody holds the devices that will be written for a moment.
+    pub(super) fn wait_for_devices(&self, progress: &Progress, cancel: &CancelToken) -> Result<()> {
+        if !self.consent.to_device {
+            return Ok(());
+        }
+        let mut paths = std::iter::once(&self.destination).chain(&self.also);
+        paths.try_for_each(|path| wait_until_free(path, self.wait, progress, cancel))
     }
 
     /// Accepts a destination on the device that is being read. Default: refuse.

@@ -4,6 +4,7 @@ mod data;
 mod devices;
 
 pub use data::*;
+pub(super) use devices::is_claimed_for_a_moment;
 pub use devices::{devices, devices_below};
 
 use std::borrow::Cow;

@@ -25,6 +25,11 @@ use crate::sys::Device;
 /// A raw disk (`/dev/rdisk2`) takes whole sectors only.
 pub const WHOLE_SECTORS: bool = true;
 
+/// Whether somebody has a device for itself for a moment: not known here.
+pub(super) fn is_claimed_for_a_moment(_path: &Path) -> bool {
+    false
+}
+
 /// Whether an error says that a drive is empty: there is none of its own.
 pub(super) fn is_no_medium(_errno: rustix::io::Errno) -> bool {
     false

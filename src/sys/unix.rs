@@ -419,6 +419,20 @@ pub fn try_lock(file: &File) -> Result<(), TryLockError> {
     file.try_lock()
 }
 
+/// Whether somebody holds the device at `path` as one does who only looks at it:
+/// with a lock that others may share, or for itself alone although nothing of
+/// it is in use. No for everything that is no device.
+pub fn is_held_for_a_moment(path: &Path) -> bool {
+    let Ok(file) = open_source(path) else { return false };
+    let is_device = facts(&file).is_ok_and(|facts| facts.node == Node::BlockDevice);
+    if !is_device || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
+        // Whoever lets nobody share it writes it.
+        return false;
+    }
+    let is_shared = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+    is_shared || super::is_claimed_for_a_moment(path)
+}
+
 /// Names of a device that a file can be called by: the last part of its path.
 pub fn device_name(path: &Path) -> OsString {
     path.file_name().unwrap_or_default().to_owned()

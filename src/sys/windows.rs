@@ -38,6 +38,7 @@ pub use handles::Handles;
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::time::Duration;
 
 use windows_sys::Win32::Foundation::{
@@ -93,6 +94,11 @@ pub fn is_gone(error: &io::Error) -> bool {
         ERROR_NOT_READY,
     ];
     LIST.iter().any(|&code| is(error, code))
+}
+
+/// Whether somebody holds the device at `path` for a moment: not known here.
+pub fn is_held_for_a_moment(_path: &Path) -> bool {
+    false
 }
 
 /// How it is known that what is open as `file` is not there any more: here, the

@@ -6,7 +6,7 @@ use std::path::Path;
 use positioned_io::WriteAt;
 
 use crate::common::{Scene, assert_same, pattern};
-use crate::devices::{Loop, possible};
+use crate::devices::{Loop, Mount, possible, tool};
 
 const SIZE: usize = 4 << 20;
 const SECTORS: [u32; 2] = [512, 4096];
@@ -314,4 +314,62 @@ fn two_ranges_of_one_device() {
     device.flush();
     expected.copy_within(0..1 << 20, 1 << 20);
     assert_same(&scene.read("image"), &expected, "disjoint ranges");
+}
+
+/// udev has a shared lock on a device while it looks at what is on it.
+#[test]
+fn a_device_that_is_locked_for_a_moment_is_waited_for() {
+    if !possible(&["flock"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", SIZE);
+    scene.write("image", &vec![0; SIZE]);
+    let device = Loop::with(&scene.path("image"), &[]);
+    // Holds the lock until its standard input ends.
+    let mut flock = scene.tool("flock", ["-s", &device.path, "sh", "-c", "echo locked; cat"]);
+    flock.command.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped());
+    let mut flock = flock.command.spawn().expect("flock runs");
+    let mut said = [0; 7];
+    let stdout = flock.stdout.as_mut().expect("a pipe");
+    std::io::Read::read_exact(stdout, &mut said).expect("it is locked");
+
+    let line = format!("--to-device --wait 0 source {}", device.path);
+    scene.run(&line).code(3).says(&["another copy is writing"]);
+    let line = format!("-v --to-device --wait 3600 source {}", device.path);
+    let mut interrupted = scene.pcopy(line.split(' ')).start();
+    interrupted.wait_for_line(|line| line.contains("is locked: waiting"));
+    interrupted.signal(rustix::process::Signal::INT);
+    interrupted.end().died_by(rustix::process::Signal::INT);
+    let mut running = scene.pcopy(line.split(' ')).start();
+    running.wait_for_line(|line| line.contains("is locked: waiting"));
+    drop(flock.stdin.take());
+    flock.wait().expect("flock ends");
+    running.end().code(0);
+    device.flush();
+    assert_same(&scene.read("image"), &bytes, "the device");
+}
+
+/// Another copy holds it for as long as it takes, and so does a mount.
+#[test]
+fn a_device_in_use_is_refused_without_waiting() {
+    if !possible(&["mkfs.ext4"]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", SIZE);
+    scene.write("image", &vec![0; SIZE]);
+    tool("mkfs.ext4", &["-q", scene.path("image").to_str().unwrap()]);
+    let device = Loop::with(&scene.path("image"), &[]);
+    // Anything that waits does so for longer than this test may take.
+    let line = format!("--to-device --wait 3600 source {}", device.path);
+    let mount = Mount::new(&scene, "mounted", &[&device.path]);
+    scene.run(&line).code(3).says(&["is in use"]);
+    drop(mount);
+    let slow = format!("--limit-rate 64KiB --progress json {line}");
+    let mut first = scene.pcopy(slow.split(' ')).start();
+    first.wait_until_copying();
+    scene.run(&format!("{line} --map other.map")).code(3);
+    first.signal(rustix::process::Signal::INT);
+    first.end().died_by(rustix::process::Signal::INT);
 }

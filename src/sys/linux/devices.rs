@@ -6,7 +6,7 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::major;
+use rustix::fs::{Mode, OFlags, major};
 
 use super::{attribute, disk_region, parse_device, sysfs_device};
 use crate::sys::Device;
@@ -48,6 +48,26 @@ pub fn devices() -> io::Result<Vec<Device>> {
         }
     }
     Ok(found)
+}
+
+/// Whether somebody has the device at `path` for itself, and it is neither
+/// mounted, nor swap, nor part of another device.
+pub(in crate::sys) fn is_claimed_for_a_moment(path: &Path) -> bool {
+    let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let claimed = rustix::fs::open(path, flags, Mode::empty());
+    if !claimed.is_err_and(|error| error == rustix::io::Errno::BUSY) {
+        return false;
+    }
+    let (Ok(path), Ok(devices)) = (std::fs::canonicalize(path), devices()) else { return false };
+    let is_used = |device: &Device| {
+        let is_held =
+            || folders(&sysfs_of(&device.path).join("holders")).is_ok_and(|f| !f.is_empty());
+        !device.mounted.is_empty() || is_held()
+    };
+    let mut parts = devices.iter().filter(|device| {
+        device.path == path || device.part_of.as_ref().is_some_and(|disk| *disk == path)
+    });
+    !parts.any(is_used)
 }
 
 /// The device that the file system `file_system`, which `path` lies on, is on,
