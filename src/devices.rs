@@ -9,6 +9,7 @@ use serde::Serialize;
 
 pub use crate::sys::Device;
 
+use crate::error::escaped_json;
 use crate::sys;
 
 /// Schema of the list: changes when a field changes meaning or goes.
@@ -34,7 +35,7 @@ pub fn list() -> io::Result<Vec<Device>> {
 pub fn to_json(devices: &[Device]) -> String {
     let document = Document { schema: SCHEMA, devices };
     // Numbers, texts and lists of them always serialize.
-    serde_json::to_string_pretty(&document).unwrap_or_default()
+    escaped_json(serde_json::to_string_pretty(&document).unwrap_or_default())
 }
 
 #[cfg(test)]

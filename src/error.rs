@@ -9,13 +9,14 @@
 //! the chain once, as [`Error::chain`] does.
 
 mod refusal;
+mod shown;
 
 pub use refusal::Refusal;
+pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 
-use std::ffi::OsStr;
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde::Serialize;
 
@@ -347,13 +348,15 @@ pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     line
 }
 
-/// `No space left on device` rather than `No space left on device (os error 28)`.
-fn plain(error: &dyn std::error::Error) -> String {
+/// An error without its causes, fit to be shown: `No space left on device`
+/// rather than `No space left on device (os error 28)`.
+pub fn plain(error: &dyn std::error::Error) -> String {
     let text = error.to_string();
-    match text.rfind(" (os error ") {
-        Some(end) if text.ends_with(')') => text[..end].to_owned(),
-        _ => text,
-    }
+    let text = match text.rfind(" (os error ") {
+        Some(end) if text.ends_with(')') => &text[..end],
+        _ => &text,
+    };
+    escaped_lines(text).into_owned()
 }
 
 impl From<ErrorKind> for Error {
@@ -398,51 +401,9 @@ impl std::error::Error for Error {
     }
 }
 
-/// A path as it can stand in a message: in single quotes, with newlines,
-/// other control characters and bytes that are no UTF-8 escaped, so that a
-/// name can neither forge a line nor reach the terminal.
-pub fn quoted(path: impl AsRef<OsStr>) -> Quoted {
-    Quoted(Path::new(path.as_ref()).to_owned())
-}
-
-/// See [`quoted`].
-pub struct Quoted(PathBuf);
-
-impl fmt::Display for Quoted {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        use fmt::Write;
-        f.write_char('\'')?;
-        for chunk in self.0.as_os_str().as_encoded_bytes().utf8_chunks() {
-            for c in chunk.valid().chars() {
-                match c {
-                    // On Windows a backslash is what paths are made of.
-                    '\\' if crate::sys::WINDOWS_NAMES => f.write_char(c)?,
-                    '\'' | '\\' => write!(f, "\\{c}")?,
-                    c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                    c => f.write_char(c)?,
-                }
-            }
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
-            }
-        }
-        f.write_char('\'')
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_cannot_forge_a_line() {
-        let check = |name: &str, shown: &str| assert_eq!(quoted(name).to_string(), shown);
-        check("plain", "'plain'");
-        check("two\nlines", "'two\\nlines'");
-        check("it's", "'it\\'s'");
-        check("\u{1b}[2J", "'\\u{1b}[2J'");
-        check("grüße", "'grüße'");
-    }
 
     #[test]
     fn the_chain_says_each_cause_once() {
@@ -456,5 +417,8 @@ mod tests {
         assert!(error.chain().matches("No space").count() <= 1);
         let top = io::Error::from_raw_os_error(28);
         assert!(!chain(&top).contains("os error"), "{}", chain(&top));
+        // A message that only quotes such a number keeps what follows it.
+        let quoting = io::Error::other("'x (os error 1) y': \u{1b}[2J");
+        assert_eq!(plain(&quoting), "'x (os error 1) y': \\u{1b}[2J");
     }
 }

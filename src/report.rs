@@ -7,10 +7,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
-use crate::error::Error;
+use crate::error::{Error, escaped_json};
 pub use crate::error::Outcome;
 use crate::range::{ByteRange, Failed, RangeSet};
 
@@ -36,8 +37,8 @@ pub enum Kind {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct SourceReport {
-    /// As named by the user.
-    #[serde(serialize_with = "lossy")]
+    /// As named by the user; with `path_hex` where it is not UTF-8.
+    #[serde(flatten, serialize_with = "with_hex")]
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
@@ -51,8 +52,8 @@ pub struct SourceReport {
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
 pub struct DestinationReport {
-    /// Final path.
-    #[serde(serialize_with = "lossy")]
+    /// Final path; with `path_hex` where it is not UTF-8.
+    #[serde(flatten, serialize_with = "with_hex")]
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
@@ -270,7 +271,8 @@ impl Report {
 
     /// The report as one JSON document without a newline at its end.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a report holds nothing that JSON cannot express")
+        let document = serde_json::to_string(self);
+        escaped_json(document.expect("a report holds nothing that JSON cannot express"))
     }
 }
 
@@ -280,8 +282,20 @@ pub(crate) fn rate(bytes: u64, over: Duration) -> f64 {
     if seconds > 0.0 { bytes as f64 / seconds } else { 0.0 }
 }
 
-fn lossy<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&path.to_string_lossy())
+/// A path as `path`. What is not UTF-8 is marked there, and every byte of it is
+/// beside that, in hexadecimal.
+fn with_hex<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(None)?;
+    map.serialize_entry("path", &path.to_string_lossy())?;
+    if path.to_str().is_none() {
+        map.serialize_entry("path_hex", &hex(path))?;
+    }
+    map.end()
+}
+
+/// The bytes of a path in hexadecimal.
+pub(crate) fn hex(path: &Path) -> String {
+    path.as_os_str().as_encoded_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 pub(crate) fn by_algorithm<S: Serializer>(

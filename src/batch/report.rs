@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::manifest::Item;
 use crate::digest::Digest;
+use crate::error::escaped_json;
 use crate::report::{FailedRange, Fallback, Outcome, Seconds};
 
 /// Name and version of the JSON schema of a whole batch.
@@ -145,6 +146,7 @@ pub struct BatchReport {
 impl BatchReport {
     /// The report as one JSON document without a newline at its end.
     pub fn to_json(&self) -> String {
-        serde_json::to_string(self).expect("a report holds nothing that JSON cannot express")
+        let document = serde_json::to_string(self);
+        escaped_json(document.expect("a report holds nothing that JSON cannot express"))
     }
 }

@@ -61,6 +61,7 @@ mod tests;
 pub use file::MapFile;
 pub use identity::{Destination, Difference, Identity, Mode, ObjectId, Source};
 
+use crate::error::escaped;
 use crate::range::{ByteRange, RangeSet};
 use std::io;
 use std::path::PathBuf;
@@ -160,10 +161,10 @@ pub enum MapError {
 
 impl MapError {
     fn at(line: usize, reason: impl Into<String>) -> MapError {
-        MapError::Invalid { line: Some(line), reason: reason.into() }
+        MapError::Invalid { line: Some(line), reason: escaped(&reason.into()).into_owned() }
     }
 
     fn whole(reason: impl Into<String>) -> MapError {
-        MapError::Invalid { line: None, reason: reason.into() }
+        MapError::Invalid { line: None, reason: escaped(&reason.into()).into_owned() }
     }
 }

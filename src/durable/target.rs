@@ -9,7 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::error::{ErrorKind, Refusal, Result, Side, escaped};
 use crate::progress::{CancelToken, Event, Progress};
 use crate::report::{DestinationReport, Kind};
 use crate::source::copyable;
@@ -171,7 +171,7 @@ pub fn describe_device(info: &DeviceInfo) -> String {
         words.push(format!("serial {serial}"));
     }
     words.push(format!("{} bytes", info.size));
-    words.join(", ")
+    escaped(&words.join(", ")).into_owned()
 }
 
 impl StagedTarget {

@@ -215,11 +215,7 @@ fn path<M: SerializeMap>(
 ) -> Result<(), M::Error> {
     match path.to_str() {
         Some(text) => map.serialize_entry(key, text),
-        None => {
-            let bytes = path.as_os_str().as_encoded_bytes();
-            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-            map.serialize_entry(hex_key, &hex)
-        }
+        None => map.serialize_entry(hex_key, &crate::report::hex(path)),
     }
 }
 
