@@ -10,9 +10,12 @@ mod config;
 mod copy;
 mod devices;
 mod exit;
+mod hint;
 mod manual;
 mod render;
 mod signals;
+mod terminal;
+mod typed;
 mod verify;
 mod watch;
 
@@ -26,7 +29,10 @@ use signals::Signals;
 
 /// Reads the arguments, does what they say and returns the exit code.
 pub fn run() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return typed::refused(error).into(),
+    };
     let signals = Signals::install();
     let exit = match &cli.command {
         Some(Command::Batch(args)) => batch::run(args, &signals),
@@ -38,7 +44,7 @@ pub fn run() -> ExitCode {
         None => copy::run(&cli.copy, &signals),
     };
     signals.die_if_interrupted(exit);
-    match render::unwritten() {
+    match terminal::unwritten() {
         Some(error) if exit == Exit::Success => {
             render::failed(&format!("cannot write to standard output: {error}")).into()
         }

@@ -16,7 +16,8 @@ use pcopy::batch::manifest::{
 };
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
 use pcopy::digest;
-use pcopy::error::quoted;
+use pcopy::engine::EngineChoice;
+use pcopy::error::{plain, quoted};
 use pcopy::job::MOST_THREADS;
 use pcopy::size::human;
 use pcopy::{ErrorKind, Failure, Leftovers, Outcome, Progress, Size};
@@ -24,8 +25,10 @@ use pcopy::{ErrorKind, Failure, Leftovers, Outcome, Progress, Size};
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
-use super::render::{plain, to_stderr, to_stdout, usage, write_stdout};
+use super::hint::resume_command;
+use super::render::usage;
 use super::signals::Signals;
+use super::terminal::{json_to_stdout, lines_to_stdout, to_stderr};
 use super::{config, watch};
 
 /// Items named in the text; the report file has all.
@@ -168,7 +171,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
 /// Prints the digests of an item, which is now at `path`, as those of one copy.
 fn print_digests(item: &ItemReport<'_>, path: &Path) {
     for digest in &item.digests {
-        write_stdout(&[&digest::line(digest, path)[..], b"\n"].concat());
+        lines_to_stdout(&[&digest::line(digest, path)[..], b"\n"].concat());
     }
 }
 
@@ -252,11 +255,14 @@ fn copy(
     list(&failures);
     let unwritten = sink.and_then(|sink| sink.close(result.is_ok()));
     if let Some(error) = &unwritten {
-        to_stderr(&format!("pcopy: the report is not complete: {error}"));
+        to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
     }
     match &result {
         Ok(report) => {
             finished(report, args);
+            if unwritten.is_none() {
+                advise_again(report, args);
+            }
             match report.outcome {
                 _ if unwritten.is_some() => Exit::Failed,
                 Outcome::Complete => Exit::Success,
@@ -390,7 +396,7 @@ fn list(failures: &[String]) {
 
 fn finished(report: &BatchReport, args: &CommonArgs) {
     if args.output.json {
-        to_stdout(&report.to_json());
+        json_to_stdout(report.to_json());
     }
     if args.output.quiet || (args.output.json && !args.output.verbose) {
         return;
@@ -398,6 +404,22 @@ fn finished(report: &BatchReport, args: &CommonArgs) {
     to_stderr(&summary(report));
     if args.output.verbose {
         to_stderr(&ways(report));
+    }
+}
+
+/// How to try once more what could not be read or written. What is not as
+/// expected would be so again.
+fn advise_again(report: &BatchReport, args: &CommonArgs) {
+    if report.items.partial + report.items.failed > 0 {
+        to_stderr(&format!("pcopy: to try them again: {}", resume_command(engine(args))));
+    }
+}
+
+/// The engine that was asked for.
+fn engine(args: &CommonArgs) -> &'static str {
+    match args.how.engine {
+        EngineChoice::Named(name) => name,
+        EngineChoice::Auto => "auto",
     }
 }
 
@@ -446,7 +468,7 @@ fn summary(report: &BatchReport) -> String {
 fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
     if let Some(report) = error.report() {
         if args.output.json {
-            to_stdout(&report.to_json());
+            json_to_stdout(report.to_json());
         }
         if !args.output.quiet {
             to_stderr(&summary(report));
@@ -454,8 +476,9 @@ fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
     }
     to_stderr(&format!("pcopy: {}", error.chain()));
     let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
-    if is_gone || error.outcome() == Outcome::Interrupted {
-        to_stderr(&format!("pcopy: to go on from here: {}", super::render::resume_command()));
+    let is_left = error.report().is_some_and(|report| !report.items.all_good());
+    if is_gone || is_left || error.outcome() == Outcome::Interrupted {
+        to_stderr(&format!("pcopy: to go on from here: {}", resume_command(engine(args))));
     }
     Exit::of_error(error)
 }

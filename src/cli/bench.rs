@@ -8,7 +8,7 @@ use std::path::Path;
 use pcopy::bench::advice::{Advice, advise};
 use pcopy::bench::chart::{self, bar};
 use pcopy::bench::{Cache, Place, Runner, Series, combinations, sweep};
-use pcopy::error::quoted;
+use pcopy::error::{escaped, quoted};
 use pcopy::size::human;
 use pcopy::{Error, Progress};
 use serde_json::{Value, json};
@@ -20,8 +20,10 @@ use meter::Meter;
 use super::args::{OutputArgs, ProgressArg};
 use super::config;
 use super::exit::Exit;
-use super::render::{self, shell_word, to_stderr, to_stdout};
+use super::hint::shell_word;
+use super::render;
 use super::signals::Signals;
+use super::terminal::{json_to_stdout, to_stderr, to_stdout};
 use super::watch;
 
 /// Cells of the longest bar.
@@ -49,7 +51,7 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
         return failed(error);
     }
     if args.output.json {
-        to_stdout(&result.json().to_string());
+        json_to_stdout(result.json().to_string());
     } else {
         to_stdout(&result.text());
     }
@@ -227,7 +229,7 @@ impl Findings<'_> {
             (true, true) => "not synced",
         };
         let name = |path: &Path| {
-            path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+            escaped(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
         };
         let title = format!("{} to {}", name(&self.args.source), name(&self.args.destination));
         let subtitle = format!(

@@ -2,10 +2,11 @@
 
 use clap::Args;
 use pcopy::devices::{self, Device};
+use pcopy::error::{escaped, plain};
 use pcopy::size::human;
 
 use super::exit::Exit;
-use super::render::{to_stderr, to_stdout};
+use super::terminal::{json_to_stdout, to_stderr, to_stdout};
 
 /// List block devices: model, serial, size, sectors, where mounted
 #[derive(Args, Debug)]
@@ -18,10 +19,10 @@ pub struct DevicesArgs {
 /// Prints the list.
 pub fn run(args: &DevicesArgs) -> Exit {
     match devices::list() {
-        Ok(found) if args.json => to_stdout(&devices::to_json(&found)),
+        Ok(found) if args.json => json_to_stdout(devices::to_json(&found)),
         Ok(found) => to_stdout(&table(&found)),
         Err(error) => {
-            to_stderr(&format!("pcopy: cannot list the devices: {error}"));
+            to_stderr(&format!("pcopy: cannot list the devices: {}", plain(&error)));
             return Exit::Failed;
         }
     }
@@ -52,7 +53,7 @@ fn table(devices: &[Device]) -> String {
 
 fn row(device: &Device) -> [String; 7] {
     let indent = if device.part_of.is_some() { "  " } else { "" };
-    let name = |path: &std::path::Path| path.display().to_string().replace(char::is_control, "?");
+    let name = |path: &std::path::Path| escaped(&path.to_string_lossy()).into_owned();
     let sector = match (device.logical_sector, device.physical_sector) {
         (Some(logical), Some(physical)) if logical != physical => format!("{logical}/{physical}"),
         (Some(logical), _) => logical.to_string(),
@@ -78,7 +79,7 @@ fn row(device: &Device) -> [String; 7] {
         sector,
         kind,
         if mounted.is_empty() { "-".to_owned() } else { mounted.join(" ") },
-        words.join(", ").replace(char::is_control, "?"),
+        escaped(&words.join(", ")).into_owned(),
     ]
 }
 
@@ -110,7 +111,7 @@ mod tests {
             "\
 DEVICE           SIZE    BYTES  SECTOR    KIND    MOUNTED       MODEL
 /dev/sda     1000 KiB  1024000  512/4096  spins   -             ACME, serial 1
-  /dev/sda1         ?        ?  ?         ? (ro)  / /two?lines"
+  /dev/sda1         ?        ?  ?         ? (ro)  / /two\\nlines"
         );
     }
 }

@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;
-use pcopy::error::quoted;
+use pcopy::error::{plain, quoted};
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::render::{failed, plain, to_stderr, write_stdout};
+use super::render::failed;
+use super::terminal::{to_stderr, write_stdout};
 
 /// Print completions for a shell
 #[derive(Args, Debug)]

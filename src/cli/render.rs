@@ -1,13 +1,11 @@
 //! How a job went, for people on standard error or for programs on standard output.
 
 use std::fs::OpenOptions;
-use std::io::Write;
 use std::path::Path;
-use std::sync::OnceLock;
 
 use pcopy::crew::controller;
 use pcopy::digest;
-use pcopy::error::quoted;
+use pcopy::error::{plain, quoted};
 use pcopy::report::Kind;
 use pcopy::size::human;
 use pcopy::{Error, ErrorKind, Failure, Outcome, Refusal, Report};
@@ -16,6 +14,8 @@ use serde_json::json;
 use super::args::{DigestArgs, OutputArgs, ProgressArg};
 use super::config::is_stdout;
 use super::exit::Exit;
+use super::hint::resume_command;
+use super::terminal::{event_to_stderr, json_to_stdout, lines_to_stdout, to_stderr, to_stdout};
 
 /// Unreadable ranges listed in the text; the JSON report has all.
 const LISTED: usize = 20;
@@ -56,12 +56,15 @@ impl Style {
     /// A job that came to its end.
     pub fn finished(&self, report: &Report) {
         if self.json {
-            to_stdout(&report.to_json());
+            json_to_stdout(report.to_json());
         }
         if report.outcome == Outcome::Partial {
             self.unread(report);
             if report.resumable {
-                self.say("message", &format!("pcopy: to try them again: {}", resume_command()));
+                self.say(
+                    "message",
+                    &format!("pcopy: to try them again: {}", resume_command(report.engine)),
+                );
             }
         }
         if self.quiet || (self.json && !self.verbose) {
@@ -80,7 +83,7 @@ impl Style {
                 Some(report) => report.clone(),
                 None => Report::of_error(error, source, destination),
             };
-            to_stdout(&report.to_json());
+            json_to_stdout(report.to_json());
         }
         self.say("error", &format!("pcopy: {}", error.chain()));
         if let Some(hint) = hint(error) {
@@ -101,7 +104,10 @@ impl Style {
             let how = "to keep it all the same, leave --expect out and add --resume";
             self.say("message", &format!("pcopy: {how}"));
         } else if report.resumable {
-            self.say("message", &format!("pcopy: to go on from here: {}", resume_command()));
+            self.say(
+                "message",
+                &format!("pcopy: to go on from here: {}", resume_command(report.engine)),
+            );
         }
     }
 
@@ -121,7 +127,7 @@ impl Style {
     fn say(&self, event: &str, text: &str) {
         if self.events {
             let text = text.strip_prefix("pcopy: ").unwrap_or(text);
-            to_stderr(&json!({"event": event, "text": text}).to_string());
+            event_to_stderr(&json!({"event": event, "text": text}));
         } else {
             to_stderr(text);
         }
@@ -145,10 +151,9 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
         return std::fs::write(file, lines).map_err(|error| unwritable(file, &error));
     }
     if is_stdout(&report.destination.path) {
-        // Nobody reading is no reason to fail: the exit code tells.
-        let _ = std::io::stderr().lock().write_all(&lines);
+        to_stderr(String::from_utf8_lossy(&lines).trim_end_matches('\n'));
     } else if !json {
-        write_stdout(&lines);
+        lines_to_stdout(&lines);
     }
     Ok(())
 }
@@ -348,91 +353,4 @@ fn differing(report: &Report) -> String {
         text += &format!("\n  and {} more", report.mismatches.len() - LISTED);
     }
     text
-}
-
-/// The command that was typed, with `--resume`, fit to be pasted into a shell.
-pub fn resume_command() -> String {
-    let mut words: Vec<String> = std::env::args_os()
-        .filter(|word| word != "--restart" && word != "--resume")
-        .map(|word| shell_word(&word))
-        .collect();
-    // Before the operands, so that a `--` among the words stays in front of
-    // them; behind the name of a command, whose option it is.
-    let first = if words.get(1).is_some_and(|word| word == "batch") { 2 } else { 1 };
-    words.insert(words.len().min(first), "--resume".to_owned());
-    words.join(" ")
-}
-
-/// A word as a POSIX shell reads it back; what is no UTF-8 needs `$'...'`.
-pub fn shell_word(word: &std::ffi::OsStr) -> String {
-    let bytes = word.as_encoded_bytes();
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(byte);
-    if !bytes.is_empty() && bytes.iter().all(plain) {
-        return word.to_string_lossy().into_owned();
-    }
-    match word.to_str() {
-        Some(text) if !text.chars().any(char::is_control) => {
-            format!("'{}'", text.replace('\'', r"'\''"))
-        }
-        _ => {
-            let escape = |&byte: &u8| match byte {
-                b' '..=b'~' if byte != b'\'' && byte != b'\\' => char::from(byte).to_string(),
-                _ => format!("\\x{byte:02x}"),
-            };
-            format!("$'{}'", bytes.iter().map(escape).collect::<String>())
-        }
-    }
-}
-
-/// `No such file or directory`, without the number that Rust adds to it.
-pub fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    match text.find(" (os error ") {
-        Some(end) => text[..end].to_owned(),
-        None => text,
-    }
-}
-
-pub fn to_stdout(text: &str) {
-    write_stdout(format!("{text}\n").as_bytes());
-}
-
-/// Writes to standard output. Nobody reading is no reason to fail: the exit
-/// code tells. Anything else is, in the end; see [`unwritten`].
-pub fn write_stdout(bytes: &[u8]) {
-    let mut stdout = std::io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            UNWRITTEN.get_or_init(|| plain(&error));
-        }
-        _ => {}
-    }
-}
-
-/// Why standard output has not got everything, if it has not: a report that is
-/// lost on a full disk must not look like success.
-pub fn unwritten() -> Option<&'static str> {
-    UNWRITTEN.get().map(String::as_str)
-}
-
-static UNWRITTEN: OnceLock<String> = OnceLock::new();
-
-pub fn to_stderr(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_survive_a_shell() {
-        let check = |word: &str, shell| assert_eq!(shell_word(word.as_ref()), shell);
-        check("plain-1.img", "plain-1.img");
-        check("", "''");
-        check("two words", "'two words'");
-        check("it's", r"'it'\''s'");
-        check("new\nline", r"$'new\x0aline'");
-        check("größe", "'größe'");
-    }
 }

@@ -505,3 +505,31 @@ pub fn wait_until(what: &str, state: impl Fn() -> bool) {
         std::thread::park_timeout(Duration::from_millis(2));
     }
 }
+
+/// What precedes an advised command.
+const ADVICE: [&str; 2] = ["to go on from here: ", "to try them again: "];
+
+/// The command that was advised, as text or in an event.
+pub fn advised(said: &str) -> Option<String> {
+    said.lines().find_map(|line| {
+        let event: Value = serde_json::from_str(line).unwrap_or_default();
+        let text = event["text"].as_str().unwrap_or(line);
+        let mut found = ADVICE.iter().filter_map(|advice| text.split_once(advice));
+        found.next().map(|(_, command)| command.to_owned())
+    })
+}
+
+/// Runs what was advised, and what that advises, until there is success.
+#[track_caller]
+pub fn follow(scene: &Scene, ended: Ended, what: &str) {
+    let mut said = ended.stderr;
+    for _ in 0..3 {
+        let command = advised(&said).unwrap_or_else(|| panic!("{what}: no advice in {said}"));
+        let ended = scene.tool("bash", ["-c", &command]).run();
+        if ended.status.success() {
+            return;
+        }
+        said = format!("{command}\n{}", ended.stderr);
+    }
+    panic!("{what}: advice leads nowhere: {said}");
+}

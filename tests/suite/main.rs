@@ -31,6 +31,8 @@ mod faults;
 #[cfg(target_os = "linux")]
 mod gone;
 #[cfg(target_os = "linux")]
+mod hints;
+#[cfg(target_os = "linux")]
 mod imports;
 mod in_place;
 #[cfg(target_os = "linux")]
@@ -59,6 +61,8 @@ mod simulation;
 #[cfg(target_os = "linux")]
 mod space;
 mod stream;
+#[cfg(target_os = "linux")]
+mod told;
 mod verify;
 #[cfg(windows)]
 mod volume;

@@ -93,6 +93,15 @@ fn invariant_i5_the_library_does_not_print_exit_or_read_the_environment() {
     check_absent("I5", &["env::var", "env::args", "env::set_var"], &[]);
 }
 
+/// What is said to people is escaped at the one way out.
+#[test]
+fn only_one_file_of_the_command_writes_to_the_terminal() {
+    let mut rooms = all_rooms(false);
+    rooms.retain(|room| room.path.starts_with("cli") || room.path.ends_with("main.rs"));
+    let writing = ["stderr().lock", "stdout().lock", "println!", "eprint!", " print!("];
+    check_absent_in(&rooms, "one way out", &writing, &["cli/terminal.rs"]);
+}
+
 #[test]
 fn invariant_i6_short_counts_are_handled_in_one_place() {
     // `io` implements and loops, `sys` calls, an engine has its own completion loop.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use pcopy::batch::ItemReport;
+use pcopy::error::escaped_json;
 
 /// A report being written. What stood in the file stays until the first item
 /// has ended: a batch that is refused must not cost the report that a retry is
@@ -87,8 +88,7 @@ impl State {
         if !self.begun {
             self.begin()?;
         }
-        let mut line = serde_json::to_vec(item)?;
-        line.push(b'\n');
-        self.file.write_all(&line)
+        let line = escaped_json(serde_json::to_string(item)?) + "\n";
+        self.file.write_all(line.as_bytes())
     }
 }

@@ -1,14 +1,12 @@
 //! How far a sweep is: one line on a terminal, a line or a JSON event for each
 //! run, or nothing.
 
-use std::io::Write;
-
 use pcopy::bench::{Outcome, Setting, Step};
 use pcopy::job::Threads;
 use serde_json::{Value, json};
 
 use crate::cli::args::{OutputArgs, ProgressArg};
-use crate::cli::render::to_stderr;
+use crate::cli::terminal::{event_to_stderr, over_last_line, to_stderr};
 use crate::cli::watch::can_write_over;
 
 /// Shows how far a sweep is.
@@ -49,9 +47,9 @@ impl Meter {
     /// The run that begins.
     pub fn begin(&self, step: &Step<'_>) {
         match self.way {
-            Way::Line => over(&line(step)),
+            Way::Line => over_last_line(&line(step)),
             Way::Plain => to_stderr(&format!("pcopy: {}", line(step))),
-            Way::Json => to_stderr(&event("run", step).to_string()),
+            Way::Json => event_to_stderr(&event("run", step)),
             Way::Silent => {}
         }
     }
@@ -70,7 +68,7 @@ impl Meter {
                     Outcome::Ran(sample) => event["seconds"] = json!(sample.seconds),
                     _ => event["unusable"] = json!(text),
                 }
-                to_stderr(&event.to_string());
+                event_to_stderr(&event);
             }
             _ if !self.verbose => {}
             _ => {
@@ -83,7 +81,7 @@ impl Meter {
     /// Leaves the terminal as it was.
     pub fn clear(&self) {
         if self.way == Way::Line {
-            over("");
+            over_last_line("");
         }
     }
 }
@@ -115,9 +113,4 @@ pub fn as_json(threads: Threads) -> Value {
         Threads::Exactly(threads) => json!(threads),
         Threads::Auto => json!("auto"),
     }
-}
-
-/// Replaces the line. Nobody looking is no reason to stop.
-fn over(line: &str) {
-    let _ = write!(std::io::stderr().lock(), "\r\x1b[K{line}");
 }

@@ -1,14 +1,15 @@
 //! The three ways to show progress: a bar, plain lines, JSON events.
 
-use std::io::{IsTerminal, Write};
+use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use pcopy::size::human;
 use pcopy::{Event, Phase, Snapshot};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::cli::args::{OutputArgs, ProgressArg};
+use crate::cli::terminal::{event_to_stderr, to_stderr};
 
 /// How often a plain line or a JSON event is written.
 const PLAIN_EVERY: Duration = Duration::from_secs(5);
@@ -155,13 +156,13 @@ impl Show {
             }
             Show::Plain { last } if last.elapsed() >= PLAIN_EVERY => {
                 *last = Instant::now();
-                print(&shown.plain());
+                to_stderr(&shown.plain());
             }
             Show::Json { last, phase } => {
                 let changed = *phase != shown.snapshot.phase;
                 if changed || last.elapsed() >= JSON_EVERY {
                     (*last, *phase) = (Instant::now(), shown.snapshot.phase);
-                    print(&progress_event("progress", shown));
+                    event_to_stderr(&progress_event("progress", shown));
                 }
             }
             _ => {}
@@ -177,11 +178,11 @@ impl Show {
     pub fn line(&mut self, line: &str) {
         match self {
             Show::Bar { bar, .. } if !bar.is_hidden() => {
-                bar.suspend(|| print(&format!("pcopy: {line}")));
+                bar.suspend(|| to_stderr(&format!("pcopy: {line}")));
             }
-            Show::Json { .. } => print(&json!({"event": "message", "text": line}).to_string()),
+            Show::Json { .. } => event_to_stderr(&json!({"event": "message", "text": line})),
             Show::Silent { lines: false } => {}
-            _ => print(&format!("pcopy: {line}")),
+            _ => to_stderr(&format!("pcopy: {line}")),
         }
     }
 
@@ -208,14 +209,14 @@ impl Show {
             Event::Note(note) => json!({"event": "note", "text": note}),
             _ => return,
         };
-        print(&json.to_string());
+        event_to_stderr(&json);
     }
 
     /// Shows the last moment and clears the line for the report.
     pub fn finish(&mut self, shown: &Shown) {
         match self {
             Show::Bar { bar, .. } => bar.finish_and_clear(),
-            Show::Json { .. } => print(&progress_event("finished", shown)),
+            Show::Json { .. } => event_to_stderr(&progress_event("finished", shown)),
             _ => {}
         }
     }
@@ -254,7 +255,7 @@ fn style(columns: usize) -> (ProgressStyle, usize) {
     (style.progress_chars("=> "), before)
 }
 
-fn progress_event(name: &str, shown: &Shown) -> String {
+fn progress_event(name: &str, shown: &Shown) -> Value {
     let snapshot = &shown.snapshot;
     json!({
         "event": name,
@@ -275,12 +276,6 @@ fn progress_event(name: &str, shown: &Shown) -> String {
             json!({"offset": offset, "seconds": time.as_secs_f64()})
         }),
     })
-    .to_string()
-}
-
-/// A line on standard error. Nobody listening is no reason to stop copying.
-fn print(line: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{line}");
 }
 
 #[cfg(test)]
