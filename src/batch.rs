@@ -13,6 +13,7 @@
 
 mod commit;
 mod ending;
+mod folders;
 mod group_sync;
 mod handles;
 mod job;
@@ -43,6 +44,7 @@ mod filefrag;
 mod jsonl;
 mod mapfile;
 mod mmls;
+mod objects;
 mod plain;
 mod xml;
 

@@ -14,14 +14,17 @@ use super::xml::{Attributes, Visitor, walk};
 use crate::digest::{Algorithm, Expectation, hash_slice};
 use crate::range::ByteRange;
 
-/// The largest map taken; a million ranges are a tenth of it.
-const LARGEST: u64 = 1 << 30;
+/// The largest map taken; half a million ranges fit.
+const LARGEST: u64 = 64 << 20;
 
 /// Reads a bmap file.
 pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut bytes = Vec::new();
     if let Err(error) = input.take(LARGEST).read_to_end(&mut bytes) {
         return reading.unreadable(0, &error);
+    }
+    if bytes.len() as u64 == LARGEST {
+        return reading.usage(0, "bmap: longer than 64 MiB");
     }
     let mut map = Map::default();
     if let Err((line, why)) = walk(&mut &bytes[..], &mut map) {

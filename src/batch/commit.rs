@@ -249,7 +249,9 @@ impl Commit<'_> {
         let mut synced: HashMap<PathBuf, Option<String>> = HashMap::new();
         for member in members.iter_mut().filter(|member| member.is_alive()) {
             let mut error = None;
-            for directory in member.output.wanted.name.ancestors().skip(1) {
+            // From the top: each is one step from the one before.
+            let directories: Vec<&Path> = member.output.wanted.name.ancestors().skip(1).collect();
+            for &directory in directories.iter().rev() {
                 let mut sync = || {
                     let source = self.outputs.sync_directory(directory).err()?;
                     let message = chain(&source);

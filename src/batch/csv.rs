@@ -13,7 +13,7 @@ use std::io::{BufRead, Read};
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 
-use super::manifest::{Field, Reading, Row, text};
+use super::manifest::{Field, Pieces, Reading, Row, text};
 
 /// Reads CSV (`,`) or TSV (a tab).
 pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading<'_>) {
@@ -23,6 +23,8 @@ pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading
     };
     // Records end at `\n` and nowhere else (a `\r` before it is cut off below),
     // and the last one does too: only so can their lines be counted.
+    let input = Pieces::new(input);
+    let taken = input.taken();
     let mut rows = ReaderBuilder::new()
         .delimiter(delimiter)
         .terminator(Terminator::Any(b'\n'))
@@ -33,6 +35,7 @@ pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading
     let mut record = ByteRecord::new();
     let mut columns: Option<Vec<Option<Field>>> = None;
     loop {
+        taken.begin_piece();
         match rows.read_byte_record(&mut record) {
             Ok(true) => {}
             Ok(false) => return,

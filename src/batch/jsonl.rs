@@ -1,4 +1,5 @@
-//! JSON Lines: one object a line, with `runs` for a fragmented file.
+//! JSON: one object a line, with `runs` for a fragmented file. An array of such
+//! objects, and objects written over several lines, are taken, too.
 //!
 //! Numbers may be JSON numbers or text in the size grammar. The lines of a
 //! report read back: what a report adds to an item is known and passed over.
@@ -10,7 +11,8 @@ use std::io::BufRead;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::manifest::{Field, Lines, Piece, Reading, Row, Value};
+use super::manifest::{Field, Piece, Reading, Row, Value};
+use super::objects::Objects;
 
 /// Keys a report adds to those of an item.
 const OF_REPORTS: [&str; 8] =
@@ -18,30 +20,31 @@ const OF_REPORTS: [&str; 8] =
 
 /// Reads JSON Lines.
 pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
-    let mut lines = Lines::new(input);
+    let mut objects = Objects::new(input);
     loop {
-        match lines.next() {
+        match objects.next() {
             Ok(None) => return,
-            Ok(Some((number, line))) => object(number, line, reading),
-            Err(error) => return reading.unreadable(lines.number() + 1, &error),
+            Ok(Some((number, text))) => object(number, text, reading),
+            Err((line, why)) => return reading.usage(line, why),
         }
     }
 }
 
-fn object(number: u64, line: &[u8], reading: &mut Reading<'_>) {
-    if line.trim_ascii().is_empty() || line.starts_with(b"#") {
-        return;
-    }
-    match serde_json::from_slice::<Object<'_>>(line) {
+fn object(number: u64, text: &[u8], reading: &mut Reading<'_>) {
+    match serde_json::from_slice::<Object<'_>>(text) {
         Ok(object) if object.complete && reading.options.skip_complete => {
             reading.skip("complete already");
         }
         Ok(object) => object.row.finish(number, reading),
-        Err(error) => reading.usage(number, message(&error)),
+        Err(error) => {
+            let inside = if error.is_eof() { 0 } else { (error.line() as u64).saturating_sub(1) };
+            let line = number + inside;
+            reading.usage(line, message(&error));
+        }
     }
 }
 
-/// The error without serde's line number, which is always 1 here.
+/// The error without serde's line number, which counts from the object.
 fn message(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let what = text.rsplit_once(" at line ").map_or(&*text, |(what, _)| what);
@@ -84,6 +87,11 @@ impl<'de> Visitor<'de> for CellVisitor {
     }
 
     fn visit_f64<E: de::Error>(self, number: f64) -> Result<Cell<'de>, E> {
+        // Programs whose numbers are all floats write 4096.0; beyond 2^53 they
+        // may have rounded it.
+        if number.fract() == 0.0 && (0.0..=2f64.powi(53)).contains(&number) {
+            return Ok(Cell(Some(Value::Number(number as u64))));
+        }
         // What is too big for 64 bits arrives as a float.
         Err(match number.abs() >= 2f64.powi(63) {
             true => E::custom("a number does not fit in 64 bits"),

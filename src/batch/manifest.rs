@@ -12,6 +12,7 @@
 //! to `Reading`. This room must not know how bytes move, nor open anything:
 //! sizes and sector sizes of sources are asked of the caller.
 
+mod bounds;
 mod check;
 mod clash;
 mod error;
@@ -25,6 +26,7 @@ mod row;
 mod siblings;
 mod time;
 
+pub(super) use bounds::{LONGEST_TEXT, Pieces};
 pub use check::check;
 pub(super) use check::{NoSource, check_with, no_source};
 pub use error::{ErrorKind, ManifestError, ManifestErrors};

@@ -1,18 +1,16 @@
 //! The files a batch writes: made under a temporary name when their first
 //! bytes arrive, kept open within a bound, handed to the commit when their
 //! last bytes have arrived.
-//!
-//! Directories are walked by handle from the one the user named, and a
-//! symbolic link on the way is an error, so that a manifest cannot lead out.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
+use super::folders::Folders;
 use super::group_sync::GroupSync;
 use super::handles::Handles;
 use super::partial::Partial;
@@ -183,7 +181,7 @@ pub struct Earlier {
 
 /// All outputs of a batch that are being written.
 pub struct Outputs {
-    root: Directory,
+    folders: Folders,
     root_path: PathBuf,
     wanted: Vec<Wanted>,
     pub(super) earlier: Earlier,
@@ -198,7 +196,6 @@ pub struct Outputs {
     active: Mutex<HashMap<u32, Arc<Output>>>,
     /// Outputs with an open file, the least recently opened first.
     open: Mutex<VecDeque<Arc<Output>>>,
-    directories: Mutex<HashMap<PathBuf, Arc<Directory>>>,
 }
 
 impl Outputs {
@@ -212,7 +209,7 @@ impl Outputs {
     ) -> Outputs {
         Outputs {
             group_sync: sync.then(|| GroupSync::new(&root)),
-            root,
+            folders: Folders::new(root, handles.directories),
             root_path,
             wanted,
             earlier,
@@ -221,7 +218,6 @@ impl Outputs {
             mode: sys::new_file_mode(),
             active: Mutex::default(),
             open: Mutex::default(),
-            directories: Mutex::default(),
         }
     }
 
@@ -307,13 +303,13 @@ impl Outputs {
     ///
     /// See [`GroupSync::sync`].
     pub fn sync_all(&self) -> io::Result<()> {
-        self.group_sync.as_ref().map_or(Ok(()), |group| group.sync(&self.root))
+        self.group_sync.as_ref().map_or(Ok(()), |group| group.sync(self.folders.root()))
     }
 
     /// Whether a sync of all leaves `file` out, because another file system is
     /// mounted below the folder, or nobody knows.
     pub fn lies_elsewhere(&self, file: &std::fs::File) -> bool {
-        match (sys::facts(file), self.root.own_facts()) {
+        match (sys::facts(file), self.folders.root().own_facts()) {
             (Ok(file), Ok(root)) => file.device != root.device,
             _ => true,
         }
@@ -321,7 +317,7 @@ impl Outputs {
 
     /// Makes the names in the directory at `path` durable.
     pub fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.directory_at(path, false)?.sync()
+        self.folders.at(path, false)?.sync()
     }
 
     /// The open file of an output; opened again if it was closed to make room.
@@ -419,39 +415,8 @@ impl Outputs {
 
     /// The directory that `name` lies in; with `make`, made if it is missing.
     pub(super) fn directory_of(&self, name: &Path, make: bool) -> io::Result<Arc<Directory>> {
-        self.directory_at(name.parent().unwrap_or(Path::new("")), make)
+        self.folders.at(name.parent().unwrap_or(Path::new("")), make)
     }
-
-    /// The directory at `path`, looked up by handle and kept at hand within
-    /// the bound: nobody else holds one for long.
-    fn directory_at(&self, path: &Path, make: bool) -> io::Result<Arc<Directory>> {
-        if let Some(directory) = lock(&self.directories).get(path) {
-            return Ok(Arc::clone(directory));
-        }
-        let directory = Arc::new(walk(&self.root, path, make)?);
-        let mut known = lock(&self.directories);
-        if known.len() >= self.handles.directories {
-            known.clear();
-        }
-        known.insert(path.to_owned(), Arc::clone(&directory));
-        Ok(directory)
-    }
-}
-
-/// The directory `path` below `root`, never through a symbolic link. With
-/// `make`, missing ones are made.
-pub fn walk(root: &Directory, path: &Path, make: bool) -> io::Result<Directory> {
-    let mut directory = root.subdirectory(OsStr::new("."))?;
-    for component in path.components() {
-        let Component::Normal(name) = component else {
-            return Err(io::Error::other("the name leads out of the directory"));
-        };
-        if make {
-            directory.make_subdirectory(name)?;
-        }
-        directory = directory.subdirectory(name)?;
-    }
-    Ok(directory)
 }
 
 /// Writes all of `data` to an output.

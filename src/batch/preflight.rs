@@ -6,10 +6,11 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
+use super::folders::walk;
 use super::large::SMALLEST_WITH_MAP;
 use super::manifest::{ErrorKind, ManifestError, ManifestErrors};
 use super::moving::How;
-use super::output::{Wanted, walk};
+use super::output::Wanted;
 use super::plan::BatchPlan;
 use super::queue::Segment;
 use super::sources::Sources;
@@ -94,8 +95,7 @@ pub fn look_at_parents(
             let message = format!(
                 "{name}: its directory cannot be had, or is a symbolic link and not followed: {error}"
             );
-            let (line, kind) = (line(output), ErrorKind::Refused);
-            errors.push(ManifestError { line, kind, message: message.into() });
+            errors.push(ManifestError::new(line(output), ErrorKind::Refused, &message));
         }
     }
     ManifestErrors::from_unordered(errors).or(())

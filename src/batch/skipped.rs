@@ -7,8 +7,8 @@ use std::path::Path;
 use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
 
 use super::commit::{algorithms_of, hash_range, mismatch};
+use super::folders::walk;
 use super::manifest::Item;
-use super::output::walk;
 use super::plan::BatchPlan;
 use super::preflight::file_name;
 use super::report::{ItemReport, Status};

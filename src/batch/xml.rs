@@ -2,12 +2,12 @@
 //! formats in XML share. Nothing is expanded but the five named characters and
 //! character references.
 
-use std::cell::Cell;
-use std::io::{self, BufRead, Read};
-use std::rc::Rc;
+use std::io::BufRead;
 
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
+
+use super::manifest::{LONGEST_TEXT, Pieces};
 
 /// The deepest nesting that is followed; both formats have five levels.
 const DEEPEST: usize = 64;
@@ -41,15 +41,17 @@ pub(super) fn walk(
     input: &mut dyn BufRead,
     visitor: &mut dyn Visitor,
 ) -> Result<(), (u64, String)> {
-    let line = Rc::new(Cell::new(1));
-    let mut xml = Reader::from_reader(CountLines { input, line: Rc::clone(&line) });
+    let input = Pieces::new(input);
+    let taken = input.taken();
+    let mut xml = Reader::from_reader(input);
     let mut open: Vec<String> = Vec::new();
     let (mut text, mut buffer) = (String::new(), Vec::new());
     let mut rooted = false;
     loop {
         buffer.clear();
         // An element is named by the line it begins on.
-        let at = line.get();
+        let at = taken.lines() + 1;
+        taken.begin_piece();
         let wrong = |why: String| (at, why);
         match xml.read_event_into(&mut buffer).map_err(|error| wrong(error.to_string()))? {
             Event::Start(element) => {
@@ -84,10 +86,15 @@ pub(super) fn walk(
             Event::Comment(_) | Event::Decl(_) | Event::PI(_) | Event::DocType(_) => {}
             Event::Eof => break,
         }
+        if text.len() > LONGEST_TEXT {
+            return Err(wrong("the text of an element is longer than 64 KiB".into()));
+        }
     }
     match open.pop() {
-        Some(name) => Err((line.get(), format!("the file ends inside <{name}>: it was cut off"))),
-        None if !rooted => Err((line.get(), "there is no element".into())),
+        Some(name) => {
+            Err((taken.lines() + 1, format!("the file ends inside <{name}>: it was cut off")))
+        }
+        None if !rooted => Err((taken.lines() + 1, "there is no element".into())),
         None => Ok(()),
     }
 }
@@ -97,36 +104,4 @@ fn character(reference: &quick_xml::events::BytesRef<'_>) -> Option<char> {
         return Some(character);
     }
     quick_xml::escape::resolve_predefined_entity(reference)?.chars().next()
-}
-
-/// Counts the lines that have been taken from it.
-struct CountLines<'r> {
-    input: &'r mut dyn BufRead,
-    line: Rc<Cell<u64>>,
-}
-
-impl Read for CountLines<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let available = self.fill_buf()?;
-        let len = available.len().min(buffer.len());
-        buffer[..len].copy_from_slice(&available[..len]);
-        self.consume(len);
-        Ok(len)
-    }
-}
-
-impl BufRead for CountLines<'_> {
-    fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.input.fill_buf()
-    }
-
-    fn consume(&mut self, amount: usize) {
-        // The bytes are still there: filling again without consuming is free.
-        if let Ok(taken) = self.input.fill_buf() {
-            let taken = &taken[..amount.min(taken.len())];
-            let lines = taken.iter().filter(|&&byte| byte == b'\n').count() as u64;
-            self.line.set(self.line.get() + lines);
-        }
-        self.input.consume(amount);
-    }
 }

@@ -58,7 +58,7 @@ fn check_under(
         // Said once a source, however many rows name it.
         sizes.entry(item.source.as_deref()).or_insert_with_key(|source| {
             let refused = |(kind, message): NoSource| {
-                errors.push(ManifestError { line: item.line, kind, message: message.into() });
+                errors.push(ManifestError::new(item.line, kind, &message));
             };
             source_len(*source).map_err(refused).ok()
         });
@@ -75,7 +75,7 @@ fn check_under(
 }
 
 pub(super) fn error(item: &Item, message: String) -> ManifestError {
-    ManifestError { line: item.line, kind: ErrorKind::Refused, message: message.into() }
+    ManifestError::new(item.line, ErrorKind::Refused, &message)
 }
 
 pub(super) fn bytes(item: &Item) -> &[u8] {

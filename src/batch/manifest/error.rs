@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+use super::bounds::LONGEST_MESSAGE;
+use crate::error::escaped;
+
 /// How many errors are kept; the rest is counted.
 const KEPT: usize = 1000;
 /// How many errors are printed before the count of the rest.
@@ -26,6 +29,20 @@ pub struct ManifestError {
     pub kind: ErrorKind,
     /// What is wrong, without the line.
     pub message: Box<str>,
+}
+
+impl ManifestError {
+    /// An error of `line`. The message may quote what stands there.
+    pub(in crate::batch) fn new(line: u64, kind: ErrorKind, message: &str) -> ManifestError {
+        let mut message = escaped(message);
+        if message.len() > LONGEST_MESSAGE {
+            let is_end = |at: &usize| message.is_char_boundary(*at);
+            let end = (0..=LONGEST_MESSAGE).rev().find(is_end).unwrap_or(0);
+            message.to_mut().truncate(end);
+            message.to_mut().push_str("...");
+        }
+        ManifestError { line, kind, message: message.into() }
+    }
 }
 
 impl fmt::Display for ManifestError {

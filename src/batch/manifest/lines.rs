@@ -3,9 +3,7 @@
 
 use std::io::{self, BufRead, Read};
 
-/// The longest line taken: a file in millions of runs fits, and an endless
-/// line without an end does not fill the memory.
-const LONGEST: u64 = 256 << 20;
+use super::bounds::LONGEST_ROW;
 
 /// Reads numbered lines.
 pub(crate) struct Lines<'r> {
@@ -28,12 +26,12 @@ impl<'r> Lines<'r> {
     /// The next line and its number, without `\n` or `\r\n`.
     pub(crate) fn next(&mut self) -> io::Result<Option<(u64, &[u8])>> {
         self.line.clear();
-        let read = (&mut *self.input).take(LONGEST).read_until(b'\n', &mut self.line)?;
+        let read = (&mut *self.input).take(LONGEST_ROW).read_until(b'\n', &mut self.line)?;
         if read == 0 {
             return Ok(None);
         }
-        if read as u64 == LONGEST {
-            return Err(io::Error::other("a line is longer than 256 MiB"));
+        if read as u64 == LONGEST_ROW {
+            return Err(io::Error::other("a line is longer than 1 MiB"));
         }
         self.number += 1;
         let line = self.line.strip_suffix(b"\n").unwrap_or(&self.line);

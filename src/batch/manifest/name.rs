@@ -3,8 +3,7 @@
 
 use std::path::Path;
 
-/// The longest component file systems take.
-const LONGEST_COMPONENT: usize = 255;
+use super::bounds::{DEEPEST, LONGEST_COMPONENT, LONGEST_PATH};
 
 /// Names Windows keeps for devices, whatever their extension.
 const RESERVED: [&str; 6] = ["CON", "PRN", "AUX", "NUL", "CONIN$", "CONOUT$"];
@@ -24,6 +23,17 @@ impl Rules {
         if crate::sys::WINDOWS_NAMES { Rules::Windows } else { Rules::Unix };
 }
 
+/// Why a path is longer than any that is taken, or `None`: told while a list is
+/// read, so that it is not kept until then.
+pub(super) fn too_long(path: &[u8]) -> Option<String> {
+    if path.len() > LONGEST_PATH {
+        return Some(format!("has {} bytes, and a path has at most {LONGEST_PATH}", path.len()));
+    }
+    let depth = path.iter().filter(|&&byte| byte == b'/').count();
+    let too_deep = || format!("lies {depth} directories deep, and at most {DEEPEST} are made");
+    (depth > DEEPEST).then(too_deep)
+}
+
 /// Why a name is refused, or `None`.
 pub(super) fn refusal(name: &[u8], rules: Rules) -> Option<String> {
     let why = match name {
@@ -31,6 +41,7 @@ pub(super) fn refusal(name: &[u8], rules: Rules) -> Option<String> {
         [b'/', ..] => "is absolute",
         [.., b'/'] => "ends in a slash",
         _ if name.contains(&0) => "contains NUL",
+        _ if too_long(name).is_some() => return too_long(name),
         _ => return name.split(|&byte| byte == b'/').find_map(|part| component(part, rules)),
     };
     Some(why.to_owned())

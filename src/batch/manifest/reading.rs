@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use super::error::{ErrorKind, ManifestError, ManifestErrors};
 use super::item::Item;
-use super::name::path_from_bytes;
+use super::name::{path_from_bytes, too_long};
+use crate::error::escaped;
 
 /// What a manifest cannot say of itself.
 #[derive(Clone, Copy)]
@@ -130,7 +131,7 @@ impl<'a> Reading<'a> {
 
     pub(super) fn finish(mut self) -> (Manifest, ManifestErrors) {
         for (reason, count) in self.skipped {
-            self.notes.push(format!("{count} skipped: {reason}"));
+            self.notes.push(format!("{count} skipped: {}", escaped(&reason)));
         }
         // A list that grew by doubling may hold twice the memory it needs.
         self.items.shrink_to_fit();
@@ -147,8 +148,8 @@ impl<'a> Reading<'a> {
         self.error(line, ErrorKind::Refused, message.into());
     }
 
-    fn error(&mut self, line: u64, kind: ErrorKind, message: String) {
-        self.errors.push(ManifestError { line, kind, message: message.into() });
+    pub(super) fn error(&mut self, line: u64, kind: ErrorKind, message: String) {
+        self.errors.push(ManifestError::new(line, kind, &message));
     }
 
     /// The manifest itself cannot be read on.
@@ -172,7 +173,7 @@ impl<'a> Reading<'a> {
 
     /// Something the user should know.
     pub(crate) fn note(&mut self, note: impl Into<String>) {
-        self.notes.push(note.into());
+        self.notes.push(escaped(&note.into()).into_owned());
     }
 
     /// The shared path of a source, or `None` if it is no path here.
@@ -200,6 +201,9 @@ impl<'a> Reading<'a> {
 
     /// Adds an item whose name is `name`; refuses one that is no path here.
     pub(crate) fn push(&mut self, name: &[u8], make: impl FnOnce(Box<Path>) -> Item, line: u64) {
+        if let Some(why) = too_long(name) {
+            return self.refuse(line, format!("the name {why}"));
+        }
         match path_from_bytes(name) {
             Some(name) => self.items.push(make(name.into())),
             None => self.refuse(line, format!("{:?}: the name is not UTF-8", super::text(name))),

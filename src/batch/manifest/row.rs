@@ -5,9 +5,11 @@ use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::bounds::{LONGEST_PATH, LONGEST_VALUE};
+use super::error::ErrorKind;
 use super::item::{Details, Item, Run, Runs};
 use super::lines::text;
-use super::name::path_from_bytes;
+use super::name::{path_from_bytes, too_long};
 use super::number::{self, Number};
 use super::reading::Reading;
 use super::time;
@@ -161,9 +163,42 @@ impl<'v> Row<'v> {
 
     /// The row as an item among those of `reading`, or an error of its line.
     pub(crate) fn finish(mut self, line: u64, reading: &mut Reading<'_>) {
+        if let Some((kind, why)) = self.too_long() {
+            return reading.error(line, kind, why);
+        }
         match self.item(line, reading) {
             Ok(item) => reading.items.push(item),
             Err(message) => reading.usage(line, message),
+        }
+    }
+
+    /// What is longer than anything its field is for. It is not quoted.
+    fn too_long(&self) -> Option<(ErrorKind, String)> {
+        let paths = [(Field::Name, Field::NameHex), (Field::Source, Field::SourceHex)];
+        let of_paths = paths.into_iter().find_map(|(plain, hex)| {
+            let why = match (self.text_in(plain.index()), self.text_in(hex.index())) {
+                (Some(path), _) => too_long(path),
+                (None, Some(digits)) if digits.len() > 2 * LONGEST_PATH => too_long(digits),
+                _ => None,
+            };
+            why.map(|why| (ErrorKind::Refused, format!("the {} {why}", plain.name())))
+        });
+        of_paths.or_else(|| {
+            let len = (Field::Start.index()..CELLS).map(|cell| self.text_in(cell)?.len().into());
+            let longest = len.map(Option::unwrap_or_default).max().unwrap_or(0);
+            let why = || {
+                let why =
+                    format!("a field of {longest} bytes, and at most {LONGEST_VALUE} are taken");
+                (ErrorKind::Usage, why)
+            };
+            (longest > LONGEST_VALUE).then(why)
+        })
+    }
+
+    fn text_in(&self, cell: usize) -> Option<&[u8]> {
+        match &self.cells[cell] {
+            Some(Value::Text(text)) => Some(text),
+            _ => None,
         }
     }
 
