@@ -46,7 +46,9 @@ mod mapfile;
 mod mmls;
 mod objects;
 mod plain;
+mod sfdisk;
 mod xml;
+mod xml_text;
 
 #[cfg(test)]
 mod tests;

@@ -11,8 +11,8 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
-use crate::error::{Error, escaped_json};
 pub use crate::error::Outcome;
+use crate::error::{Error, escaped_json};
 use crate::range::{ByteRange, Failed, RangeSet};
 
 /// Name and version of the JSON schema.

@@ -2,9 +2,15 @@
 //!
 //! The path is used once; everything else is asked of the open descriptor.
 
+mod container;
+
+pub use container::Container;
+
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use positioned_io::ReadAt;
 
 use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::io::FileIo;
@@ -99,6 +105,29 @@ impl OpenSource {
         self.device.as_ref().map_or(DEFAULT_SECTOR, |device| device.logical_sector)
     }
 
+    /// As what it is packed, so that its positions are not those of a disk.
+    pub fn container(&self) -> Option<Container> {
+        match self.device {
+            None => container::container(&*self.io),
+            Some(_) => None,
+        }
+    }
+
+    /// What `s` counts in bytes: the logical sector, or that of the disk of which
+    /// this is an image, where its partition table shows it.
+    pub fn unit(&self) -> u32 {
+        const TABLE: &[u8; 8] = b"EFI PART";
+        let is_at = |at: u64| {
+            let mut found = [0; 8];
+            self.io.read_exact_at(at, &mut found).is_ok() && found == *TABLE
+        };
+        // The header of a GPT is in the second sector.
+        match self.device {
+            None if !is_at(512) && is_at(4096) => 4096,
+            _ => self.sector(),
+        }
+    }
+
     /// Where `range` lies in it, and whether it was cut to what exists, which
     /// `clamp` allows.
     ///
@@ -107,7 +136,7 @@ impl OpenSource {
     /// [`Refusal::Range`] if it does not lie inside; [`Refusal::EndsEarly`] if it
     /// does by what the file system claims, and not by what can be read.
     pub fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
-        let (size, sector) = (self.facts.size, self.sector());
+        let (size, sector) = (self.facts.size, self.unit());
         let outside = |error| Refusal::Range { path: self.path.clone(), source: error };
         let claimed = self.claimed.max(size);
         let asked = if claimed > size { range.resolve(claimed, sector).ok() } else { None };

@@ -1,6 +1,9 @@
 //! Manifests as spreadsheets write them: comma- or tab-separated values under
 //! a header that names the columns.
 //!
+//! Fields may be divided by semicolons, as spreadsheets do where the comma is in
+//! numbers: the header shows it, or a line `sep=;` before it.
+//!
 //! Blank lines are passed over, and so are lines that begin with `#`, behind the
 //! header only if they have no delimiter: a row may begin with a name like
 //! `#1234`, as lost+found has them. A name that holds the delimiter, a quote or
@@ -17,9 +20,27 @@ use super::manifest::{Field, Pieces, Reading, Row, text};
 
 /// Reads CSV (`,`) or TSV (a tab).
 pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading<'_>) {
-    let before = match pass_over_comments(input) {
+    let mut before = match pass_over_comments(input) {
         Ok(lines) => lines,
         Err(error) => return reading.unreadable(1, &error),
+    };
+    let delimiter = match dialect(input, delimiter) {
+        Ok(Dialect { is_line, .. }) if is_line => {
+            before += 1;
+            match pass_line(input) {
+                Ok(named) => named.unwrap_or(delimiter),
+                Err(error) => return reading.unreadable(before, &error),
+            }
+        }
+        Ok(Dialect { is_old: true, .. }) => {
+            return reading.usage(
+                before + 1,
+                "its line ends are carriage returns (CR) alone: save it with line ends of Unix \
+                 or Windows",
+            );
+        }
+        Ok(Dialect { delimiter, .. }) => delimiter,
+        Err(error) => return reading.unreadable(before + 1, &error),
     };
     // Records end at `\n` and nowhere else (a `\r` before it is cut off below),
     // and the last one does too: only so can their lines be counted.
@@ -67,6 +88,32 @@ fn pass_over_comments(input: &mut dyn BufRead) -> std::io::Result<u64> {
     Ok(lines)
 }
 
+/// What the header shows of how the table is written.
+struct Dialect {
+    delimiter: u8,
+    /// Whether it is no header, but a line `sep=`.
+    is_line: bool,
+    /// Whether lines end with a carriage return and nothing else.
+    is_old: bool,
+}
+
+/// Looks at the header, without taking it.
+fn dialect(input: &mut dyn BufRead, delimiter: u8) -> std::io::Result<Dialect> {
+    let head = input.fill_buf()?;
+    let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
+    let is_old = line.len() == head.len() && line.trim_ascii_end().contains(&b'\r');
+    let semicolons = delimiter == b',' && line.contains(&b';') && !line.contains(&b',');
+    let delimiter = if semicolons { b';' } else { delimiter };
+    Ok(Dialect { delimiter, is_line: line.starts_with(b"sep="), is_old })
+}
+
+/// Takes the line `sep=`, and tells what it names.
+fn pass_line(input: &mut dyn BufRead) -> std::io::Result<Option<u8>> {
+    let mut line = Vec::new();
+    input.take(64).read_until(b'\n', &mut line)?;
+    Ok(line.get(4).copied().filter(|byte| !byte.is_ascii_whitespace() || *byte == b'\t'))
+}
+
 /// The line a record begins on, from the one after it: quoted newlines in it
 /// are lines, too.
 fn first_line(after: u64, record: &ByteRecord) -> u64 {
@@ -97,15 +144,15 @@ fn cells(record: &ByteRecord) -> impl Iterator<Item = &[u8]> {
 /// What the columns mean; `None`, with errors, if that is not clear.
 fn header(record: &ByteRecord, line: u64, reading: &mut Reading<'_>) -> Option<Vec<Option<Field>>> {
     let mut columns = Vec::new();
-    let mut clear = true;
+    let (mut clear, mut unknown) = (true, false);
     for cell in cells(record) {
-        let name = text(cell.trim_ascii()).replace('-', "_");
-        let field = Field::from_name(&name);
+        let field = reading.options.columns.field(&text(cell.trim_ascii()));
         if let Some(field) = field.filter(|field| columns.contains(&Some(*field))) {
             reading.usage(line, format!("two columns are called {}", field.name()));
             clear = false;
         }
-        if field.is_none() && !Field::is_passed_over(&text(cell.trim_ascii())) {
+        let is_passed_over = Field::is_passed_over(&text(cell.trim_ascii()));
+        if field.is_none() && !is_passed_over && !reading.options.ignore_columns {
             reading.usage(
                 line,
                 format!(
@@ -114,9 +161,20 @@ fn header(record: &ByteRecord, line: u64, reading: &mut Reading<'_>) -> Option<V
                     text(cell)
                 ),
             );
+            unknown = true;
             clear = false;
         }
         columns.push(field);
+    }
+    if unknown {
+        reading.usage(
+            line,
+            format!(
+                "known columns are {}; --columns FIELD=COLUMN,... names what is called \
+                 differently, --ignore-columns passes over the others",
+                Field::names()
+            ),
+        );
     }
     if clear && !columns.iter().any(|c| matches!(c, Some(Field::Name | Field::NameHex))) {
         reading.usage(line, "the header has no column `name`");

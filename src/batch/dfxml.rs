@@ -13,11 +13,13 @@
 
 use std::collections::HashMap;
 use std::ffi::OsString;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::BufRead;
 use std::path::PathBuf;
 
 use super::manifest::{Details, Item, Reading, Run, Runs, decimal, parse_time, text};
 use super::xml::{Attributes, Visitor, walk};
+use super::xml_text;
 use crate::digest::{Algorithm, Expectation};
 use crate::range::ByteRange;
 
@@ -38,9 +40,16 @@ pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
         file: None,
         volumes: Vec::new(),
         links: HashMap::new(),
+        objects: 0,
+        seen: HashMap::new(),
     };
     if let Err((line, why)) = walk(input, &mut walker) {
-        walker.reading.usage(line, format!("DFXML: {why}"));
+        let whole = walker.objects;
+        let until = match whole {
+            0 => String::new(),
+            _ => format!("; {whole} file objects before it are whole"),
+        };
+        walker.reading.usage(line, format!("DFXML: {why}{until}"));
     }
     let (volumes, links) = (walker.volumes, walker.links);
     name_volumes(&volumes, reading);
@@ -80,6 +89,8 @@ struct File {
     unallocated: bool,
     size: Option<u64>,
     runs: Vec<ByteRun>,
+    /// Whether the runs at hand are those of its content.
+    of_content: bool,
     /// Why the bytes cannot be copied from their place.
     unmappable: Option<&'static str>,
     /// What could not be read.
@@ -110,6 +121,10 @@ struct Walker<'r, 'a> {
     volumes: Vec<u32>,
     /// How many more links each inode has than names were seen.
     links: HashMap<(u32, u64), i64>,
+    /// File objects that are whole.
+    objects: u64,
+    /// Items by the hash of their name and volume.
+    seen: HashMap<u64, u32>,
 }
 
 impl Visitor for Walker<'_, '_> {
@@ -123,7 +138,12 @@ impl Visitor for Walker<'_, '_> {
             (None, "fileobject") => {
                 self.file = Some(File { line, depth, ..File::default() });
             }
-            (Some(file), "byte_run") if depth == file.depth + 2 => {
+            (Some(file), "byte_runs") if depth == file.depth + 1 => {
+                // Others say where its inode or its name lies.
+                let facet = attributes.get("facet").unwrap_or_default();
+                file.of_content = matches!(&*facet, "" | "data" | "content");
+            }
+            (Some(file), "byte_run") if depth == file.depth + 2 && file.of_content => {
                 file.byte_run(attributes, self.reading.options.base);
             }
             (Some(file), "hashdigest") if depth == file.depth + 1 => {
@@ -167,9 +187,14 @@ impl File {
             Some("resident") => return self.unmappable = Some("resident in the file table"),
             Some(_) => return self.unmappable = Some("a byte run of a type that is not known"),
         }
-        let (file_offset, len) = (number("file_offset"), number("len"));
+        // PhotoRec calls it `offset`.
+        let file_offset = number("file_offset").or_else(|| number("offset"));
+        let len = match number("len") {
+            None => return self.unmappable = Some("a byte run without a len"),
+            len => len,
+        };
         let (Some(Some(len)), None | Some(Some(_))) = (len, file_offset) else {
-            return self.wrong("a byte run without a len, or with a number that is none");
+            return self.wrong("a byte run with a number that is none");
         };
         let run = match (attributes.get("fill").as_deref(), number("img_offset")) {
             (Some("0"), _) => Run::Hole(len),
@@ -205,8 +230,8 @@ impl File {
                 }
             }
             // `alloc` is how fiwalk says it, the others how the schema does.
-            "unalloc" => self.unallocated |= value == "1",
-            "alloc" | "alloc_inode" | "alloc_name" => self.unallocated |= value == "0",
+            "unalloc" | "unused" => self.unallocated |= value == "1",
+            "alloc" | "used" | "alloc_inode" | "alloc_name" => self.unallocated |= value == "0",
             "inode" => self.inode = decimal(value.as_bytes()),
             "nlink" => self.links = decimal(value.as_bytes()),
             "mode" => {
@@ -214,6 +239,8 @@ impl File {
                 self.details.mode = mode;
             }
             "mtime" => self.details.mtime = parse_time(value.as_bytes()),
+            // Written where nothing could be hashed.
+            "hashdigest" if value.is_empty() => self.digest = None,
             "hashdigest" => {
                 let expected = self.digest.take().map(|digest| Expectation::new(digest, value));
                 match expected {
@@ -226,13 +253,16 @@ impl File {
         }
     }
 
-    /// Why the object is no file to copy, or `None`.
-    fn skipped(&self) -> Option<&'static str> {
+    /// Why the object is no file to copy, or `None`; with `deleted`, deleted ones are.
+    fn skipped(&self, deleted: bool) -> Option<&'static str> {
         match (&*self.name_type, &*self.meta_type) {
             ("d", _) | ("" | "-", "2") => Some("directory"),
             ("l", _) | ("" | "-", "6") => Some("symbolic link"),
             ("v" | "V", _) | ("" | "-", "10" | "11") => Some("virtual file of the tool"),
-            _ if self.unallocated => Some("deleted file"),
+            _ if self.unallocated && !deleted => Some("deleted file"),
+            _ if self.size == Some(0) && !self.runs.is_empty() => {
+                Some("a file of size 0 whose byte runs are those of another stream")
+            }
             ("r", _) | ("" | "-", "" | "0" | "1") => None,
             _ => Some("special file"),
         }
@@ -281,14 +311,16 @@ impl Walker<'_, '_> {
     /// The object has ended: an item, a note, or an error of the line it
     /// began on.
     fn finish(&mut self, mut file: File) {
-        if let Some(reason) = file.skipped() {
+        self.objects += 1;
+        if let Some(reason) = file.skipped(self.reading.options.deleted) {
             return self.reading.skip(reason);
         }
         let line = file.line;
         let Some(name) = file.name.take() else {
             return self.reading.usage(line, "DFXML: a file object without a filename");
         };
-        let name = if self.escapes { unescape(&name) } else { name.into_bytes() };
+        let name = xml_text::bytes(&name);
+        let name = if self.escapes { unescape(&name) } else { name };
         if let Some(why) = file.wrong {
             return self.reading.usage(line, format!("{:?}: {why}", text(&name)));
         }
@@ -304,6 +336,10 @@ impl Walker<'_, '_> {
         let before = self.reading.items.len();
         self.reading.push(&name, make, line);
         if self.reading.items.len() > before {
+            if self.is_known(before) {
+                self.reading.items.truncate(before);
+                return self.reading.skip("listed twice");
+            }
             self.volumes.push(self.volume);
         }
         if let (Some(inode), Some(links)) = (file.inode, file.links) {
@@ -313,10 +349,28 @@ impl Walker<'_, '_> {
     }
 }
 
+impl Walker<'_, '_> {
+    /// Whether the last item, number `last`, is one that came before: tools list
+    /// an object once for each way that they met it.
+    fn is_known(&mut self, last: usize) -> bool {
+        let items = &self.reading.items;
+        let mut hasher = DefaultHasher::new();
+        (self.volume, &items[last].name).hash(&mut hasher);
+        let number = u32::try_from(last).unwrap_or(u32::MAX);
+        let first = *self.seen.entry(hasher.finish()).or_insert(number) as usize;
+        let same = |first: &Item, item: &Item| {
+            (&first.name, &first.runs, &first.details) == (&item.name, &item.runs, &item.details)
+        };
+        first != last
+            && self.volumes.get(first) == Some(&self.volume)
+            && items.get(first).is_some_and(|first| same(first, &items[last]))
+    }
+}
+
 /// The bytes of a name in which fiwalk wrote what is no text as `\xHH`.
-fn unescape(name: &str) -> Vec<u8> {
+fn unescape(name: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len());
-    let mut rest = name.as_bytes();
+    let mut rest = name;
     while let [first, tail @ ..] = rest {
         let digit = |at: usize| tail.get(at).and_then(|&byte| (byte as char).to_digit(16));
         match (first, tail.first(), digit(1), digit(2)) {

@@ -12,7 +12,9 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use super::manifest::{Item, Lines, Reading, Run, Runs, decimal, path_from_bytes, text};
+use super::manifest::{
+    Item, Lines, ReadOptions, Reading, Run, Runs, decimal, in_radix, path_from_bytes, text,
+};
 use crate::range::ByteRange;
 
 /// Flags of an extent whose bytes are where it says.
@@ -50,6 +52,8 @@ pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
         if let Some(magic) = line.strip_prefix(b"Filesystem type is:") {
             let magic = text(magic.trim_ascii());
             mapped = MAPPED.iter().find(|row| row.0 == magic).map(|row| row.1);
+        } else if line.starts_with(b"Filesystem cylinder groups") {
+            // Said of ext2 and ext3, about no file.
         } else if line.starts_with(b"File size of ") {
             cut_off(file.take(), reading);
             file = header(number, line, mapped);
@@ -59,7 +63,7 @@ pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
         } else if let Some(this) = &mut file {
             if ends(line, &this.name) {
                 file.take().into_iter().for_each(|file| finish(file, reading));
-            } else if let Err(why) = extent(line, this, reading.options.base) {
+            } else if let Err(why) = extent(line, this, reading.options) {
                 this.wrong = true;
                 reading.usage(number, format!("filefrag: {why}"));
             }
@@ -106,7 +110,7 @@ fn ends(line: &[u8], name: &[u8]) -> bool {
 
 /// ` EXT: LOGICAL.. LOGICAL: PHYSICAL.. PHYSICAL: LENGTH: [EXPECTED:] [FLAGS]`,
 /// in blocks, both ends inclusive.
-fn extent(line: &[u8], file: &mut File, base: u64) -> Result<(), &'static str> {
+fn extent(line: &[u8], file: &mut File, options: &ReadOptions<'_>) -> Result<(), &'static str> {
     let line = std::str::from_utf8(line).map_err(|_| "an extent that is no text")?;
     if line.trim_start().starts_with("ext:") {
         return Ok(());
@@ -120,7 +124,7 @@ fn extent(line: &[u8], file: &mut File, base: u64) -> Result<(), &'static str> {
     for flag in flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
         if ZEROS.contains(&flag) {
             zeros = true;
-        } else if decimal(flag.as_bytes()).is_none() && !IN_PLACE.contains(&flag) {
+        } else if in_radix(flag.as_bytes(), options.radix).is_none() && !IN_PLACE.contains(&flag) {
             let why = format!("an extent is {flag}: sync and list again, or copy the file itself");
             file.unmappable.get_or_insert(why);
         }
@@ -128,22 +132,22 @@ fn extent(line: &[u8], file: &mut File, base: u64) -> Result<(), &'static str> {
     if file.unmappable.is_some() {
         return Ok(());
     }
-    let wrong =
-        "an extent that is not understood (was filefrag run with -X? its hexadecimal has no mark)";
+    let wrong = "an extent that is not understood (if filefrag was run with -X: --radix 16, because its \
+         hexadecimal has no mark)";
+    let number = |text: &str| in_radix(text.trim().as_bytes(), options.radix);
     let blocks = |text: &str| {
         let (first, last) = text.split_once("..")?;
-        let (first, last) = (decimal(first.trim().as_bytes())?, decimal(last.trim().as_bytes())?);
-        ByteRange::new(first, last.checked_add(1)?)
+        ByteRange::new(number(first)?, number(last)?.checked_add(1)?)
     };
     let (logical, physical) = (blocks(logical).ok_or(wrong)?, blocks(physical).ok_or(wrong)?);
-    let same = decimal(length.as_bytes()) == Some(logical.len()) && logical.len() == physical.len();
+    let same = number(length) == Some(logical.len()) && logical.len() == physical.len();
     if !same || logical.is_empty() {
         return Err(wrong);
     }
     let past = "an extent ends past what 64 bits count";
     let (from, to) =
         (in_bytes(logical, file.block).ok_or(past)?, in_bytes(physical, file.block).ok_or(past)?);
-    let to = to.rebase(0, base).ok_or(past)?;
+    let to = to.rebase(0, options.base).ok_or(past)?;
     file.add(from, if zeros { Run::Hole(to.len()) } else { Run::Data(to) })
 }
 

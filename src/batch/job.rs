@@ -478,10 +478,9 @@ struct Ready {
 }
 
 fn refused(errors: &ManifestErrors) -> Error {
-    let message = errors.to_string();
     match errors.kind() {
-        manifest::ErrorKind::Refused => Refusal::Other(message).into(),
-        _ => ErrorKind::Usage(message).into(),
+        manifest::ErrorKind::Refused => Refusal::List { errors: errors.clone() }.into(),
+        _ => ErrorKind::Usage(errors.to_string()).into(),
     }
 }
 

@@ -11,7 +11,7 @@ use std::io::BufRead;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::manifest::{Field, Piece, Reading, Row, Value};
+use super::manifest::{Field, Piece, ReadOptions, Reading, Row, Value};
 use super::objects::Objects;
 
 /// Keys a report adds to those of an item.
@@ -31,7 +31,10 @@ pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
 }
 
 fn object(number: u64, text: &[u8], reading: &mut Reading<'_>) {
-    match serde_json::from_slice::<Object<'_>>(text) {
+    let mut json = serde_json::Deserializer::from_slice(text);
+    let visitor = ObjectVisitor { options: reading.options };
+    let parsed = json.deserialize_map(visitor).and_then(|found| json.end().map(|()| found));
+    match parsed {
         Ok(object) if object.complete && reading.options.skip_complete => {
             reading.skip("complete already");
         }
@@ -112,15 +115,11 @@ impl<'de> Visitor<'de> for CellVisitor {
 #[derive(serde::Deserialize)]
 struct Key<'v>(#[serde(borrow)] Cow<'v, str>);
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(ObjectVisitor)
-    }
+struct ObjectVisitor<'o> {
+    options: &'o ReadOptions<'o>,
 }
 
-struct ObjectVisitor;
-
-impl<'de> Visitor<'de> for ObjectVisitor {
+impl<'de> Visitor<'de> for ObjectVisitor<'_> {
     type Value = Object<'de>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -135,7 +134,7 @@ impl<'de> Visitor<'de> for ObjectVisitor {
                 if std::mem::replace(&mut object.row.runs, runs).is_some() {
                     return Err(de::Error::custom("`runs` stands twice"));
                 }
-            } else if let Some(field) = Field::from_name(&key) {
+            } else if let Some(field) = self.options.columns.field(&key) {
                 let Cell(value) = map.next_value()?;
                 if value.is_some_and(|value| !object.row.set(field, value)) {
                     return Err(de::Error::custom(format!("`{}` stands twice", field.name())));
@@ -145,10 +144,17 @@ impl<'de> Visitor<'de> for ObjectVisitor {
                 // Skipped: complete since an earlier run.
                 let is = |what: &'static [u8]| status == Some(Value::Text(Cow::Borrowed(what)));
                 object.complete = is(b"complete") || is(b"skipped");
-            } else if OF_REPORTS.contains(&&*key) || Field::is_passed_over(&key) {
+            } else if OF_REPORTS.contains(&&*key)
+                || Field::is_passed_over(&key)
+                || self.options.ignore_columns
+            {
                 let IgnoredAny = map.next_value()?;
             } else {
-                return Err(de::Error::custom(format!("unknown field `{key}`")));
+                return Err(de::Error::custom(format!(
+                    "unknown field `{key}`; --columns FIELD=KEY,... names what is called \
+                     differently, --ignore-columns passes over it; known are {}",
+                    Field::names()
+                )));
             }
         }
         Ok(object)

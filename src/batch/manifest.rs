@@ -15,6 +15,7 @@
 mod bounds;
 mod check;
 mod clash;
+mod columns;
 mod error;
 mod format;
 mod item;
@@ -23,20 +24,23 @@ mod name;
 mod number;
 mod reading;
 mod row;
+mod settle;
 mod siblings;
 mod time;
 
 pub(super) use bounds::{LONGEST_TEXT, Pieces};
-pub use check::check;
 pub(super) use check::{NoSource, check_with, no_source};
-pub use error::{ErrorKind, ManifestError, ManifestErrors};
+pub use check::{check, refuse_containers};
+pub use columns::{BadColumns, Columns};
+pub use error::{ErrorKind, Fault, ManifestError, ManifestErrors};
 pub use format::{Format, UnknownFormat};
 pub use item::{Details, Item, Run, Runs};
 pub use reading::{AreaStatuses, Manifest, ReadOptions};
+pub use settle::{Lenience, settle};
 
 pub(super) use lines::{Lines, text};
 pub(super) use name::path_from_bytes;
-pub(super) use number::decimal;
+pub(super) use number::{decimal, in_radix};
 pub(super) use reading::Reading;
 pub(super) use row::{Field, Piece, Row, Value};
 pub(super) use time::parse as parse_time;
@@ -117,7 +121,7 @@ pub fn read_lenient(
         None => reading.usage(
             1,
             "cannot tell the format: name it (csv, tsv, jsonl, plain, dfxml, filefrag, mapfile, \
-             bmap, mmls), or begin a plain list with `#pcopy v1 end=exclusive unit=bytes`",
+             bmap, mmls, sfdisk), or begin a plain list with `#pcopy v1 end=exclusive unit=bytes`",
         ),
     }
     reading.finish()
@@ -135,5 +139,6 @@ fn dispatch(format: Format, input: &mut dyn BufRead, reading: &mut Reading<'_>) 
         Format::Mapfile => super::mapfile::read(input, reading),
         Format::Bmap => super::bmap::read(input, reading),
         Format::Mmls => super::mmls::read(input, reading),
+        Format::Sfdisk => super::sfdisk::read(input, reading),
     }
 }

@@ -2,7 +2,7 @@
 //! which becomes an image of its own, named by its number and description.
 //!
 //! `Units are in 512-byte sectors` says what the columns count; the end is the
-//! last sector. Tables and unallocated space are left out, with a note.
+//! last sector. With `-c` the rows are CSV, and count in sectors of the source. Tables and unallocated space are left out, with a note.
 
 use std::io::BufRead;
 
@@ -13,6 +13,7 @@ use crate::range::ByteRange;
 pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut lines = Lines::new(input);
     let mut unit = None;
+    let mut table = Table::Columns;
     loop {
         let (number, line) = match lines.next() {
             Ok(None) => break,
@@ -23,6 +24,22 @@ pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
         if let Some(rest) = line.strip_prefix("Units are in ") {
             let bytes = rest.split('-').next().unwrap_or_default();
             unit = decimal(bytes.as_bytes()).filter(|&bytes| bytes > 0);
+            other_unit(unit, reading);
+        } else if let Some(titles) = line.strip_prefix("ID,Slot,Start,End,Length,") {
+            // mmls -c says no unit.
+            let sector = reading.sector(None).map(u64::from);
+            let Some(sector) = sector else {
+                return reading
+                    .usage(number, "mmls -c says no unit: name the --source, or list without -c");
+            };
+            reading.note(format!(
+                "mmls -c says no unit: {sector} bytes, as the sectors of the source"
+            ));
+            (unit, table) = (Some(sector), Table::Csv { has_size: titles.starts_with("Size,") });
+        } else if let (Some(unit), Table::Csv { has_size }) = (unit, &table) {
+            if let Err(why) = csv_row(number, &line, unit, *has_size, reading) {
+                reading.usage(number, format!("mmls: {why}"));
+            }
         } else if let Some(sector) = line.strip_prefix("Offset Sector:") {
             if decimal(sector.trim().as_bytes()) != Some(0) {
                 return reading.usage(
@@ -48,6 +65,48 @@ pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     }
 }
 
+/// How rows are written.
+enum Table {
+    /// In columns.
+    Columns,
+    /// With commas, as of `mmls -c`, with or without a column of sizes.
+    Csv { has_size: bool },
+}
+
+/// Says if the list counts in other units than the source has.
+fn other_unit(unit: Option<u64>, reading: &mut Reading<'_>) {
+    if let (Some(unit), Some(sector)) = (unit, reading.sector(None))
+        && unit != u64::from(sector)
+    {
+        reading.note(format!(
+            "the list counts in units of {unit} bytes, and the source has sectors of {sector}: the \
+             partitions are where the list says only if it was made of this disk in units of {unit}"
+        ));
+    }
+}
+
+/// `ID,SLOT,START,END,LENGTH,[SIZE,]DESCRIPTION`; the slot of what is not
+/// allocated is empty.
+fn csv_row(
+    number: u64,
+    line: &str,
+    unit: u64,
+    has_size: bool,
+    reading: &mut Reading<'_>,
+) -> Result<(), &'static str> {
+    if line.trim().is_empty() {
+        return Ok(());
+    }
+    let mut cells = line.splitn(if has_size { 7 } else { 6 }, ',');
+    let mut cell = || cells.next().unwrap_or_default().trim();
+    let (index, slot, numbers) = (cell(), cell(), [cell(), cell(), cell()]);
+    if has_size {
+        cell();
+    }
+    let slot = if slot.is_empty() { "-" } else { slot };
+    partition(number, (index, slot, cell()), numbers, unit, reading)
+}
+
 /// Rows begin with their number and a colon.
 fn is_row(line: &str) -> bool {
     line.split_once(": ").is_some_and(|(number, _)| decimal(number.as_bytes()).is_some())
@@ -60,7 +119,18 @@ fn row(number: u64, line: &str, unit: u64, reading: &mut Reading<'_>) -> Result<
     let (start, rest) = word(rest);
     let (last, rest) = word(rest);
     let (length, rest) = word(rest);
-    let numbers = [start, last, length].map(|word| decimal(word.as_bytes()));
+    partition(number, (index, slot, without_size(rest)), [start, last, length], unit, reading)
+}
+
+/// A partition in `unit`s, with its index, slot and description.
+fn partition(
+    number: u64,
+    (index, slot, description): (&str, &str, &str),
+    numbers: [&str; 3],
+    unit: u64,
+    reading: &mut Reading<'_>,
+) -> Result<(), &'static str> {
+    let numbers = numbers.map(|word| decimal(word.as_bytes()));
     let [Some(start), Some(last), Some(length)] = numbers else {
         return Err("start, end and length must be numbers");
     };
@@ -81,7 +151,7 @@ fn row(number: u64, line: &str, unit: u64, reading: &mut Reading<'_>) -> Result<
     let range = ByteRange::new(sectors.0, sectors.1)
         .and_then(|range| range.rebase(0, reading.options.base));
     let runs = Runs::from_pieces([Run::Data(range.ok_or(past)?)]);
-    let name = format!("{index}{}.img", described(without_size(rest)));
+    let name = format!("{index}{}.img", described(description));
     let make =
         |name| Item { line: number, name, source: None, runs, dest_offset: 0, details: None };
     reading.push(name.as_bytes(), make, number);
@@ -105,7 +175,7 @@ fn without_size(rest: &str) -> &str {
 }
 
 /// A description as part of a name: what is not plain becomes `_`.
-fn described(description: &str) -> String {
+pub(super) fn described(description: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-.+".contains(c);
     let words = description.split(|c| !plain(c)).filter(|word| !word.is_empty());
     let name: Vec<&str> = words.collect();

@@ -3,6 +3,7 @@
 
 mod check;
 mod crew;
+mod foreign;
 mod imports;
 mod random;
 mod rows;

@@ -8,6 +8,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
 use super::manifest::{LONGEST_TEXT, Pieces};
+use super::xml_text::Lossless;
 
 /// The deepest nesting that is followed; both formats have five levels.
 const DEEPEST: usize = 64;
@@ -41,7 +42,8 @@ pub(super) fn walk(
     input: &mut dyn BufRead,
     visitor: &mut dyn Visitor,
 ) -> Result<(), (u64, String)> {
-    let input = Pieces::new(input);
+    let mut input = Lossless::new(input);
+    let input = Pieces::new(&mut input);
     let taken = input.taken();
     let mut xml = Reader::from_reader(input);
     let mut open: Vec<String> = Vec::new();

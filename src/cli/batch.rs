@@ -1,27 +1,26 @@
 //! `pcopy batch`, and several sources to one directory: many files in one run.
 
+mod list;
 mod report_file;
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Args;
-use pcopy::batch::manifest::{
-    self, AreaStatuses, Format, Item, Manifest, ManifestErrors, ReadOptions, Runs,
-};
+use pcopy::batch::manifest::{Item, Runs};
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
 use pcopy::digest;
-use pcopy::engine::EngineChoice;
 use pcopy::error::{plain, quoted};
 use pcopy::job::MOST_THREADS;
 use pcopy::size::human;
+use pcopy::words::Word;
 use pcopy::{ErrorKind, Failure, Leftovers, Outcome, Progress, Size};
 
+use self::list::ListArgs;
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
@@ -52,30 +51,6 @@ pub struct BatchArgs {
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub into: PathBuf,
 
-    /// Format of the manifest [default: from its name and first bytes]
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<Format>,
-
-    /// Where the file system lies on the source, for imports
-    #[arg(long, value_name = "SIZE", default_value = "0")]
-    pub base: Size,
-
-    /// Name of the file, for formats that describe one
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<PathBuf>,
-
-    /// What filefrag's names begin with and should not, such as a mount point
-    #[arg(long, value_name = "PREFIX")]
-    pub strip_prefix: Option<PathBuf>,
-
-    /// Areas of a ddrescue map to copy: any of + ? * / -
-    #[arg(long, value_name = "STATUSES", allow_hyphen_values = true)]
-    pub areas: Option<String>,
-
-    /// Leave out files whose bytes have no place of their own, instead of refusing
-    #[arg(long)]
-    pub skip_unmappable: bool,
-
     /// Write a line of JSON for each item
     #[arg(long, value_name = "FILE.jsonl")]
     pub report: Option<PathBuf>,
@@ -83,6 +58,13 @@ pub struct BatchArgs {
     /// Take a report back and copy what is not complete
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["manifest", "format"])]
     pub retry: Option<PathBuf>,
+
+    /// Take ranges of a disk as they are, although the source is an image in a container format
+    #[arg(long)]
+    pub ignore_container: bool,
+
+    #[command(flatten)]
+    pub list: ListArgs,
 
     #[command(flatten)]
     pub common: CommonArgs,
@@ -145,7 +127,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
     if let Err(message) = report {
         return usage(&message);
     }
-    let (manifest, unread) = match read(args) {
+    let (manifest, unread) = match list::read(args) {
         Ok(read) => read,
         Err(exit) => return exit,
     };
@@ -252,7 +234,7 @@ fn copy(
         batch.run(progress, cancel, &on_item)
     });
     let failures = failures.into_inner().unwrap_or_else(|error| error.into_inner());
-    list(&failures);
+    list_failures(&failures);
     let unwritten = sink.and_then(|sink| sink.close(result.is_ok()));
     if let Some(error) = &unwritten {
         to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
@@ -326,53 +308,6 @@ fn power_of_two(option: &str, size: Size, within: RangeInclusive<u64>) -> Result
     }
 }
 
-/// The manifest and what of it could not be understood, or how it ended.
-fn read(args: &BatchArgs) -> Result<(Manifest, ManifestErrors), Exit> {
-    let path = args.retry.as_deref().or(args.manifest.as_deref()).unwrap_or(Path::new("-"));
-    let areas = match args.areas.as_deref().map(AreaStatuses::new) {
-        None => AreaStatuses::default(),
-        Some(Some(areas)) => areas,
-        Some(None) => return Err(usage("--areas takes any of + ? * / -")),
-    };
-    let sector = |source: Option<&Path>| {
-        let path = source.or(args.source.as_deref())?;
-        pcopy::source::OpenSource::open(path).ok().map(|source| source.sector())
-    };
-    let Some(base) = args.base.bytes(sector(None).unwrap_or(512)).ok() else {
-        return Err(usage("--base is too large"));
-    };
-    let options = ReadOptions {
-        manifest: Some(path),
-        source: args.source.as_deref(),
-        name: args.name.as_deref(),
-        base,
-        sector_of: &sector,
-        areas,
-        strip_prefix: args.strip_prefix.as_deref(),
-        skip_unmappable: args.skip_unmappable,
-        skip_complete: args.retry.is_some(),
-    };
-    let format = if args.retry.is_some() { Some(Format::Jsonl) } else { args.format };
-    let input: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        match File::open(path) {
-            Ok(file) => Box::new(file),
-            Err(error) => {
-                to_stderr(&format!("pcopy: cannot read {}: {}", quoted(path), plain(&error)));
-                return Err(Exit::Refused);
-            }
-        }
-    };
-    let mut input = BufReader::new(input);
-    // A directory opens and fails at the first read: better said here.
-    if let Err(error) = input.fill_buf() {
-        to_stderr(&format!("pcopy: cannot read {}: {}", quoted(path), plain(&error)));
-        return Err(Exit::Refused);
-    }
-    Ok(manifest::read_lenient(input, format, &options))
-}
-
 fn describe(item: &ItemReport<'_>) -> String {
     let name = quoted(&*item.item.name);
     match (&item.error, item.failed.first()) {
@@ -385,7 +320,7 @@ fn describe(item: &ItemReport<'_>) -> String {
     }
 }
 
-fn list(failures: &[String]) {
+fn list_failures(failures: &[String]) {
     for failure in failures.iter().take(LISTED) {
         to_stderr(&format!("pcopy: {failure}"));
     }
@@ -411,15 +346,7 @@ fn finished(report: &BatchReport, args: &CommonArgs) {
 /// expected would be so again.
 fn advise_again(report: &BatchReport, args: &CommonArgs) {
     if report.items.partial + report.items.failed > 0 {
-        to_stderr(&format!("pcopy: to try them again: {}", resume_command(engine(args))));
-    }
-}
-
-/// The engine that was asked for.
-fn engine(args: &CommonArgs) -> &'static str {
-    match args.how.engine {
-        EngineChoice::Named(name) => name,
-        EngineChoice::Auto => "auto",
+        to_stderr(&format!("pcopy: to try them again: {}", resume_command(args.how.engine.word())));
     }
 }
 
@@ -475,10 +402,16 @@ fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
         }
     }
     to_stderr(&format!("pcopy: {}", error.chain()));
+    for way in list::ways_out(error) {
+        to_stderr(&format!("pcopy: {way}"));
+    }
     let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
     let is_left = error.report().is_some_and(|report| !report.items.all_good());
     if is_gone || is_left || error.outcome() == Outcome::Interrupted {
-        to_stderr(&format!("pcopy: to go on from here: {}", resume_command(engine(args))));
+        to_stderr(&format!(
+            "pcopy: to go on from here: {}",
+            resume_command(args.how.engine.word())
+        ));
     }
     Exit::of_error(error)
 }

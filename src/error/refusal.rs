@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::{Side, quoted};
+use crate::batch::manifest::ManifestErrors;
 use crate::range::{ByteRange, RangeError};
 
 /// Why a job was refused. Nothing has been written when one of these is returned.
@@ -275,6 +276,12 @@ pub enum Refusal {
         bytes: u64,
         /// Why.
         source: io::Error,
+    },
+    /// What is wrong with a list, a line each.
+    #[error("{errors}")]
+    List {
+        /// All of it.
+        errors: ManifestErrors,
     },
     /// Anything else that can be told before the first byte.
     #[error("{0}")]

@@ -1,17 +1,19 @@
 //! The checks of a whole manifest: each row against its source and the rules
 //! of names, in parallel, and all of them against each other (`clash`).
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::clash::clashes;
-use super::error::{ErrorKind, ManifestError, ManifestErrors};
-use super::item::{Item, Run};
+use super::clash::{Clash, clashes};
+use super::error::{ErrorKind, Fault, ManifestError, ManifestErrors};
+use super::item::{Item, Run, Runs};
 use super::name::{Rules, refusal};
 use super::siblings::siblings;
+use crate::error::quoted;
 use crate::range::ByteRange;
+use crate::source::Container;
 
 /// The sizes of all sources; `None` for one that is not there.
 pub(super) type Sizes<'a> = HashMap<Option<&'a Path>, Option<u64>>;
@@ -66,11 +68,17 @@ fn check_under(
     let of_rows = items.par_iter().flat_map_iter(|item| {
         let name =
             refusal(bytes(item), rules).map(|why| error(item, format!("{:?} {why}", item.name)));
-        name.into_iter().chain(outside(item, &sizes))
+        let len = sizes.get(&item.source.as_deref()).copied().flatten();
+        let beyond = len.and_then(|len| outside(item, len));
+        let name = name.map(|error| error.of(Fault::Name));
+        name.into_iter().chain(beyond.map(|why| error(item, why).of(Fault::Outside)))
     });
     errors.par_extend(of_rows);
-    clashes(items, &sizes, rules, &mut errors);
-    siblings(items, rules, &mut errors);
+    let mut found = Vec::new();
+    clashes(items, &sizes, rules, &mut found);
+    siblings(items, rules, &mut found);
+    let clashing = |clash: Clash<'_>| error(clash.item, clash.message).of(Fault::Clash);
+    errors.extend(found.into_iter().map(clashing));
     ManifestErrors::from_unordered(errors).or(())
 }
 
@@ -95,11 +103,36 @@ pub(in crate::batch) fn no_source(source: Option<&Path>) -> NoSource {
     }
 }
 
-/// The first run of an item that does not lie inside its source.
-fn outside(item: &Item, sizes: &Sizes<'_>) -> Option<ManifestError> {
-    let source = item.source.as_deref();
-    let len = (*sizes.get(&source)?)?;
+/// Refuses ranges of a source that holds the disk packed: `packed` says as what.
+/// It is said once a source.
+pub fn refuse_containers(
+    items: &[Item],
+    errors: &mut ManifestErrors,
+    packed: impl Fn(Option<&Path>) -> Option<Container>,
+) {
+    let mut known = HashSet::new();
+    for item in items.iter().filter(|item| item.runs != Runs::Whole) {
+        let source = item.source.as_deref();
+        if known.insert(source)
+            && let Some(Container { name, opened_by }) = packed(source)
+        {
+            let of =
+                source.map_or_else(|| "the source".to_owned(), |path| quoted(path).to_string());
+            let message = format!(
+                "{of} is a container, {name}, and ranges of a disk are not where the list says: \
+                 {opened_by}"
+            );
+            let mut more = ManifestErrors::default();
+            more.push(error(item, message).of(Fault::Container));
+            errors.merge(more);
+        }
+    }
+}
+
+/// What is said of an item that does not lie inside its source of `len` bytes.
+pub(super) fn outside(item: &Item, len: u64) -> Option<String> {
     let inside = ByteRange::to(len);
+    let source = item.source.as_deref();
     let of = source.map_or_else(|| "the source".to_owned(), |source| format!("{source:?}"));
     let name = &item.name;
     let beyond = item.runs.pieces(len).find_map(|run| match run {
@@ -107,19 +140,17 @@ fn outside(item: &Item, sizes: &Sizes<'_>) -> Option<ManifestError> {
         _ => None,
     });
     if let Some(range) = beyond {
-        return Some(error(
-            item,
-            format!("{name:?}: bytes {range} do not lie inside {of}, which has {len} bytes"),
+        return Some(format!(
+            "{name:?}: bytes {range} do not lie inside {of}, which has {len} bytes"
         ));
     }
     let fits = item.destination(len).is_some();
-    (!fits).then(|| error(item, format!("{name:?} would end past what 64 bits count")))
+    (!fits).then(|| format!("{name:?} would end past what 64 bits count"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::manifest::Runs;
 
     #[track_caller]
     fn check(names: [&str; 2], rules: Rules, want: &[&str]) {

@@ -14,18 +14,31 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 
 use rayon::prelude::*;
 
-use super::check::{Sizes, bytes, error};
-use super::error::ManifestError;
+use super::check::{Sizes, bytes};
 use super::item::Item;
 use super::name::Rules;
 use crate::range::ByteRange;
 
-/// Adds an error for every item whose destination another has.
-pub(super) fn clashes(
-    items: &[Item],
+/// An item that wants what another has.
+pub(super) struct Clash<'i> {
+    /// The later of both.
+    pub(super) item: &'i Item,
+    /// What it wants, and which has it.
+    pub(super) message: String,
+    /// How many components of its name are what the other has.
+    pub(super) components: usize,
+}
+
+pub(super) fn clash(item: &Item, message: String) -> Clash<'_> {
+    Clash { item, message, components: item.name.components().count() }
+}
+
+/// Adds every item whose destination another has.
+pub(super) fn clashes<'i>(
+    items: &'i [Item],
     sizes: &Sizes<'_>,
     rules: Rules,
-    errors: &mut Vec<ManifestError>,
+    found: &mut Vec<Clash<'i>>,
 ) {
     let suspects = suspects(items, rules);
     let mut names: Vec<(Cow<'_, [u8]>, &Item)> =
@@ -44,14 +57,14 @@ pub(super) fn clashes(
             Some((same, first, until, by)) if same == &**name => {
                 let again = before.is_some_and(|before| before.dest_offset == item.dest_offset);
                 if item.dest_offset < until || again {
-                    errors.push(overlap(by, item));
+                    found.push(overlap(by, item));
                 }
                 let (until, by) = if end > until { (end, *item) } else { (until, by) };
                 Some((same, first, until, by))
             }
             _ => {
                 if let Some((_, outer, ..)) = file.filter(|file| lies_in(name, file.0)) {
-                    errors.push(directory(outer, item));
+                    found.push(directory(outer, item));
                 }
                 Some((name, item, end, item))
             }
@@ -131,13 +144,13 @@ fn lies_in(name: &[u8], directory: &[u8]) -> bool {
 }
 
 /// Two items for one place; the error is that of the later line.
-fn overlap(a: &Item, b: &Item) -> ManifestError {
+fn overlap<'i>(a: &'i Item, b: &'i Item) -> Clash<'i> {
     let (first, second) = if a.line <= b.line { (a, b) } else { (b, a) };
     let what = match first.name == second.name {
         true => format!("{:?} is written", second.name),
         false => format!("{:?} and {:?} are one file here, written", second.name, first.name),
     };
-    error(
+    clash(
         second,
         format!(
             "{what} {}already, from {} on, and overlaps it from {} on",
@@ -154,16 +167,22 @@ fn by_line(item: &Item) -> String {
 }
 
 /// A file that would also have to be a directory.
-fn directory(file: &Item, inner: &Item) -> ManifestError {
+fn directory<'i>(file: &'i Item, inner: &'i Item) -> Clash<'i> {
     let (file_name, inner_name) = (&file.name, &inner.name);
     match file.line > inner.line {
-        true => error(
+        true => clash(
             file,
             format!("{file_name:?} is a directory of {inner_name:?}, line {}", inner.line),
         ),
-        false => error(
-            inner,
-            format!("{inner_name:?} lies in {file_name:?}, which is a file, line {}", file.line),
-        ),
+        false => Clash {
+            components: file_name.components().count(),
+            ..clash(
+                inner,
+                format!(
+                    "{inner_name:?} lies in {file_name:?}, which is a file, line {}",
+                    file.line
+                ),
+            )
+        },
     }
 }

@@ -1,6 +1,7 @@
 //! Errors of a manifest: many at once, each with its line, and whether the
 //! list is malformed (usage) or well-formed and refused.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use super::bounds::LONGEST_MESSAGE;
@@ -20,6 +21,23 @@ pub enum ErrorKind {
     Refused,
 }
 
+/// What kind of fault it is, for a caller who knows a way around it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Fault {
+    /// A range that does not lie inside its source.
+    Outside,
+    /// A name that cannot be had, or must not.
+    Name,
+    /// A place that another row has.
+    Clash,
+    /// A file whose bytes have no place of their own.
+    Unmappable,
+    /// Ranges of a disk, and a source in which the disk is packed.
+    Container,
+    /// Anything else.
+    Other,
+}
+
 /// One error of one line.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ManifestError {
@@ -29,6 +47,8 @@ pub struct ManifestError {
     pub kind: ErrorKind,
     /// What is wrong, without the line.
     pub message: Box<str>,
+    /// What kind of fault it is.
+    pub fault: Fault,
 }
 
 impl ManifestError {
@@ -41,7 +61,12 @@ impl ManifestError {
             message.to_mut().truncate(end);
             message.to_mut().push_str("...");
         }
-        ManifestError { line, kind, message: message.into() }
+        ManifestError { line, kind, message: message.into(), fault: Fault::Other }
+    }
+
+    /// The same, of a kind of fault.
+    pub(in crate::batch) fn of(self, fault: Fault) -> ManifestError {
+        ManifestError { fault, ..self }
     }
 }
 
@@ -76,6 +101,11 @@ impl ManifestErrors {
     /// How many errors there are in all.
     pub fn count(&self) -> u64 {
         self.errors.len() as u64 + self.dropped
+    }
+
+    /// Every kind of fault that there is.
+    pub fn faults(&self) -> BTreeSet<Fault> {
+        self.errors.iter().map(|error| error.fault).collect()
     }
 
     /// Whether there is none.
@@ -145,7 +175,7 @@ mod tests {
     use super::*;
 
     fn error(line: u64, kind: ErrorKind) -> ManifestError {
-        ManifestError { line, kind, message: "wrong".into() }
+        ManifestError::new(line, kind, "wrong")
     }
 
     #[test]

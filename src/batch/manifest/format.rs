@@ -24,25 +24,29 @@ pub enum Format {
     Bmap,
     /// What `mmls` of the Sleuth Kit prints.
     Mmls,
+    /// What `sfdisk -d` and `sfdisk -J` print.
+    Sfdisk,
 }
 
 /// Names of formats, and the endings of file names that tell them.
-const NAMES: [(Format, &str, &[&str]); 9] = [
+const NAMES: [(Format, &str, &[&str]); 10] = [
     (Format::Csv, "csv", &["csv"]),
     (Format::Tsv, "tsv", &["tsv", "tab"]),
-    (Format::Jsonl, "jsonl", &["jsonl", "ndjson"]),
+    (Format::Jsonl, "jsonl", &["jsonl", "ndjson", "json"]),
     (Format::Plain, "plain", &[]),
     (Format::Dfxml, "dfxml", &["dfxml"]),
     (Format::Filefrag, "filefrag", &["filefrag"]),
     (Format::Mapfile, "mapfile", &["mapfile"]),
     (Format::Bmap, "bmap", &["bmap"]),
     (Format::Mmls, "mmls", &["mmls"]),
+    (Format::Sfdisk, "sfdisk", &["sfdisk"]),
 ];
 
 /// A name that is none of a format.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error(
-    "{0:?} is no manifest format: csv, tsv, jsonl, plain, dfxml, filefrag, mapfile, bmap, mmls"
+    "{0:?} is no manifest format: csv, tsv, jsonl, plain, dfxml, filefrag, mapfile, bmap, mmls, \
+     sfdisk"
 )]
 pub struct UnknownFormat(String);
 
@@ -84,10 +88,20 @@ impl Format {
         if lines.clone().any(|line| line.starts_with(b"#pcopy ")) {
             return Some(Format::Plain);
         }
-        if first.starts_with(b"#") && contains(first, b"GNU ddrescue") {
+        // Partclone, ntfsclone and others write such maps, too; all of them say this.
+        let of_maps: [&[u8]; 3] = [b"GNU ddrescue", b"# current_pos", b"# Domain logfile"];
+        if first.starts_with(b"#") && of_maps.iter().any(|mark| contains(first, mark)) {
             return Some(Format::Mapfile);
         }
-        lines.any(|line| line.starts_with(b"Units are in ")).then_some(Format::Mmls)
+        if first.starts_with(b"{") && contains(&first[..first.len().min(64)], b"\"partitiontable\"")
+            || first.starts_with(b"label: ") && lines.clone().any(|line| line == b"unit: sectors")
+        {
+            return Some(Format::Sfdisk);
+        }
+        let is_mmls = |line: &[u8]| {
+            line.starts_with(b"Units are in ") || line.starts_with(b"ID,Slot,Start,End,Length,")
+        };
+        lines.any(is_mmls).then_some(Format::Mmls)
     }
 
     fn by_ending(manifest: &Path) -> Option<Format> {
@@ -96,13 +110,22 @@ impl Format {
     }
 
     fn by_look(head: &[u8]) -> Option<Format> {
-        let mut lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-        let line = lines.find(|line| !line.is_empty() && !line.starts_with(b"#"))?;
-        if line.starts_with(b"{") {
+        // Also where all line ends are those of old systems, which is said later.
+        let mut lines = head.split(|&byte| matches!(byte, b'\n' | b'\r')).map(<[u8]>::trim_ascii);
+        let is_meant = |line: &&[u8]| !line.is_empty() && !line.starts_with(b"#");
+        let line = lines.find(is_meant)?;
+        if line.starts_with(b"{") || line.starts_with(b"[") {
             return Some(Format::Jsonl);
         }
+        if line.starts_with(b"sep=") {
+            return Some(Format::Csv);
+        }
         // A header without the one required column is no header.
-        let delimiter = if line.contains(&b'\t') { b'\t' } else { b',' };
+        let delimiter = match line {
+            _ if line.contains(&b'\t') => b'\t',
+            _ if line.contains(&b';') && !line.contains(&b',') => b';',
+            _ => b',',
+        };
         let mut cells = line.split(|&byte| byte == delimiter).filter_map(|cell| {
             std::str::from_utf8(cell).ok().map(|cell| cell.trim().trim_matches('"'))
         });
@@ -152,6 +175,14 @@ mod tests {
         check("a.mapfile", "0 + 1\n", Some(Format::Mapfile));
         check("a.csv", "#pcopy v1 end=inclusive\n", Some(Format::Plain));
         check("-", "0 512 a\n", None);
+        check("-", "[\n{\"name\":\"a\"}]\n", Some(Format::Jsonl));
+        check("-", "sep=;\nname;start\n", Some(Format::Csv));
+        check("-", "name;start;len\n", Some(Format::Csv));
+        check("-", "name,start,len\ra,0,1\r", Some(Format::Csv));
+        check("-", "{\n  \"partitiontable\": {\n", Some(Format::Sfdisk));
+        check("-", "label: gpt\nunit: sectors\n", Some(Format::Sfdisk));
+        check("-", "ID,Slot,Start,End,Length,Description\n", Some(Format::Mmls));
+        check("-", "# Domain logfile created by partclone.ext4 v0.3.23\n", Some(Format::Mapfile));
         check("-", "<html>", None);
         check("-", "", None);
     }

@@ -14,6 +14,15 @@ pub(super) enum Number {
 
 /// A number, or why the text is none.
 pub(super) fn parse(text: &str) -> Result<Number, String> {
+    let written = text;
+    // As programs write whole numbers that are floats to them: 2048.0.
+    let text = match text.split_once('.') {
+        Some((whole, "0" | "00")) => whole,
+        Some((whole, "000")) if !whole.is_empty() && whole.bytes().all(|b| b.is_ascii_digit()) => {
+            return Err(format!("{written:?} may be {whole} or {whole}000: write one of them"));
+        }
+        _ => text,
+    };
     let plain = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
         Some(digits) => plain(digits, 16),
         None => plain(text, 10),
@@ -21,9 +30,9 @@ pub(super) fn parse(text: &str) -> Result<Number, String> {
     match plain {
         Plain::Number(value) => Ok(Number::Plain(value)),
         Plain::TooBig => Err(format!("{text:?} does not fit in 64 bits")),
-        Plain::Other => match text.parse() {
+        Plain::Other => match written.parse() {
             Ok(size) => Ok(Number::Sized(size)),
-            Err(error) => Err(complaint(text, &error)),
+            Err(error) => Err(complaint(written, &error)),
         },
     }
 }
@@ -59,6 +68,14 @@ fn plain(digits: &str, radix: u64) -> Plain {
         Some(value) => Plain::Number(value),
         None => Plain::TooBig,
     }
+}
+
+/// A number of digits only, as the tools print them, in that radix.
+pub(crate) fn in_radix(text: &[u8], radix: u32) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let digits = text.strip_prefix("0x").filter(|_| radix == 16).unwrap_or(text);
+    let all = !digits.is_empty() && digits.chars().all(|digit| digit.is_digit(radix));
+    if all { u64::from_str_radix(digits, radix).ok() } else { None }
 }
 
 /// The error in one line: lists of errors have a line each.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::error::{ErrorKind, ManifestError, ManifestErrors};
+use super::columns::Columns;
+use super::error::{ErrorKind, Fault, ManifestError, ManifestErrors};
 use super::item::Item;
 use super::name::{path_from_bytes, too_long};
 use crate::error::escaped;
@@ -36,9 +37,19 @@ pub struct ReadOptions<'a> {
     /// Leave out files whose bytes are not at a place of their own (inline,
     /// compressed, not yet written), with a note, instead of refusing.
     pub skip_unmappable: bool,
+    /// Pass over columns and keys that are not known.
+    pub ignore_columns: bool,
+    /// What columns and keys are called.
+    pub columns: &'a Columns,
+    /// Radix of the numbers of `filefrag`: 16 where it was run with `-X`.
+    pub radix: u32,
+    /// Take deleted files of a DFXML list, too: as far as their bytes are still theirs.
+    pub deleted: bool,
     /// Leave out rows of a report that say `complete`: its retry.
     pub skip_complete: bool,
 }
+
+static OWN: Columns = Columns::OWN;
 
 fn unknown_sector(_: Option<&Path>) -> Option<u32> {
     None
@@ -55,6 +66,10 @@ impl Default for ReadOptions<'_> {
             areas: AreaStatuses::default(),
             strip_prefix: None,
             skip_unmappable: false,
+            ignore_columns: false,
+            columns: &OWN,
+            radix: 10,
+            deleted: false,
             skip_complete: false,
         }
     }
@@ -167,7 +182,9 @@ impl<'a> Reading<'a> {
         if self.options.skip_unmappable {
             self.skip(why);
         } else {
-            self.refuse(line, format!("{:?}: {why}", super::text(name)));
+            let message = format!("{:?}: {why}", super::text(name));
+            let error = ManifestError::new(line, ErrorKind::Refused, &message);
+            self.errors.push(error.of(Fault::Unmappable));
         }
     }
 

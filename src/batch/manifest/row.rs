@@ -79,6 +79,13 @@ impl Field {
         field.or_else(|| Algorithm::ALL.into_iter().find(digest).map(Field::Digest))
     }
 
+    /// All their names, for messages.
+    pub(crate) fn names() -> String {
+        let digests = Algorithm::ALL.into_iter().map(|algorithm| algorithm.name());
+        let names: Vec<&str> = NAMES.iter().map(|row| row.0).chain(digests).collect();
+        names.join(", ")
+    }
+
     /// Whether a column or key is for people or other tools, and ours to pass
     /// over: `note`, and whatever begins with `x-`.
     pub(crate) fn is_passed_over(name: &str) -> bool {

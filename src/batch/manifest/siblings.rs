@@ -7,8 +7,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::check::error;
-use super::error::ManifestError;
+use super::clash::{Clash, clash};
 use super::item::Item;
 use super::name::Rules;
 use crate::durable::map::MapFile;
@@ -17,8 +16,8 @@ use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 /// What all such names contain.
 const MARK: &str = ".pcopy-";
 
-/// Adds an error for every item that has such a name.
-pub(super) fn siblings(items: &[Item], rules: Rules, errors: &mut Vec<ManifestError>) {
+/// Adds every item that has such a name.
+pub(super) fn siblings<'i>(items: &'i [Item], rules: Rules, found: &mut Vec<Clash<'i>>) {
     let mut suspects: HashMap<String, &Item> = HashMap::new();
     for item in items {
         let name = folded(&item.name, rules);
@@ -36,7 +35,7 @@ pub(super) fn siblings(items: &[Item], rules: Rules, errors: &mut Vec<ManifestEr
         for sibling in [part, map, temporary] {
             let sibling = item.name.with_file_name(sibling);
             if let Some(other) = suspects.get(&folded(&sibling, rules)) {
-                errors.push(taken(item, other));
+                found.push(taken(item, other));
             }
         }
     }
@@ -54,11 +53,11 @@ fn folded(name: &Path, rules: Rules) -> String {
 }
 
 /// The error is that of the later line.
-fn taken(item: &Item, sibling: &Item) -> ManifestError {
+fn taken<'i>(item: &'i Item, sibling: &'i Item) -> Clash<'i> {
     let (name, line) = (&item.name, item.line);
     let what = format!("{:?} is a name that {name:?} needs while it is written", sibling.name);
     match line > sibling.line {
-        true => error(item, format!("{what}, line {}", sibling.line)),
-        false => error(sibling, format!("{what}, line {line}")),
+        true => clash(item, format!("{what}, line {}", sibling.line)),
+        false => clash(sibling, format!("{what}, line {line}")),
     }
 }

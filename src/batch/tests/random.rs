@@ -8,7 +8,7 @@ use crate::batch::manifest::{Details, Item, Run, Runs, check};
 use crate::digest::{Algorithm, Expectation};
 use crate::range::ByteRange;
 
-const FORMATS: [Format; 9] = [
+const FORMATS: [Format; 10] = [
     Format::Csv,
     Format::Tsv,
     Format::Jsonl,
@@ -18,6 +18,7 @@ const FORMATS: [Format; 9] = [
     Format::Mapfile,
     Format::Bmap,
     Format::Mmls,
+    Format::Sfdisk,
 ];
 
 /// A right text of each format, to be damaged.
@@ -34,6 +35,7 @@ fn seed(format: Format) -> &'static str {
         Format::Mapfile => super::imports::MAPFILE,
         Format::Bmap => super::imports::BMAP,
         Format::Mmls => super::imports::MMLS,
+        Format::Sfdisk => super::foreign::SFDISK,
     }
 }
 

@@ -1,0 +1,194 @@
+//! The list of a batch: how it is read, and what becomes of its rows.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use pcopy::batch::manifest::{
+    self, AreaStatuses, Columns, Fault, Format, Lenience, Manifest, ManifestErrors, ReadOptions,
+};
+use pcopy::error::{plain, quoted};
+use pcopy::source::OpenSource;
+use pcopy::{Error, ErrorKind, Refusal, Size};
+
+use super::BatchArgs;
+use crate::cli::exit::Exit;
+use crate::cli::render::usage;
+use crate::cli::terminal::to_stderr;
+
+/// How the list is read.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "List")]
+pub struct ListArgs {
+    /// Format of the manifest [default: from its name and first bytes]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+
+    /// Where the file system lies on the source, for imports
+    #[arg(long, value_name = "SIZE", default_value = "0")]
+    pub base: Size,
+
+    /// Name of the file, for formats that describe one
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<PathBuf>,
+
+    /// What filefrag's names begin with and should not, such as a mount point
+    #[arg(long, value_name = "PREFIX")]
+    pub strip_prefix: Option<PathBuf>,
+
+    /// Areas of a ddrescue map to copy: any of + ? * / -
+    #[arg(long, value_name = "STATUSES", allow_hyphen_values = true)]
+    pub areas: Option<String>,
+
+    /// Radix of filefrag's numbers: 16 if it was run with -X
+    #[arg(long, value_name = "N", default_value = "10", value_parser = radix)]
+    pub radix: u32,
+
+    /// Bytes in a sector, where the list counts in sectors [default: those of the source]
+    #[arg(long, value_name = "BYTES", value_parser = sector_size)]
+    pub sector_size: Option<u32>,
+
+    /// What columns and keys are called where another program named them
+    #[arg(long, value_name = "FIELD=COLUMN,...", default_value = "", hide_default_value = true)]
+    #[arg(value_parser = columns)]
+    pub columns: Columns,
+
+    /// Pass over columns and keys that are not known
+    #[arg(long)]
+    pub ignore_columns: bool,
+
+    /// Take deleted files of a DFXML list, too
+    #[arg(long)]
+    pub deleted: bool,
+
+    /// Leave out files whose bytes have no place of their own, instead of refusing
+    #[arg(long)]
+    pub skip_unmappable: bool,
+
+    /// Leave out what lies outside its source, as in a truncated image
+    #[arg(long)]
+    pub skip_outside: bool,
+
+    /// Cut what lies outside its source to what exists
+    #[arg(long, conflicts_with = "skip_outside")]
+    pub clamp: bool,
+
+    /// Leave out names that no file can have here
+    #[arg(long)]
+    pub skip_names: bool,
+
+    /// Leave out what wants the place of a row before it
+    #[arg(long)]
+    pub skip_clashes: bool,
+
+    /// Give a number to what wants the place of a row before it: NAME~2
+    #[arg(long, conflicts_with = "skip_clashes")]
+    pub number_clashes: bool,
+}
+
+fn radix(text: &str) -> Result<u32, String> {
+    match text {
+        "10" => Ok(10),
+        "16" => Ok(16),
+        _ => Err("must be 10 or 16".to_owned()),
+    }
+}
+
+fn sector_size(text: &str) -> Result<u32, String> {
+    let bytes = text.parse().ok().filter(|bytes: &u32| bytes.is_power_of_two());
+    let wanted = "must be a power of two from 512 to 65536";
+    bytes.filter(|bytes| (512..=65536).contains(bytes)).ok_or_else(|| wanted.to_owned())
+}
+
+fn columns(text: &str) -> Result<Columns, String> {
+    match text {
+        "" => Ok(Columns::OWN),
+        text => text.parse().map_err(|error: manifest::BadColumns| error.to_string()),
+    }
+}
+
+/// The manifest and what of it could not be understood, or how it ended.
+pub fn read(args: &BatchArgs) -> Result<(Manifest, ManifestErrors), Exit> {
+    let list = &args.list;
+    let path = args.retry.as_deref().or(args.manifest.as_deref()).unwrap_or(Path::new("-"));
+    let areas = match list.areas.as_deref().map(AreaStatuses::new) {
+        None => AreaStatuses::default(),
+        Some(Some(areas)) => areas,
+        Some(None) => return Err(usage("--areas takes any of + ? * / -")),
+    };
+    let open = |source: Option<&Path>| {
+        let path = source.or(args.source.as_deref())?;
+        OpenSource::open(path).ok()
+    };
+    let sector = |source: Option<&Path>| {
+        list.sector_size.or_else(|| open(source).map(|source| source.unit()))
+    };
+    let Some(base) = list.base.bytes(sector(None).unwrap_or(512)).ok() else {
+        return Err(usage("--base is too large"));
+    };
+    let options = ReadOptions {
+        manifest: Some(path),
+        source: args.source.as_deref(),
+        name: list.name.as_deref(),
+        base,
+        sector_of: &sector,
+        areas,
+        strip_prefix: list.strip_prefix.as_deref(),
+        skip_unmappable: list.skip_unmappable,
+        ignore_columns: list.ignore_columns,
+        columns: &list.columns,
+        radix: list.radix,
+        deleted: list.deleted,
+        skip_complete: args.retry.is_some(),
+    };
+    let format = if args.retry.is_some() { Some(Format::Jsonl) } else { list.format };
+    let input: Box<dyn Read> = if path.as_os_str() == "-" {
+        Box::new(std::io::stdin().lock())
+    } else {
+        Box::new(File::open(path).map_err(|error| unreadable(path, &error))?)
+    };
+    let mut input = BufReader::new(input);
+    // A directory opens and fails at the first read: better said here.
+    input.fill_buf().map_err(|error| unreadable(path, &error))?;
+    let (mut manifest, mut errors) = manifest::read_lenient(input, format, &options);
+    let lenience = Lenience {
+        skip_outside: list.skip_outside,
+        clamp: list.clamp,
+        skip_names: list.skip_names,
+        skip_clashes: list.skip_clashes,
+        number_clashes: list.number_clashes,
+    };
+    if lenience != Lenience::default() {
+        let len = |source: Option<&Path>| open(source).map(|source| source.facts.size);
+        let notes = manifest::settle(&mut manifest.items, lenience, len);
+        manifest.notes.extend(notes);
+    }
+    if !args.ignore_container {
+        manifest::refuse_containers(&manifest.items, &mut errors, |source| {
+            open(source)?.container()
+        });
+    }
+    Ok((manifest, errors))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Exit {
+    to_stderr(&format!("pcopy: cannot read {}: {}", quoted(path), plain(error)));
+    Exit::Refused
+}
+
+/// Options by which the rest of a list that was refused can be had.
+pub fn ways_out(error: &Error) -> Vec<&'static str> {
+    let ErrorKind::Refused(Refusal::List { errors }) = error.kind() else { return Vec::new() };
+    let way = |fault| match fault {
+        Fault::Outside => "--skip-outside leaves out what lies outside, --clamp cuts it",
+        Fault::Name => "--skip-names leaves out such names",
+        Fault::Clash => {
+            "--skip-clashes leaves out what clashes, --number-clashes gives it a number"
+        }
+        Fault::Unmappable => "--skip-unmappable leaves out such files",
+        Fault::Container => "--ignore-container takes the ranges as they are",
+        Fault::Other => "",
+    };
+    errors.faults().into_iter().map(way).filter(|way| !way.is_empty()).collect()
+}
