@@ -99,6 +99,7 @@ impl CopyJob {
         let space_needed = self.space_needed(from, &layout, &start);
         let preflight = self.preflight((&source, &target), (from, to), space_needed);
         preflight.check()?;
+        preflight.check_length()?;
         if !start.is_committed() {
             target.check_replaceable()?;
         }
@@ -120,11 +121,12 @@ impl CopyJob {
         (report.bytes.holes, report.bytes.resumed) = (kept_holes.bytes(), resumed);
         report.notes.extend(self.nothing_to_resume(&start));
         report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
+        report.notes.extend(target.who_keeps_the_old());
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
         Ok(Ready {
-            writes_source: ready::writes_source(&source, &target),
+            writes_source: safety::writes_source(&source, &target),
             identity: identity(self, &source, &target, from, to, id),
             map_of_the_user: start.map_of_the_user(),
             settled: todo.missing_from(from),

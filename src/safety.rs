@@ -9,7 +9,7 @@ use crate::durable::target::{OpenTarget, Target};
 use crate::error::Refusal;
 use crate::range::ByteRange;
 use crate::source::OpenSource;
-use crate::sys::{self, DeviceInfo, Directory, Facts, Node};
+use crate::sys::{self, DeviceInfo, Directory, Facts, Layer, Node, Thing};
 
 /// A copy that is about to begin.
 pub struct Preflight<'a> {
@@ -35,19 +35,10 @@ impl Preflight<'_> {
     /// The first reason found.
     pub fn check(&self) -> Result<(), Refusal> {
         self.is_not_itself()?;
-        match self.target {
-            Target::Device(target, info, _) => {
-                self.fits_on_device(&target.path, info)?;
-                self.device_is_not_read_from(&target.path, &target.facts)?;
-            }
-            Target::InPlace(target) => self.is_not_on_source_device(target.facts.device)?,
-            Target::Staged(target) => {
-                if let Ok(facts) = target.directory.own_facts() {
-                    self.is_not_on_source_device(facts.device)?;
-                }
-            }
+        if let Target::Device(target, info, _) = self.target {
+            self.fits_on_device(&target.path, info)?;
         }
-        Ok(())
+        self.is_apart()
     }
 
     /// Refuses what there is no room for.
@@ -66,8 +57,31 @@ impl Preflight<'_> {
         }
     }
 
+    /// Refuses a file that would be longer than the file system or the limit of
+    /// the process allows.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooLarge`].
+    pub fn check_length(&self) -> Result<(), Refusal> {
+        let len = self.to.end();
+        let longest = match self.target {
+            Target::Device(..) => return Ok(()),
+            Target::Staged(target) => sys::longest_file(&target.directory, len),
+            Target::InPlace(_) if self.to.is_empty() => return Ok(()),
+            Target::InPlace(target) => match directory_of(target) {
+                Ok(directory) => sys::longest_file(&directory, len),
+                Err(_) => return Ok(()),
+            },
+        };
+        if len <= longest {
+            return Ok(());
+        }
+        Err(Refusal::TooLarge { path: self.target.path().to_owned(), len })
+    }
+
     /// Source and destination under any two names: a link, a bind mount,
-    /// another node of the same device.
+    /// another node of the same device, the file behind a device.
     fn is_not_itself(&self) -> Result<(), Refusal> {
         let source = &self.source.facts;
         // Replacing a link to the source is refused too: what stands at the
@@ -79,24 +93,58 @@ impl Preflight<'_> {
         };
         let others = others.iter().filter_map(|path| sys::facts_of_path(path).ok().flatten());
         let mut named = self.target.facts().cloned().into_iter().chain(others);
-        if !named.any(|facts| facts.same_thing(source)) {
-            return Ok(());
-        }
+        let is_staged = matches!(self.target, Target::Staged(_));
+        let behind: Vec<Thing> = match is_staged {
+            true => files_behind(source, &self.source.path).collect(),
+            // Compared by ranges.
+            false => Vec::new(),
+        };
+        let is_it = |facts: &Facts| facts.same_thing(source) || behind.contains(&thing(facts));
+        let Some(found) = named.find(is_it) else { return Ok(()) };
         let path = self.target.path().to_owned();
-        let what = if source.node == Node::BlockDevice { "device" } else { "file" };
-        if matches!(self.target, Target::Staged(_)) {
+        let what = word(thing(&found));
+        if is_staged {
             let source_path = self.source.path.clone();
             return Err(Refusal::SameFile { source_path, path, what });
         }
-        self.disjoint(self.from, self.to, what)
+        match self.from.overlaps(self.to) {
+            true => Err(Refusal::Overlap { path, from: self.from, to: self.to, what }),
+            false => Ok(()),
+        }
     }
 
-    fn disjoint(&self, from: ByteRange, to: ByteRange, what: &'static str) -> Result<(), Refusal> {
-        if !from.overlaps(to) {
+    /// What is read and what is written must have no byte in common, whatever lies
+    /// between the two and the disk.
+    fn is_apart(&self) -> Result<(), Refusal> {
+        let (facts, path) = match self.target {
+            Target::Staged(target) => match target.directory.own_facts() {
+                Ok(facts) => (facts, &target.directory_path),
+                Err(_) => return Ok(()),
+            },
+            Target::InPlace(target) | Target::Device(target, ..) => {
+                (target.facts.clone(), &target.path)
+            }
+        };
+        let source = &self.source.facts;
+        if are_beside(source, &facts) {
             return Ok(());
         }
-        let path = self.target.path().to_owned();
-        Err(Refusal::Overlap { path, from: self.from, to: self.to, what })
+        let read = match self.target {
+            // Nothing that is there is written: what the source file lies on is no matter.
+            Target::Staged(_) if source.node != Node::BlockDevice => itself(source),
+            _ => sys::layers(source, &self.source.path),
+        };
+        let meeting = meet(&read, self.from, &sys::layers(&facts, path), self.to);
+        let (path, source_path) = (self.target.path().to_owned(), self.source.path.clone());
+        match meeting {
+            Meeting::Apart => Ok(()),
+            Meeting::Overlap(what) => {
+                Err(Refusal::Overlap { path, from: self.from, to: self.to, what })
+            }
+            Meeting::SourceInside => Err(Refusal::HoldsSource { path, source_path }),
+            Meeting::TargetInside if self.allow_same_device => Ok(()),
+            Meeting::TargetInside => Err(Refusal::SameDevice { path, source_path }),
+        }
     }
 
     fn fits_on_device(&self, path: &Path, info: &DeviceInfo) -> Result<(), Refusal> {
@@ -105,39 +153,6 @@ impl Preflight<'_> {
         }
         let path = path.to_owned();
         Err(Refusal::DeviceTooSmall { path, range: self.to, size: info.size })
-    }
-
-    /// A device destination must not hold what is read: neither as a partition
-    /// of one disk, nor as the file system that the source file lies on.
-    fn device_is_not_read_from(&self, path: &Path, target: &Facts) -> Result<(), Refusal> {
-        let target_region = sys::disk_region(target.represents);
-        let source = &self.source.facts;
-        if source.node == Node::BlockDevice {
-            let source_region = sys::disk_region(source.represents);
-            if source_region.disk != target_region.disk {
-                return Ok(());
-            }
-            // Both as bytes of the whole disk.
-            let on_disk = |range: ByteRange, start| range.rebase(0, start);
-            let from = on_disk(self.from, source_region.start);
-            let to = on_disk(self.to, target_region.start);
-            return match (from, to) {
-                (Some(from), Some(to)) => self.disjoint(from, to, "device"),
-                _ => Ok(()),
-            };
-        }
-        if sys::lies_on(source.device, &self.source.path, target.represents) {
-            let source_path = self.source.path.clone();
-            return Err(Refusal::SameDevice { path: path.to_owned(), source_path });
-        }
-        Ok(())
-    }
-
-    fn is_not_on_source_device(&self, file_system: u64) -> Result<(), Refusal> {
-        if self.allow_same_device {
-            return Ok(());
-        }
-        not_on_source_device(self.source, file_system, self.target.path())
     }
 
     /// Whether there is room for what is to be written, of which at most
@@ -183,29 +198,203 @@ pub fn check_map_is_apart(map: &Path, source: &OpenSource, target: &Target) -> R
 
 /// Bytes free on the file system of an open file.
 fn space_around(target: &OpenTarget) -> std::io::Result<u64> {
+    directory_of(target)?.available_space()
+}
+
+/// A directory on the file system of an open file.
+fn directory_of(target: &OpenTarget) -> std::io::Result<Directory> {
     let path = std::fs::canonicalize(&target.path)?;
     let directory = Directory::open(path.parent().unwrap_or(&path))?;
     // A single file can be a mount point.
     if directory.own_facts()?.device != target.facts.device {
         return Err(std::io::ErrorKind::CrossesDevices.into());
     }
-    directory.available_space()
+    Ok(directory)
 }
 
-/// The classic mistake of carving: the files rescued from a disk are written
-/// to the very file system they are rescued from.
-///
-/// # Errors
-///
-/// [`Refusal::SameDevice`] if `path` lies on a `file_system` on the device that is read.
-pub fn not_on_source_device(
-    source: &OpenSource,
-    file_system: u64,
-    path: &Path,
-) -> Result<(), Refusal> {
-    let facts = &source.facts;
-    if facts.node != Node::BlockDevice || !sys::lies_on(file_system, path, facts.represents) {
-        return Ok(());
+/// Whether `path` is the name of nothing yet in a directory that holds device
+/// nodes: a device that was misspelt, where no file and no folder is made.
+pub fn is_new_among_devices(path: &Path) -> bool {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let holds_nodes = |parent| match sys::facts_of_path(parent) {
+        Ok(Some(facts)) => sys::holds_device_nodes(&facts),
+        _ => false,
+    };
+    path.symlink_metadata().is_err() && holds_nodes(parent.unwrap_or(Path::new(".")))
+}
+
+/// How the bytes of a source and of a destination lie to each other.
+enum Meeting {
+    /// They have none in common.
+    Apart,
+    /// They share some, of a file or a device.
+    Overlap(&'static str),
+    /// The source lies somewhere in what is written, as a file on a device does.
+    SourceInside,
+    /// The destination lies somewhere in what is read.
+    TargetInside,
+}
+
+/// Compares two ends by what their bytes lie in: `from` of the source and `to` of
+/// the destination. Where both are somewhere on one device, as two files of a
+/// file system are, they are apart.
+fn meet(source: &[Layer], from: ByteRange, target: &[Layer], to: ByteRange) -> Meeting {
+    let pairs = source.iter().flat_map(|read| target.iter().map(move |written| (read, written)));
+    let mut found = Meeting::Apart;
+    for (read, written) in pairs.filter(|(read, written)| read.thing == written.thing) {
+        let within = read.within.overlaps(written.within);
+        match (read.start, written.start) {
+            (Some(start), Some(to_start)) => {
+                let ranges = from.rebase(0, start).zip(to.rebase(0, to_start));
+                if ranges.is_some_and(|(from, to)| from.overlaps(to)) {
+                    return Meeting::Overlap(word(read.thing));
+                }
+            }
+            (None, Some(_)) if within => found = Meeting::SourceInside,
+            (Some(_), None) if within => found = Meeting::TargetInside,
+            _ => {}
+        }
     }
-    Err(Refusal::SameDevice { path: path.to_owned(), source_path: source.path.clone() })
+    found
+}
+
+fn word(thing: Thing) -> &'static str {
+    if matches!(thing, Thing::Device(_)) { "device" } else { "file" }
+}
+
+/// What a file or device with these facts is.
+pub fn thing(facts: &Facts) -> Thing {
+    match facts.node {
+        Node::BlockDevice => Thing::Device(facts.represents),
+        _ => Thing::File { device: facts.device, inode: facts.inode },
+    }
+}
+
+/// A file, and not what it lies on.
+fn itself(file: &Facts) -> Vec<Layer> {
+    vec![Layer { thing: thing(file), start: Some(0), within: ByteRange::to(u64::MAX) }]
+}
+
+/// Whether both are files of one file system, so that neither is behind the other.
+fn are_beside(one: &Facts, other: &Facts) -> bool {
+    one.device == other.device && ![one.node, other.node].contains(&Node::BlockDevice)
+}
+
+/// Whether what is written changes the source, which is allowed where no byte that
+/// is read changes.
+pub fn writes_source(source: &OpenSource, target: &Target) -> bool {
+    let facts = match target {
+        Target::Staged(target) => target.directory.own_facts().ok(),
+        _ => target.facts().cloned(),
+    };
+    let Some(facts) = facts else { return false };
+    if target.facts().is_some_and(|facts| facts.same_thing(&source.facts)) {
+        return true;
+    }
+    // A device does not say that it was written to.
+    let is_device = source.facts.node == Node::BlockDevice;
+    if is_device || are_beside(&source.facts, &facts) {
+        return false;
+    }
+    let source = thing(&source.facts);
+    sys::layers(&facts, target.path()).iter().any(|layer| layer.thing == source)
+}
+
+/// The files that a source stands for, if it is a device: those behind loop devices.
+pub fn files_behind(source: &Facts, path: &Path) -> impl Iterator<Item = Thing> {
+    let is_device = source.node == Node::BlockDevice;
+    let layers = is_device.then(|| sys::layers(source, path));
+    let files = layers.into_iter().flatten().filter(|layer| layer.start.is_some());
+    files.map(|layer| layer.thing).filter(|thing| matches!(thing, Thing::File { .. }))
+}
+
+/// A directory that files will be made in, and what those will lie in.
+pub struct Ground {
+    device: u64,
+    layers: Vec<Layer>,
+}
+
+impl Ground {
+    /// Of a directory with these facts, which `path` leads to.
+    pub fn of(directory: &Facts, path: &Path) -> Ground {
+        Ground { device: directory.device, layers: sys::layers(directory, path) }
+    }
+
+    /// The classic mistake of carving: the files rescued from a disk are written
+    /// to the very file system they are rescued from. `path` is for the message.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::SameDevice`] if what is written there changes the source.
+    pub fn check(&self, source: &Facts, source_path: &Path, path: &Path) -> Result<(), Refusal> {
+        let layers = match source.node {
+            Node::BlockDevice => sys::layers(source, source_path),
+            _ if source.device == self.device => return Ok(()),
+            // Where it lies is known to the byte on neither side.
+            _ => itself(source),
+        };
+        match meet(&layers, ByteRange::default(), &self.layers, ByteRange::default()) {
+            Meeting::Apart => Ok(()),
+            _ => {
+                let (path, source_path) = (path.to_owned(), source_path.to_owned());
+                Err(Refusal::SameDevice { path, source_path })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every place of a small source and destination in one thing, against a list
+    /// of the bytes of each.
+    #[test]
+    fn ranges_meet_where_they_share_a_byte_of_one_thing() {
+        let layer = |inode, start| {
+            let within = ByteRange::to(u64::MAX);
+            Layer { thing: Thing::File { device: 1, inode }, start, within }
+        };
+        let range = |start, len| ByteRange::with_len(start, len).expect("small");
+        for (a, from, len) in [(0, 0, 3), (2, 1, 3), (3, 0, 1), (0, 4, 0)] {
+            for b in 0..6 {
+                for to in 0..6 {
+                    let read = [layer(7, Some(0)), layer(8, Some(a))];
+                    let written = [layer(9, Some(0)), layer(8, Some(b))];
+                    let meeting = meet(&read, range(from, len), &written, range(to, len));
+                    let shared = (0..len).any(|n| (0..len).any(|m| a + from + n == b + to + m));
+                    let what = format!("{len} bytes at {a}+{from} and {b}+{to}");
+                    assert_eq!(matches!(meeting, Meeting::Overlap("file")), shared, "{what}");
+                    assert_eq!(matches!(meeting, Meeting::Apart), !shared, "{what}");
+                }
+            }
+        }
+    }
+
+    /// A file system on a partition, and a copy to or from the other one.
+    #[test]
+    fn what_lies_somewhere_meets_what_is_around_it() {
+        let on = |number, start, from, to| {
+            let within = ByteRange::new(from, to).expect("in order");
+            Layer { thing: Thing::Device(number), start, within }
+        };
+        let (first, second) = (on(1, None, 0, 100), on(0, None, 1000, 1100));
+        let file = [first, second];
+        let partition = [on(1, Some(0), 0, 100), on(0, Some(1000), 1000, 1100)];
+        let other = [on(2, Some(0), 0, 100), on(0, Some(1100), 1100, 1200)];
+        let disk = [on(0, Some(0), 0, 5000)];
+        let ten = ByteRange::to(10);
+        let between = |read: &[Layer], written: &[Layer]| meet(read, ten, written, ten);
+        assert!(matches!(between(&partition, &file), Meeting::TargetInside));
+        assert!(matches!(between(&disk, &file), Meeting::TargetInside));
+        assert!(matches!(between(&file, &disk), Meeting::SourceInside));
+        assert!(matches!(between(&file, &partition), Meeting::SourceInside));
+        for (read, written) in [(&other[..], &file[..]), (&file, &other), (&file, &file)] {
+            assert!(matches!(between(read, written), Meeting::Apart));
+        }
+        assert!(matches!(between(&partition, &other), Meeting::Apart));
+        assert!(matches!(between(&partition, &disk), Meeting::Apart));
+        let there = meet(&partition, ten, &disk, ByteRange::new(1009, 1019).expect("in order"));
+        assert!(matches!(there, Meeting::Overlap("device")));
+    }
 }

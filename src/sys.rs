@@ -26,6 +26,8 @@ mod map;
 mod plain_attributes;
 #[cfg(not(target_os = "linux"))]
 mod plain_data;
+#[cfg(not(target_os = "linux"))]
+mod plain_guards;
 mod positioned;
 mod sectors;
 #[cfg(unix)]
@@ -57,13 +59,18 @@ pub use macos::*;
 pub use map::Map;
 #[cfg(not(any(target_os = "linux", target_os = "macos")))]
 pub use plain_attributes::*;
+#[cfg(not(target_os = "linux"))]
+pub use plain_guards::*;
 pub use positioned::PositionedFile;
 #[cfg(unix)]
 pub use unix::*;
 #[cfg(windows)]
 pub use windows::*;
 
+use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::range::ByteRange;
 
 /// Whether names follow the rules of Windows: some are kept for devices, some
 /// characters are not allowed, and case does not count.
@@ -216,6 +223,58 @@ pub struct DiskRegion {
     pub disk: u64,
     /// Where the device begins on it, in bytes.
     pub start: u64,
+}
+
+/// What holds bytes: a file, or a device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Thing {
+    /// A file, by its file system and its number there.
+    File {
+        /// See [`Facts::device`].
+        device: u64,
+        /// See [`Facts::inode`].
+        inode: u64,
+    },
+    /// A device, see [`Facts::represents`].
+    Device(u64),
+}
+
+/// One of the things that the bytes of a file or device lie in: the file or
+/// device itself, the disk that a partition is a part of, the file behind a
+/// loop device, the device that a file system is on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Layer {
+    /// What the bytes lie in.
+    pub thing: Thing,
+    /// Where byte 0 lies in it, with all others behind it in order. `None`:
+    /// they lie anywhere in `within`.
+    pub start: Option<u64>,
+    /// All of the bytes lie in here.
+    pub within: ByteRange,
+}
+
+/// Who uses a file as a disk, or has locked it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum User {
+    /// It is mounted by way of a device.
+    Mount {
+        /// A loop device, or what stands on one.
+        device: PathBuf,
+        /// Where it is mounted.
+        at: PathBuf,
+    },
+    /// Another program, or the kernel, has claimed a device that stands for it.
+    Claim {
+        /// The loop device.
+        device: PathBuf,
+    },
+    /// A program has locked bytes of it.
+    Lock {
+        /// The program, where the system tells.
+        process: Option<u32>,
+        /// The first byte that is locked.
+        from: u64,
+    },
 }
 
 /// What to do when the new name of a rename is taken.

@@ -9,10 +9,12 @@ use super::handles::Handles;
 use super::large::Settings;
 use super::manifest::{self, Item, ManifestErrors};
 use super::moving::{How, Moving};
-use super::output::{Earlier, Outputs, Wanted, open_root};
+use super::output::{Earlier, Outputs, Wanted};
 use super::partial::{self, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
-use super::preflight::{Consent, Parents, Space, file_name, look_at_names, look_at_parents};
+use super::preflight::{
+    Consent, Parents, Space, file_name, look_at_names, look_at_parents, open_root,
+};
 use super::report::{BatchReport, ItemReport};
 use super::skipped::Skipped;
 use super::sources::{Named, Sources};
@@ -26,7 +28,6 @@ use crate::durable::leftover::Leftovers;
 use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::progress::{CancelToken, Phase, Progress};
-use crate::safety::not_on_source_device;
 use crate::sys::{self, Directory, Node};
 
 /// Request size of a batch where the user names none: one request fetches many
@@ -60,6 +61,8 @@ pub struct Batch {
     /// What of the list could not be understood.
     unread: ManifestErrors,
     into: PathBuf,
+    /// Whether `into` is made if it is missing.
+    make_into: bool,
     source: Option<PathBuf>,
     threads: Threads,
     io_size: u64,
@@ -85,6 +88,7 @@ impl Batch {
             items,
             unread: ManifestErrors::default(),
             into: into.into(),
+            make_into: true,
             source: None,
             threads: Threads::Auto,
             io_size: DEFAULT_IO_SIZE,
@@ -107,6 +111,12 @@ impl Batch {
     /// time what is wrong with the rest.
     pub fn unread(mut self, errors: ManifestErrors) -> Batch {
         self.unread = errors;
+        self
+    }
+
+    /// Whether the directory is made if it is missing. Default: yes.
+    pub fn make_into(mut self, make: bool) -> Batch {
+        self.make_into = make;
         self
     }
 
@@ -334,8 +344,7 @@ impl Batch {
         let named = Named::open(&self.items, self.source.as_deref(), stay_open);
         self.check_manifest(&named)?;
         let sources = &named.sources;
-        let root = open_root(&self.into)?;
-        self.check_device(&root, sources)?;
+        let root = open_root(&self.into, self.make_into)?;
         self.how.check(&self.items, sources, &root, !self.algorithms.is_empty())?;
         let source_of = |item: &Item| named.of(item);
         let standing = self.find_complete(&root, sources, &source_of)?;
@@ -345,7 +354,8 @@ impl Batch {
         let (plan, mut wanted) =
             BatchPlan::new(&self.items, source_of, skip, partial, sources.len(), request)?;
         let mut parents = Parents::new(&root);
-        let consent = Consent { force: self.force, leftovers: self.leftovers };
+        let (force, leftovers) = (self.force, self.leftovers);
+        let consent = Consent { force, leftovers, same_device: self.allow_same_device };
         let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
         look_at_parents(&mut parents, &wanted, &line).map_err(|errors| refused(&errors))?;
         look_at_names((&mut parents, &self.into), consent, &mut wanted, sources)?;
@@ -408,16 +418,6 @@ impl Batch {
             errors.merge(refused);
         }
         errors.or(()).map_err(|errors| refused(&errors))
-    }
-
-    fn check_device(&self, root: &Directory, sources: &Sources) -> Result<()> {
-        let Ok(facts) = root.own_facts() else { return Ok(()) };
-        for number in 0..sources.len() as u32 {
-            if !self.allow_same_device && sources.facts(number).node == Node::BlockDevice {
-                not_on_source_device(&*sources.open(number)?, facts.device, &self.into)?;
-            }
-        }
-        Ok(())
     }
 
     /// Which items an earlier run completed: with `resume`, those whose file

@@ -16,7 +16,7 @@ use super::handles::Handles;
 use super::partial::Partial;
 use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
-use crate::error::{ErrorKind, Refusal, Result, chain};
+use crate::error::{ErrorKind, chain};
 use crate::io::{FileIo, as_u64, transfer};
 use crate::preserve;
 use crate::progress::lock;
@@ -446,20 +446,4 @@ pub fn ends_the_batch(kind: io::ErrorKind) -> bool {
 /// The error of a batch whose storage takes no more.
 pub fn storage_error(path: PathBuf, source: io::Error) -> crate::error::Error {
     ErrorKind::Destination { step: "write to", path, source }.into()
-}
-
-/// Opens the directory of a batch; made if only its last component is missing.
-///
-/// # Errors
-///
-/// A [`Refusal`].
-pub fn open_root(path: &Path) -> Result<Directory> {
-    let opened = match Directory::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            std::fs::create_dir(path).and_then(|()| Directory::open(path))
-        }
-        result => result,
-    };
-    let root = opened.and_then(|root| root.check_writable().map(|()| root));
-    root.map_err(|source| Refusal::NoDirectory { path: path.to_owned(), source }.into())
 }

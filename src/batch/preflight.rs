@@ -1,7 +1,8 @@
 //! What a batch refuses before its first byte, beyond what its list says of
 //! itself: names that are taken, what an earlier run left, missing room.
 
-use std::collections::HashMap;
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
@@ -18,8 +19,9 @@ use crate::durable::leftover::Leftovers;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
-use crate::error::{Refusal, Result, quoted};
-use crate::sys::{self, Directory, Node, Replace};
+use crate::error::{Refusal, Result, chain, quoted};
+use crate::safety::{Ground, is_new_among_devices};
+use crate::sys::{self, Directory, Facts, Guards, Node, Replace};
 
 /// What the user agrees to.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,37 @@ pub struct Consent {
     pub force: bool,
     /// What to do with what an interrupted run left.
     pub leftovers: Leftovers,
+    /// Files may be made on a device that is being read.
+    pub same_device: bool,
+}
+
+/// Opens the directory of a batch; with `make`, made if only its last component
+/// is missing.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn open_root(path: &Path, make: bool) -> Result<Directory> {
+    let opened = match Directory::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            if !make {
+                return Err(Refusal::NoSuchDirectory { path: path.to_owned() }.into());
+            }
+            if is_new_among_devices(path) {
+                return Err(Refusal::AmongDevices { path: path.to_owned() }.into());
+            }
+            std::fs::create_dir(path).and_then(|()| Directory::open(path))
+        }
+        result => result,
+    };
+    let root = opened.and_then(|root| root.check_writable().map(|()| root));
+    let root = root.map_err(|source| Refusal::NoDirectory { path: path.to_owned(), source })?;
+    match root.own_facts() {
+        Ok(facts) if sys::holds_device_nodes(&facts) => {
+            Err(Refusal::AmongDevices { path: path.to_owned() }.into())
+        }
+        _ => Ok(root),
+    }
 }
 
 /// What stands under the names of the batch: refused, or to be replaced.
@@ -41,7 +74,12 @@ pub fn look_at_names(
     wanted: &mut [Wanted],
     sources: &Sources,
 ) -> Result<()> {
+    if !consent.same_device {
+        look_at_ground((parents, into), wanted, sources)?;
+    }
     let find = sources.find();
+    check_lengths(parents.root, into, wanted)?;
+    let guards = OnceCell::new();
     for file in wanted {
         file.has_map |= file.len >= SMALLEST_WITH_MAP;
         if parents.is_vacant(&file.name) {
@@ -73,12 +111,53 @@ pub fn look_at_names(
         if !consent.force || facts.node == Node::Directory {
             return Err(Refusal::ExistsInBatch { path }.into());
         }
+        parents
+            .check_replaceable(guards.get_or_init(Guards::now), &file.name)
+            .map_err(|source| Refusal::CannotReplace { path, in_place: false, source })?;
         file.replace = Replace::Yes;
     }
     Ok(())
 }
 
-/// Whether every directory on the way to a file is one, or is still to be made.
+/// Refuses a file that is too long for the file system.
+fn check_lengths(root: &Directory, into: &Path, wanted: &[Wanted]) -> Result<(), Refusal> {
+    let Some(longest) = wanted.iter().max_by_key(|file| file.len) else { return Ok(()) };
+    let most = sys::longest_file(root, longest.len);
+    match wanted.iter().find(|file| file.len > most) {
+        Some(file) => Err(Refusal::TooLarge { path: into.join(&file.name), len: file.len }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses to write where that changes a source: on every file system that files
+/// will be on, of which there may be several below the directory `into`.
+///
+/// # Errors
+///
+/// [`Refusal::SameDevice`].
+fn look_at_ground(
+    (parents, into): (&mut Parents<'_>, &Path),
+    wanted: &[Wanted],
+    sources: &Sources,
+) -> Result<(), Refusal> {
+    let mut looked_at = HashSet::new();
+    // The root also if nothing is left to do.
+    for name in std::iter::once(Path::new("")).chain(wanted.iter().map(|file| &*file.name)) {
+        let Some((at, facts)) = parents.nearest(name) else { continue };
+        if !looked_at.insert(facts.device) {
+            continue;
+        }
+        let place = into.join(at);
+        let ground = Ground::of(&facts, &place);
+        for number in 0..sources.len() as u32 {
+            ground.check(sources.facts(number), sources.path(number), &place)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether every directory on the way to a file is one in which files can be
+/// made, or is still to be made.
 ///
 /// # Errors
 ///
@@ -92,9 +171,7 @@ pub fn look_at_parents(
     for (output, file) in (0..).zip(wanted) {
         if let Some(error) = parents.obstacle(&file.name) {
             let name = quoted(&*file.name);
-            let message = format!(
-                "{name}: its directory cannot be had, or is a symbolic link and not followed: {error}"
-            );
+            let message = format!("{name}: {error}");
             errors.push(ManifestError::new(line(output), ErrorKind::Refused, &message));
         }
     }
@@ -180,6 +257,10 @@ pub struct Parents<'a> {
 
 struct Parent {
     directory: Directory,
+    /// What it is, if it says.
+    facts: Option<Facts>,
+    /// Why no file can be made in it.
+    closed: Option<String>,
     /// Where nothing is, nothing need be asked for. A list that is not empty
     /// proves nothing: names may be the same in another case.
     is_empty: bool,
@@ -228,9 +309,42 @@ impl<'a> Parents<'a> {
         }
     }
 
-    /// Why the directory of `name` can be neither entered nor made.
-    fn obstacle(&mut self, name: &Path) -> Option<&io::Error> {
-        self.of(name).as_ref().err().filter(|error| error.kind() != io::ErrorKind::NotFound)
+    /// Whether `name`, which is there, may be given to another file.
+    fn check_replaceable(&mut self, guards: &Guards, name: &Path) -> io::Result<()> {
+        match self.of(name) {
+            Ok(parent) => guards.check_replaceable(&parent.directory, file_name(name)),
+            // What cannot be had is said when it is wanted.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Why the directory of `name` can be neither entered nor made, or takes no files.
+    fn obstacle(&mut self, name: &Path) -> Option<String> {
+        let mut name = name;
+        loop {
+            match self.of(name) {
+                Ok(parent) => return parent.closed.clone(),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => name = name.parent()?,
+                Err(error) => {
+                    return Some(format!(
+                        "its directory cannot be had, or is a symbolic link and not followed: {error}"
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The directory that `name` will be in, as far as it is there, and what it is.
+    fn nearest<'n>(&mut self, name: &'n Path) -> Option<(&'n Path, Facts)> {
+        let mut name = name;
+        loop {
+            match self.of(name) {
+                Ok(parent) => {
+                    return Some((name.parent().unwrap_or(Path::new("")), parent.facts.clone()?));
+                }
+                Err(_) => name = name.parent()?,
+            }
+        }
     }
 
     fn of(&mut self, name: &Path) -> &io::Result<Parent> {
@@ -243,11 +357,27 @@ impl<'a> Parents<'a> {
             }
             let walked = walk(self.root, Path::new(parent), false).map(|directory| {
                 let is_empty = directory.is_empty().unwrap_or(false);
-                Parent { directory, is_empty }
+                let (facts, closed) = (directory.own_facts().ok(), closed(&directory));
+                Parent { directory, facts, closed, is_empty }
             });
             self.open += usize::from(walked.is_ok());
             self.known.insert(parent.to_owned(), walked);
         }
         &self.known[parent]
     }
+}
+
+/// Why no file can be made in `directory`, if that is no matter of permissions:
+/// those may differ by the time, and cost the items in it alone.
+fn closed(directory: &Directory) -> Option<String> {
+    if let Err(error) = directory.check_writable() {
+        let is_permission = error.kind() == io::ErrorKind::PermissionDenied;
+        if is_permission && error.raw_os_error().is_some() {
+            return None;
+        }
+        return Some(format!("no file can be made in its directory: {}", chain(&error)));
+    }
+    let facts = directory.own_facts().ok()?;
+    let what = "its directory holds device nodes, among which a regular file does not belong";
+    sys::holds_device_nodes(&facts).then(|| what.to_owned())
 }

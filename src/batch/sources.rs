@@ -14,8 +14,9 @@ use crate::error::{ErrorKind, Result};
 use crate::io::manners::Warmth;
 use crate::progress::lock;
 use crate::range::ByteRange;
+use crate::safety::{files_behind, thing};
 use crate::source::OpenSource;
-use crate::sys::{self, Facts, Node};
+use crate::sys::{self, Facts, Node, Thing};
 
 struct Slot {
     path: PathBuf,
@@ -125,11 +126,14 @@ impl Sources {
     /// Tells which source a file is, if it is one.
     pub fn find(&self) -> Find<'_> {
         let is_device = |slot: &&Slot| slot.facts.node == Node::BlockDevice;
-        let id = |slot: &Slot| (slot.facts.device, slot.facts.inode);
-        Find {
-            devices: self.slots.iter().filter(is_device).collect(),
-            files: self.slots.iter().filter(|slot| !is_device(slot)).map(|s| (id(s), s)).collect(),
-        }
+        let devices: Vec<&Slot> = self.slots.iter().filter(is_device).collect();
+        let files = self.slots.iter().filter(|slot| !is_device(slot));
+        let files = files.map(|slot| (thing(&slot.facts), slot));
+        // What a device stands for is read as well.
+        let behind = devices
+            .iter()
+            .flat_map(|&slot| files_behind(&slot.facts, &slot.path).map(move |file| (file, slot)));
+        Find { files: files.chain(behind).collect(), devices }
     }
 
     /// How many there are.
@@ -141,15 +145,15 @@ impl Sources {
 /// All sources by what they are, so that as many files can be looked for.
 pub struct Find<'a> {
     devices: Vec<&'a Slot>,
-    files: HashMap<(u64, u64), &'a Slot>,
+    files: HashMap<Thing, &'a Slot>,
 }
 
 impl Find<'_> {
     /// The path of the source that `facts` are of.
     pub fn path(&self, facts: &Facts) -> Option<&Path> {
-        let file = self.files.get(&(facts.device, facts.inode)).copied();
+        let file = self.files.get(&thing(facts)).copied();
         let same = |slot: &&Slot| slot.facts.same_thing(facts);
-        file.filter(same).or_else(|| self.devices.iter().copied().find(same)).map(|s| &*s.path)
+        file.or_else(|| self.devices.iter().copied().find(same)).map(|slot| &*slot.path)
     }
 }
 

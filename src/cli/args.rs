@@ -64,8 +64,8 @@ pub enum Command {
 /// A copy of one source.
 #[derive(Args, Debug)]
 pub struct CopyArgs {
-    /// What to copy (a file, disk image or block device; several to a directory), then where to
-    /// (a file, a directory, a block device, or - for standard output)
+    /// What to copy (a file, disk image or block device; several to a directory that is there),
+    /// then where to (a file, a directory, a block device, or - for standard output)
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
 
@@ -150,6 +150,10 @@ pub struct ConsentArgs {
     /// Go ahead although DEST lies on the device that is being read
     #[arg(long)]
     pub allow_same_device: bool,
+
+    /// Write to DEST even if it is mounted as an image, or another program has locked it
+    #[arg(long)]
+    pub even_if_in_use: bool,
 
     /// Do not wait for the disk
     #[arg(long)]

@@ -25,7 +25,7 @@ use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
 use super::hint::resume_command;
-use super::render::usage;
+use super::render::{check_place, usage};
 use super::signals::Signals;
 use super::terminal::{json_to_stdout, lines_to_stdout, to_stderr};
 use super::{config, watch};
@@ -127,6 +127,9 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
     if let Err(message) = report {
         return usage(&message);
     }
+    if let Some(Err(exit)) = args.report.as_deref().map(check_place) {
+        return exit;
+    }
     let (manifest, unread) = match list::read(args) {
         Ok(read) => read,
         Err(exit) => return exit,
@@ -184,7 +187,9 @@ pub fn copy_files(
             print_digests(item, &directory.join(&*item.item.name));
         }
     };
-    copy(Batch::new(items, directory), common, None, ReportFile::open, &print, signals)
+    // A slip of the pen must not become a folder: --into makes one.
+    let batch = Batch::new(items, directory).make_into(false);
+    copy(batch, common, None, ReportFile::open, &print, signals)
 }
 
 /// `open` opens the report, which is at `report` if there is to be one; `heard`

@@ -123,6 +123,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
         .in_place(args.consent.in_place)
         .to_device(args.consent.to_device)
         .wait(args.consent.wait)
+        .even_if_in_use(args.consent.even_if_in_use)
         .allow_same_device(args.consent.allow_same_device)
         .sync(!args.consent.no_sync)
         .verify(args.proof.verify)
@@ -177,6 +178,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.what.dest_offset != pcopy::Size::Bytes(0), "--dest-offset"),
         (args.consent.in_place, "--in-place"),
         (args.consent.to_device, "--to-device"),
+        (args.consent.even_if_in_use, "--even-if-in-use"),
         (args.resume.map.is_some(), "--map"),
         (!args.proof.digests.expect.is_empty(), "--expect"),
         (args.proof.digests.digest_file.is_some(), "--digest-file"),

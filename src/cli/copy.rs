@@ -45,9 +45,8 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
         Ok(stdout) => stdout,
         Err(error) => return render::usage(&format!("cannot use standard output: {error}")),
     };
-    if let Some(file) = args.proof.digests.digest_file.as_deref().filter(|_| !args.dry_run)
-        && let Err(exit) = render::check_writable(file)
-    {
+    let check = if args.dry_run { render::check_place } else { render::check_writable };
+    if let Some(Err(exit)) = args.proof.digests.digest_file.as_deref().map(check) {
         return exit;
     }
     let progress = Progress::new();

@@ -165,6 +165,7 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
 ///
 /// The exit code, when the reason has been said.
 pub fn check_writable(file: &Path) -> Result<(), Exit> {
+    check_place(file)?;
     // A link that leads nowhere is something, too.
     let existed = file.symlink_metadata().is_ok();
     let opened = OpenOptions::new().append(true).create(true).open(file);
@@ -177,6 +178,19 @@ pub fn check_writable(file: &Path) -> Result<(), Exit> {
         let _ = std::fs::remove_file(file);
     }
     Ok(())
+}
+
+/// Whether a file may be made there at all.
+///
+/// # Errors
+///
+/// The exit code, when the reason has been said.
+pub fn check_place(file: &Path) -> Result<(), Exit> {
+    if !pcopy::safety::is_new_among_devices(file) {
+        return Ok(());
+    }
+    problem(&pcopy::Refusal::AmongDevices { path: file.to_owned() }.to_string());
+    Err(Exit::Refused)
 }
 
 /// That a file could not be written, and why.

@@ -303,6 +303,9 @@ fn not_found_at(target: &StagedTarget, name: &OsStr, source: io::Error) -> Error
 
 fn resize(file: &File, path: &Path, len: u64, gaps: bool) -> Result<()> {
     sys::set_len(file, len, gaps).map_err(|source| {
+        if source.kind() == io::ErrorKind::FileTooLarge {
+            return Refusal::TooLarge { path: path.to_owned(), len }.into();
+        }
         let step = "resize";
         ErrorKind::Destination { step, path: path.to_owned(), source }.into()
     })

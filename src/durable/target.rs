@@ -13,7 +13,7 @@ use crate::error::{ErrorKind, Refusal, Result, Side, escaped};
 use crate::progress::{CancelToken, Event, Progress};
 use crate::report::{DestinationReport, Kind};
 use crate::source::copyable;
-use crate::sys::{self, Claim, DeviceInfo, Directory, Facts, Node, Replace};
+use crate::sys::{self, Claim, DeviceInfo, Directory, Facts, Guards, Node, Replace};
 
 /// Ending of a file that is being written.
 pub const PART_SUFFIX: &str = ".pcopy-part";
@@ -30,6 +30,8 @@ pub struct Consent {
     pub in_place: bool,
     /// Write to a block device.
     pub to_device: bool,
+    /// Write to what somebody else uses or has locked.
+    pub even_if_in_use: bool,
 }
 
 /// What the destination is.
@@ -89,9 +91,6 @@ impl Target {
             }
             // Nothing there, or a link that leads nowhere: the name decides.
             let target = StagedTarget::new(path, consent.force)?;
-            if target.directory_holds_devices() {
-                return Err(Refusal::AmongDevices { path: target.path }.into());
-            }
             if consent.to_device {
                 return Err(Refusal::NotADevice { path: target.path }.into());
             }
@@ -101,23 +100,36 @@ impl Target {
         match facts.node {
             Node::BlockDevice => open_device(path, consent),
             _ if consent.to_device => Err(Refusal::NotADevice { path }.into()),
-            _ if consent.in_place => open_in_place(path),
+            _ if consent.in_place => open_in_place(path, consent),
             _ => Ok(Target::Staged(StagedTarget::new(path, consent.force)?)),
         }
     }
 
-    /// Refuses to replace a file without the user's consent.
+    /// Refuses to replace a file without the user's consent, or where the system
+    /// would refuse it at the end.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Exists`].
+    /// [`Refusal::Exists`] or [`Refusal::CannotReplace`].
     pub fn check_replaceable(&self) -> Result<(), Refusal> {
         match self {
-            Target::Staged(target) if target.existing.is_some() && !target.force => {
+            Target::Staged(target) if target.existing.is_none() => Ok(()),
+            Target::Staged(target) if !target.force => {
                 Err(Refusal::Exists { path: target.path.clone() })
             }
+            Target::Staged(target) => Guards::now()
+                .check_replaceable(&target.directory, &target.name)
+                .map_err(|source| cannot_replace(&target.directory, &target.path, source)),
             _ => Ok(()),
         }
+    }
+
+    /// Who uses the file that will be replaced, and keeps the old one, in words.
+    pub fn who_keeps_the_old(&self) -> Option<String> {
+        let Target::Staged(target) = self else { return None };
+        let user = sys::users(None, target.existing.as_ref()?)?;
+        let path = crate::error::quoted(&target.path);
+        Some(format!("{path} is in use ({user}): its user keeps the old file"))
     }
 
     /// Final path.
@@ -194,13 +206,18 @@ impl StagedTarget {
             return Err(Refusal::Other(what).into());
         }
         let directory = Directory::open(&directory_path).map_err(cannot_create)?;
-        directory.check_writable().map_err(cannot_create)?;
         let existing = directory.facts(&name).map_err(cannot_create)?;
+        if let Err(error) = directory.check_writable() {
+            return Err(match &existing {
+                Some(_) => cannot_replace(&directory, &path, error).into(),
+                None => cannot_create(error).into(),
+            });
+        }
+        // Also if a file is there: what is written first is beside it.
+        if directory.own_facts().is_ok_and(|facts| sys::holds_device_nodes(&facts)) {
+            return Err(Refusal::AmongDevices { path }.into());
+        }
         Ok(StagedTarget { path, directory, directory_path, name, existing, force })
-    }
-
-    fn directory_holds_devices(&self) -> bool {
-        self.directory.own_facts().is_ok_and(|facts| sys::holds_device_nodes(facts.device))
     }
 
     /// Whether committing replaces what has the name then. What has it now is
@@ -262,14 +279,44 @@ fn no_name(path: &Path) -> Refusal {
     }
 }
 
-fn open_in_place(path: PathBuf) -> Result<Target> {
-    let file = open(&path, sys::open_in_place)?;
+/// That the file at `path`, in `directory`, cannot be replaced, and whether it
+/// could be written.
+fn cannot_replace(directory: &Directory, path: &Path, source: std::io::Error) -> Refusal {
+    // Swap space can be opened, and not written.
+    let is_swap = source.kind() == std::io::ErrorKind::ExecutableFileBusy;
+    let name = path.file_name().unwrap_or_default();
+    let is_open = |file: File| !sys::is_virtual(&file);
+    let in_place = !is_swap && directory.open_existing(name).is_ok_and(is_open);
+    Refusal::CannotReplace { path: path.to_owned(), in_place, source }
+}
+
+fn open_in_place(path: PathBuf, consent: Consent) -> Result<Target> {
+    let cannot_open = |path: &Path, source| {
+        let path = path.to_owned();
+        Refusal::CannotOpen { side: Side::Destination, path, source }
+    };
+    let file = sys::open_in_place(&path).map_err(|error| {
+        let source = sys::why_not_writable(&path).unwrap_or(error);
+        cannot_open(&path, source)
+    })?;
     let facts = facts_of_open(&path, &file)?;
     if facts.node != Node::File {
         copyable(Side::Destination, &path, facts.node)?;
         return Err(Refusal::DeviceBusy { path }.into());
     }
+    Guards::now().check_writable(&facts).map_err(|source| cannot_open(&path, source))?;
+    check_unused(&path, &file, &facts, consent)?;
     Ok(Target::InPlace(OpenTarget { path, file, facts }))
+}
+
+/// Before any lock of our own: some servers make no difference between its kind
+/// and that of others.
+fn check_unused(path: &Path, file: &File, facts: &Facts, consent: Consent) -> Result<(), Refusal> {
+    let user = if consent.even_if_in_use { None } else { sys::users(Some(file), facts) };
+    match user {
+        Some(user) => Err(Refusal::InUse { path: path.to_owned(), user }),
+        None => Ok(()),
+    }
 }
 
 fn open_device(path: PathBuf, consent: Consent) -> Result<Target> {
@@ -303,6 +350,7 @@ fn open_device(path: PathBuf, consent: Consent) -> Result<Target> {
     if facts.node != Node::BlockDevice {
         return Err(Refusal::NotADevice { path }.into());
     }
+    check_unused(&path, &file, &facts, consent)?;
     let info = device_info_of(&path, &file)?;
     Ok(Target::Device(OpenTarget { path, file, facts }, info, claim))
 }

@@ -1,12 +1,14 @@
 //! Everything that is refused before the first byte, each with what a user
 //! needs to decide otherwise.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use super::{Side, quoted};
 use crate::batch::manifest::ManifestErrors;
 use crate::range::{ByteRange, RangeError};
+use crate::sys::User;
 
 /// Why a job was refused. Nothing has been written when one of these is returned.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +78,28 @@ pub enum Refusal {
     Exists {
         /// The destination.
         path: PathBuf,
+    },
+    /// The destination exists, and the system will not let another file take its place.
+    #[error(
+        "cannot replace {}{}",
+        quoted(path),
+        if *in_place { "; --in-place writes into it" } else { "" }
+    )]
+    CannotReplace {
+        /// The destination.
+        path: PathBuf,
+        /// Whether it could be written in place.
+        in_place: bool,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody else uses the destination, which writing would change under them.
+    #[error("destination {} is in use: {user}; --even-if-in-use writes to it", quoted(path))]
+    InUse {
+        /// The destination.
+        path: PathBuf,
+        /// By whom.
+        user: User,
     },
     /// A file of a batch exists, and the user did not say what to do with it.
     #[error(
@@ -222,6 +246,35 @@ pub enum Refusal {
         /// The source.
         source_path: PathBuf,
     },
+    /// What is read lies somewhere in what would be written.
+    #[error(
+        "destination {} holds {}: writing to it may destroy what is to be copied",
+        quoted(path),
+        quoted(source_path)
+    )]
+    HoldsSource {
+        /// The destination.
+        path: PathBuf,
+        /// The source.
+        source_path: PathBuf,
+    },
+    /// No file may be so long there.
+    #[error(
+        "destination {} would have {len} bytes, more than the file system, or ulimit -f, allows",
+        quoted(path)
+    )]
+    TooLarge {
+        /// The destination.
+        path: PathBuf,
+        /// How many bytes it would have.
+        len: u64,
+    },
+    /// Several files are to go into a directory that is not there.
+    #[error("there is no directory {} for several files; make it first", quoted(path))]
+    NoSuchDirectory {
+        /// What was named.
+        path: PathBuf,
+    },
     /// The file system has less room than the copy needs.
     #[error("not enough space for {}: {needed} bytes needed, {available} available", quoted(path))]
     NoSpace {
@@ -234,7 +287,7 @@ pub enum Refusal {
     },
     /// A regular file would be created among the device nodes.
     #[error(
-        "{} does not exist, and a regular file does not belong among device nodes",
+        "nothing is made at {}: files and folders do not belong among device nodes",
         quoted(path)
     )]
     AmongDevices {
@@ -286,4 +339,25 @@ pub enum Refusal {
     /// Anything else that can be told before the first byte.
     #[error("{0}")]
     Other(String),
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            User::Mount { device, at } => {
+                write!(f, "mounted at {}, as {}", quoted(at), quoted(device))
+            }
+            User::Claim { device } => {
+                write!(f, "another program uses it as {}", quoted(device))
+            }
+            User::Lock { process: Some(process), from } => {
+                write!(f, "process {process} has locked it from byte {from} on")
+            }
+            User::Lock { process: None, from } => {
+                write!(f, "another program has locked it from byte {from} on")?;
+                // Where QEMU says what it does with an image, and lets others do.
+                if (100..300).contains(from) { write!(f, ", as QEMU does") } else { Ok(()) }
+            }
+        }
+    }
 }

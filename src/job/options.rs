@@ -165,6 +165,13 @@ impl CopyJob {
         paths.try_for_each(|path| wait_until_free(path, self.wait, progress, cancel))
     }
 
+    /// Writes to a file or device that somebody else uses, as a mounted image is,
+    /// or has locked. Default: refuse.
+    pub fn even_if_in_use(mut self, even_if: bool) -> CopyJob {
+        self.consent.even_if_in_use = even_if;
+        self
+    }
+
     /// Accepts a destination on the device that is being read. Default: refuse.
     pub fn allow_same_device(mut self, allow: bool) -> CopyJob {
         self.allow_same_device = allow;

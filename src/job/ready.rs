@@ -21,6 +21,7 @@ use crate::plan::{Cursor, Plan};
 use crate::progress::{Event, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{FailedRange, Outcome, Report};
+use crate::safety::writes_source;
 use crate::source::OpenSource;
 use crate::sparse::{Sparse, Zeros};
 use crate::sys::{self, Node};
@@ -374,11 +375,6 @@ pub fn identity(
 
 fn word(node: Node) -> String {
     if node == Node::BlockDevice { "block-device" } else { "file" }.to_owned()
-}
-
-/// Whether source and destination are disjoint ranges of one file or device.
-pub fn writes_source(source: &OpenSource, target: &Target) -> bool {
-    target.facts().is_some_and(|facts| facts.same_thing(&source.facts))
 }
 
 fn nanoseconds((seconds, rest): (i64, u32)) -> i128 {

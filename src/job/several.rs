@@ -30,6 +30,7 @@ use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
+use crate::safety;
 use crate::source::OpenSource;
 use crate::sparse::{Layout, Zeros};
 use crate::sys::Directory;
@@ -46,6 +47,8 @@ struct Several {
     kept_holes: RangeSet,
     /// What becomes of zeros.
     zeros: Zeros,
+    /// What is written is a part of the source, outside the range that is read.
+    writes_source: bool,
     /// How much of the source is in the page cache.
     warmth: Warmth,
     workers: Workers,
@@ -104,6 +107,8 @@ impl CopyJob {
         let to = self.resolve_destination(&source, &targets[0], from)?;
         let ends: Vec<End> =
             targets.iter().map(end_of_target).chain([end_of_source(&source)]).collect();
+        let writes_source = targets.iter().any(|target| safety::writes_source(&source, target));
+        let kept: Vec<String> = targets.iter().filter_map(Target::who_keeps_the_old).collect();
         let mut places = Vec::new();
         for target in targets {
             places.push(self.look_at_place(&source, target, (from, to), &layout)?);
@@ -139,8 +144,20 @@ impl CopyJob {
         report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
         progress.expect(data.bytes(), 0);
         let kept_holes = data.missing_from(from);
+        report.notes.extend(kept);
         let zeros = layout.sparse().zeros(all_new);
-        Ok(Several { source, to, plan, kept_holes, zeros, warmth, workers, places, report })
+        Ok(Several {
+            source,
+            to,
+            plan,
+            kept_holes,
+            zeros,
+            writes_source,
+            warmth,
+            workers,
+            places,
+            report,
+        })
     }
 
     fn check_options_of_several(&self) -> Result<()> {
@@ -183,7 +200,8 @@ impl CopyJob {
         let preflight = self.preflight((source, &target), (from, to), space_needed);
         preflight.check()?;
         target.check_replaceable()?;
-        let error = preflight.check_space().err().map(Error::from);
+        let error = preflight.check_length().and_then(|()| preflight.check_space()).err();
+        let error = error.map(Error::from);
         let report = AlsoReport {
             destination: target.report(),
             outcome: Outcome::Failed,
@@ -288,7 +306,9 @@ impl CopyJob {
             Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => return Err(error),
             Err(error) => return Err(job.first_error().unwrap_or(error)),
         }
-        job.report.notes.extend(check_unchanged(&job.source, self.allow_changed_source)?);
+        if !job.writes_source {
+            job.report.notes.extend(check_unchanged(&job.source, self.allow_changed_source)?);
+        }
         match transfer.tap().take_digests() {
             Some(digests) => job.report.digests = digests,
             None if self.wanted_digests().is_empty() => {}

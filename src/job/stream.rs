@@ -26,6 +26,7 @@ use crate::io::manners::Warmth;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::report::{DestinationReport, Kind, Report};
+use crate::safety::{files_behind, thing};
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sparse::Sparse;
@@ -255,11 +256,16 @@ fn check_stream(stream: &File, facts: &Facts, source: &OpenSource) -> Result<(),
     match facts.node {
         Node::BlockDevice => not("a block device", "name it as DEST, with --to-device"),
         Node::Directory => not("a directory", "name a file in it"),
-        Node::File if facts.same_thing(&source.facts) => Err(Refusal::SameFile {
-            source_path: source.path.clone(),
-            path: Path::new(NAME).to_owned(),
-            what: "file",
-        }),
+        Node::File
+            if facts.same_thing(&source.facts)
+                || files_behind(&source.facts, &source.path).any(|file| file == thing(facts)) =>
+        {
+            Err(Refusal::SameFile {
+                source_path: source.path.clone(),
+                path: Path::new(NAME).to_owned(),
+                what: "file",
+            })
+        }
         _ => Ok(()),
     }
 }

@@ -2,10 +2,16 @@
 
 mod data;
 mod devices;
+mod guards;
+mod layers;
+mod users;
 
 pub use data::*;
+pub use devices::devices;
 pub(super) use devices::is_claimed_for_a_moment;
-pub use devices::{devices, devices_below};
+pub use guards::*;
+pub use layers::layers;
+pub use users::users;
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -22,8 +28,9 @@ use rustix::ioctl;
 use super::{DeviceInfo, DiskRegion, FileSystem, Node};
 use crate::range::ByteRange;
 
-/// Whether the file lies on a file system that makes content up as it is read.
-pub fn is_virtual(file: &File) -> bool {
+/// Whether the file, or directory, lies on a file system that makes content up
+/// as it is read.
+pub fn is_virtual(file: impl AsFd) -> bool {
     // linux/magic.h: proc, sysfs, debugfs, tracefs, cgroup, cgroup2, securityfs.
     const MAGICS: [u64; 7] =
         [0x9fa0, 0x6265_6572, 0x6462_6720, 0x7472_6163, 0x0027_e0eb, 0x6367_7270, 0x7363_6673];

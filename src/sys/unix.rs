@@ -289,14 +289,13 @@ impl Directory {
         Ok(facts_of(&rustix::fs::fstat(&self.fd)?))
     }
 
-    /// Whether this process may create names here.
+    /// Whether this process may create names here, and give them to files later.
     pub fn check_writable(&self) -> io::Result<()> {
         use rustix::fs::Access;
+        // First, because it says more.
+        super::check_directory(&self.fd)?;
         let flags = AtFlags::EACCESS;
-        match rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, flags) {
-            Ok(()) => Ok(()),
-            Err(error) => Err(error.into()),
-        }
+        Ok(rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, flags)?)
     }
 
     /// Gives `from` the name `to`, in this directory.
@@ -438,14 +437,6 @@ pub fn device_name(path: &Path) -> OsString {
     path.file_name().unwrap_or_default().to_owned()
 }
 
-/// Whether the file system `file_system`, which `path` lies on, lies on the
-/// device `device`: on the same partition, or on a partition of that disk,
-/// directly or with something in between.
-pub fn lies_on(file_system: u64, path: &Path, device: u64) -> bool {
-    let is_on = |below: u64| below == device || super::disk_region(below).disk == device;
-    super::devices_below(file_system, path).into_iter().any(is_on)
-}
-
 /// The handles of a file that is read and written at positions: one is enough,
 /// because a call that names its offset keeps nobody else waiting.
 pub struct Handles;
@@ -472,9 +463,11 @@ impl Handles {
     }
 }
 
-/// Whether a directory on file system `device` holds device nodes: a regular
-/// file made there is a device whose name was misspelt or went away.
-pub fn holds_device_nodes(device: u64) -> bool {
-    std::fs::metadata("/dev").is_ok_and(|dev| dev.dev() == device)
-        && std::fs::metadata("/").is_ok_and(|root| root.dev() != device)
+/// Whether `directory` is one of those that hold device nodes, which is what a
+/// file system at `/dev` is for: a regular file made there is a device whose name
+/// was misspelt or went away.
+pub fn holds_device_nodes(directory: &Facts) -> bool {
+    let Ok(nodes) = std::fs::metadata("/dev") else { return false };
+    let is_apart = std::fs::metadata("/").is_ok_and(|root| root.dev() != nodes.dev());
+    directory.device == nodes.dev() && (is_apart || directory.inode == nodes.ino())
 }

@@ -47,3 +47,5 @@ mod partitions;
 mod powercut;
 #[cfg(target_os = "linux")]
 mod pulled;
+#[cfg(target_os = "linux")]
+mod refused;

@@ -419,6 +419,12 @@ fn several_files_to_a_folder() {
         assert!(blocks * 512 < 2 << 20, "{blocks} blocks");
     }
     scene.run("a sparse dir").code(3).says(&["exists"]);
+    // A slip of the pen makes no folder.
+    for line in ["a sparse typo", "a sparse typo/", "-n a sparse typo", "-f a sparse dir/typo"] {
+        scene.run(line).code(3).says(&["there is no directory", "typo"]);
+    }
+    scene.run("a sparse empty").code(3).says(&["'empty'", "directory"]);
+    assert!(!scene.has("typo") && !scene.has("dir/typo"));
     scene.run("a a dir/").code(2);
     scene.run("a missing dir/").code(3).says(&["missing"]);
 }

@@ -119,18 +119,37 @@ fn a_reader_that_goes_away_does_not_fail_a_copy() {
     assert_same(&scene.read("copy"), &bytes, "the copy");
 }
 
-/// A limit on the size of files is an error of a write, not a death.
+/// A limit on the size of files is known before the first byte, and not a death.
 #[cfg(unix)]
 #[test]
-fn a_failing_write_stops_the_job_and_leaves_no_final_name() {
+fn a_limit_on_the_size_of_files_is_a_refusal() {
     let scene = Scene::new();
     scene.source("source", 3 << 20);
-    let script = "ulimit -f 1024; exec \"$0\" -t 4 --json source copy";
-    let mut shell = scene.tool("sh", ["-c", script]);
-    shell.command.arg(crate::common::program());
-    let ended = shell.run().code(5).says(&["File too large"]);
-    assert_eq!(ended.report()["outcome"], "failed");
-    assert!(!scene.has("copy"), "{:?}", scene.names());
+    std::fs::create_dir(scene.path("folder")).unwrap();
+    scene.write("small", b"small");
+    scene.write("list.csv", b"name,start,len\na,0,10\nb,0,3000000\n");
+    let names = scene.names();
+    let limited = |line: &str| {
+        let script = format!("ulimit -f 1024; exec \"$0\" {line}");
+        let mut shell = scene.tool("sh", ["-c", &script]);
+        shell.command.arg(crate::common::program());
+        shell.run()
+    };
+    for line in [
+        "-t 4 source copy",
+        "-n source copy",
+        "--also other source copy",
+        "--in-place source small",
+        "source small folder",
+        "batch list.csv --source source --into folder",
+        "batch -n list.csv --source source --into folder",
+    ] {
+        limited(line).code(3).says(&["would have", "ulimit -f"]);
+        assert_eq!(scene.names(), names, "{line}");
+        assert_eq!(std::fs::read_dir(scene.path("folder")).unwrap().count(), 0, "{line}");
+    }
+    limited("-r ..1000 source copy").code(0);
+    assert_eq!(scene.read("small"), b"small");
 }
 
 #[test]

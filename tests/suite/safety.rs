@@ -193,9 +193,119 @@ fn a_new_file_among_the_devices() {
     if device("/dev") == device("/") {
         return crate::common::skip("/dev is no file system of its own");
     }
-    let guarded = Guarded::new(|_| {});
-    guarded.refuses("source /dev/pcopy-test-no-device", &["/dev"]);
-    assert!(!std::path::Path::new("/dev/pcopy-test-no-device").exists());
+    let guarded = Guarded::new(|scene| {
+        scene.write("other", b"other");
+        scene.write("list.csv", b"name,start,len\na,0,10\n");
+        scene.write("below.csv", b"name,start,len\ndev/pcopy-test/a,0,10\n");
+    });
+    let name = "/dev/pcopy-test-no-device";
+    for line in [
+        "source NAME",
+        "-n source NAME",
+        "-f source NAME",
+        "--also copy source NAME",
+        "--also NAME source copy",
+        "--map NAME source copy",
+        "--digest md5 --digest-file NAME source copy",
+        "-n --digest md5 --digest-file NAME source copy",
+        "source other NAME",
+        "source other /dev",
+        "-n source other /dev",
+        "batch list.csv --source source --into NAME",
+        "batch -n list.csv --source source --into NAME",
+        "batch list.csv --source source --into /dev",
+        "batch list.csv --source source --into . --report NAME",
+        "batch -n list.csv --source source --into . --report NAME",
+        "batch below.csv --source source --into /",
+        "batch -n below.csv --source source --into /",
+    ] {
+        let line = line.replace("NAME", name);
+        guarded.scene.run(&line).code(3).says(&["dev"]);
+        assert_eq!(guarded.scene.names(), guarded.names, "{line}");
+        for made in [name, "/dev/pcopy-test", "/dev/source"] {
+            assert!(!std::path::Path::new(made).exists(), "{line}");
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn folders_that_the_kernel_makes_up() {
+    let guarded = Guarded::new(|scene| {
+        scene.write("other", b"other");
+        scene.write("list.csv", b"name,start,len\na,0,10\n");
+    });
+    for folder in ["/proc", "/sys", "/proc/self"] {
+        for line in [
+            "source FOLDER/copy",
+            "-n source FOLDER/copy",
+            "--also FOLDER/copy source copy",
+            "--map FOLDER/map source copy",
+            "source other FOLDER",
+            "batch -n list.csv --source source --into FOLDER",
+            "batch list.csv --source source --into FOLDER",
+        ] {
+            let line = line.replace("FOLDER", folder);
+            guarded.scene.run(&line).code(3).says(&["the kernel makes up"]);
+            assert_eq!(guarded.scene.names(), guarded.names, "{line}");
+        }
+    }
+    guarded.refuses("-n -f source /proc/sys/vm/swappiness", &["cannot replace"]);
+}
+
+/// A working directory that somebody has removed takes no file any more.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_folder_that_is_gone() {
+    let scene = Scene::new();
+    scene.source("source", 1000);
+    scene.write("other", b"other");
+    scene.write("list.csv", b"name,start,len\na,0,10\n");
+    for line in [
+        "$top/source copy",
+        "-n $top/source copy",
+        "--also copy $top/source $top/copy",
+        "-n $top/source $top/other .",
+        "batch $top/list.csv --source $top/source",
+        "batch -n $top/list.csv --source $top/source",
+    ] {
+        std::fs::create_dir(scene.path("gone")).unwrap();
+        let script = format!("top=$PWD; cd gone && rmdir ../gone && exec \"$0\" {line}");
+        let mut shell = scene.tool("sh", ["-c", &script]);
+        shell.command.arg(crate::common::program());
+        shell.run().code(3).says(&["has been removed"]);
+        assert!(!scene.has("copy"), "{line}");
+    }
+}
+
+/// A file that a program has locked is not written under it.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_another_program_has_locked() {
+    use rustix::fs::{FlockOperation, fcntl_lock};
+    let scene = Scene::new();
+    let bytes = scene.source("source", 10_000);
+    scene.write("image", &pattern(2, 20_000));
+    let image = std::fs::File::options().read(true).write(true).open(scene.path("image")).unwrap();
+    for kind in [FlockOperation::NonBlockingLockShared, FlockOperation::NonBlockingLockExclusive] {
+        fcntl_lock(&image, kind).unwrap();
+        for line in ["--in-place", "-n --in-place", "--in-place --resume"] {
+            let ended = scene.run(&format!("{line} source image")).code(3);
+            ended.says(&["in use", "has locked it", "--even-if-in-use"]);
+        }
+        // By this descriptor: closing another one would end the lock.
+        let mut found = vec![0; 20_000];
+        std::os::unix::fs::FileExt::read_exact_at(&image, &mut found, 0).unwrap();
+        assert_same(&found, &pattern(2, 20_000), "the image");
+    }
+    scene.write("also", &pattern(3, 20_000));
+    scene.run("--in-place --also image source also").code(3).says(&["has locked it"]);
+    assert_same(&scene.read("also"), &pattern(3, 20_000), "the other");
+    scene.run("-n --even-if-in-use --in-place source image").code(0);
+    scene.run("--even-if-in-use --in-place source image").code(0);
+    // This ends the lock: it goes with its program, or with any of its descriptors.
+    assert_same(&scene.read("image")[..10_000], &bytes, "the image");
+    scene.run("--in-place source image").code(0);
 }
 
 #[cfg(unix)]
@@ -246,6 +356,12 @@ fn what_permissions_forbid() {
         }
         scene.tool(me.to_str().unwrap(), words.collect::<Vec<std::ffi::OsString>>()).run()
     };
+    scene.write("folder/old", b"old");
+    mode("folder/old", 0o666);
+    for line in ["-f source folder/old", "-n -f source folder/old"] {
+        as_user(line).code(3).says(&["cannot replace", "--in-place", "Permission denied"]);
+    }
+    std::fs::remove_file(scene.path("folder/old")).unwrap();
     as_user("source folder/copy").code(3).says(&["folder", "Permission denied"]);
     as_user("source folder").code(3).says(&["folder", "Permission denied"]);
     as_user("secret copy").code(3).says(&["secret", "Permission denied"]);

@@ -83,7 +83,12 @@ impl MapFile {
     ///
     /// The system's.
     pub fn check_writable(&self) -> io::Result<()> {
-        self.directory()?.check_writable()
+        let directory = self.directory()?;
+        directory.check_writable()?;
+        match sys::holds_device_nodes(&directory.own_facts()?) {
+            true => Err(io::Error::other("it would lie among device nodes")),
+            false => Ok(()),
+        }
     }
 
     /// The map, or `None` if there is no such file.

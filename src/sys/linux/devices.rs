@@ -6,9 +6,9 @@ use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags, major};
+use rustix::fs::{Mode, OFlags};
 
-use super::{attribute, disk_region, parse_device, sysfs_device};
+use super::{attribute, parse_device};
 use crate::sys::Device;
 
 /// Where the kernel tells of every btrfs that is mounted.
@@ -18,7 +18,7 @@ const BTRFS: &str = "/sys/fs/btrfs";
 /// has no medium.
 pub fn devices() -> io::Result<Vec<Device>> {
     let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();
-    let swaps = std::fs::read("/proc/swaps").unwrap_or_default();
+    let swaps = swap_areas();
     let mut found = Vec::new();
     for disk in folders(Path::new("/sys/block"))? {
         let first = found.len();
@@ -41,9 +41,7 @@ pub fn devices() -> io::Result<Vec<Device>> {
     for device in &mut found {
         let number = attribute(&sysfs_of(&device.path), "dev").unwrap_or_default();
         device.mounted = mount_points(&mounts, &number, &device.path);
-        if lines(&swaps).any(|line| {
-            line.split(|&byte| byte == b' ').next().map(path_of).as_ref() == Some(&device.path)
-        }) {
+        if swaps.contains(&device.path) {
             device.mounted.push("[swap]".into());
         }
     }
@@ -70,29 +68,14 @@ pub(in crate::sys) fn is_claimed_for_a_moment(path: &Path) -> bool {
     !parts.any(is_used)
 }
 
-/// The device that the file system `file_system`, which `path` lies on, is on,
-/// and all below that one: a volume lies on disks, an encrypted device on a
-/// partition. btrfs gives out numbers that are no devices, another one for each
-/// subvolume; only the mount says where it lies, on as many devices as it has.
-pub fn devices_below(file_system: u64, path: &Path) -> Vec<u64> {
-    let mut found = vec![file_system];
-    if major(file_system) == 0
-        && let Some(source) = mounted_from(path)
-        && let Ok(number) = device_number(&source)
-    {
-        found.extend(companions(number));
-        found.push(number);
-    }
-    let mut at = 0;
-    while let Some(&device) = found.get(at) {
-        at += 1;
-        // A partition stands on what its disk stands on.
-        for device in [device, disk_region(device).disk] {
-            let below = slaves(&sysfs_device(device)).into_iter();
-            found.extend(below.filter(|device| !found.contains(device)).collect::<Vec<_>>());
-        }
-    }
-    found
+/// The files and devices that are swapped on.
+pub(super) fn swap_areas() -> Vec<PathBuf> {
+    let table = std::fs::read("/proc/swaps").unwrap_or_default();
+    // A line for the columns comes first.
+    let areas = lines(&table).skip(1).filter_map(|line| {
+        line.split(|byte| byte.is_ascii_whitespace()).next().filter(|name| !name.is_empty())
+    });
+    areas.map(path_of).collect()
 }
 
 /// What a device that is no hardware of its own stands on.
@@ -101,7 +84,7 @@ pub(super) fn slaves(device: &Path) -> Vec<u64> {
 }
 
 /// All devices of the btrfs that has `device`.
-fn companions(device: u64) -> Vec<u64> {
+pub(super) fn companions(device: u64) -> Vec<u64> {
     let all = folders(Path::new(BTRFS)).unwrap_or_default();
     let numbers = |folder: PathBuf| numbers(&folder.join("devices"));
     all.into_iter().map(numbers).find(|numbers| numbers.contains(&device)).unwrap_or_default()
@@ -121,7 +104,7 @@ fn numbers(folder: &Path) -> Vec<u64> {
 }
 
 /// What the file system that `path` lies on, or would be made on, is mounted from.
-fn mounted_from(path: &Path) -> Option<PathBuf> {
+pub(super) fn mounted_from(path: &Path) -> Option<PathBuf> {
     let there = path.ancestors().find_map(|path| match path.as_os_str().is_empty() {
         true => std::fs::canonicalize(".").ok(),
         false => std::fs::canonicalize(path).ok(),
@@ -140,12 +123,15 @@ fn mount_source(mountinfo: &[u8], path: &Path) -> Option<PathBuf> {
     on_the_way.max_by_key(|(point, _)| point.components().count()).map(|(_, source)| source)
 }
 
-fn device_number(path: &Path) -> io::Result<u64> {
-    Ok(std::fs::metadata(path)?.rdev())
+/// The number of the block device at `path`.
+pub(super) fn device_number(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::FileTypeExt;
+    let facts = std::fs::metadata(path).ok()?;
+    facts.file_type().is_block_device().then(|| facts.rdev())
 }
 
 /// The folders in `folder`, by name.
-fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
+pub(super) fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder)?.flatten().map(|entry| entry.path());
     let mut folders: Vec<PathBuf> = entries.filter(|path| path.is_dir()).collect();
     folders.sort();
@@ -155,10 +141,8 @@ fn folders(folder: &Path) -> io::Result<Vec<PathBuf>> {
 /// What sysfs says of the device in `folder`, which is `disk` or a part of it.
 fn describe(folder: &Path, disk: &Path) -> Device {
     let number = |folder: &Path, name| attribute(folder, name)?.parse().ok();
-    let name = folder.file_name().unwrap_or_default().to_string_lossy();
     Device {
-        // In sysfs a slash of a name is an exclamation mark.
-        path: Path::new("/dev").join(name.replace('!', "/")),
+        path: path_in_dev(folder),
         // Counted in units of 512 bytes, whatever the sector size; 0 without a medium.
         size: attribute(folder, "size")
             .and_then(|size| size.parse::<u64>().ok()?.checked_mul(512))
@@ -177,6 +161,13 @@ fn is_virtual_disk(disk: &Path) -> bool {
     place.to_string_lossy().contains("/virtual/")
 }
 
+/// Where the node of the device in `folder` usually is.
+pub(super) fn path_in_dev(folder: &Path) -> PathBuf {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    // In sysfs a slash of a name is an exclamation mark.
+    Path::new("/dev").join(name.replace('!', "/"))
+}
+
 fn stands_on(disk: &Path) -> Option<String> {
     let file = attribute(disk, "loop/backing_file").map(|file| format!("loop device on {file}"));
     file.or_else(|| attribute(disk, "dm/name").map(|name| format!("device mapper, {name}")))
@@ -193,7 +184,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// Where the device with this number is mounted, as mountinfo has it. Some
 /// file systems (btrfs) show a number of their own there: then the name counts.
-fn mount_points(mountinfo: &[u8], number: &str, path: &Path) -> Vec<PathBuf> {
+pub(super) fn mount_points(mountinfo: &[u8], number: &str, path: &Path) -> Vec<PathBuf> {
     let mut points: Vec<PathBuf> = lines(mountinfo)
         .filter_map(|line| {
             let fields: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();

@@ -275,12 +275,9 @@ fn volumes_of(file_system: u64) -> Vec<File> {
     volumes.iter().filter(|volume| has_it(volume)).flat_map(|volume| open_volume(volume)).collect()
 }
 
-/// Whether the file system with the serial number `file_system` lies on the
-/// device `device`: on the same volume, or on a volume of that disk.
-pub fn lies_on(file_system: u64, _path: &Path, device: u64) -> bool {
-    let regions = |volume: &File| regions(volume).into_iter();
-    let on_device = |region: u64| region == device || disk_region(region).disk == device;
-    volumes_of(file_system).iter().flat_map(regions).any(on_device)
+/// The devices that the file system with the serial number `file_system` lies on.
+pub fn devices_below(file_system: u64, _path: &Path) -> Vec<u64> {
+    volumes_of(file_system).iter().flat_map(regions).collect()
 }
 
 /// Whether the disk that a file system lies on spins, if it says.

@@ -212,7 +212,7 @@ pub fn is_virtual(_file: &File) -> bool {
 }
 
 /// Devices have a namespace of their own.
-pub fn holds_device_nodes(_device: u64) -> bool {
+pub fn holds_device_nodes(_directory: &Facts) -> bool {
     false
 }
 

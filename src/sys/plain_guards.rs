@@ -1,0 +1,68 @@
+//! What keeps a file from being replaced or written, and what its bytes lie in,
+//! where the system is not asked any further than for the disk.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use super::{Directory, Facts, Layer, Node, Thing, User, devices_below, disk_region};
+use crate::range::ByteRange;
+
+/// What the system keeps from being replaced or written: not asked.
+pub struct Guards;
+
+impl Guards {
+    /// Asks nothing.
+    pub fn now() -> Guards {
+        Guards
+    }
+
+    /// Whether `name` may be given to another file.
+    pub fn check_replaceable(&self, _directory: &Directory, _name: &OsStr) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Whether the file with these facts may be written to.
+    pub fn check_writable(&self, _facts: &Facts) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Why the file at `path` cannot be opened for writing, beyond what the system
+/// says: nothing more is known.
+pub fn why_not_writable(_path: &Path) -> Option<io::Error> {
+    None
+}
+
+/// What the bytes of a file or device, or of new files in a directory, lie in:
+/// the device itself and its disk.
+pub fn layers(facts: &Facts, path: &Path) -> Vec<Layer> {
+    let all = ByteRange::to(u64::MAX);
+    let on_disk = |device: u64, start: Option<u64>| {
+        let region = disk_region(device);
+        let first = Layer { thing: Thing::Device(device), start, within: all };
+        let within = ByteRange::between(region.start, u64::MAX);
+        let start = start.map(|start| region.start.saturating_add(start));
+        let disk = Layer { thing: Thing::Device(region.disk), start, within };
+        [first, disk]
+    };
+    if facts.node == Node::BlockDevice {
+        return on_disk(facts.represents, Some(0)).to_vec();
+    }
+    let below = devices_below(facts.device, path).into_iter().flat_map(|on| on_disk(on, None));
+    let (device, inode) = (facts.device, facts.inode);
+    let itself = Layer { thing: Thing::File { device, inode }, start: Some(0), within: all };
+    let itself = (facts.node != Node::Directory).then_some(itself);
+    itself.into_iter().chain(below).collect()
+}
+
+/// Who uses a file as a disk, or has locked it: not asked.
+pub fn users(_file: Option<&File>, _facts: &Facts) -> Option<User> {
+    None
+}
+
+/// Longest file that this process may write, in bytes.
+pub fn longest_file(_directory: &Directory, _len: u64) -> u64 {
+    i64::MAX as u64
+}
