@@ -16,7 +16,7 @@ use super::as_u64;
 const IN_TURN: u64 = 1 << 20;
 
 /// The offset of the end of `source`, which is claimed to be at `claimed`. A
-/// place that cannot be read is no end: the copy meets it and says why.
+/// place that cannot be read does not count as the end: the copy meets it and says why.
 pub fn find_end(source: &dyn ReadAt, claimed: u64) -> u64 {
     let Some(last) = claimed.checked_sub(1) else { return end_behind(source, 0) };
     match read_some(source, last, &mut [0; 2]) {
