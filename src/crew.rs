@@ -24,6 +24,7 @@ mod tests;
 pub use engine::{Engine, copy_buffered};
 pub use lane::{Halt, Lane};
 pub use tap::Tap;
+pub(crate) use threads::check_request;
 pub use threads::{MOST_THREADS, Threads};
 pub use throttle::Throttle;
 pub use transfer::{Ledger, Transfer};

@@ -122,6 +122,7 @@ impl CopyJob {
         report.notes.extend(self.nothing_to_resume(&start));
         report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
         report.notes.extend(target.who_keeps_the_old());
+        report.notes.extend(self.threads.note_fewer(sizes.workers, sizes.request));
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));

@@ -27,6 +27,7 @@ use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
 use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
+use crate::io::manners::Warmth;
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::sys::{self, Directory, Node};
 
@@ -255,6 +256,7 @@ impl Batch {
         moving.record(&mut report);
         report.threads = shift.threads;
         report.notes.extend(shift.decisions);
+        report.notes.extend(self.threads.note_fewer(workers, self.io_size));
         let changed = (0..sources.len() as u32)
             .filter(|&number| plan.is_shared(number))
             .find_map(|number| sources.change(number).map(|what| (number, what)));
@@ -340,6 +342,7 @@ impl Batch {
     }
 
     fn check(&self) -> Result<Ready> {
+        crew::check_request(self.io_size)?;
         let stay_open = self.handles().sources;
         let named = Named::open(&self.items, self.source.as_deref(), stay_open);
         self.check_manifest(&named)?;
@@ -371,7 +374,7 @@ impl Batch {
     fn workers(&self, root: &Directory, sources: &Sources) -> Workers {
         let spins = || Place::of_directory(root).rotational() == Some(true) || sources.spin();
         match self.threads {
-            Threads::Exactly(threads) => Workers::Exactly(threads),
+            Threads::Exactly(threads) => Workers::Exactly(threads).bounded(self.io_size),
             // Heads that move between files cost more than they bring.
             Threads::Auto if spins() => Workers::Exactly(1),
             // Nobody waits for a device: more workers than processors only take turns.
@@ -397,10 +400,7 @@ impl Batch {
 
     /// What may be open at once, and how many workers that serves.
     fn handles(&self) -> Handles {
-        let threads = match self.threads {
-            Threads::Exactly(threads) => threads,
-            Threads::Auto => Workers::auto().bounded(self.io_size).most(),
-        };
+        let threads = self.threads.choose([], Warmth::Unknown).bounded(self.io_size).most();
         Handles::within(sys::open_file_limit(), threads)
     }
 

@@ -20,6 +20,12 @@ pub const MOST_TRIED: usize = 32;
 /// Bound on the bytes in flight of workers that nobody asked for.
 pub const MOST_IN_FLIGHT: u64 = 256 << 20;
 
+/// How much of limited memory is for requests: the rest is for everything else,
+/// the page cache among it.
+pub fn for_requests(memory: u64) -> u64 {
+    memory / 2
+}
+
 /// Workers an automatic controller starts with.
 const START: usize = 2;
 
@@ -70,13 +76,16 @@ impl Workers {
         Workers::UpTo(MOST_TRIED)
     }
 
-    /// No more than what bounds the memory for requests of `request` bytes.
-    /// Whoever named a number has named the memory, too.
-    pub fn bounded(self, request: u64) -> Workers {
-        let bound = usize::try_from(MOST_IN_FLIGHT / request.max(1)).unwrap_or(MOST_TRIED);
+    /// No more than what bounds the memory for requests of `request` bytes, of
+    /// which there are `memory` bytes if that is limited. Whoever named a number
+    /// has named the memory, too, as far as there is so much.
+    pub fn bounded_by(self, request: u64, memory: Option<u64>) -> Workers {
+        let bound =
+            |bytes: u64| usize::try_from(bytes / request.max(1)).unwrap_or(usize::MAX).max(1);
+        let most = memory.map_or(usize::MAX, |memory| bound(for_requests(memory)));
         match self {
-            Workers::Exactly(threads) => Workers::Exactly(threads),
-            Workers::UpTo(most) => Workers::UpTo(bound.clamp(1, most)),
+            Workers::Exactly(threads) => Workers::Exactly(threads.min(most)),
+            Workers::UpTo(threads) => Workers::UpTo(threads.min(most).min(bound(MOST_IN_FLIGHT))),
         }
     }
 

@@ -2,9 +2,11 @@
 
 use std::str::FromStr;
 
-use super::controller::Workers;
-use crate::error::{ErrorKind, Result};
+use super::controller::{Workers, for_requests};
+use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::manners::Warmth;
+use crate::size::human;
+use crate::sys;
 
 /// Most workers accepted: beyond it, the buffers cost more than any storage gives.
 pub const MOST_THREADS: usize = 1024;
@@ -54,6 +56,21 @@ impl Threads {
         }
     }
 
+    /// Says so where there are fewer workers than asked for, because of the memory.
+    pub(crate) fn note_fewer(self, workers: Workers, request: u64) -> Option<String> {
+        let (fewer, memory) = (workers.most(), sys::memory_limit()?);
+        let Threads::Exactly(wished) = self else { return None };
+        (fewer < wished).then(|| {
+            format!(
+                "{fewer} thread{} instead of {wished}: so many requests of {} fit into the {} of \
+                 memory that this process may have",
+                if fewer == 1 { "" } else { "s" },
+                human(request),
+                human(memory)
+            )
+        })
+    }
+
     /// How many workers, before it is known whether the storage minds.
     pub(crate) fn most(self) -> usize {
         match self {
@@ -82,6 +99,28 @@ impl Threads {
             }
             Threads::Auto => Workers::auto(),
         }
+    }
+}
+
+impl Workers {
+    /// No more than the memory has room for, with requests of `request` bytes.
+    pub fn bounded(self, request: u64) -> Workers {
+        self.bounded_by(request, sys::memory_limit())
+    }
+}
+
+/// Refuses requests of `bytes`, which do not fit into the memory there is, if
+/// that is limited.
+///
+/// # Errors
+///
+/// [`Refusal::RequestTooLarge`].
+pub(crate) fn check_request(bytes: u64) -> Result<(), Refusal> {
+    match sys::memory_limit() {
+        Some(memory) if bytes > for_requests(memory) => {
+            Err(Refusal::RequestTooLarge { bytes, memory })
+        }
+        _ => Ok(()),
     }
 }
 

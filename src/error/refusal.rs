@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use super::{Side, quoted};
 use crate::batch::manifest::ManifestErrors;
 use crate::range::{ByteRange, RangeError};
+use crate::size::human;
 use crate::sys::User;
 
 /// Why a job was refused. Nothing has been written when one of these is returned.
@@ -335,6 +336,18 @@ pub enum Refusal {
     List {
         /// All of it.
         errors: ManifestErrors,
+    },
+    /// A request does not fit into the memory that this process may have.
+    #[error(
+        "requests of {} do not fit into the {} of memory that this process may have; a smaller --io-size does",
+        human(*bytes),
+        human(*memory)
+    )]
+    RequestTooLarge {
+        /// Length of a request.
+        bytes: u64,
+        /// What this process may have.
+        memory: u64,
     },
     /// Anything else that can be told before the first byte.
     #[error("{0}")]

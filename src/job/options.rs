@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::crew::{KERNEL_IO_SIZE, OnReadError, RETRIES, Threads};
+use crate::crew::{KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, check_request};
 use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
@@ -359,6 +359,7 @@ impl CopyJob {
         let Some(size) = self.io_size else { return Ok(best) };
         let bytes = power_of_two("--io-size", size, sector, LARGEST_IO_SIZE)?;
         self.sparse.check_grain("--io-size", bytes)?;
+        check_request(bytes)?;
         Ok(bytes)
     }
 

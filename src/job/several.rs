@@ -134,6 +134,7 @@ impl CopyJob {
         report.range = from;
         report.dest_offset = to.start();
         report.clamped = clamped;
+        report.notes.extend(self.threads.note_fewer(workers, io_size));
         report.in_place = !all_new;
         report.bytes.requested = from.len();
         report.bytes.holes = from.len() - data.bytes();

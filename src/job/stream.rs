@@ -106,6 +106,7 @@ impl CopyJob {
         let warmth = warmth(&source, range);
         let workers = self.workers_of_stream(&source, warmth).bounded(io_size);
         report.threads = workers.most();
+        report.notes.extend(self.threads.note_fewer(workers, io_size));
         report.stripe_size = io_size;
         report.io_size = io_size;
         progress.expect(range.len(), 0);

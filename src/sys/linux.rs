@@ -1,11 +1,13 @@
 //! Linux.
 
+mod cgroup;
 mod data;
 mod devices;
 mod guards;
 mod layers;
 mod users;
 
+pub use cgroup::memory_limit;
 pub use data::*;
 pub use devices::devices;
 pub(super) use devices::is_claimed_for_a_moment;

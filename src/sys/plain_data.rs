@@ -11,6 +11,11 @@ use std::io;
 use super::{DirectAlignment, FileSystem, FileSystemKind, PositionedFile};
 use crate::range::ByteRange;
 
+/// Bytes of memory that this process may have, if that is limited: not known here.
+pub fn memory_limit() -> Option<u64> {
+    None
+}
+
 /// Has what lies below a device forget what it holds: nothing is known of that here.
 pub fn forget_below(_file: &File, _range: ByteRange) {}
 

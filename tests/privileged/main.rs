@@ -36,6 +36,8 @@ mod listing;
 #[cfg(target_os = "linux")]
 mod medium;
 #[cfg(target_os = "linux")]
+mod memory;
+#[cfg(target_os = "linux")]
 mod mounts;
 #[cfg(target_os = "linux")]
 mod nospace;

@@ -215,9 +215,13 @@ fn nobody_is_hired_who_finds_no_work_or_takes_too_much_memory() {
     check(Workers::Exactly(8), 3, 3);
     check(Workers::Exactly(8), 1, 1);
     check(Workers::Exactly(1), 1000, 1);
-    check(Workers::auto().bounded(REQUEST), u64::MAX, 32);
-    check(Workers::auto().bounded(REQUEST), 5, 5);
-    check(Workers::auto().bounded(REQUEST), 0, 1);
-    check(Workers::auto().bounded(64 << 20), 100, 4);
-    check(Workers::auto().bounded(1 << 30), 100, 1);
+    check(Workers::auto().bounded_by(REQUEST, None), u64::MAX, 32);
+    check(Workers::auto().bounded_by(REQUEST, None), 5, 5);
+    check(Workers::auto().bounded_by(REQUEST, None), 0, 1);
+    check(Workers::auto().bounded_by(64 << 20, None), 100, 4);
+    check(Workers::auto().bounded_by(1 << 30, None), 100, 1);
+    check(Workers::Exactly(64).bounded_by(16 << 20, None), 100, 64);
+    check(Workers::Exactly(64).bounded_by(16 << 20, Some(128 << 20)), 100, 4);
+    check(Workers::Exactly(64).bounded_by(16 << 20, Some(16 << 20)), 100, 1);
+    check(Workers::auto().bounded_by(1 << 20, Some(48 << 20)), 100, 24);
 }

@@ -257,8 +257,13 @@ pub fn start_writing(file: &File, range: ByteRange) {
     }
 }
 
-/// Bytes of memory that could be had without swapping.
+/// Bytes of memory that could be had without swapping, and without being killed.
 pub fn available_memory() -> Option<u64> {
+    let limit = super::memory_limit();
+    memory_of_the_system().map_or(limit, |memory| Some(limit.map_or(memory, |l| l.min(memory))))
+}
+
+fn memory_of_the_system() -> Option<u64> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:"))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
