@@ -11,7 +11,7 @@
 mod refusal;
 mod shown;
 
-pub use refusal::Refusal;
+pub use refusal::{Fault, Refusal};
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 
 use std::fmt;

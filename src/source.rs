@@ -108,7 +108,7 @@ impl OpenSource {
     /// As what it is packed, so that its positions are not those of a disk.
     pub fn container(&self) -> Option<Container> {
         match self.device {
-            None => container::container(&*self.io),
+            None => container::container(&*self.io, self.facts.size),
             Some(_) => None,
         }
     }

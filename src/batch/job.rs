@@ -479,7 +479,9 @@ struct Ready {
 
 fn refused(errors: &ManifestErrors) -> Error {
     match errors.kind() {
-        manifest::ErrorKind::Refused => Refusal::List { errors: errors.clone() }.into(),
+        manifest::ErrorKind::Refused => {
+            Refusal::List { lines: errors.to_string(), faults: errors.faults() }.into()
+        }
         _ => ErrorKind::Usage(errors.to_string()).into(),
     }
 }

@@ -32,7 +32,7 @@ pub(super) use bounds::{LONGEST_TEXT, Pieces};
 pub(super) use check::{NoSource, check_with, no_source};
 pub use check::{check, refuse_containers};
 pub use columns::{BadColumns, Columns};
-pub use error::{ErrorKind, Fault, ManifestError, ManifestErrors};
+pub use error::{ErrorKind, ManifestError, ManifestErrors};
 pub use format::{Format, UnknownFormat};
 pub use item::{Details, Item, Run, Runs};
 pub use reading::{AreaStatuses, Manifest, ReadOptions};

@@ -35,8 +35,9 @@ const LISTED: usize = 20;
 
 /// Copy many ranges to many files in one run
 ///
-/// MANIFEST is CSV or TSV with a header (name, start, and one of end, last or len), JSON Lines,
-/// plain lines of START END NAME, or the output of fiwalk, filefrag -v, ddrescue, bmaptool or mmls.
+/// MANIFEST is CSV or TSV with a header (name, start, and one of end, last or len), JSON,
+/// plain lines of START END NAME, or the output of fiwalk, filefrag -v, ddrescue, bmaptool, mmls
+/// or sfdisk.
 #[derive(Args, Debug)]
 pub struct BatchArgs {
     /// The list of files; - for standard input
@@ -64,10 +65,10 @@ pub struct BatchArgs {
     pub ignore_container: bool,
 
     #[command(flatten)]
-    pub list: ListArgs,
+    pub common: CommonArgs,
 
     #[command(flatten)]
-    pub common: CommonArgs,
+    pub list: ListArgs,
 }
 
 /// What a batch shares with a copy of several files.

@@ -1,14 +1,16 @@
 //! A plain copy: one source to one destination, which may be standard output.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
+use pcopy::error::quoted;
 use pcopy::{JobResult, Progress, Report};
 
 use super::args::CopyArgs;
 use super::exit::{self, Exit};
 use super::signals::Signals;
-use super::{batch, config, render, watch};
+use super::{batch, config, render, typed, watch};
 
 /// Copies what the arguments name.
 pub fn run(args: &CopyArgs, signals: &Signals) -> Exit {
@@ -17,6 +19,11 @@ pub fn run(args: &CopyArgs, signals: &Signals) -> Exit {
             "dd's operands are not used here: pcopy [--offset SKIP] [--length COUNT] \
              [--dest-offset SEEK] SOURCE DEST, all in bytes",
         );
+    }
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let operand = args.paths.first().filter(|_| !typed.iter().any(|word| word == "--"));
+    if let Some(meant) = operand.and_then(|operand| typed::meant(&typed, operand.as_os_str())) {
+        return render::usage(&meant);
     }
     match &args.paths[..] {
         [source, destination] => copy(args, source, destination, signals),
@@ -49,6 +56,7 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
     if let Some(Err(exit)) = args.proof.digests.digest_file.as_deref().map(check) {
         return exit;
     }
+    note_container(args, source);
     let progress = Progress::new();
     let result = match &stdout {
         None if args.dry_run => job.dry_run(&progress),
@@ -67,6 +75,26 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
         return Exit::Failed;
     }
     tell(args, &result, source, destination)
+}
+
+/// Says that a part of an image that is packed is no part of the disk in it.
+fn note_container(args: &CopyArgs, source: &Path) {
+    let what = &args.what;
+    let is_part = what.range.is_some() || what.offset.is_some() || what.length.is_some();
+    if !is_part || args.output.quiet {
+        return;
+    }
+    // What cannot be opened is said in a moment.
+    let opened = pcopy::source::OpenSource::open(source).ok();
+    if let Some(found) = opened.and_then(|source| source.container()) {
+        let text = format!(
+            "{} is a container, {}: bytes of the file are copied, not of the disk in it; {}",
+            quoted(source),
+            found.name,
+            found.opened_by
+        );
+        render::Style::new(&args.output, args.dry_run).note(&text);
+    }
 }
 
 /// Says how it went, and prints the digests.

@@ -111,6 +111,11 @@ impl Style {
         }
     }
 
+    /// Something worth knowing before it begins.
+    pub fn note(&self, text: &str) {
+        self.say("message", &format!("pcopy: {text}"));
+    }
+
     /// What could not be read, and what became of that.
     pub fn unread(&self, report: &Report) {
         let how = match (self.copies, report.in_place) {

@@ -1,12 +1,15 @@
-//! What is said of a command line that cannot be understood.
+//! What is said of a command line that cannot be understood, or that means a
+//! command without naming it where commands are named.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
-use clap::Parser;
-use pcopy::error::escaped;
+use clap::{CommandFactory, Parser};
+use pcopy::error::{escaped, quoted};
 
 use super::args::Cli;
 use super::exit::Exit;
+use super::hint::shell_word;
 use super::terminal::to_stderr;
 
 /// Says what is wrong; or what was asked for, where that is the help or the version.
@@ -14,12 +17,84 @@ pub fn refused(error: clap::Error) -> Exit {
     if !error.use_stderr() {
         error.exit();
     }
+    let typed: Vec<OsString> = std::env::args_os().collect();
     // The same once more, of words that can stand in a message.
-    let words = std::env::args_os().map(|word| match word.to_str() {
-        Some(text) => OsString::from(escaped(text).into_owned()),
-        None => OsString::from(escaped(&word.to_string_lossy()).into_owned()),
-    });
+    let words = typed.iter().map(|word| OsString::from(&*escaped(&word.to_string_lossy())));
     let error = Cli::try_parse_from(words).err().unwrap_or(error);
     to_stderr(error.render().to_string().trim_end());
+    let operand = typed.iter().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+    if let Some(meant) = operand.and_then(|operand| meant(&typed, operand)) {
+        to_stderr(&format!("pcopy: {meant}"));
+    }
     Exit::Usage
+}
+
+/// What was probably meant, where the first operand is no file but a command,
+/// or nearly one.
+pub fn meant(typed: &[OsString], operand: &OsStr) -> Option<String> {
+    let first = typed.get(1).is_some_and(|word| word == operand);
+    if Path::new(operand).symlink_metadata().is_ok() {
+        return None;
+    }
+    let word = operand.to_str()?;
+    let names: Vec<String> =
+        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
+    if names.iter().any(|name| name == word) {
+        if first {
+            return None;
+        }
+        // Moved to the front, the options are those of the command.
+        let program = typed.first().into_iter();
+        let others = typed.iter().skip(1).filter(|other| *other != operand);
+        let words = program.map(OsString::as_os_str).chain([operand]);
+        let words = words.chain(others.map(OsString::as_os_str)).map(shell_word);
+        let line: Vec<String> = words.collect();
+        return Some(format!("the command `{word}` comes before its options: {}", line.join(" ")));
+    }
+    let near = |name: &&String| distance(word, name) <= if name.len() > 4 { 2 } else { 1 };
+    let name = names.iter().find(near)?;
+    Some(format!("there is no file {}: did you mean the command `{name}`?", quoted(operand)))
+}
+
+/// How many letters are to be put in, taken out or changed.
+fn distance(one: &str, other: &str) -> usize {
+    let other: Vec<char> = other.chars().collect();
+    let mut row: Vec<usize> = (0..=other.len()).collect();
+    for (i, a) in one.chars().take(32).enumerate() {
+        let mut before = row[0];
+        row[0] = i + 1;
+        for (j, b) in other.iter().enumerate() {
+            let changed = before + usize::from(a != *b);
+            before = row[j + 1];
+            row[j + 1] = changed.min(before + 1).min(row[j] + 1);
+        }
+    }
+    row[other.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_is_recognised_in_the_wrong_place_and_misspelt() {
+        let check = |line: &str, operand: &str, want: Option<&str>| {
+            let typed: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            let found = meant(&typed, OsStr::new(operand));
+            assert_eq!(found.as_deref(), want, "{line}");
+        };
+        let did = |word: &str, name: &str| {
+            Some(format!("there is no file '{word}': did you mean the command `{name}`?"))
+        };
+        for (word, name) in
+            [("verfy", "verify"), ("batc", "batch"), ("devics", "devices"), ("Bench", "bench")]
+        {
+            check(&format!("pcopy {word} a b"), word, did(word, name).as_deref());
+        }
+        check("pcopy image copy", "image", None);
+        check("pcopy maps copy", "maps", None);
+        check("pcopy batch copy", "batch", None);
+        let moved = "the command `verify` comes before its options: pcopy verify --json a b";
+        check("pcopy --json verify a b", "verify", Some(moved));
+    }
 }

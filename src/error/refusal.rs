@@ -1,12 +1,12 @@
 //! Everything that is refused before the first byte, each with what a user
 //! needs to decide otherwise.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use super::{Side, quoted};
-use crate::batch::manifest::ManifestErrors;
 use crate::range::{ByteRange, RangeError};
 use crate::size::human;
 use crate::sys::User;
@@ -332,10 +332,12 @@ pub enum Refusal {
         source: io::Error,
     },
     /// What is wrong with a list, a line each.
-    #[error("{errors}")]
+    #[error("{lines}")]
     List {
         /// All of it.
-        errors: ManifestErrors,
+        lines: String,
+        /// What kinds of faults there are.
+        faults: BTreeSet<Fault>,
     },
     /// A request does not fit into the memory that this process may have.
     #[error(
@@ -373,4 +375,21 @@ impl fmt::Display for User {
             }
         }
     }
+}
+
+/// What kind of fault a row of a list has, for a caller who knows a way around it.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Fault {
+    /// A range that does not lie inside its source.
+    Outside,
+    /// A name that cannot be had, or must not.
+    Name,
+    /// A place that another row has.
+    Clash,
+    /// A file whose bytes have no place of their own.
+    Unmappable,
+    /// Ranges of a disk, and a source in which the disk is packed.
+    Container,
+    /// Anything else.
+    Other,
 }

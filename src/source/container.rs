@@ -3,6 +3,8 @@
 
 use positioned_io::ReadAt;
 
+use crate::io::{as_u64, as_usize};
+
 /// How something is packed, and what unpacks it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Container {
@@ -41,11 +43,13 @@ const SIGNATURES: [(usize, &[u8], &str, &str); 18] = [
     (0, b"\x04\x22\x4d\x18", "lz4, compressed", "lz4 -dc unpacks it"),
 ];
 
-/// As what `source` is packed, if it is. What cannot be read is not.
-pub fn container(source: &dyn ReadAt) -> Option<Container> {
+/// As what `source`, which has `size` bytes, is packed, if it is. What cannot be
+/// read is not.
+pub fn container(source: &dyn ReadAt, size: u64) -> Option<Container> {
     let mut head = [0; HEAD];
-    let len = source.read_at(0, &mut head).unwrap_or(0);
-    of_head(&head[..len])
+    let head = &mut head[..as_usize(size.min(as_u64(HEAD)))];
+    source.read_exact_at(0, head).ok()?;
+    of_head(head)
 }
 
 fn of_head(head: &[u8]) -> Option<Container> {

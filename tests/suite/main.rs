@@ -41,6 +41,7 @@ mod inject;
 mod interrupt;
 #[cfg(target_os = "linux")]
 mod limits;
+mod lists;
 #[cfg(unix)]
 mod map_file;
 #[cfg(unix)]

@@ -7,11 +7,11 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::clash::{Clash, clashes};
-use super::error::{ErrorKind, Fault, ManifestError, ManifestErrors};
+use super::error::{ErrorKind, ManifestError, ManifestErrors};
 use super::item::{Item, Run, Runs};
 use super::name::{Rules, refusal};
 use super::siblings::siblings;
-use crate::error::quoted;
+use crate::error::{Fault, quoted};
 use crate::range::ByteRange;
 use crate::source::Container;
 

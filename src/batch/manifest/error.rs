@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::bounds::LONGEST_MESSAGE;
-use crate::error::escaped;
+use crate::error::{Fault, escaped};
 
 /// How many errors are kept; the rest is counted.
 const KEPT: usize = 1000;
@@ -19,23 +19,6 @@ pub enum ErrorKind {
     Usage,
     /// The text is understood, and what it asks for is refused.
     Refused,
-}
-
-/// What kind of fault it is, for a caller who knows a way around it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Fault {
-    /// A range that does not lie inside its source.
-    Outside,
-    /// A name that cannot be had, or must not.
-    Name,
-    /// A place that another row has.
-    Clash,
-    /// A file whose bytes have no place of their own.
-    Unmappable,
-    /// Ranges of a disk, and a source in which the disk is packed.
-    Container,
-    /// Anything else.
-    Other,
 }
 
 /// One error of one line.

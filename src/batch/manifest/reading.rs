@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::columns::Columns;
-use super::error::{ErrorKind, Fault, ManifestError, ManifestErrors};
+use super::error::{ErrorKind, ManifestError, ManifestErrors};
 use super::item::Item;
 use super::name::{path_from_bytes, too_long};
-use crate::error::escaped;
+use crate::error::{Fault, escaped};
 
 /// What a manifest cannot say of itself.
 #[derive(Clone, Copy)]

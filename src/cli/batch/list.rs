@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pcopy::batch::manifest::{
-    self, AreaStatuses, Columns, Fault, Format, Lenience, Manifest, ManifestErrors, ReadOptions,
+    self, AreaStatuses, Columns, Format, Lenience, Manifest, ManifestErrors, ReadOptions,
 };
-use pcopy::error::{plain, quoted};
+use pcopy::error::{Fault, plain, quoted};
 use pcopy::source::OpenSource;
 use pcopy::{Error, ErrorKind, Refusal, Size};
 
@@ -179,7 +179,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> Exit {
 
 /// Options by which the rest of a list that was refused can be had.
 pub fn ways_out(error: &Error) -> Vec<&'static str> {
-    let ErrorKind::Refused(Refusal::List { errors }) = error.kind() else { return Vec::new() };
+    let ErrorKind::Refused(Refusal::List { faults, .. }) = error.kind() else { return Vec::new() };
     let way = |fault| match fault {
         Fault::Outside => "--skip-outside leaves out what lies outside, --clamp cuts it",
         Fault::Name => "--skip-names leaves out such names",
@@ -190,5 +190,5 @@ pub fn ways_out(error: &Error) -> Vec<&'static str> {
         Fault::Container => "--ignore-container takes the ranges as they are",
         Fault::Other => "",
     };
-    errors.faults().into_iter().map(way).filter(|way| !way.is_empty()).collect()
+    faults.iter().copied().map(way).filter(|way| !way.is_empty()).collect()
 }

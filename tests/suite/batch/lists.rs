@@ -10,7 +10,8 @@ fn errors(rows: &str, options: &str, code: i32) -> Vec<String> {
     let ended = scene.run(&format!("batch list.csv --into out {options}")).code(code);
     assert_eq!(scene.names(), ["image", "list.csv"], "nothing was created");
     let text = ended.stderr.strip_prefix("pcopy: ").expect("it says who speaks");
-    text.lines().map(str::to_owned).collect()
+    // What comes after the errors is advice.
+    text.lines().take_while(|line| !line.starts_with("pcopy: ")).map(str::to_owned).collect()
 }
 
 #[track_caller]
