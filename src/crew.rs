@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam::channel::{Receiver, Sender, unbounded};
 
+use crate::cpu::{STACK, has_room_for_thread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::buffer::Buffer;
 use crate::progress::{CancelToken, Event, Progress, lock};
@@ -250,6 +251,15 @@ impl<'a> Shift<'a> {
         Ok(Buffer::new(crate::io::as_usize(self.control.io_size))?)
     }
 
+    /// One buffer for a worker that is still to be started.
+    fn buffer_of_thread(&self) -> Result<Buffer> {
+        let bytes = crate::io::as_usize(self.control.io_size);
+        match has_room_for_thread(bytes) {
+            true => self.buffer(),
+            false => Err(ErrorKind::OutOfMemory { bytes: bytes.saturating_add(STACK) }.into()),
+        }
+    }
+
     fn stopping(&self) -> bool {
         self.stop.load(Relaxed) || self.control.cancel.is_cancelled()
     }
@@ -347,7 +357,7 @@ impl<'scope> Workers<'scope, '_, '_> {
         // Counted here and not by who is present: where little is left to do,
         // the first are gone before the last have come.
         while hired < wanted {
-            match shift.buffer().and_then(|buffer| self.start(buffer)) {
+            match shift.buffer_of_thread().and_then(|buffer| self.start(buffer)) {
                 Ok(()) => hired += 1,
                 Err(error) if hired == 0 && self.most == 0 => return shift.fail(0, error),
                 Err(error) => {
@@ -373,7 +383,7 @@ impl<'scope> Workers<'scope, '_, '_> {
         };
         self.hired += 1;
         let name = format!("copy-{}", self.hired);
-        match Builder::new().name(name).spawn_scoped(self.scope, worker) {
+        match Builder::new().name(name).stack_size(STACK).spawn_scoped(self.scope, worker) {
             Ok(handle) => {
                 self.handles.push(handle);
                 Ok(())

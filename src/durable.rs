@@ -2,12 +2,14 @@
 //!
 //! `target` finds out what the destination is, `leftover` what an earlier run
 //! left of it and `recheck` whether that is still there, `part` is a file under a
-//! name nobody looks at, `stage` writes it and commits it, `checkpoint` records
-//! in a `map` how far a run got. The recipe is complete or useless: write,
+//! name nobody looks at, `stage` writes it and commits it, `intact` looks whether
+//! others left it alone meanwhile, `checkpoint` records in a `map` how far a run
+//! got. The recipe is complete or useless: write,
 //! sync the file, rename, sync the directory. Leaving out any step loses data
 //! in a power cut on common file systems.
 
 pub mod checkpoint;
+pub mod intact;
 pub mod leftover;
 pub mod map;
 pub mod part;

@@ -119,6 +119,14 @@ pub enum ErrorKind {
         /// What differs.
         what: String,
     },
+    /// Length or content of the destination are not what was written.
+    #[error("somebody changed {} during the copy: {what}", quoted(path))]
+    DestinationChanged {
+        /// The destination.
+        path: PathBuf,
+        /// What differs.
+        what: String,
+    },
     /// A destination range could not be written.
     #[error("cannot write bytes {range} of {}", quoted(path))]
     Write {

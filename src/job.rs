@@ -2,6 +2,7 @@
 //! bottom as "a copy".
 
 mod clock;
+mod ending;
 mod options;
 mod proof;
 mod ready;
@@ -260,13 +261,7 @@ impl CopyJob {
             ready.keep(&transfer, &checkpointer, &error);
             return Err(error);
         }
-        if let Err(error) = stage.commit(self.sync) {
-            ready.keep_complete(&transfer, &checkpointer, self.sync);
-            return Err(error);
-        }
-        if ready.report.failed.is_empty() {
-            checkpointer.conclude(&*transfer)?;
-        }
+        self.commit(ready, &mut stage, &transfer, &checkpointer)?;
         clock.finished();
         ready.report.durable = self.sync;
         ready.report.outcome = ready.outcome();
@@ -297,6 +292,7 @@ impl CopyJob {
         clock.synced();
         let ledger = Ledger { transfer, checkpointer };
         self.prove(ready, stage, ledger, clock, (progress, cancel))?;
+        ready.check_intact(stage, ledger, cancel)?;
         if !ready.report.failed.is_empty() {
             // The map says what is missing, to a later run or to ddrescue.
             checkpointer.save(&**transfer)?;

@@ -23,6 +23,7 @@
 //! | `io` | [`Source`](io::Source) and [`Sink`](io::Sink); the loops over short counts; buffers |
 //! | `engine` | ways to move bytes; one file each |
 //! | `crew` | workers, retries, the thread controller, the rate limit |
+//! | `cpu` | a pool for work of processors alone, which may have no threads |
 //! | `batch` | manifests: the list of what to copy, read from nine formats and checked whole |
 //! | `bench` | sweeps of settings, their statistics and charts |
 //! | `durable` | what the destination is; staging, checkpoints, resume, commit |
@@ -65,6 +66,7 @@
 
 pub mod batch;
 pub mod bench;
+mod cpu;
 pub mod crew;
 pub mod devices;
 pub mod digest;

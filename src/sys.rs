@@ -14,9 +14,11 @@ mod bsd;
 #[cfg(all(unix, not(target_os = "linux")))]
 mod bsd_devices;
 pub mod buffer;
+mod closing;
 mod device;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 mod holes;
+mod limits;
 #[cfg(target_os = "linux")]
 mod linux;
 #[cfg(target_os = "macos")]
@@ -49,9 +51,11 @@ pub use usage::{forget_peak_memory, usage};
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use attributes::*;
+pub use closing::{flush_by_close, is_memory_fault, leads_to};
 pub use device::Device;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 pub use holes::*;
+pub use limits::address_space_left;
 #[cfg(target_os = "linux")]
 pub use linux::*;
 #[cfg(target_os = "macos")]

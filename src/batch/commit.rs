@@ -21,7 +21,7 @@ use super::partial;
 use super::report::Status;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::durable::map::Identity;
-use crate::error::{ErrorKind, Result, chain};
+use crate::error::{Error, ErrorKind, Result, chain};
 use crate::io::{FileIo, transfer};
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
@@ -78,6 +78,8 @@ pub struct Commit<'a> {
     pub changed: &'a dyn Fn(u32) -> Result<Option<String>>,
     /// The identity of the map of an output that lacks something.
     pub identity: &'a dyn Fn(&Output) -> Result<Identity>,
+    /// What of an output that was written is not in its file any more.
+    pub lost: &'a dyn Fn(&Output, &FileIo) -> Result<Option<ByteRange>>,
 }
 
 /// A member of a group on its way.
@@ -117,6 +119,7 @@ impl Commit<'_> {
     fn steps(&self, members: &mut [Member<'_>]) -> Result<()> {
         self.each(members, |member| self.inspect(member));
         self.make_durable(members)?;
+        self.each(members, |member| self.check_written(member));
         for member in members.iter_mut().filter(|member| member.is_alive()) {
             if let Some(what) = (self.changed)(member.output.index)? {
                 member.error = Some(format!("the source changed during the copy: {what}"));
@@ -128,14 +131,49 @@ impl Commit<'_> {
             member.named = true;
             Ok(())
         });
+        let mut directories = HashMap::new();
+        self.each(members, |member| self.check_directory(member, &mut directories));
         Ok(())
+    }
+
+    /// Makes sure that the system has kept no error for the close, and that
+    /// nobody has made a hole where something was written.
+    fn check_written(&self, member: &mut Member<'_>) -> io::Result<()> {
+        let file = self.outputs.file(&member.output)?;
+        sys::flush_by_close(file.as_file())?;
+        let lost = (self.lost)(&member.output, &file);
+        let is_stopped = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled);
+        member.stopped = lost.as_ref().is_err_and(is_stopped);
+        match lost.map_err(io::Error::other)? {
+            None => Ok(()),
+            Some(range) => Err(io::Error::other(format!(
+                "somebody changed it during the copy: bytes {range} of it, which were written, \
+                 are not there"
+            ))),
+        }
+    }
+
+    /// Makes sure that the folder of a file that has its name is still where
+    /// the user looks for it. Each is asked once a group, and `known` keeps
+    /// the answer.
+    fn check_directory(
+        &self,
+        member: &Member<'_>,
+        known: &mut HashMap<PathBuf, Option<String>>,
+    ) -> io::Result<()> {
+        let directory = member.output.wanted.name.parent().unwrap_or(Path::new(""));
+        if !known.contains_key(directory) {
+            let found = self.outputs.check_place(directory).err().map(|error| chain(&error));
+            known.insert(directory.to_owned(), found);
+        }
+        known[directory].clone().map_or(Ok(()), |why| Err(io::Error::other(why)))
     }
 
     /// Does `step` for every member that is still to be committed.
     fn each<'a>(
         &self,
         members: &mut [Member<'a>],
-        step: impl Fn(&mut Member<'a>) -> io::Result<()>,
+        mut step: impl FnMut(&mut Member<'a>) -> io::Result<()>,
     ) {
         for member in members.iter_mut().filter(|member| member.is_alive()) {
             if let Err(error) = step(member) {

@@ -12,8 +12,10 @@ use super::output::Output;
 use super::partial;
 use super::report::{ItemReport, Status};
 use super::work::BatchWork;
+use crate::durable::intact::{self, Written};
 use crate::durable::map::Identity;
 use crate::error::{ErrorKind, Result};
+use crate::io::FileIo;
 use crate::progress::lock;
 use crate::range::{ByteRange, Failed, Unread};
 use crate::report::FailedRange;
@@ -87,6 +89,7 @@ impl BatchWork<'_> {
             cancel: self.cancel,
             changed: &|output| self.changed(output, &mut lock(&known)),
             identity: &|output| self.identity(output),
+            lost: &|output, file| self.lost(output, file),
         };
         let with_rows = |output: Arc<Output>| {
             let rows = self.plan.rows(output.index).iter().map(|&row| self.row(row)).collect();
@@ -133,6 +136,39 @@ impl BatchWork<'_> {
             source: std::io::ErrorKind::NotFound.into(),
         })?;
         partial::identity((&path, output.wanted.len, facts), rows, self.sources)
+    }
+
+    /// The first bytes of an output that were written and are not in `file` any
+    /// more. What one request has written at once cannot have got a hole
+    /// without getting another length.
+    fn lost(&self, output: &Output, file: &FileIo) -> Result<Option<ByteRange>> {
+        let wanted = &output.wanted;
+        if wanted.segments == 1 && wanted.len <= self.large.scattered {
+            return Ok(None);
+        }
+        let holes = intact::holes_of(file.as_file(), ByteRange::to(wanted.len));
+        if holes.is_empty() {
+            return Ok(None);
+        }
+        let path = self.outputs.path(&wanted.name);
+        let unreadable = output.unreadable();
+        for &row in self.plan.rows(output.index) {
+            let source = self.sources.open(self.plan.source_of(row))?;
+            for (range, at) in data_of(&self.items[row as usize], source.facts.size) {
+                let mut holes =
+                    self.large.moving.how().layout(&source, range).data.missing_from(range);
+                let back = |part: ByteRange| part.rebase(at, range.start());
+                let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
+                holes.merge(&unreadable.within(place).iter().filter_map(back).collect());
+                let (source, to, made) = (&*source.io, at, output.made_holes());
+                let written = Written { source, range, to, holes, made };
+                let lost = written.lost(file, &path, self.cancel)?;
+                if let Some(first) = lost.iter().next() {
+                    return Ok(first.rebase(range.start(), at));
+                }
+            }
+        }
+        Ok(None)
     }
 
     fn row(&self, row: u32) -> Row<'_> {
@@ -189,6 +225,20 @@ impl BatchWork<'_> {
     }
 }
 
+/// The ranges of a source of `size` bytes that `item` has, each with its place
+/// in the output.
+fn data_of(item: &Item, size: u64) -> impl Iterator<Item = (ByteRange, u64)> + '_ {
+    let mut at = item.dest_offset;
+    item.runs.pieces(size).filter_map(move |run| {
+        let place = at;
+        at = at.saturating_add(run.len());
+        match run {
+            Run::Data(range) => Some((range, place)),
+            Run::Hole(_) => None,
+        }
+    })
+}
+
 /// What could not be read for `item`, in bytes of its source, where its output
 /// lacks `failed`.
 fn failed_of(item: &Item, size: u64, failed: &Unread) -> Vec<FailedRange> {
@@ -196,16 +246,12 @@ fn failed_of(item: &Item, size: u64, failed: &Unread) -> Vec<FailedRange> {
     if failed.is_empty() {
         return ranges;
     }
-    let mut at = item.dest_offset;
-    for run in item.runs.pieces(size) {
-        if let Run::Data(range) = run {
-            let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
-            for part in failed.within(place) {
-                let range = part.range.rebase(at, range.start()).unwrap_or_default();
-                ranges.push(FailedRange::from(Failed { range, ..part }));
-            }
+    for (range, at) in data_of(item, size) {
+        let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
+        for part in failed.within(place) {
+            let range = part.range.rebase(at, range.start()).unwrap_or_default();
+            ranges.push(FailedRange::from(Failed { range, ..part }));
         }
-        at = at.saturating_add(run.len());
     }
     ranges
 }

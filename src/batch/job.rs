@@ -20,6 +20,7 @@ use super::skipped::Skipped;
 use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
+use crate::cpu::Pool;
 use crate::crew::controller::{Controller, Workers};
 use crate::crew::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, Throttle};
 use crate::digest::Algorithm;
@@ -407,12 +408,8 @@ impl Batch {
     /// Everything that is wrong with the list, be it what was found when it was
     /// read, a source that is not there, or what is asked of one.
     fn check_manifest(&self, named: &Named<'_>) -> Result<()> {
-        let check = || manifest::check_with(&self.items, |source| named.size(source));
-        // Work for processors: a pool of its own, made only for lists worth it.
-        let pool = (self.items.len() > 1000)
-            .then(|| rayon::ThreadPoolBuilder::new().num_threads(num_cpus::get()).build().ok())
-            .flatten();
-        let checked = pool.map_or_else(check, |pool| pool.install(check));
+        let pool = Pool::for_items(self.items.len());
+        let checked = manifest::check_with(&self.items, |source| named.size(source), &pool);
         let mut errors = self.unread.clone();
         if let Err(refused) = checked {
             errors.merge(refused);

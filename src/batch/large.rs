@@ -155,6 +155,7 @@ impl Large {
         }
         let place = |part: Failed| Failed { range: self.transfer.to_sink(part.range), ..part };
         self.output.add_failed(self.transfer.failed().into_iter().map(place));
+        self.output.add_holes(self.transfer.made_holes());
         if let Some(digests) = self.transfer.tap().take_digests() {
             self.output.set_digests(digests);
         }
@@ -191,7 +192,7 @@ impl Large {
     pub fn keep(&self) -> bool {
         let Some(checkpointer) = &self.checkpointer else { return false };
         // What cannot be recorded is copied again.
-        checkpointer.save(&*self.transfer).is_ok()
+        checkpointer.save_found(&*self.transfer).is_ok()
     }
 }
 

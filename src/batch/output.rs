@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
@@ -18,10 +18,9 @@ use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::error::{ErrorKind, chain};
 use crate::io::{FileIo, as_u64, transfer};
-use crate::preserve;
 use crate::progress::lock;
 use crate::range::{Failed, RangeSet, Unread};
-use crate::sys::{self, Directory, Facts, Node, Replace};
+use crate::sys::{self, Directory, Facts, Replace};
 
 /// A file that the batch is to make.
 #[derive(Clone, Debug)]
@@ -69,6 +68,8 @@ pub struct Output {
     pub(super) identity: OnceLock<Facts>,
     /// Whether its file was closed to make room, and opened again.
     reopened: AtomicBool,
+    /// Bytes that became holes on the way.
+    made_holes: AtomicU64,
     trouble: Mutex<Trouble>,
 }
 
@@ -129,6 +130,16 @@ impl Output {
         lock(&self.trouble).failed.extend(failed);
     }
 
+    /// Notes that so many bytes became holes on the way.
+    pub fn add_holes(&self, bytes: u64) {
+        self.made_holes.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Bytes that became holes on the way.
+    pub fn made_holes(&self) -> u64 {
+        self.made_holes.load(Ordering::Relaxed)
+    }
+
     /// Notes digests of its whole content.
     pub fn set_digests(&self, digests: Vec<Digest>) {
         lock(&self.trouble).digests = digests;
@@ -181,7 +192,7 @@ pub struct Earlier {
 
 /// All outputs of a batch that are being written.
 pub struct Outputs {
-    folders: Folders,
+    pub(super) folders: Folders,
     root_path: PathBuf,
     wanted: Vec<Wanted>,
     pub(super) earlier: Earlier,
@@ -192,7 +203,7 @@ pub struct Outputs {
     pub(super) ours: Mutex<HashSet<(u64, u64)>>,
     /// Permission bits of a new file: asking the system takes longer than the
     /// rest of the commit of a small file.
-    mode: u32,
+    pub(super) mode: u32,
     active: Mutex<HashMap<u32, Arc<Output>>>,
     /// Outputs with an open file, the least recently opened first.
     open: Mutex<VecDeque<Arc<Output>>>,
@@ -266,6 +277,7 @@ impl Outputs {
             found: OnceLock::new(),
             identity: OnceLock::new(),
             reopened: AtomicBool::new(false),
+            made_holes: AtomicU64::new(0),
             trouble: Mutex::default(),
             wanted,
         });
@@ -377,7 +389,8 @@ impl Outputs {
         // An error of a file that nobody has open may be forgotten before the
         // sync of that file, unless a sync of all tells of it.
         let by_itself = self.group_sync.as_ref().is_some_and(|group| !group.covers_files());
-        if by_itself && let Err(error) = file.as_file().sync_data() {
+        let synced = if by_itself { file.as_file().sync_data() } else { Ok(()) };
+        if let Err(error) = synced.and_then(|()| sys::flush_by_close(file.as_file())) {
             output.fail(format!("cannot make it durable: {}", chain(&error)));
         }
     }
@@ -395,22 +408,6 @@ impl Outputs {
         let mut unfinished: Vec<_> = lock(&self.active).drain().map(|(_, output)| output).collect();
         unfinished.sort_unstable_by_key(|output| output.index);
         unfinished
-    }
-
-    /// Gives `file`, of `output`, the mode that a new file gets, or that of the
-    /// file that it replaces. One that has its name already keeps what it has.
-    pub fn give_mode(&self, output: &Output, file: &std::fs::File) -> io::Result<()> {
-        if output.wanted.partial.is_some() {
-            return Ok(());
-        }
-        if output.wanted.replace == Replace::Yes {
-            let directory = self.directory_of(&output.wanted.name, false)?;
-            let standing = directory.facts(output.name())?.filter(|facts| facts.node == Node::File);
-            if let Some(facts) = standing {
-                return preserve::take_place_of(&directory, output.name(), &facts, file);
-            }
-        }
-        sys::set_mode(file, self.mode)
     }
 
     /// The directory that `name` lies in; with `make`, made if it is missing.

@@ -111,6 +111,9 @@ pub fn look_at_names(
         if !consent.force || facts.node == Node::Directory {
             return Err(Refusal::ExistsInBatch { path }.into());
         }
+        if facts.node == Node::File && parents.is_written(&file.name) {
+            return Err(Refusal::Busy { path }.into());
+        }
         parents
             .check_replaceable(guards.get_or_init(Guards::now), &file.name)
             .map_err(|source| Refusal::CannotReplace { path, in_place: false, source })?;
@@ -280,6 +283,12 @@ impl<'a> Parents<'a> {
     pub fn facts(&mut self, name: &Path, leaf: &OsStr) -> Option<sys::Facts> {
         let parent = self.of(name).as_ref().ok()?;
         if parent.is_empty { None } else { parent.directory.facts(leaf).ok()? }
+    }
+
+    /// Whether another run is writing the file `name` where it is.
+    fn is_written(&mut self, name: &Path) -> bool {
+        let parent = self.of(name).as_ref();
+        parent.is_ok_and(|parent| part::is_written(&parent.directory, file_name(name)))
     }
 
     /// The map beside the file `name`, which is at `path`, if there is one.

@@ -4,8 +4,6 @@
 
 use std::path::Path;
 
-use rayon::iter::{IntoParallelRefIterator, ParallelIterator};
-
 use super::commit::{algorithms_of, hash_range, mismatch};
 use super::folders::walk;
 use super::manifest::Item;
@@ -14,6 +12,7 @@ use super::preflight::file_name;
 use super::report::{ItemReport, Status};
 use super::sources::Sources;
 use super::tally::Tally;
+use crate::cpu::Pool;
 use crate::digest::Digest;
 use crate::error::chain;
 use crate::io::FileIo;
@@ -59,18 +58,11 @@ impl<'a> Skipped<'a> {
         let bytes = to_read.iter().map(|(_, range)| range.len());
         progress.expect(bytes.fold(0, u64::saturating_add), 0);
         progress.enter(Phase::Verifying);
-        let check = || {
-            to_read.par_iter().for_each(|(item, range)| {
-                tally.hear(&check(root, item, *range, cancel));
-                progress.add_verified(range.len());
-            });
-        };
         // Work for processors, as well as for the disk.
-        let threads = threads.min(num_cpus::get()).min(to_read.len());
-        match rayon::ThreadPoolBuilder::new().num_threads(threads).build() {
-            Ok(pool) => pool.install(check),
-            Err(_) => check(),
-        }
+        Pool::new(threads.min(to_read.len())).each(&to_read, |(item, range)| {
+            tally.hear(&check(root, item, *range, cancel));
+            progress.add_verified(range.len());
+        });
     }
 }
 

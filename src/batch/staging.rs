@@ -11,12 +11,14 @@ use std::sync::atomic::Ordering;
 
 use super::output::{Output, Outputs};
 use super::partial::Partial;
+use crate::durable::intact;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::target::{MAP_SUFFIX, sibling_name};
 use crate::io::FileIo;
+use crate::preserve;
 use crate::progress::lock;
-use crate::sys::{self, Directory, Facts, Replace};
+use crate::sys::{self, Directory, Facts, Node, Replace};
 
 impl Outputs {
     /// The file for an output. With `keep`, the part that an earlier run left
@@ -76,11 +78,32 @@ impl Outputs {
         }
     }
 
+    /// Gives `file`, of `output`, the mode that a new file gets, or that of the
+    /// file that it replaces. One that has its name already keeps what it has.
+    pub fn give_mode(&self, output: &Output, file: &std::fs::File) -> io::Result<()> {
+        if output.wanted.partial.is_some() {
+            return Ok(());
+        }
+        if output.wanted.replace == Replace::Yes {
+            let directory = self.directory_of(&output.wanted.name, false)?;
+            let standing = directory.facts(output.name())?.filter(|facts| facts.node == Node::File);
+            if let Some(facts) = standing {
+                return preserve::take_place_of(&directory, output.name(), &facts, file);
+            }
+        }
+        sys::set_mode(file, self.mode)
+    }
+
     /// Gives a complete output its final name.
     pub fn publish(&self, output: &Output) -> io::Result<()> {
         let directory = self.directory_of(&output.wanted.name, false)?;
         let ours = output.identity.get().ok_or_else(|| io::Error::other("it was never made"))?;
-        part::check_is_at(&directory, &output.written_name(), ours)?;
+        let found = part::check_is_at(&directory, &output.written_name(), ours)?;
+        let wanted = output.wanted.len;
+        if found.size != wanted {
+            let what = format!("it has {} bytes, and was given {wanted}", found.size);
+            return Err(io::Error::other(format!("somebody changed it during the copy: {what}")));
+        }
         if output.wanted.partial.is_some() {
             return Ok(());
         }
@@ -90,10 +113,20 @@ impl Outputs {
             if there.is_some_and(|there| self.is_ours(&there)) {
                 return Err(same_file());
             }
+            if part::is_written(&directory, output.name()) {
+                return Err(busy());
+            }
         }
         directory.rename(&output.part_name(), output.name(), replace)?;
         output.made.store(false, Ordering::Release);
-        part::check_is_at(&directory, output.name(), ours)
+        part::check_is_at(&directory, output.name(), ours).map(drop)
+    }
+
+    /// Makes sure that the directory at `path` is still found where the user
+    /// looks for it.
+    pub fn check_place(&self, path: &Path) -> io::Result<()> {
+        let directory = self.folders.at(path, false)?;
+        intact::directory_is_still_at(&self.path(path), &directory)
     }
 
     /// Removes what was written of an output that has not got its name.

@@ -6,6 +6,7 @@ mod show;
 pub use show::can_write_over;
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use pcopy::range::{Failed, Unread};
@@ -24,6 +25,9 @@ const RATE_WINDOW: Duration = Duration::from_secs(2);
 /// How long one request may take before the line says what is being waited for.
 const LONG_WAIT: Duration = Duration::from_secs(3);
 
+/// Bytes of stack of the thread that shows it.
+const STACK: usize = 512 << 10;
+
 /// Ranges that could not be read told while the job runs; the report has all.
 const MOST_UNREAD: usize = 10;
 const NEXT_UNREAD: usize = MOST_UNREAD + 1;
@@ -38,7 +42,7 @@ pub fn run<T>(
     let cancel = signals.cancel_token();
     let (done, finished) = channel::<()>();
     std::thread::scope(|scope| {
-        let watcher = std::thread::Builder::new().name("progress".to_owned()).spawn_scoped(
+        let watcher = Builder::new().name("progress".to_owned()).stack_size(STACK).spawn_scoped(
             scope,
             move || {
                 let mut watch = Watch::new(output, progress);

@@ -148,22 +148,6 @@ impl<'a> Lane<'a> {
         gap.map_or(Ok(()), |gap| Err(self.post.end_stream(sink, gap)))
     }
 
-    /// Reads `request` from `source` into `memory`, which is the destination
-    /// itself, and records it.
-    pub fn read_request(
-        &mut self,
-        source: &dyn Source,
-        request: ByteRange,
-        memory: &mut [u8],
-    ) -> Result<(), Halt> {
-        self.before_request(request.len())?;
-        let bad = self.post.read(source, request, memory)?;
-        for good in bad.missing_from(request).iter() {
-            self.done(good);
-        }
-        Ok(())
-    }
-
     /// Makes the place of `hole`, a hole of the source, read as zeros.
     pub fn copy_hole(&mut self, sink: &dyn Sink, hole: ByteRange) -> Result<(), Halt> {
         for piece in hole.pieces(self.hole_size()) {

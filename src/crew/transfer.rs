@@ -10,6 +10,7 @@ use super::engine::{Engine, copy_buffered};
 use super::lane::{Halt, Lane};
 use super::tap::{Tap, Todo};
 pub use crate::durable::checkpoint::Ledger;
+use crate::durable::intact::Written;
 use crate::error::{Error, ErrorKind};
 use crate::io::manners::Manners;
 use crate::io::{Sink, Source};
@@ -223,6 +224,11 @@ impl Transfer {
         self.hole_bytes.fetch_add(bytes, Ordering::Relaxed);
     }
 
+    /// Bytes done so far that were data of the source and became holes.
+    pub fn made_holes(&self) -> u64 {
+        self.hole_bytes().saturating_sub(self.holes.bytes())
+    }
+
     /// Bytes done so far that were not moved but became, or stayed, holes.
     pub fn hole_bytes(&self) -> u64 {
         self.hole_bytes.load(Ordering::Relaxed)
@@ -270,6 +276,14 @@ impl Ledger for Transfer {
 
     fn unreadable(&self) -> RangeSet {
         lock(&self.record).failed.ranges()
+    }
+
+    fn lost(&self) -> RangeSet {
+        let Some(file) = self.sink.file() else { return RangeSet::new() };
+        let mut holes = self.done().missing_from(self.range);
+        holes.merge(&self.holes);
+        let (range, to, made) = (self.range, self.dest_offset, self.made_holes());
+        Written { source: &*self.source, range, to, holes, made }.probably_lost(file)
     }
 
     fn distrusted(&self) -> RangeSet {

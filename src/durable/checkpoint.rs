@@ -51,6 +51,9 @@ pub trait Ledger {
     /// What was written and found to be wrong.
     fn distrusted(&self) -> RangeSet;
 
+    /// What was written and is probably not there any more, by a short look.
+    fn lost(&self) -> RangeSet;
+
     /// Takes back that `ranges` are done, now or earlier: they were found not to be.
     fn distrust(&self, ranges: &RangeSet);
 
@@ -189,8 +192,19 @@ impl Checkpointer {
         match error.kind() {
             ErrorKind::Sync { .. } | ErrorKind::Journal { .. } => Ok(()),
             _ if lock(&self.last).broken => Ok(()),
-            _ => self.save(ledger),
+            _ => self.save_found(ledger),
         }
+    }
+
+    /// Makes a last checkpoint of a copy that ends early, without what others
+    /// have taken away from its destination meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As [`save`](Checkpointer::save).
+    pub fn save_found(&self, ledger: &dyn Ledger) -> Result<()> {
+        ledger.distrust(&ledger.lost());
+        self.save(ledger)
     }
 
     /// Records what is done, when the caller has just synced the data and

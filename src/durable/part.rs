@@ -73,17 +73,20 @@ pub fn is_busy(file: &File) -> bool {
     matches!(sys::try_lock(file), Err(TryLockError::WouldBlock))
 }
 
+/// Whether another run is writing the file `name` where it is. What cannot be
+/// opened says nothing.
+pub fn is_written(directory: &Directory, name: &OsStr) -> bool {
+    directory.open_to_read(name).is_ok_and(|file| is_busy(&file))
+}
+
 /// Makes sure that `name` is `ours`: whoever may write in the directory may
 /// have put something else, a link say, in its place. A rename goes by name,
-/// so only after it is it known what was renamed.
+/// so only after it is it known what was renamed. Returns what it is now.
 ///
 /// # Errors
 ///
 /// If it is not, or if the system does not say.
-pub fn check_is_at(directory: &Directory, name: &OsStr, ours: &Facts) -> io::Result<()> {
-    let there = directory.facts(name)?;
-    match there.is_some_and(|there| there.same_thing(ours)) {
-        true => Ok(()),
-        false => Err(io::Error::other("somebody put another file in its place")),
-    }
+pub fn check_is_at(directory: &Directory, name: &OsStr, ours: &Facts) -> io::Result<Facts> {
+    let there = directory.facts(name)?.filter(|there| there.same_thing(ours));
+    there.ok_or_else(|| io::Error::other("somebody put another file in its place"))
 }

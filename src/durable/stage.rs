@@ -11,12 +11,15 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::intact::{self, Name, Written};
 use super::leftover::{Earlier, Start};
 use super::part;
 use super::target::{StagedTarget, Target};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::{FileIo, HeadError, Held};
 use crate::preserve;
+use crate::progress::CancelToken;
+use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
 use crate::sys::{self, Claim, Facts, Node};
 
@@ -177,7 +180,7 @@ impl Stage {
                 let part = target.part_name();
                 let _ = sys::facts(self.io.as_file())
                     .and_then(|ours| part::check_is_at(&target.directory, &part, &ours))
-                    .and_then(|()| target.directory.remove(&part));
+                    .and_then(|_| target.directory.remove(&part));
             }
             (Undo::Shorten(len), _) => {
                 let _ = self.io.as_file().set_len(len);
@@ -232,7 +235,65 @@ impl Stage {
         Ok(lost)
     }
 
-    /// Gives the final name. With `durable`, the name is on the disk when this returns; the content must have been synced before.
+    /// What of `written` is not there any more, in bytes of the source. A
+    /// device is not asked: nobody makes it shorter.
+    ///
+    /// # Errors
+    ///
+    /// See [`Written::lost`].
+    pub fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
+        if self.claim.is_some() {
+            return Ok(RangeSet::new());
+        }
+        written.lost(&self.io, &self.path, cancel)
+    }
+
+    /// Makes sure, when all is written and synced, that nothing of it is
+    /// `lost`, that the system has kept no error for the close, and that the
+    /// file still has its length.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DestinationChanged`], or [`ErrorKind::Sync`].
+    pub fn check_written(&self, lost: &RangeSet) -> Result<()> {
+        let path = self.path.clone();
+        if let Some(first) = lost.iter().next() {
+            let what = format!("it lacks bytes {first} of the source, which were written");
+            return Err(ErrorKind::DestinationChanged { path, what }.into());
+        }
+        let closed = sys::flush_by_close(self.io.as_file());
+        closed.map_err(|source| ErrorKind::Sync { path, source })?;
+        if self.claim.is_some() {
+            return Ok(());
+        }
+        intact::check_length(self.io.as_file(), &self.path, self.io.len())
+    }
+
+    /// Looks, when it has its name, whether the path that the user gave leads
+    /// to what was written: `written` of the file.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Destination`].
+    pub fn check_name(&self, written: ByteRange) -> Result<()> {
+        let (path, found) = match self.pending.as_ref().or(self.named.as_ref()) {
+            None => {
+                let name = Name { path: &self.path, written };
+                (&self.path, intact::is_still_at(&name, &self.io))
+            }
+            Some(target) => {
+                let path = &target.directory_path;
+                (&target.path, intact::directory_is_still_at(path, &target.directory))
+            }
+        };
+        found.map_err(|source| {
+            let (step, path) = ("find what was copied at", path.clone());
+            ErrorKind::Destination { step, path, source }.into()
+        })
+    }
+
+    /// Gives the final name. With `durable`, the name is on the disk when this
+    /// returns; the content must have been synced before.
     ///
     /// # Errors
     ///
@@ -245,6 +306,11 @@ impl Stage {
         if let Some(target) = &self.pending {
             let (part, name) = (target.part_name(), &target.name);
             let ours = self.known_at(target, &part)?;
+            if target.force && target.is_written() {
+                let (step, path) = ("replace", target.path.clone());
+                let source = io::Error::other("another copy is writing it");
+                return Err(ErrorKind::Destination { step, path, source }.into());
+            }
             target.directory.rename(&part, name, target.replace()).map_err(|source| {
                 let (step, path) = ("rename the finished copy to", target.path.clone());
                 ErrorKind::Destination { step, path, source }

@@ -9,6 +9,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::part;
 use crate::error::{ErrorKind, Refusal, Result, Side, escaped};
 use crate::progress::{CancelToken, Event, Progress};
 use crate::report::{DestinationReport, Kind};
@@ -105,17 +106,20 @@ impl Target {
         }
     }
 
-    /// Refuses to replace a file without the user's consent, or where the system
-    /// would refuse it at the end.
+    /// Refuses to replace a file without the user's consent, one that another run
+    /// is writing, or where the system would refuse it at the end.
     ///
     /// # Errors
     ///
-    /// [`Refusal::Exists`] or [`Refusal::CannotReplace`].
+    /// [`Refusal::Exists`], [`Refusal::Busy`] or [`Refusal::CannotReplace`].
     pub fn check_replaceable(&self) -> Result<(), Refusal> {
         match self {
             Target::Staged(target) if target.existing.is_none() => Ok(()),
             Target::Staged(target) if !target.force => {
                 Err(Refusal::Exists { path: target.path.clone() })
+            }
+            Target::Staged(target) if target.is_written() => {
+                Err(Refusal::Busy { path: target.path.clone() })
             }
             Target::Staged(target) => Guards::now()
                 .check_replaceable(&target.directory, &target.name)
@@ -218,6 +222,13 @@ impl StagedTarget {
             return Err(Refusal::AmongDevices { path }.into());
         }
         Ok(StagedTarget { path, directory, directory_path, name, existing, force })
+    }
+
+    /// Whether another run is writing, where it is, the file that would be replaced.
+    pub fn is_written(&self) -> bool {
+        let there = self.directory.facts(&self.name).ok().flatten();
+        there.is_some_and(|there| there.node == Node::File)
+            && part::is_written(&self.directory, &self.name)
     }
 
     /// Whether committing replaces what has the name then. What has it now is

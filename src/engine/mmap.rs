@@ -1,14 +1,20 @@
 //! `mmap`: the source is read straight into the mapped destination.
 //!
 //! A map of a file whose storage runs out, or that somebody makes shorter,
-//! ends the process with a signal. So the destination is a new file that
-//! nobody else knows, on a file system that keeps its word about reserved
-//! storage, and the storage of a piece is reserved before it is mapped.
+//! ends the process with a signal if the process itself writes there. So the
+//! destination is a new file, on a file system that keeps its word about
+//! reserved storage, the storage of a piece is reserved before it is mapped,
+//! and nobody but the kernel writes into the map: a plain read of the source,
+//! which fails where the map has lost its file. Whatever else a read meets is
+//! left to the workers' own buffers.
+
+use std::fs::File;
+use std::io;
 
 use super::{Capabilities, Engine, Fit, Row, Site, files};
 use crate::crew::{Halt, Lane, copy_buffered};
 use crate::error::ErrorKind;
-use crate::io::as_usize;
+use crate::io::{as_u64, as_usize};
 use crate::range::ByteRange;
 use crate::sys::{self, FileSystemKind, Map};
 
@@ -70,7 +76,7 @@ fn copy_window(window: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
     let at = window.start();
     let transfer = lane.transfer();
     let target = transfer.to_sink(window);
-    let Some(file) = transfer.sink.file() else {
+    let (Some(file), Some(source)) = (transfer.sink.file(), transfer.source.file()) else {
         return copy_buffered(window, lane);
     };
     match lane.waiting(at, || sys::reserve(file, target)) {
@@ -89,7 +95,37 @@ fn copy_window(window: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
     for request in lane.requests(window) {
         let skip = as_usize(request.start() - window.start());
         let memory = &mut map.bytes()[skip..skip + as_usize(request.len())];
-        lane.read_request(&*transfer.source, request, memory)?;
+        lane.before_request(request.len())?;
+        match lane.waiting(request.start(), || fill(memory, source, request.start())) {
+            Ok(()) => lane.done(request),
+            Err(error) if sys::is_memory_fault(&error) => return Err(lost(request, lane)),
+            // It cannot be read, or not like this: retries and all that follows.
+            Err(_) => lane.copy_request(&*transfer.source, &*transfer.sink, request)?,
+        }
     }
     Ok(())
+}
+
+/// Reads all of `memory` from `offset` of `source` on.
+fn fill(mut memory: &mut [u8], source: &File, mut offset: u64) -> io::Result<()> {
+    while !memory.is_empty() {
+        match sys::read_at(source, memory, offset) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(count) => {
+                offset += as_u64(count);
+                memory = &mut memory[count..];
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// The end of a copy whose destination became shorter under its map.
+fn lost(request: ByteRange, lane: &Lane<'_>) -> Halt {
+    let transfer = lane.transfer();
+    let (path, range) = (transfer.sink_path.clone(), transfer.to_sink(request));
+    let source = io::Error::other("somebody has made it shorter");
+    Halt::Failed { at: request.start(), error: ErrorKind::Write { path, range, source }.into() }
 }

@@ -257,7 +257,7 @@ pub struct Ledger<'a> {
 
 impl Ledger<'_> {
     /// Takes back that `wrong`, a part of `range`, is done.
-    fn withdraw(self, wrong: &RangeSet, range: ByteRange) -> Result<()> {
+    pub(super) fn withdraw(self, wrong: &RangeSet, range: ByteRange) -> Result<()> {
         let wrong = wrong.iter().map(|part| part.align_out(BLOCK).intersect(range)).collect();
         self.checkpointer.withdraw(self.transfer, &wrong)
     }

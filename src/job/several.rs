@@ -17,6 +17,7 @@ use super::{CopyJob, Preallocate, with_report};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::{self, Digester};
+use crate::durable::intact::Written;
 use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::stage::Blank;
 use crate::durable::target::Target;
@@ -241,19 +242,20 @@ impl CopyJob {
                 clock.verified();
                 verified?;
             }
+            let made = transfer.made_holes();
             drop(transfer);
             digest::check(&job.report.digests, &self.expected)?;
             job.write_heads(self.sync, self.verify);
             if self.preserve {
                 job.preserve(self.sync);
             }
-            Ok(())
+            job.check_intact(made, watch.1)
         });
         let commit = finished.is_ok();
         let outcome =
             if job.report.failed.is_empty() { Outcome::Complete } else { Outcome::Partial };
         for place in &mut job.places {
-            place.end(commit, self.sync, outcome);
+            place.end(commit, self.sync, (outcome, job.to));
         }
         clock.finished();
         job.report.outcome = outcome;
@@ -422,6 +424,26 @@ impl Several {
             }
         }
         self.report.notes.extend(notes);
+    }
+
+    /// Leaves out each place that somebody has written to meanwhile. `made`:
+    /// bytes that became holes on the way.
+    fn check_intact(&mut self, made: u64, cancel: &CancelToken) -> Result<()> {
+        let mut holes = self.kept_holes.clone();
+        holes.merge(&self.report.failed_set());
+        let (range, to) = (self.report.range, self.to.start());
+        let written = Written { source: &*self.source.io, range, to, holes, made };
+        for place in &mut self.places {
+            let Some(stage) = &place.stage else { continue };
+            let lost = stage.lost(&written, cancel);
+            if let Err(error) = lost.and_then(|lost| stage.check_written(&lost)) {
+                if matches!(error.kind(), ErrorKind::Cancelled) {
+                    return Err(error);
+                }
+                place.fail(error);
+            }
+        }
+        Ok(())
     }
 
     fn into_report(mut self) -> Report {

@@ -8,6 +8,7 @@ use std::thread::Builder;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::medium::Medium;
+use crate::cpu::{STACK, has_room_for_thread};
 use crate::crew::Throttle;
 use crate::digest::Digester;
 use crate::error::{Error, ErrorKind, Result, again};
@@ -107,7 +108,10 @@ impl Comparison<'_> {
             for number in 1..self.threads {
                 let name = format!("verify-{number}");
                 // Where a thread cannot be had, there are fewer.
-                if Builder::new().name(name).spawn_scoped(scope, || round.work()).is_err() {
+                let thread = Builder::new().name(name).stack_size(STACK);
+                if !has_room_for_thread(as_usize(self.request().saturating_mul(2)))
+                    || thread.spawn_scoped(scope, || round.work()).is_err()
+                {
                     break;
                 }
             }

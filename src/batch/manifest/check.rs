@@ -4,13 +4,12 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use rayon::prelude::*;
-
 use super::clash::{Clash, clashes};
 use super::error::{ErrorKind, ManifestError, ManifestErrors};
 use super::item::{Item, Run, Runs};
 use super::name::{Rules, refusal};
 use super::siblings::siblings;
+use crate::cpu::Pool;
 use crate::error::{Fault, quoted};
 use crate::range::ByteRange;
 use crate::source::Container;
@@ -19,8 +18,7 @@ use crate::source::Container;
 pub(super) type Sizes<'a> = HashMap<Option<&'a Path>, Option<u64>>;
 
 /// Checks items against the sizes of their sources (`source_len`; `None` asks
-/// for the source of the whole batch) and against each other. Runs on the
-/// rayon pool it is called from.
+/// for the source of the whole batch) and against each other.
 ///
 /// # Errors
 ///
@@ -31,7 +29,8 @@ pub fn check(
     items: &[Item],
     source_len: impl Fn(Option<&Path>) -> Option<u64>,
 ) -> Result<(), ManifestErrors> {
-    check_with(items, |source| source_len(source).ok_or_else(|| no_source(source)))
+    let pool = Pool::for_items(items.len());
+    check_with(items, |source| source_len(source).ok_or_else(|| no_source(source)), &pool)
 }
 
 /// As [`check`], for a caller who can say why a source is not to be had.
@@ -42,8 +41,9 @@ pub fn check(
 pub(in crate::batch) fn check_with(
     items: &[Item],
     source_len: impl Fn(Option<&Path>) -> Result<u64, NoSource>,
+    pool: &Pool,
 ) -> Result<(), ManifestErrors> {
-    check_under(items, source_len, Rules::HERE)
+    check_under(items, source_len, Rules::HERE, pool)
 }
 
 /// Why a source is not to be had.
@@ -53,6 +53,7 @@ fn check_under(
     items: &[Item],
     source_len: impl Fn(Option<&Path>) -> Result<u64, NoSource>,
     rules: Rules,
+    pool: &Pool,
 ) -> Result<(), ManifestErrors> {
     let mut sizes = Sizes::new();
     let mut errors = Vec::new();
@@ -65,17 +66,16 @@ fn check_under(
             source_len(*source).map_err(refused).ok()
         });
     }
-    let of_rows = items.par_iter().flat_map_iter(|item| {
+    errors.extend(pool.flat_map(items, |item| {
         let name =
             refusal(bytes(item), rules).map(|why| error(item, format!("{:?} {why}", item.name)));
         let len = sizes.get(&item.source.as_deref()).copied().flatten();
         let beyond = len.and_then(|len| outside(item, len));
         let name = name.map(|error| error.of(Fault::Name));
         name.into_iter().chain(beyond.map(|why| error(item, why).of(Fault::Outside)))
-    });
-    errors.par_extend(of_rows);
+    }));
     let mut found = Vec::new();
-    clashes(items, &sizes, rules, &mut found);
+    clashes(items, &sizes, rules, pool, &mut found);
     siblings(items, rules, &mut found);
     let clashing = |clash: Clash<'_>| error(clash.item, clash.message).of(Fault::Clash);
     errors.extend(found.into_iter().map(clashing));
@@ -163,7 +163,7 @@ mod tests {
             details: None,
         };
         let items: Vec<Item> = names.iter().enumerate().map(item).collect();
-        let errors = check_under(&items, |_| Ok(1), rules).err().unwrap_or_default();
+        let errors = check_under(&items, |_| Ok(1), rules, &Pool::none()).err().unwrap_or_default();
         assert_eq!(
             errors.to_string().lines().collect::<Vec<_>>(),
             want,

@@ -12,11 +12,10 @@ use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::hash::{BuildHasher, Hasher, RandomState};
 
-use rayon::prelude::*;
-
 use super::check::{Sizes, bytes};
 use super::item::Item;
 use super::name::Rules;
+use crate::cpu::Pool;
 use crate::range::ByteRange;
 
 /// An item that wants what another has.
@@ -38,12 +37,13 @@ pub(super) fn clashes<'i>(
     items: &'i [Item],
     sizes: &Sizes<'_>,
     rules: Rules,
+    pool: &Pool,
     found: &mut Vec<Clash<'i>>,
 ) {
-    let suspects = suspects(items, rules);
+    let suspects = suspects(items, rules, pool);
     let mut names: Vec<(Cow<'_, [u8]>, &Item)> =
-        suspects.par_iter().map(|&item| (folded(bytes(item), rules), item)).collect();
-    names.par_sort_unstable_by(|(a_name, a), (b_name, b)| {
+        pool.map(&suspects, |&item| (folded(bytes(item), rules), item));
+    pool.sort_by(&mut names, |(a_name, a), (b_name, b)| {
         by_component(a_name, b_name)
             .then_with(|| a.dest_offset.cmp(&b.dest_offset))
             .then_with(|| a.line.cmp(&b.line))
@@ -82,13 +82,13 @@ fn folded(name: &[u8], rules: Rules) -> Cow<'_, [u8]> {
 }
 
 /// The items that may clash; those that do are all among them.
-fn suspects(items: &[Item], rules: Rules) -> Vec<&Item> {
+fn suspects<'i>(items: &'i [Item], rules: Rules, pool: &Pool) -> Vec<&'i Item> {
     let state = RandomState::new();
     let hashes = |item: &Item| path_hashes(&state, &folded(bytes(item), rules));
-    let mut files: Vec<u64> = items.par_iter().map(|item| hashes(item).0).collect();
-    let mut directories: Vec<u64> = items.par_iter().flat_map_iter(|item| hashes(item).1).collect();
-    files.par_sort_unstable();
-    directories.par_sort_unstable();
+    let mut files: Vec<u64> = pool.map(items, |item| hashes(item).0);
+    let mut directories: Vec<u64> = pool.flat_map(items, |item| hashes(item).1);
+    pool.sort_by(&mut files, u64::cmp);
+    pool.sort_by(&mut directories, u64::cmp);
     directories.dedup();
     let mut marked: HashSet<u64> = HashSet::new();
     let mut ahead = directories.iter().peekable();
@@ -101,11 +101,11 @@ fn suspects(items: &[Item], rules: Rules) -> Vec<&Item> {
     if marked.is_empty() {
         return Vec::new();
     }
-    let suspect = |item: &&Item| {
+    pool.flat_map(items, |item| {
         let (name, directories) = hashes(item);
-        marked.contains(&name) || directories.iter().any(|hash| marked.contains(hash))
-    };
-    items.par_iter().filter(suspect).collect()
+        let suspect = |hash| marked.contains(hash);
+        (suspect(&name) || directories.iter().any(suspect)).then_some(item)
+    })
 }
 
 /// The hash of a name, and those of the directories it lies in.

@@ -12,6 +12,7 @@ use super::clash::{Clash, clashes};
 use super::item::{Item, Run, Runs};
 use super::name::{Rules, refusal};
 use super::siblings::siblings;
+use crate::cpu::Pool;
 use crate::error::quoted;
 use crate::range::ByteRange;
 
@@ -147,10 +148,11 @@ fn settle_clashes(
     notes: &mut Vec<String>,
 ) {
     let mut done = Done::default();
+    let pool = Pool::for_items(items.len());
     for round in 2..2 + ROUNDS {
         let sizes: Sizes<'_> = lens.iter().map(|(source, len)| (source.as_deref(), *len)).collect();
         let mut found = Vec::new();
-        clashes(items, &sizes, Rules::HERE, &mut found);
+        clashes(items, &sizes, Rules::HERE, &pool, &mut found);
         siblings(items, Rules::HERE, &mut found);
         let first = items.as_ptr().addr();
         let row =

@@ -78,10 +78,10 @@ impl Place {
         }
     }
 
-    /// Gives the final name, or takes away what was written.
-    pub fn end(&mut self, commit: bool, durable: bool, outcome: Outcome) {
+    /// Gives the final name, or takes away what was written. `to`: its bytes.
+    pub fn end(&mut self, commit: bool, durable: bool, (outcome, to): (Outcome, ByteRange)) {
         let Some(mut stage) = self.stage.take() else { return };
-        match commit.then(|| stage.commit(durable)) {
+        match commit.then(|| stage.commit(durable).and_then(|()| stage.check_name(to))) {
             None => stage.discard(),
             Some(Ok(())) => (self.report.outcome, self.report.durable) = (outcome, durable),
             Some(Err(error)) => {

@@ -1,0 +1,220 @@
+//! Whether a destination that was written is still what was written, looked at
+//! when the last byte is on the disk and before anybody is told so.
+//!
+//! Others can reach a file while it is filled. They may rename it away, put
+//! another in its place, or make it shorter: what is written later then makes
+//! it as long as before, with a hole inside. Names and lengths are asked for,
+//! and holes looked for where bytes were written. Neither costs more than a few
+//! calls. Where the answer is not what it should be, the bytes decide: some
+//! file systems make holes of zeros, and some change the numbers of files.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+use positioned_io::ReadAt;
+
+use super::recheck;
+use crate::error::{ErrorKind, Result};
+use crate::io::{FileIo, Source, as_u64, as_usize, transfer};
+use crate::progress::CancelToken;
+use crate::range::{ByteRange, RangeSet};
+use crate::sys::{self, Directory, Node};
+
+/// Bytes compared at a time.
+const CHUNK: u64 = 256 << 10;
+
+/// Where a user finds what was written.
+pub struct Name<'a> {
+    /// As it was given.
+    pub path: &'a Path,
+    /// The bytes that were to be written, in the file.
+    pub written: ByteRange,
+}
+
+/// Makes sure that `name` leads to `ours`, or to a file with the same bytes.
+///
+/// # Errors
+///
+/// If it does not, or if the system does not say.
+pub fn is_still_at(name: &Name<'_>, ours: &FileIo) -> io::Result<()> {
+    let facts = sys::facts(ours.as_file())?;
+    if sys::leads_to(name.path, &facts)? {
+        return Ok(());
+    }
+    // The numbers are hints.
+    let there = match facts.node {
+        Node::File => sys::open_source(name.path).ok().filter(|there| is_as_long(there, &facts)),
+        _ => None,
+    };
+    let Some(there) = there else { return Err(not_ours()) };
+    let theirs = FileIo::new(there, facts.size);
+    let same = first_difference(ours, &theirs, name.written, &CancelToken::new())?;
+    if same.is_some() { Err(not_ours()) } else { theirs.as_file().sync_all() }
+}
+
+fn is_as_long(file: &File, facts: &sys::Facts) -> bool {
+    sys::facts(file).is_ok_and(|there| there.node == Node::File && there.size == facts.size)
+}
+
+fn not_ours() -> io::Error {
+    io::Error::other("somebody put another file in its place, or took it away")
+}
+
+/// Makes sure that `path`, which `directory` was opened by, still leads to it.
+///
+/// # Errors
+///
+/// If it does not, or if the system does not say.
+pub fn directory_is_still_at(path: &Path, directory: &Directory) -> io::Result<()> {
+    match sys::leads_to(path, &directory.own_facts()?)? {
+        true => Ok(()),
+        false => Err(io::Error::other("its folder was moved, or is another one by now")),
+    }
+}
+
+/// Makes sure that `file` has `len` bytes.
+///
+/// # Errors
+///
+/// [`ErrorKind::DestinationChanged`] if it has not.
+pub fn check_length(file: &File, path: &Path, len: u64) -> Result<()> {
+    let found = sys::facts(file).map_err(|source| {
+        let path = path.to_owned();
+        ErrorKind::Destination { step: "look at", path, source }
+    })?;
+    if found.size == len {
+        return Ok(());
+    }
+    let what = format!("it has {} bytes, and was given {len}", found.size);
+    Err(ErrorKind::DestinationChanged { path: path.to_owned(), what }.into())
+}
+
+/// What was written of one source to one file.
+pub struct Written<'a> {
+    /// What was read.
+    pub source: &'a dyn Source,
+    /// Which bytes of it.
+    pub range: ByteRange,
+    /// Where the first of them went.
+    pub to: u64,
+    /// What of the range was not written, or was made a hole.
+    pub holes: RangeSet,
+    /// Bytes that became holes on the way, nobody knows where.
+    pub made: u64,
+}
+
+impl Written<'_> {
+    /// What of it is not in `file` any more, in bytes of the source.
+    ///
+    /// # Errors
+    ///
+    /// If either side cannot be read where that must be, or the caller asked to stop.
+    pub fn lost(&self, file: &FileIo, path: &Path, cancel: &CancelToken) -> Result<RangeSet> {
+        let (mut lost, missing) = (RangeSet::new(), self.missing(file.as_file()));
+        for range in missing.iter() {
+            let shifted = Shifted { file, from: self.range.start(), to: self.to };
+            let mut rest = range;
+            while !rest.is_empty() {
+                let found = first_difference(self.source, &shifted, rest, cancel);
+                let Some(part) = found.map_err(|source| {
+                    let (step, path) = ("read back", path.to_owned());
+                    ErrorKind::Destination { step, path, source }
+                })?
+                else {
+                    break;
+                };
+                lost.insert(part);
+                rest = rest.split_at(part.end()).1;
+            }
+        }
+        if !missing.is_empty() && cancel.is_cancelled() {
+            return Err(ErrorKind::Cancelled.into());
+        }
+        Ok(lost)
+    }
+
+    /// What is probably lost, by a few places, for a copy that ends early:
+    /// nobody waits for a longer look.
+    pub fn probably_lost(&self, file: &File) -> RangeSet {
+        let suspect = self.missing(file);
+        // What is past the end is not there, and cannot be compared.
+        let len = sys::facts(file).map_or(0, |facts| facts.size);
+        let end = len.saturating_sub(self.to).saturating_add(self.range.start());
+        let inside = suspect.within(ByteRange::between(0, end));
+        let to = |part: ByteRange| part.rebase(self.range.start(), self.to);
+        match recheck::first_difference(self.source, file, &inside, to) {
+            Some(_) => suspect,
+            None => suspect.within(ByteRange::between(end, u64::MAX)),
+        }
+    }
+
+    /// Bytes of the source that were written, in whose place there is a hole now.
+    fn missing(&self, file: &File) -> RangeSet {
+        let mut missing = RangeSet::new();
+        for data in self.holes.missing_from(self.range).iter() {
+            let Some(place) = data.rebase(self.range.start(), self.to) else { continue };
+            let back = |part: ByteRange| part.rebase(self.to, self.range.start());
+            missing.merge(&holes_of(file, place).iter().filter_map(back).collect());
+        }
+        if self.made > 0 && missing.bytes() <= self.made { RangeSet::new() } else { missing }
+    }
+}
+
+/// A destination, at the positions of the source.
+struct Shifted<'a> {
+    file: &'a FileIo,
+    from: u64,
+    to: u64,
+}
+
+impl ReadAt for Shifted<'_> {
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        self.file.read_at(offset - self.from + self.to, buffer)
+    }
+}
+
+/// The holes of `file` in `range`, past its end as well. None where it does not say.
+pub fn holes_of(file: &File, range: ByteRange) -> RangeSet {
+    let mut holes = RangeSet::new();
+    let mut rest = range;
+    while !rest.is_empty() {
+        let Ok(extent) = sys::next_extent(file, rest) else { break };
+        if !extent.data {
+            holes.insert(extent.range);
+        }
+        rest = rest.split_at(extent.range.end().max(rest.start() + 1)).1;
+    }
+    holes
+}
+
+/// The first bytes of `range` that differ in `one` and `other`, or that
+/// `other` does not have.
+fn first_difference<A: ReadAt + ?Sized, B: ReadAt + ?Sized>(
+    one: &A,
+    other: &B,
+    range: ByteRange,
+    cancel: &CancelToken,
+) -> io::Result<Option<ByteRange>> {
+    let room = as_usize(CHUNK.min(range.len()));
+    let (mut ours, mut theirs) = (vec![0; room], vec![0; room]);
+    for piece in range.pieces(CHUNK) {
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
+        let len = as_usize(piece.len());
+        let (ours, theirs) = (&mut ours[..len], &mut theirs[..len]);
+        transfer::read_full(one, piece.start(), ours).map_err(|stop| stop.error)?;
+        match transfer::read_full(other, piece.start(), theirs) {
+            Err(stop) if stop.error.kind() == io::ErrorKind::UnexpectedEof => {
+                let had = piece.start() + as_u64(stop.moved);
+                return Ok(Some(ByteRange::between(had, range.end())));
+            }
+            read => read.map_err(|stop| stop.error)?,
+        }
+        if ours != theirs {
+            return Ok(Some(piece));
+        }
+    }
+    Ok(None)
+}
