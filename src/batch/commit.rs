@@ -140,7 +140,8 @@ impl Commit<'_> {
     /// nobody has made a hole where something was written.
     fn check_written(&self, member: &mut Member<'_>) -> io::Result<()> {
         let file = self.outputs.file(&member.output)?;
-        sys::flush_by_close(file.as_file())?;
+        let closed = sys::flush_by_close(file.as_file());
+        closed.map_err(|error| said("cannot make it durable", &error))?;
         let lost = (self.lost)(&member.output, &file);
         let is_stopped = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled);
         member.stopped = lost.as_ref().is_err_and(is_stopped);
@@ -353,6 +354,10 @@ impl<'a> Member<'a> {
     fn is_alive(&self) -> bool {
         self.error.is_none() && self.mismatch.iter().all(Option::is_none)
     }
+}
+
+fn said(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {}", chain(error)))
 }
 
 /// What to work out for `item`: what it expects, and what the batch wants of all.

@@ -10,7 +10,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use positioned_io::ReadAt;
 
@@ -23,6 +23,9 @@ use crate::sys::{self, Directory, Node};
 
 /// Bytes compared at a time.
 const CHUNK: u64 = 256 << 10;
+
+/// Few file systems have larger blocks.
+const BLOCK: u64 = 64 << 10;
 
 /// Where a user finds what was written.
 pub struct Name<'a> {
@@ -90,6 +93,12 @@ pub fn check_length(file: &File, path: &Path, len: u64) -> Result<()> {
     Err(ErrorKind::DestinationChanged { path: path.to_owned(), what }.into())
 }
 
+/// The error of a file at `path` that has lost `range`, in bytes of the source.
+pub fn lacks(path: PathBuf, range: ByteRange) -> ErrorKind {
+    let what = format!("it lacks bytes {range} of the source, which were written");
+    ErrorKind::DestinationChanged { path, what }
+}
+
 /// What was written of one source to one file.
 pub struct Written<'a> {
     /// What was read.
@@ -111,9 +120,35 @@ impl Written<'_> {
     ///
     /// If either side cannot be read where that must be, or the caller asked to stop.
     pub fn lost(&self, file: &FileIo, path: &Path, cancel: &CancelToken) -> Result<RangeSet> {
-        let (mut lost, missing) = (RangeSet::new(), self.missing(file.as_file()));
+        self.lost_of(&self.suspect(file.as_file()), file, path, cancel)
+    }
+
+    /// The same of a file that cannot be read: on file systems that are known
+    /// to make no holes of zeros by themselves, and to tell of all others.
+    ///
+    /// # Errors
+    ///
+    /// As [`lost`](Written::lost).
+    pub fn lost_unread(&self, file: &File, path: &Path, cancel: &CancelToken) -> Result<RangeSet> {
+        use sys::FileSystemKind::{Btrfs, Ext, Tmpfs, Xfs};
+        let kind = sys::file_system(file).map(|system| system.kind);
+        match kind {
+            Ok(Btrfs | Ext | Tmpfs | Xfs) => self.lost_of(&self.missing(file), &Hole, path, cancel),
+            _ => Ok(RangeSet::new()),
+        }
+    }
+
+    /// What of `missing` differs from what `there` has, and so is lost.
+    fn lost_of(
+        &self,
+        missing: &RangeSet,
+        there: &dyn ReadAt,
+        path: &Path,
+        cancel: &CancelToken,
+    ) -> Result<RangeSet> {
+        let mut lost = RangeSet::new();
         for range in missing.iter() {
-            let shifted = Shifted { file, from: self.range.start(), to: self.to };
+            let shifted = Shifted { there, from: self.range.start(), to: self.to };
             let mut rest = range;
             while !rest.is_empty() {
                 let found = first_difference(self.source, &shifted, rest, cancel);
@@ -137,7 +172,7 @@ impl Written<'_> {
     /// What is probably lost, by a few places, for a copy that ends early:
     /// nobody waits for a longer look.
     pub fn probably_lost(&self, file: &File) -> RangeSet {
-        let suspect = self.missing(file);
+        let suspect = self.suspect(file);
         // What is past the end is not there, and cannot be compared.
         let len = sys::facts(file).map_or(0, |facts| facts.size);
         let end = len.saturating_sub(self.to).saturating_add(self.range.start());
@@ -147,6 +182,19 @@ impl Written<'_> {
             Some(_) => suspect,
             None => suspect.within(ByteRange::between(end, u64::MAX)),
         }
+    }
+
+    /// Bytes of the source that were written, in whose place there is a hole
+    /// now, and what lies beside it in the same blocks: cut in the middle of a
+    /// block, a file keeps the block, with zeros in it.
+    fn suspect(&self, file: &File) -> RangeSet {
+        let widened = |hole: ByteRange| {
+            let (start, end) = (hole.start().saturating_sub(BLOCK), hole.end());
+            ByteRange::between(start, end.saturating_add(BLOCK))
+        };
+        let mut suspect = self.missing(file).iter().map(widened).collect::<RangeSet>();
+        suspect.subtract(&self.holes);
+        suspect.within(self.range)
     }
 
     /// Bytes of the source that were written, in whose place there is a hole now.
@@ -163,14 +211,24 @@ impl Written<'_> {
 
 /// A destination, at the positions of the source.
 struct Shifted<'a> {
-    file: &'a FileIo,
+    there: &'a dyn ReadAt,
     from: u64,
     to: u64,
 }
 
 impl ReadAt for Shifted<'_> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.file.read_at(offset - self.from + self.to, buffer)
+        self.there.read_at(offset - self.from + self.to, buffer)
+    }
+}
+
+/// A hole of any length.
+struct Hole;
+
+impl ReadAt for Hole {
+    fn read_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        buffer.fill(0);
+        Ok(buffer.len())
     }
 }
 

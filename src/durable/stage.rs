@@ -258,8 +258,7 @@ impl Stage {
     pub fn check_written(&self, lost: &RangeSet) -> Result<()> {
         let path = self.path.clone();
         if let Some(first) = lost.iter().next() {
-            let what = format!("it lacks bytes {first} of the source, which were written");
-            return Err(ErrorKind::DestinationChanged { path, what }.into());
+            return Err(intact::lacks(path, first).into());
         }
         let closed = sys::flush_by_close(self.io.as_file());
         closed.map_err(|source| ErrorKind::Sync { path, source })?;

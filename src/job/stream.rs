@@ -7,7 +7,7 @@
 //! them in any case.
 
 use std::fs::File;
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use super::{CopyJob, Preallocate, Threads, with_report};
 use crate::crew::controller::Workers;
 use crate::crew::{self, Control, OnReadError, Throttle, Transfer};
 use crate::digest::{self, Digester};
+use crate::durable::intact::{self, Written};
 use crate::durable::leftover::Leftovers;
 use crate::engine::capabilities::{end_of_source, warmth};
 use crate::engine::{Positioned, Reflink};
@@ -25,6 +26,7 @@ use crate::io::Ordered;
 use crate::io::manners::Warmth;
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::range::RangeSet;
 use crate::report::{DestinationReport, Kind, Report};
 use crate::safety::{files_behind, thing};
 use crate::size::Size;
@@ -116,8 +118,15 @@ impl CopyJob {
             reason: report.engine_reason.clone(),
         });
         let plan = Plan::new(&range.into(), range.start(), io_size);
-        let is_file = facts.node == Node::File;
-        Ok((Stream { source, plan, workers, warmth, report, is_file }, file))
+        let standing = match facts.node {
+            Node::File => Some(Standing::of(&file).map_err(|source| Refusal::CannotOpen {
+                side: Side::Destination,
+                path: NAME.into(),
+                source,
+            })?),
+            _ => None,
+        };
+        Ok((Stream { source, plan, workers, warmth, report, standing }, file))
     }
 
     fn workers_of_stream(&self, source: &OpenSource, warmth: Warmth) -> Workers {
@@ -173,7 +182,7 @@ impl CopyJob {
         let changed = check_unchanged(&job.source, self.allow_changed_source)?;
         job.report.notes.extend(changed);
         job.report.digests = transfer.tap().take_digests().unwrap_or_default();
-        if self.sync && job.is_file {
+        if self.sync && job.standing.is_some() {
             progress.enter(Phase::Syncing);
             let path = NAME.into();
             transfer.sink.sync_data().map_err(|source| ErrorKind::Sync { path, source })?;
@@ -181,6 +190,7 @@ impl CopyJob {
         }
         transfer.manners.finish_reading(&*transfer.source);
         clock.synced();
+        job.check_intact(cancel)?;
         digest::check(&job.report.digests, &self.expected)?;
         job.report.outcome = crate::Outcome::Complete;
         Ok(())
@@ -241,8 +251,38 @@ struct Stream {
     /// How much of the source is in the page cache.
     warmth: Warmth,
     report: Report,
-    /// Whether the stream leads to a file, which a disk holds.
-    is_file: bool,
+    /// The file that the stream leads to, which a disk holds.
+    standing: Option<Standing>,
+}
+
+/// A file that a stream leads to, and where its first byte goes.
+struct Standing {
+    file: File,
+    at: u64,
+}
+
+impl Standing {
+    fn of(file: &File) -> io::Result<Standing> {
+        Ok(Standing { file: file.try_clone()?, at: sys::place_in_stream(file)? })
+    }
+}
+
+impl Stream {
+    /// Makes sure that nobody has made the file shorter that the stream leads
+    /// to, and that the system has kept no error for the close.
+    fn check_intact(&self, cancel: &CancelToken) -> Result<()> {
+        let Some(Standing { file, at }) = &self.standing else { return Ok(()) };
+        let (path, range) = (Path::new(NAME), self.report.range);
+        let holes = RangeSet::new();
+        let written = Written { source: &*self.source.io, range, to: *at, holes, made: 0 };
+        let lost = written.lost_unread(file, path, cancel)?;
+        let path = path.to_owned();
+        if let Some(first) = lost.iter().next() {
+            return Err(intact::lacks(path, first).into());
+        }
+        let closed = sys::flush_by_close(file);
+        closed.map_err(|source| ErrorKind::Sync { path, source }.into())
+    }
 }
 
 /// Refuses what nobody wants to have bytes poured into.

@@ -31,6 +31,15 @@ pub fn flush_by_close(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
+/// Where the next byte that is written to `stream`, a file, will be.
+pub fn place_in_stream(stream: &File) -> io::Result<u64> {
+    #[cfg(unix)]
+    if rustix::fs::fcntl_getfl(stream)?.contains(rustix::fs::OFlags::APPEND) {
+        return Ok(stream.metadata()?.len());
+    }
+    io::Seek::stream_position(&mut &*stream)
+}
+
 /// Whether `path`, which a file or device was opened by, leads to `ours` now.
 pub fn leads_to(path: &Path, ours: &Facts) -> io::Result<bool> {
     #[cfg(unix)]

@@ -44,6 +44,8 @@ mod limits;
 mod lists;
 #[cfg(unix)]
 mod map_file;
+#[cfg(target_os = "linux")]
+mod meanwhile;
 #[cfg(unix)]
 mod mode;
 mod names;
