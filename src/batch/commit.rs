@@ -119,7 +119,6 @@ impl Commit<'_> {
     fn steps(&self, members: &mut [Member<'_>]) -> Result<()> {
         self.each(members, |member| self.inspect(member));
         self.make_durable(members)?;
-        self.each(members, |member| self.check_written(member));
         for member in members.iter_mut().filter(|member| member.is_alive()) {
             if let Some(what) = (self.changed)(member.output.index)? {
                 member.error = Some(format!("the source changed during the copy: {what}"));
@@ -136,13 +135,9 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// Makes sure that the system has kept no error for the close, and that
-    /// nobody has made a hole where something was written.
-    fn check_written(&self, member: &mut Member<'_>) -> io::Result<()> {
-        let file = self.outputs.file(&member.output)?;
-        let closed = sys::flush_by_close(file.as_file());
-        closed.map_err(|error| said("cannot make it durable", &error))?;
-        let lost = (self.lost)(&member.output, &file);
+    /// Makes sure that nobody has made a hole where something was written.
+    fn check_written(&self, member: &mut Member<'_>, file: &FileIo) -> io::Result<()> {
+        let lost = (self.lost)(&member.output, file);
         let is_stopped = |error: &Error| matches!(error.kind(), ErrorKind::Cancelled);
         member.stopped = lost.as_ref().is_err_and(is_stopped);
         match lost.map_err(io::Error::other)? {
@@ -219,8 +214,8 @@ impl Commit<'_> {
         Ok(())
     }
 
-    /// Mode and time, last, because writing changes the time; and the sync
-    /// that covers them. A file is synced by the descriptor that they were set
+    /// Mode and time, last, because writing changes the time; the sync that
+    /// covers them, and what a close tells. A file is synced by the descriptor that they were set
     /// with: its mode may forbid to open it again.
     fn make_durable(&self, members: &mut [Member<'_>]) -> Result<()> {
         let group = self.outputs.group_sync();
@@ -236,9 +231,14 @@ impl Commit<'_> {
         }
         self.each(members, |member| {
             let file = self.outputs.file(&member.output)?;
+            self.check_written(member, &file)?;
             self.dress(member, &file)?;
             let is_covered = together && covers && !self.outputs.lies_elsewhere(file.as_file());
-            if group.is_none() || is_covered { Ok(()) } else { file.as_file().sync_all() }
+            if group.is_some() && !is_covered {
+                file.as_file().sync_all()?;
+            }
+            let closed = sys::flush_by_close(file.as_file());
+            closed.map_err(|error| said("cannot make it durable", &error))
         });
         if together && covers { self.sync_all() } else { Ok(()) }
     }

@@ -75,8 +75,8 @@ fn keep_swapping(one: &Path, other: &Path, stop: &AtomicBool) {
 }
 
 /// The folder of the destination is swapped for a link to another folder,
-/// again and again. Each copy ends in the folder that was opened, whole, or is
-/// refused; the file of the same name in the other folder is never touched.
+/// again and again. Each copy ends in the folder that was opened, whole, and says so if
+/// the path does not lead there, or is refused; the file of the same name in the other folder is never touched.
 #[test]
 fn a_folder_that_is_swapped_for_a_link_misleads_nobody() {
     let scene = Scene::new();
@@ -91,7 +91,7 @@ fn a_folder_that_is_swapped_for_a_link_misleads_nobody() {
     symlink(scene.path("victims"), scene.path("link")).unwrap();
     std::fs::rename(scene.path("real"), scene.path("folder")).unwrap();
     let stop = &AtomicBool::new(false);
-    let (mut copied, mut refused) = (0, 0);
+    let (mut copied, mut refused, mut lost) = (0, 0, 0);
     std::thread::scope(|scope| {
         let (one, other) = (scene.path("folder"), scene.path("link"));
         scope.spawn(move || keep_swapping(&one, &other, stop));
@@ -105,6 +105,8 @@ fn a_folder_that_is_swapped_for_a_link_misleads_nobody() {
             match ended.status.code() {
                 Some(0) => copied += 1,
                 Some(3) => refused += 1,
+                // Copied, but the path led to the other folder at the end.
+                Some(5) if ended.stderr.contains("its folder was moved") => lost += 1,
                 _ => panic!("round {round}: {}\n{}", ended.status, ended.stderr),
             }
             // The real folder has either name now.
@@ -124,10 +126,10 @@ fn a_folder_that_is_swapped_for_a_link_misleads_nobody() {
         }
         drop(stop_at_the_end);
     });
-    assert!(copied > 0 && refused > 0, "{copied} copied, {refused} refused: nothing was swapped");
+    assert!(copied + lost > 0 && refused > 0, "{copied} copied, {refused} refused");
     println!(
-        "measured: a folder swapped for a link: {} copies, {copied} done, {refused} refused, \
-         victim unchanged in all",
+        "measured: a folder swapped for a link: {} copies, {copied} done, {lost} not where the \
+         path led, {refused} refused, victim unchanged in all",
         rounds()
     );
 }

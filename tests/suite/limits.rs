@@ -1,7 +1,7 @@
 //! Too little of something: the program makes do with fewer workers or says
 //! what is missing. It never panics and never aborts.
 
-use crate::common::{Scene, assert_same, has_tools, program, wait_until};
+use crate::common::{Scene, assert_same, has_tools, is_root, program, wait_until};
 use crate::inject::{Target, can_inject};
 
 const LEN: usize = 2 << 20;
@@ -71,6 +71,104 @@ fn little_memory() {
     println!(
         "measured: limits on memory: {copied} copied, {refused} said why not, 0 panics, 0 aborts"
     );
+}
+
+/// Many workers are wanted, of every form of a copy: there are fewer, or none
+/// and an error. Under the smallest of these the program can just be loaded.
+#[test]
+fn many_workers_in_little_memory() {
+    if !has_tools(&["prlimit"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let mut list = "name,start,len\n".to_owned();
+    for number in 0..1100 {
+        list += &format!("{}/{number},{},600\n", number % 7, number * 600);
+    }
+    scene.write("list.csv", list.as_bytes());
+    let jobs = [
+        "batch -t 32 --no-sync list.csv --source source --into out --digest blake3",
+        "-t 64 --stripe-size 64KiB source copy",
+        "-t 64 --io-size 1MiB --verify --digest sha256 source copy",
+        "-t 64 --also other source copy",
+        "-t 64 source -",
+    ];
+    let (mut copied, mut refused) = (0, 0);
+    for job in jobs {
+        for mib in [12, 16, 20, 24, 32, 40, 48, 64, 100, 300] {
+            let what = format!("{mib} MiB: {job}");
+            let limit = format!("--as={}", mib << 20);
+            let limited = |words: &str| {
+                let mut limited = scene.tool("prlimit", [&limit]);
+                limited.command.arg(program()).args(words.split(' '));
+                limited.run()
+            };
+            if !limited("--version").status.success() {
+                continue;
+            }
+            let ended = limited(job);
+            check_no_crash(&ended, &what);
+            match ended.status.code() {
+                Some(0) => {
+                    copied += 1;
+                    if job.ends_with("copy") {
+                        assert_same(&scene.read("copy"), &bytes, &what);
+                    }
+                }
+                Some(3 | 5) => refused += 1,
+                code => panic!("{what}: {code:?}\n{}", ended.stderr),
+            }
+            for name in scene.names() {
+                let path = scene.path(&name);
+                match name.as_str() {
+                    "source" | "list.csv" => {}
+                    "out" => std::fs::remove_dir_all(path).expect("removed"),
+                    _ => std::fs::remove_file(path).expect("removed"),
+                }
+            }
+        }
+    }
+    assert!(copied > 0, "{refused} said why not");
+    println!("measured: many workers, little memory: {copied} copied, {refused} said why not");
+}
+
+/// A user with no more than so many threads: a list that is worth a pool of
+/// threads is checked all the same, and skipped items are read.
+#[test]
+fn few_threads_for_a_list() {
+    if !has_tools(&["prlimit", "setpriv"]) || !is_root() {
+        return;
+    }
+    // Nobody else is this user, so nobody else counts.
+    const USER: &str = "64997";
+    let scene = Scene::new();
+    scene.source("source", LEN);
+    let digest = "0".repeat(64);
+    let mut list = "name,start,len,sha256\n".to_owned();
+    for number in 0..1200 {
+        list += &format!("{number},{number},1,{}\n", if number == 7 { &digest } else { "" });
+    }
+    scene.write("list.csv", list.as_bytes());
+    let open = std::os::unix::fs::PermissionsExt::from_mode;
+    std::fs::create_dir(scene.path("out")).expect("a folder");
+    for name in [".", "out", "source", "list.csv"] {
+        std::fs::set_permissions(scene.path(name), open(0o777)).expect("a mode");
+    }
+    for threads in [1, 2, 3, 4, 8] {
+        scene.write("out/7", b"x");
+        for options in ["", "--resume"] {
+            let mut limited = scene.tool("prlimit", [format!("--nproc={threads}")]);
+            let user = format!("--reuid={USER}");
+            let command = &mut limited.command;
+            command.args(["setpriv", &user, "--clear-groups"]).arg(program());
+            command.args(
+                format!("batch list.csv --source source --into out {options}").split_whitespace(),
+            );
+            let ended = limited.run();
+            check_no_crash(&ended, &format!("{threads} threads {options}"));
+        }
+    }
 }
 
 /// Threads that cannot be had: fewer workers, or an error when there is none.

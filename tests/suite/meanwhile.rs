@@ -44,7 +44,8 @@ fn replace(scene: &Scene) {
 
 #[test]
 fn a_name_that_leads_elsewhere_at_the_end_is_a_failure() {
-    let moves: [(&str, fn(&Scene)); 3] = [
+    type Change = fn(&Scene);
+    let moves: [(&str, Change); 3] = [
         ("another file", replace),
         ("renamed", |scene| {
             std::fs::rename(scene.path("copy"), scene.path("aside")).expect("renamed");
