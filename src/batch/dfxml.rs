@@ -25,7 +25,7 @@ use crate::range::ByteRange;
 
 /// Permission bits taken over: not set-user-ID and its like, which would mean
 /// the users of this machine.
-const MODE_BITS: u64 = 0o777;
+const MODE_BITS: u64 = 0o7777;
 
 /// File systems without permissions, for which the tool makes some up.
 const WITHOUT_MODES: [&str; 3] = ["fat", "exfat", "ntfs"];
@@ -330,7 +330,8 @@ impl Walker<'_, '_> {
         };
         let mut details = file.details;
         details.expected = file.expected.into();
-        details.mode = details.mode.filter(|_| self.modes);
+        let mode = details.mode.filter(|_| self.modes);
+        details.mode = mode.map(|mode| self.reading.permissions(mode));
         let details = (details != Details::default()).then(|| Box::new(details));
         let make = |name| Item { line, name, source: None, runs, dest_offset: 0, details };
         let before = self.reading.items.len();

@@ -113,10 +113,7 @@ pub fn read_lenient(
             head.set_position(bom as u64);
             dispatch(format, &mut head.chain(input), &mut reading);
         }
-        // What made the list may have failed. Of a report, nothing may be left to do.
-        None if head[bom..].trim_ascii().is_empty() && !options.skip_complete => {
-            reading.refuse(0, "the list is empty".to_owned());
-        }
+        // Said in the end, as of a list in any other form.
         None if head[bom..].trim_ascii().is_empty() => {}
         None => reading.usage(
             1,

@@ -8,7 +8,7 @@
 
 use std::io::BufRead;
 
-use super::manifest::{Details, Item, Lines, Reading, Run, Runs};
+use super::manifest::{AreaStatuses, Details, Item, Lines, Reading, Run, Runs};
 use crate::range::ByteRange;
 
 /// An area of the map.
@@ -106,6 +106,10 @@ fn items(areas: &[Area], end: u64, reading: &mut Reading<'_>) {
         });
     }
     if reading.items.len() == before {
+        if !areas.is_empty() && reading.options.areas != AreaStatuses::default() {
+            // If all was rescued, nothing is missing.
+            reading.may_leave_nothing();
+        }
         reading.note("the mapfile has no area of the chosen status");
     }
 }

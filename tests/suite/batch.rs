@@ -165,12 +165,50 @@ fn a_link_under_the_final_name_is_replaced_and_not_followed() {
     assert_same(&scene.read("out/a"), &image[..9], "the new file");
 }
 
+/// What was to write the list may have failed.
 #[test]
-fn no_row_one_row_and_empty_files() {
+fn an_empty_list_is_no_success() {
+    for (name, list) in [
+        ("e.csv", ""),
+        ("header.csv", "name,start,len\n"),
+        ("comments.tsv", "# nothing\n\n"),
+        ("e.jsonl", "\n"),
+        ("list", ""),
+        ("plain", "#pcopy v1 end=exclusive unit=bytes\n"),
+        ("d.xml", "<dfxml><volume></volume></dfxml>"),
+    ] {
+        let (scene, _) = scene();
+        scene.write(name, list.as_bytes());
+        for more in ["", "--dry-run", "--json", "--resume"] {
+            let line = format!("batch {name} --source image --into out {more}");
+            let ended = scene.run(&line).code(2).says(&["the list is empty"]);
+            assert_eq!(ended.stderr.matches("empty").count(), 1, "{line}: {}", ended.stderr);
+            assert_eq!(scene.names().len(), 2, "{line}: {:?}", scene.names());
+        }
+        if !list.contains('<') {
+            let run = scene.pcopy("batch - --source image --into out".split(' '));
+            run.with_input(list.as_bytes()).code(2).says(&["the list is empty"]);
+        }
+    }
+}
+
+/// Nothing is left to do: that is no list without a row.
+#[test]
+fn a_list_of_what_is_complete_is_not_empty() {
+    let (scene, _) = scene();
+    scene.write("list.csv", b"name,start,len\na,0,10\n");
+    scene.run("batch list.csv --source image --into out --report r").code(0);
+    for _ in 0..2 {
+        // The second time, the report is a list of nothing.
+        scene.run("batch --retry r --source image --into out --report r").code(0);
+    }
+    let line = "batch list.csv --source image --into out --resume --json";
+    assert_eq!(scene.run(line).code(0).report()["items"]["skipped"], 1);
+}
+
+#[test]
+fn one_row_and_empty_files() {
     let (scene, image) = scene();
-    scene.write("none.csv", b"name,start,len\n");
-    let report = scene.run("batch none.csv --source image --into out --json").code(0).report();
-    assert_eq!(report["items"]["total"], 0);
     scene.write("one.csv", b"name\nall\n");
     scene.run("batch one.csv --source image --into out").code(0);
     assert_same(&scene.read("out/all"), &image, "no range is the whole source");

@@ -125,6 +125,10 @@ pub(crate) struct Reading<'a> {
     pub(crate) items: Vec<Item>,
     notes: Vec<String>,
     skipped: BTreeMap<String, u64>,
+    /// Whether a row was left out because the caller wants that.
+    left_out: bool,
+    /// Modes with bits beyond the permissions.
+    cut_modes: u64,
     errors: ManifestErrors,
     sources: HashSet<Arc<Path>>,
     /// The sector size last asked for: rows of one source follow each other.
@@ -138,6 +142,8 @@ impl<'a> Reading<'a> {
             items: Vec::new(),
             notes: Vec::new(),
             skipped: BTreeMap::new(),
+            left_out: false,
+            cut_modes: 0,
             errors: ManifestErrors::default(),
             sources: HashSet::new(),
             sector: None,
@@ -145,6 +151,16 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn finish(mut self) -> (Manifest, ManifestErrors) {
+        // What was to make the list may have failed. Of a report, nothing may be left to do.
+        let may_be_empty = self.left_out || self.options.skip_complete;
+        if self.items.is_empty() && self.errors.is_empty() && !may_be_empty {
+            self.usage(0, "the list is empty: it names nothing to copy");
+        }
+        if self.cut_modes > 0 {
+            let modes = if self.cut_modes == 1 { "mode" } else { "modes" };
+            let count = self.cut_modes;
+            self.note(format!("{count} {modes}: only the permission bits (0777) are set"));
+        }
         for (reason, count) in self.skipped {
             self.notes.push(format!("{count} skipped: {}", escaped(&reason)));
         }
@@ -172,6 +188,18 @@ impl<'a> Reading<'a> {
         self.refuse(line, format!("cannot read the manifest: {error}"));
     }
 
+    /// Something was left out because the caller wants that: it is no error if
+    /// nothing else is in the list.
+    pub(crate) fn may_leave_nothing(&mut self) {
+        self.left_out = true;
+    }
+
+    /// The permission bits of `mode`: a list makes no file that runs as its owner.
+    pub(crate) fn permissions(&mut self, mode: u32) -> u32 {
+        self.cut_modes += u64::from(mode > 0o777);
+        mode & 0o777
+    }
+
     /// A row left out on purpose.
     pub(crate) fn skip(&mut self, reason: impl Into<String>) {
         *self.skipped.entry(reason.into()).or_default() += 1;
@@ -180,6 +208,7 @@ impl<'a> Reading<'a> {
     /// A file whose bytes cannot be copied from their place.
     pub(crate) fn unmappable(&mut self, line: u64, name: &[u8], why: &str) {
         if self.options.skip_unmappable {
+            self.may_leave_nothing();
             self.skip(why);
         } else {
             let message = format!("{:?}: {why}", super::text(name));

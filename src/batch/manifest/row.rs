@@ -275,7 +275,10 @@ impl<'v> Row<'v> {
                 None => None,
             },
             expected: expected.into(),
-            mode: self.take(Field::Mode).map(|value| mode(&value)).transpose()?,
+            mode: match self.take(Field::Mode) {
+                Some(value) => Some(scale.reading.permissions(mode(&value)?)),
+                None => None,
+            },
             mtime: self.take(Field::Mtime).map(|value| mtime(&value)).transpose()?,
             file_len: self.size(Field::FileLen, scale)?,
         })

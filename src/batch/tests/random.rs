@@ -66,7 +66,7 @@ fn details() -> impl Strategy<Value = Details> {
     (
         prop::option::of("[a-z \"\\\\é\n]{1,8}"),
         prop::collection::vec(expected, 0..2),
-        prop::option::of(0..=0o7777u32),
+        prop::option::of(0..=0o777u32),
         prop::option::of((-1i64 << 40..1 << 40, 0..1_000_000_000u32)),
         prop::option::of(any::<u64>()),
     )

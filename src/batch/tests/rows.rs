@@ -325,21 +325,42 @@ fn a_name_may_begin_with_a_number_sign() {
     fails(Format::Csv, "name,start,len\n#1,0\n", Usage, "line 2: 2 columns, and the header has 3");
 }
 
+/// A list is no reason to make a file that runs as its owner.
 #[test]
-fn no_row_at_all_is_no_error() {
-    for format in [Format::Csv, Format::Tsv, Format::Jsonl, Format::Plain] {
-        reads(format, "", &[]);
-        reads(format, "\u{feff}# nothing\r\n\r\n", &[]);
+fn special_bits_of_modes_are_left_out_and_counted() {
+    let set = |mode: &str| format!("{{\"name\":\"a\",\"mode\":\"{mode}\"}}");
+    for (format, list) in [
+        (Format::Csv, "name,mode\na,4755\na,7777\na,0640\n"),
+        (Format::Tsv, "name\tmode\na\t4755\na\t0o7777\na\t640\n"),
+        (
+            Format::Jsonl,
+            "{\"name\":\"a\",\"mode\":\"4755\"}\n{\"name\":\"a\",\"mode\":\"7777\",\"status\":\"failed\"}\n\
+             {\"name\":\"a\",\"mode\":\"0640\"}\n",
+        ),
+    ] {
+        reads(format, list, &[&set("0755"), &set("0777"), &set("0640")]);
+        let manifest = read(list.as_bytes(), Some(format), &options()).expect("just read");
+        assert_eq!(manifest.notes, ["2 modes: only the permission bits (0777) are set"]);
     }
-    reads(Format::Csv, "name,start,len", &[]);
+}
+
+#[test]
+fn a_list_without_a_row_is_an_error_unless_it_is_taken_up_again() {
+    // What was to make it may have failed.
+    let empty = "the list is empty: it names nothing to copy";
+    for format in [Format::Csv, Format::Tsv, Format::Jsonl, Format::Plain] {
+        fails(format, "", Usage, empty);
+        fails(format, "\u{feff}# nothing\r\n\r\n", Usage, empty);
+    }
+    fails(Format::Csv, "name,start,len", Usage, empty);
+    fails(Format::Dfxml, "<dfxml></dfxml>", Usage, empty);
+    let folder = "<fileobject><filename>d</filename><name_type>d</name_type></fileobject>";
+    fails(Format::Dfxml, format!("<dfxml>{folder}</dfxml>"), Usage, empty);
+    fails(Format::Mapfile, "0 ? 1\n", Usage, empty);
+    let error = read(&b"\n"[..], None, &options()).expect_err("nothing was ever there");
+    assert_eq!((error.kind(), error.to_string().as_str()), (Usage, empty));
     let retry = ReadOptions { skip_complete: true, ..options() };
     assert_eq!(read(&b""[..], None, &retry).expect("nothing is left to do").items, []);
-    // What was to make it may have failed.
-    let error = read(&b"\n"[..], None, &options()).expect_err("nothing was ever there");
-    assert_eq!(
-        (error.kind(), error.to_string().as_str()),
-        (crate::batch::manifest::ErrorKind::Refused, "the list is empty")
-    );
     fails(Format::Csv, b"\xFF\xFEn\0", Usage, "line 1: the manifest is UTF-16: save it as UTF-8");
     assert!(read(&b"0 1 a\n"[..], None, &options()).is_err());
 }
