@@ -21,7 +21,7 @@ use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::map::MapFile;
-use crate::durable::stage::Stage;
+use crate::durable::stage::{self, Stage};
 use crate::durable::target::Target;
 use crate::engine::{self, Capabilities, Selection, Wishes};
 use crate::error::{Error, ErrorKind, Failure, JobResult, Refusal, Result, chain};
@@ -287,7 +287,7 @@ impl CopyJob {
         ready.take_digests(transfer);
 
         progress.enter(Phase::Syncing);
-        self.settle(stage)?;
+        self.settle(stage, stage::rights(&ready.source, ready.report.range))?;
         transfer.manners.finish(&*transfer.source, &*transfer.sink);
         clock.synced();
         let ledger = Ledger { transfer, checkpointer };
@@ -301,11 +301,12 @@ impl CopyJob {
         Ok(())
     }
 
-    /// Makes durable what has been written, unless the user does not want that.
-    fn settle(&self, stage: &Stage) -> Result<()> {
+    /// Makes durable what has been written, unless the user does not want that;
+    /// a new file gets `rights` at most.
+    fn settle(&self, stage: &Stage, rights: u32) -> Result<()> {
         if !self.preserve {
             // Before the sync, which covers it.
-            stage.set_final_mode()?;
+            stage.set_final_mode(rights)?;
         }
         if self.sync { stage.sync() } else { Ok(()) }
     }

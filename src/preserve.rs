@@ -1,6 +1,6 @@
 //! What a file has besides its content: owner, extended attributes, mode and
 //! times, carried over to a copy of the whole file; and who may use a file,
-//! carried over to the one that takes its place.
+//! carried over to the one that takes its place, or is a copy of it.
 //!
 //! The order matters: changing the owner clears the set-user-id bit, writing
 //! attributes needs permission that the mode may take away, and everything
@@ -58,6 +58,18 @@ pub fn take_place_of(
         }
         Err(_) => sys::set_mode(to, mode & NOT_OF_THE_GROUP),
     }
+}
+
+/// Permission bits of a new file that is no copy of one whole file: the umask's to cut.
+pub const OF_ANY_FILE: u32 = 0o666;
+
+/// The permission bits of `file`, which is `facts`. Where an access list may
+/// stand behind the bits of the group, the group gets what everybody gets.
+pub fn rights_of(file: &File, facts: &Facts) -> u32 {
+    let mode = facts.mode & 0o777;
+    let without = mode & NOT_OF_THE_GROUP | mode & 0o7 << 3 & mode << 3;
+    let has_list = without != mode && has_access_list(file).unwrap_or(true);
+    if has_list { without } else { mode }
 }
 
 /// Takes away the access list that a new file has from its directory: with it,

@@ -76,6 +76,8 @@ pub struct Commit<'a> {
     /// What changed of the sources of an output, if anything did. An error
     /// ends the batch.
     pub changed: &'a dyn Fn(u32) -> Result<Option<String>>,
+    /// The permission bits that an output may have at most, if it is new.
+    pub rights: &'a dyn Fn(&Output) -> u32,
     /// The identity of the map of an output that lacks something.
     pub identity: &'a dyn Fn(&Output) -> Result<Identity>,
     /// What of an output that was written is not in its file any more.
@@ -255,7 +257,10 @@ impl Commit<'_> {
         let details = || member.rows.iter().filter_map(|row| row.item.details.as_deref());
         match details().find_map(|details| details.mode) {
             Some(mode) => sys::set_mode(file.as_file(), mode)?,
-            None => self.outputs.give_mode(&member.output, file.as_file())?,
+            None => {
+                let rights = (self.rights)(&member.output);
+                self.outputs.give_mode(&member.output, file.as_file(), rights)?;
+            }
         }
         if let Some(time) = details().find_map(|details| details.mtime).and_then(moment) {
             file.as_file().set_times(FileTimes::new().set_modified(time))?;

@@ -14,8 +14,10 @@ use super::report::{ItemReport, Status};
 use super::work::BatchWork;
 use crate::durable::intact::{self, Written};
 use crate::durable::map::Identity;
+use crate::durable::stage;
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
+use crate::preserve;
 use crate::progress::lock;
 use crate::range::{ByteRange, Failed, Unread};
 use crate::report::FailedRange;
@@ -88,6 +90,7 @@ impl BatchWork<'_> {
             algorithms: self.algorithms,
             cancel: self.cancel,
             changed: &|output| self.changed(output, &mut lock(&known)),
+            rights: &|output| self.rights(output),
             identity: &|output| self.identity(output),
             lost: &|output, file| self.lost(output, file),
         };
@@ -123,6 +126,23 @@ impl BatchWork<'_> {
             }
         }
         Ok(None)
+    }
+
+    /// The permission bits that a new output may have at most: no more than any
+    /// file of which all is in it.
+    fn rights(&self, output: &Output) -> u32 {
+        let whole = self.plan.rows(output.index).iter().filter_map(|&row| {
+            let number = self.plan.source_of(row);
+            let all = ByteRange::to(self.sources.size(number));
+            let mut pieces = self.items[row as usize].runs.pieces(all.len());
+            let is_whole = pieces.next() == Some(Run::Data(all)) && pieces.next().is_none();
+            // That one cannot be opened any more fails the item later.
+            let private = 0o600;
+            let rights =
+                || self.sources.open(number).map_or(private, |source| stage::rights(&source, all));
+            is_whole.then(rights)
+        });
+        whole.reduce(|one, other| one & other).unwrap_or(preserve::OF_ANY_FILE)
     }
 
     /// The identity of the map of an output that lacks something.

@@ -201,9 +201,9 @@ pub struct Outputs {
     group_sync: Option<GroupSync>,
     /// Files that this run made.
     pub(super) ours: Mutex<HashSet<(u64, u64)>>,
-    /// Permission bits of a new file: asking the system takes longer than the
-    /// rest of the commit of a small file.
-    pub(super) mode: u32,
+    /// Permission bits that the umask leaves: asking the system takes longer
+    /// than the rest of the commit of a small file.
+    pub(super) left_by_umask: u32,
     active: Mutex<HashMap<u32, Arc<Output>>>,
     /// Outputs with an open file, the least recently opened first.
     open: Mutex<VecDeque<Arc<Output>>>,
@@ -226,7 +226,7 @@ impl Outputs {
             earlier,
             handles,
             ours: Mutex::default(),
-            mode: sys::new_file_mode(),
+            left_by_umask: sys::left_by_umask(0o777),
             active: Mutex::default(),
             open: Mutex::default(),
         }

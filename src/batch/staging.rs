@@ -78,9 +78,9 @@ impl Outputs {
         }
     }
 
-    /// Gives `file`, of `output`, the mode that a new file gets, or that of the
-    /// file that it replaces. One that has its name already keeps what it has.
-    pub fn give_mode(&self, output: &Output, file: &std::fs::File) -> io::Result<()> {
+    /// Gives `file`, of `output`, what the umask leaves of `rights`, or the mode
+    /// of the file that it replaces. One that has its name already keeps what it has.
+    pub fn give_mode(&self, output: &Output, file: &std::fs::File, rights: u32) -> io::Result<()> {
         if output.wanted.partial.is_some() {
             return Ok(());
         }
@@ -91,7 +91,7 @@ impl Outputs {
                 return preserve::take_place_of(&directory, output.name(), &facts, file);
             }
         }
-        sys::set_mode(file, self.mode)
+        sys::set_mode(file, rights & self.left_by_umask)
     }
 
     /// Gives a complete output its final name.

@@ -96,7 +96,7 @@ impl Half<'_> {
         let Place::Path(path) = self.destination else { return Ok(None) };
         let target = Target::look(path, Path::new(NAME), self.consent)?;
         target.check_replaceable()?;
-        Stage::begin(target, Blank::up_to(self.target().end()), Start::Fresh).map(Some)
+        Stage::begin(target, Blank::up_to(self.target()), Start::Fresh).map(Some)
     }
 
     /// Reserves storage as a copy does for the engines that want it.

@@ -28,6 +28,8 @@ use crate::sys::{self, Claim, Facts, Node};
 pub struct Blank<'a> {
     /// Up to where it will be written, in bytes.
     pub end: u64,
+    /// Whether nothing will be written: that makes no file longer.
+    pub is_empty: bool,
     /// Whether parts of a new file will not be written, and stay holes.
     pub gaps: bool,
     /// A file that a new one may begin as a clone of, because it is to have
@@ -36,9 +38,9 @@ pub struct Blank<'a> {
 }
 
 impl Blank<'_> {
-    /// A file to be written up to `end`, all of it.
-    pub fn up_to(end: u64) -> Blank<'static> {
-        Blank { end, gaps: false, like: None }
+    /// A file of which `to` will be written; a new one begins before it.
+    pub fn up_to(to: ByteRange) -> Blank<'static> {
+        Blank { end: to.end(), is_empty: to.is_empty(), gaps: false, like: None }
     }
 }
 
@@ -92,7 +94,8 @@ impl Stage {
                 Start::Fresh => Stage::create(target, blank),
             },
             Target::InPlace(target) => {
-                let (size, end) = (target.facts.size, blank.end);
+                let size = target.facts.size;
+                let end = if blank.is_empty { 0 } else { blank.end };
                 let mut undo = Undo::Nothing;
                 if end > size {
                     resize(&target.file, &target.path, end, false)?;
@@ -340,24 +343,35 @@ impl Stage {
     }
 
     /// Gives the file the mode it will have under its final name: that of the
-    /// file it replaces, with its access list, or what the umask leaves. Before
-    /// the final sync, so that the sync covers it.
+    /// file it replaces, with its access list, or what the umask leaves of
+    /// `rights`. Before the final sync, so that the sync covers it.
     ///
     /// # Errors
     ///
     /// If the file system refuses.
-    pub fn set_final_mode(&self) -> Result<()> {
+    pub fn set_final_mode(&self, rights: u32) -> Result<()> {
         let Some(target) = &self.pending else { return Ok(()) };
         let replaced = target.existing.as_ref().filter(|facts| facts.node == Node::File);
         let file = self.io.as_file();
         let given = match replaced {
             Some(facts) => preserve::take_place_of(&target.directory, &target.name, facts, file),
-            None => sys::set_mode(file, sys::new_file_mode()),
+            None => sys::set_mode(file, sys::left_by_umask(rights)),
         };
         given.map_err(|source| {
             let step = "set the mode of";
             ErrorKind::Destination { step, path: self.path.clone(), source }.into()
         })
+    }
+}
+
+/// The permission bits that a new file with `range` of `source` may have at
+/// most: a copy of a whole file has no more than that file, as with cp(1).
+pub fn rights(source: &OpenSource, range: ByteRange) -> u32 {
+    let is_whole = source.facts.node == Node::File && range == ByteRange::to(source.facts.size);
+    if is_whole {
+        preserve::rights_of(source.io.as_file(), &source.facts)
+    } else {
+        preserve::OF_ANY_FILE
     }
 }
 

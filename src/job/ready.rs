@@ -72,7 +72,7 @@ impl Ready {
             && reflink != Reflink::Never
             && (self.report.range, self.to) == (whole, whole);
         let like = may_clone.then(|| self.source.io.as_file());
-        Blank { end: self.to.end(), gaps, like }
+        Blank { gaps, like, ..Blank::up_to(self.to) }
     }
 
     /// Reserves storage for what will be written, where that is wanted.

@@ -19,7 +19,7 @@ use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::{self, Digester};
 use crate::durable::intact::Written;
 use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::stage::Blank;
+use crate::durable::stage::{self, Blank};
 use crate::durable::target::Target;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
@@ -226,12 +226,13 @@ impl CopyJob {
         let (progress, _) = watch;
         for place in &mut job.places {
             let gaps = !job.kept_holes.is_empty() || job.zeros == Zeros::LeaveOut;
-            place.begin(Blank { gaps, ..Blank::up_to(job.to.end()) }, progress);
+            place.begin(Blank { gaps, ..Blank::up_to(job.to) }, progress);
         }
         let written = self.write_to_several(job, clock, watch);
         let finished = written.and_then(|(transfer, fingerprints)| {
             progress.enter(Phase::Syncing);
-            job.places.iter_mut().for_each(|place| place.settle(self));
+            let rights = stage::rights(&job.source, job.report.range);
+            job.places.iter_mut().for_each(|place| place.settle(self, rights));
             transfer.manners.finish(&*transfer.source, &*transfer.sink);
             clock.synced();
             if self.verify {

@@ -238,15 +238,15 @@ pub(super) fn character_device(_file: &File) -> Node {
     Node::CharacterDevice
 }
 
-/// Permission bits of a new file: what the umask leaves of `rw-rw-rw-`.
-pub fn new_file_mode() -> u32 {
+/// What the umask leaves of the permission bits `mode` of a new file.
+pub fn left_by_umask(mode: u32) -> u32 {
     // The kernel shows the umask here; asking umask(2) would change it for
     // every thread of the process for a moment.
     let umask = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
         let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
         u32::from_str_radix(line.trim(), 8).ok()
     });
-    0o666 & !umask.unwrap_or(0o077)
+    mode & !umask.unwrap_or(0o077)
 }
 
 /// Makes the names in a directory durable.

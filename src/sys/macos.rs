@@ -162,10 +162,10 @@ pub fn devices() -> io::Result<Vec<Device>> {
     super::bsd_devices::devices(&["disk"])
 }
 
-/// Permission bits of a new file: those of `rw-r--r--`, the default mask's.
-/// The mask itself cannot be asked for without changing it for every thread.
-pub fn new_file_mode() -> u32 {
-    0o644
+/// What the default umask leaves of the permission bits `mode` of a new file.
+/// The umask itself cannot be asked for without changing it for every thread.
+pub fn left_by_umask(mode: u32) -> u32 {
+    mode & !0o022
 }
 
 /// Whether names can be made in an open directory, beyond what its permissions

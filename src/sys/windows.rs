@@ -31,7 +31,7 @@ pub use devices::devices;
 pub use directory::Directory;
 pub use files::{
     bytes_of, copy_owner, facts, facts_as, facts_of_path, holds_device_nodes, is_virtual,
-    new_file_mode, next_extent, open_in_place, open_source, os_string, path_from_bytes, read_at,
+    left_by_umask, next_extent, open_in_place, open_source, os_string, path_from_bytes, read_at,
     set_len, set_mode, standard_output, try_lock, wait_writable, write_at, zero_range,
 };
 pub use handles::Handles;

@@ -373,3 +373,21 @@ fn a_device_in_use_is_refused_without_waiting() {
     first.signal(rustix::process::Signal::INT);
     first.end().died_by(rustix::process::Signal::INT);
 }
+
+/// An empty range beyond the first bytes of a device leaves every byte of it.
+#[test]
+fn an_empty_range_changes_nothing_on_a_device() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 5000);
+    scene.write("image", &pattern(2, SIZE));
+    let device = Loop::new(&scene.path("image"), 512);
+    for offset in [0, 30, SIZE] {
+        let path = &device.path;
+        scene.run(&format!("--to-device --length 0 --dest-offset {offset} source {path}")).code(0);
+    }
+    device.flush();
+    assert_same(&scene.read("image"), &pattern(2, SIZE), "the device");
+}

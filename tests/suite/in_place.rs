@@ -91,3 +91,29 @@ fn mode_and_inode_stay() {
     assert_eq!((after.mode(), after.ino()), (before.mode(), before.ino()));
     assert_same(&scene.read("link"), &scene.read("source"), "the other name of the file");
 }
+
+/// An empty range, beyond the end too: length, time and bytes stay.
+#[test]
+fn an_empty_range_changes_nothing() {
+    let long_ago = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(1_000_000);
+    let nothing = ["--length 0", "-r 5..5", "-r 200000.."];
+    for (range, more) in nothing.iter().flat_map(|range| {
+        ["", "--also image2", "--no-sync", "--verify", "--map m"].map(|more| (range, more))
+    }) {
+        let scene = Scene::new();
+        scene.source("source", LEN);
+        for name in ["image", "image2"] {
+            scene.write(name, b"eighteen bytes, no");
+            let file = std::fs::File::options().write(true).open(scene.path(name));
+            file.expect("it opens").set_modified(long_ago).expect("set");
+        }
+        let line = format!("--in-place {range} --dest-offset 30 {more} source image");
+        scene.run(&line).code(0);
+        for name in ["image", "image2"] {
+            assert_same(&scene.read(name), b"eighteen bytes, no", &line);
+            let modified = scene.path(name).metadata().and_then(|data| data.modified());
+            assert_eq!(modified.expect("a time"), long_ago, "{line}: {name}");
+        }
+        assert_eq!(scene.names(), ["image", "image2", "source"], "{line}");
+    }
+}

@@ -16,14 +16,99 @@ fn mode(scene: &Scene, name: &str) -> u32 {
     scene.path(name).metadata().unwrap().mode() & 0o7777
 }
 
+fn set_mode(scene: &Scene, name: &str, mode: u32) {
+    std::fs::set_permissions(scene.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
 #[test]
 fn a_new_file_has_what_the_umask_leaves() {
     for (umask, expected) in [("0", 0o666), ("022", 0o644), ("077", 0o600), ("027", 0o640)] {
         let scene = Scene::new();
         scene.source("source", 5000);
+        set_mode(&scene, "source", 0o666);
         under_umask(&scene, umask, "source copy").run().code(0);
         assert_eq!(mode(&scene, "copy"), expected, "umask {umask}");
+        // What a carve holds is another file than the image.
+        set_mode(&scene, "source", 0o400);
+        under_umask(&scene, umask, "-r 1..5000 source carve").run().code(0);
+        assert_eq!(mode(&scene, "carve"), expected, "umask {umask}, a carve");
     }
+}
+
+/// As cp(1) does it: whoever could not read the source cannot read the copy.
+#[test]
+fn a_copy_of_a_whole_file_has_no_more_rights_than_the_file() {
+    for (before, after) in
+        [(0o600, 0o600), (0o640, 0o640), (0o400, 0o400), (0o666, 0o644), (0o4775, 0o755), (0, 0)]
+    {
+        let scene = Scene::new();
+        for (name, len) in [("source", 5000), ("other", 5000), ("empty", 0)] {
+            scene.source(name, len);
+        }
+        set_mode(&scene, "source", before);
+        set_mode(&scene, "empty", before);
+        if scene.path("source").metadata().is_err() || std::fs::read(scene.path("source")).is_err()
+        {
+            // Not root: what nobody may read is not copied.
+            continue;
+        }
+        scene.write(
+            "list.csv",
+            b"name,source,start,len,dest_offset,mode\nwhole,source,,,,\nranged,source,0,5000,,\n\
+              told,source,,,,0666\npart,source,0,4999,,\nboth,other,,,,\nboth,source,,,5000,\n",
+        );
+        for line in [
+            "source copy",
+            "-r 0..5000 --dest-offset 512 source at",
+            "--also also source first",
+            "--engine mmap source mapped",
+            "empty empty-copy",
+            "source empty several/",
+            "batch list.csv --into out",
+        ] {
+            if line.contains("several") {
+                std::fs::create_dir(scene.path("several")).unwrap();
+            }
+            under_umask(&scene, "022", line).run().code(0);
+        }
+        for name in [
+            "copy",
+            "at",
+            "also",
+            "first",
+            "mapped",
+            "empty-copy",
+            "several/source",
+            "several/empty",
+            "out/whole",
+            "out/ranged",
+        ] {
+            assert_eq!(mode(&scene, name), after, "{name} of {before:o}");
+        }
+        assert_eq!(mode(&scene, "out/told"), 0o666, "the list says so");
+        assert_eq!(mode(&scene, "out/part"), 0o644, "a carve");
+        assert_eq!(mode(&scene, "out/both"), after & 0o644, "both files whole");
+    }
+}
+
+/// The bits of the group are the mask of the list, which may be more than it has.
+#[test]
+fn an_access_list_of_the_source_gives_its_group_no_more() {
+    if !has_tools(&["setfacl"]) {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 5000);
+    set_mode(&scene, "source", 0o600);
+    if !scene.tool("setfacl", ["-m", "u:1234:rw", "source"]).run().status.success() {
+        return skip("the temporary folder has no access lists");
+    }
+    assert_eq!(mode(&scene, "source"), 0o660, "the mask");
+    scene.write("list.csv", b"name\na\n");
+    for line in ["source copy", "batch list.csv --source source --into out"] {
+        under_umask(&scene, "002", line).run().code(0);
+    }
+    assert_eq!(["copy", "out/a"].map(|name| mode(&scene, name)), [0o600; 2]);
 }
 
 #[test]

@@ -71,9 +71,9 @@ impl Place {
         self.report.destination.path.clone()
     }
 
-    pub fn settle(&mut self, job: &CopyJob) {
+    pub fn settle(&mut self, job: &CopyJob, rights: u32) {
         let Some(stage) = &self.stage else { return };
-        if let Err(error) = job.settle(stage) {
+        if let Err(error) = job.settle(stage, rights) {
             self.fail(error);
         }
     }

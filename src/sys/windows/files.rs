@@ -201,9 +201,9 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(permissions)
 }
 
-/// Mode of a new file: writable. Its rights are those its directory hands down.
-pub fn new_file_mode() -> u32 {
-    0o666
+/// There is no umask: the rights of a new file are those its directory hands down.
+pub fn left_by_umask(mode: u32) -> u32 {
+    mode
 }
 
 /// Nothing here is made up as it is read.
