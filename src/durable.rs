@@ -1,10 +1,10 @@
 //! How a destination becomes complete, visible and durable, in that order.
 //!
 //! `target` finds out what the destination is, `leftover` what an earlier run
-//! left of it and `recheck` whether that is still there, `part` is a file under a
-//! name nobody looks at, `stage` writes it and commits it, `intact` looks whether
-//! others left it alone meanwhile, `checkpoint` records in a `map` how far a run
-//! got. The recipe is complete or useless: write,
+//! left of it, `trust` whether that is ours and `recheck` whether it is still
+//! there, `part` is a file under a name nobody looks at, `stage` writes it and
+//! commits it, `intact` looks whether others left it alone meanwhile, `checkpoint`
+//! records in a `map` how far a run got. The recipe is complete or useless: write,
 //! sync the file, rename, sync the directory. Leaving out any step loses data
 //! in a power cut on common file systems.
 
@@ -16,3 +16,4 @@ pub mod part;
 pub mod recheck;
 pub mod stage;
 pub mod target;
+pub mod trust;

@@ -3,6 +3,7 @@
 
 mod clock;
 mod ending;
+mod left;
 mod options;
 mod proof;
 mod ready;
@@ -20,11 +21,11 @@ use crate::crew::controller::{Controller, Workers};
 use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::map::MapFile;
 use crate::durable::stage::{self, Stage};
 use crate::durable::target::Target;
+use crate::durable::trust::Examiner;
 use crate::engine::{self, Capabilities, Selection, Wishes};
-use crate::error::{Error, ErrorKind, Failure, JobResult, Refusal, Result, chain};
+use crate::error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
 use crate::io::manners::{Manners, Warmth};
 use crate::plan::{Cursor, Plan};
 use crate::progress::{CancelToken, Event, Phase, Progress};
@@ -35,6 +36,7 @@ use crate::source::OpenSource;
 use crate::sparse::{Layout, Sparse};
 use crate::sys;
 use clock::Clock;
+use left::what_is_left;
 use proof::Ledger;
 use ready::{OneCopy, Ready, identity};
 
@@ -91,7 +93,9 @@ impl CopyJob {
         let target = Target::look(&self.destination, &source.path, self.consent)?;
         self.check_preserve(&source, &target, from)?;
         let to = self.resolve_destination(&source, &target, from)?;
-        let (map_file, start) = self.look_for_leftovers(&source, &target, (from, to))?;
+        let mut examiner = Examiner::new(self.trust);
+        let (map_file, start) =
+            self.look_for_leftovers((&source, &target), (from, to), &mut examiner)?;
         let layout = Layout::of(&*source.io, from, self.sparse);
         let (data, mut holes) = bytes_to_copy(&layout, &target, from);
         let (todo, resumed) = what_is_left(from, &data, &mut holes, &start);
@@ -124,6 +128,7 @@ impl CopyJob {
         report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
         report.notes.extend(target.who_keeps_the_old());
         report.notes.extend(self.threads.note_fewer(sizes.workers, sizes.request));
+        report.notes.extend(examiner.into_notes());
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
         let id = id.map(|facts| leftover::object_id(facts, target.serial()));
@@ -148,36 +153,6 @@ impl CopyJob {
         })
     }
 
-    /// Where the map lives, and what an earlier run left to go on from.
-    fn look_for_leftovers(
-        &self,
-        source: &OpenSource,
-        target: &Target,
-        (from, to): (ByteRange, ByteRange),
-    ) -> Result<(MapFile, Start)> {
-        let map_file = self.map_file(target)?;
-        if self.map.is_some() {
-            safety::check_map_is_apart(&map_file.path(), source, target)?;
-        }
-        let identity = |id| identity(self, source, target, from, to, id);
-        let wish = (self.leftovers, self.checkpoint_every);
-        let start = leftover::find(target, &map_file, wish, identity)?;
-        // Verifying finds all of it in a part, which is nobody else's; what may be
-        // is never written before somebody has looked.
-        let is_verified = (self.verify || self.repair) && matches!(target, Target::Staged(_));
-        if let Start::From(earlier) = &start
-            && !(is_verified || self.allow_changed_source)
-        {
-            let done = earlier.map.done.within(from);
-            let to = |part: ByteRange| part.rebase(from.start(), to.start());
-            earlier.check_is_there(&*source.io, target, &done, to)?;
-        }
-        map_file
-            .check_writable()
-            .map_err(|error| Refusal::NoMap { path: map_file.path(), source: error })?;
-        Ok((map_file, start))
-    }
-
     /// What is refused of a source and a destination that are open by now.
     fn preflight<'a>(
         &self,
@@ -187,12 +162,6 @@ impl CopyJob {
     ) -> Preflight<'a> {
         let allow_same_device = self.allow_same_device;
         Preflight { source, target, from, to, space_needed, allow_same_device }
-    }
-
-    /// Says so where the user expects that something was done already.
-    fn nothing_to_resume(&self, start: &Start) -> Option<String> {
-        let resumes = self.leftovers == Leftovers::Resume && !matches!(start, Start::From(_));
-        resumes.then(|| "nothing was left to go on from: copied from the beginning".to_owned())
     }
 
     fn select(
@@ -352,12 +321,6 @@ impl CopyJob {
         if self.wanted_digests().is_empty() { todo.clone() } else { from.into() }
     }
 
-    fn map_file(&self, target: &Target) -> Result<MapFile> {
-        let path = self.map.clone().unwrap_or_else(|| leftover::default_map_path(target));
-        let unusable = |error| Refusal::BadMap { path: path.clone(), reason: chain(&error) };
-        Ok(MapFile::new(&path).map_err(unusable)?)
-    }
-
     fn resolve_destination(
         &self,
         source: &OpenSource,
@@ -451,26 +414,6 @@ fn bytes_to_copy(layout: &Layout, target: &Target, from: ByteRange) -> (RangeSet
         Target::Staged(_) => (layout.data.clone(), RangeSet::new()),
         _ => (from.into(), layout.data.missing_from(from)),
     }
-}
-
-/// What of `from` is still to be done, and how much of its `data` an earlier
-/// run copied. What must be made a hole is added to `holes`.
-fn what_is_left(
-    from: ByteRange,
-    data: &RangeSet,
-    holes: &mut RangeSet,
-    start: &Start,
-) -> (RangeSet, u64) {
-    let mut todo = data.clone();
-    let Start::From(earlier) = start else { return (todo, 0) };
-    todo.subtract(&earlier.map.done);
-    let resumed = data.bytes() - todo.bytes();
-    // Holes need no work, unless the earlier run found other bytes there.
-    let mut spoilt = data.missing_from(from);
-    spoilt.subtract(&earlier.map.done);
-    todo.merge(&spoilt);
-    holes.merge(&spoilt);
-    (todo, resumed)
 }
 
 /// A refusal is no longer one where what an earlier run left is gone already.

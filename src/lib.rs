@@ -92,6 +92,7 @@ pub mod words;
 
 pub use crew::OnReadError;
 pub use durable::leftover::Leftovers;
+pub use durable::trust::Trust;
 pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
 pub use job::{CopyJob, Threads};
 pub use progress::{CancelToken, Event, Phase, Progress, Snapshot};

@@ -76,6 +76,9 @@ use std::time::Duration;
 
 use crate::range::ByteRange;
 
+/// Whether owners and permission bits say who may write a file.
+pub const HAS_OWNERS: bool = cfg!(unix);
+
 /// Whether names follow the rules of Windows: some are kept for devices, some
 /// characters are not allowed, and case does not count.
 pub const WINDOWS_NAMES: bool = cfg!(windows);
@@ -120,6 +123,12 @@ pub struct Facts {
     pub represents: u64,
     /// Permission bits.
     pub mode: u32,
+    /// The user it belongs to; 0 where the system has no such numbers.
+    pub owner: u32,
+    /// The group it belongs to, likewise.
+    pub group: u32,
+    /// How many names it has.
+    pub links: u64,
     /// Last change of content, seconds and nanoseconds.
     pub modified: Moment,
     /// Last change of anything, seconds and nanoseconds.

@@ -10,11 +10,9 @@ use super::large::Settings;
 use super::manifest::{self, Item, ManifestErrors};
 use super::moving::{How, Moving};
 use super::output::{Earlier, Outputs, Wanted};
-use super::partial::{self, Standing};
+use super::partial::{Look, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
-use super::preflight::{
-    Consent, Parents, Space, file_name, look_at_names, look_at_parents, open_root,
-};
+use super::preflight::{Consent, Parents, Space, look_at_names, look_at_parents, open_root};
 use super::report::{BatchReport, ItemReport};
 use super::skipped::Skipped;
 use super::sources::{Named, Sources};
@@ -26,11 +24,12 @@ use crate::crew::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, 
 use crate::digest::Algorithm;
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
+use crate::durable::trust::{Examiner, Trust};
 use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::io::manners::Warmth;
 use crate::progress::{CancelToken, Phase, Progress};
-use crate::sys::{self, Directory, Node};
+use crate::sys::{self, Directory};
 
 /// Request size of a batch where the user names none: one request fetches many
 /// small neighbours.
@@ -73,6 +72,7 @@ pub struct Batch {
     sync: bool,
     force: bool,
     leftovers: Leftovers,
+    trust: Trust,
     allow_same_device: bool,
     on_read_error: OnReadError,
     retries: u32,
@@ -98,6 +98,7 @@ impl Batch {
             sync: true,
             force: false,
             leftovers: Leftovers::Refuse,
+            trust: Trust::Own,
             allow_same_device: false,
             on_read_error: OnReadError::Record,
             retries: RETRIES,
@@ -162,6 +163,14 @@ impl Batch {
         self
     }
 
+    /// Whose leftovers are resumed or discarded, as of
+    /// [`CopyJob::trust`](crate::CopyJob::trust), and whose complete files are
+    /// taken for complete where the list gives no digest. Default: our own.
+    pub fn trust(mut self, trust: Trust) -> Batch {
+        self.trust = trust;
+        self
+    }
+
     /// Accepts a directory on the device that is being read. Default: refuse.
     pub fn allow_same_device(mut self, allow: bool) -> Batch {
         self.allow_same_device = allow;
@@ -217,7 +226,7 @@ impl Batch {
         progress.expect_items(self.items.len() as u64);
         let skipped = Skipped::of(&self.items, &ready.skipped, (&ready.plan, &ready.sources));
         skipped.report(&ready.root, &tally, ready.workers.most(), (progress, cancel));
-        let Ready { sources, root, plan, wanted, skipped, workers } = ready;
+        let Ready { sources, root, plan, wanted, skipped, workers, notes } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
         let moving = Moving::new(self.how, &root, self.sync, self.handles().threads);
         let root = (root, self.into.clone());
@@ -255,6 +264,7 @@ impl Batch {
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, copied, self.sync);
         moving.record(&mut report);
+        report.notes.extend(notes);
         report.threads = shift.threads;
         report.notes.extend(shift.decisions);
         report.notes.extend(self.threads.note_fewer(workers, self.io_size));
@@ -289,6 +299,7 @@ impl Batch {
         Earlier {
             discard: self.leftovers != Leftovers::Refuse,
             resume: self.leftovers == Leftovers::Resume,
+            trust: self.trust,
         }
     }
 
@@ -351,10 +362,17 @@ impl Batch {
         let root = open_root(&self.into, self.make_into)?;
         self.how.check(&self.items, sources, &root, !self.algorithms.is_empty())?;
         let source_of = |item: &Item| named.of(item);
-        let standing = self.find_complete(&root, sources, &source_of)?;
+        let request = self.how.scattered(self.io_size);
+        let mut examiner = Examiner::new(self.trust);
+        let look = Look { items: &self.items, into: &self.into, root: &root, sources };
+        // Where files are to be replaced, that they are there says nothing: it
+        // may as well be the old ones.
+        let standing = match self.leftovers {
+            Leftovers::Resume if !self.force => look.find(&source_of, request, &mut examiner)?,
+            _ => Standing::of_nothing(self.items.len()),
+        };
         let skip = |row: usize| standing.complete[row];
         let partial = |row: usize| standing.partial.get(&row).cloned();
-        let request = self.how.scattered(self.io_size);
         let (plan, mut wanted) =
             BatchPlan::new(&self.items, source_of, skip, partial, sources.len(), request)?;
         let mut parents = Parents::new(&root);
@@ -362,13 +380,15 @@ impl Batch {
         let consent = Consent { force, leftovers, same_device: self.allow_same_device };
         let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
         look_at_parents(&mut parents, &wanted, &line).map_err(|errors| refused(&errors))?;
+        let consent = (consent, &mut examiner);
         look_at_names((&mut parents, &self.into), consent, &mut wanted, sources)?;
         let space =
             Space { plan: &plan, wanted: &wanted, sources, how: &self.how, scattered: request };
         space.check(&root, &self.into, self.leftovers)?;
         let workers = self.workers(&root, sources);
         let skipped = standing.complete;
-        Ok(Ready { sources: named.sources, root, plan, wanted, skipped, workers })
+        let notes = examiner.into_notes();
+        Ok(Ready { sources: named.sources, root, plan, wanted, skipped, workers, notes })
     }
 
     /// How many workers there may be, as for a single copy.
@@ -416,50 +436,6 @@ impl Batch {
         }
         errors.or(()).map_err(|errors| refused(&errors))
     }
-
-    /// Which items an earlier run completed: with `resume`, those whose file
-    /// is there with its full length; and which of those lack something. Where
-    /// files are to be replaced, that says nothing: it may as well be the old one.
-    fn find_complete(
-        &self,
-        root: &Directory,
-        sources: &Sources,
-        source_of: &dyn Fn(&Item) -> (u32, u64),
-    ) -> Result<Standing> {
-        let complete = vec![false; self.items.len()];
-        let mut standing = Standing { complete, ..Standing::default() };
-        if self.leftovers != Leftovers::Resume || self.force {
-            return Ok(standing);
-        }
-        let skip_nothing = |_: usize| false;
-        let (items, none) = (&self.items, |_: usize| None);
-        let (plan, wanted) = BatchPlan::new(
-            items,
-            source_of,
-            skip_nothing,
-            none,
-            sources.len(),
-            self.how.scattered(self.io_size),
-        )?;
-        let mut parents = Parents::new(root);
-        for (output, file) in wanted.iter().enumerate() {
-            let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
-            if facts.node != Node::File || facts.size != file.len {
-                continue;
-            }
-            let (path, rows) = (self.into.join(&file.name), plan.rows(output as u32));
-            let identity = || {
-                let rows = rows.iter().map(|&row| (&items[row as usize], plan.source_of(row)));
-                partial::identity((&path, file.len, &facts), rows, sources)
-            };
-            let found = match parents.map_file(&file.name, &path) {
-                Some(map_file) => partial::look(&map_file, &facts, identity)?.map(Arc::new),
-                None => None,
-            };
-            standing.note(rows, found);
-        }
-        Ok(standing)
-    }
 }
 
 /// A batch that has passed every check.
@@ -472,6 +448,8 @@ struct Ready {
     skipped: Vec<bool>,
     /// How many workers there may be.
     workers: Workers,
+    /// What was doubtful of what earlier runs left.
+    notes: Vec<String>,
 }
 
 fn refused(errors: &ManifestErrors) -> Error {

@@ -12,9 +12,10 @@ use super::queue::Segment;
 use crate::crew::{Tap, Transfer};
 use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::leftover::{needed_length, object_id};
+use crate::durable::leftover::{self, needed_length, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapFile, Mode};
 use crate::durable::recheck;
+use crate::durable::trust::{Examiner, Trust};
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::plan::Plan;
@@ -94,7 +95,7 @@ impl Large {
             false => None,
         };
         let mut earlier = map.as_ref().map_or_else(RangeSet::new, |(map_file, identity)| {
-            earlier(map_file, identity, output.found())
+            earlier((map_file, outputs.earlier.trust), identity, output.found())
         });
         let to = |part: ByteRange| part.rebase(segment.range.start(), segment.at);
         if recheck::first_difference(&*source.io, &*file, &earlier, to).is_some() {
@@ -239,9 +240,13 @@ fn identity(
 /// it is the map of this very file, and the file is as long as what the map
 /// calls done. Anything else is no reason to fail: the file is copied from the
 /// start.
-fn earlier(map_file: &MapFile, identity: &Identity, found: Option<&Facts>) -> RangeSet {
+fn earlier(
+    (map_file, trust): (&MapFile, Trust),
+    identity: &Identity,
+    found: Option<&Facts>,
+) -> RangeSet {
     let Some(found) = found else { return RangeSet::new() };
-    let map: Option<Map> = map_file.load().ok().flatten();
+    let map: Option<Map> = leftover::load(map_file, &mut Examiner::new(trust)).ok().flatten();
     map.filter(|map| {
         let same = |of_map: &Identity| of_map.difference(identity).is_none();
         map.identity.as_ref().is_some_and(same) && found.size >= needed_length(map, identity)

@@ -114,7 +114,7 @@ pub fn read_lenient(
             dispatch(format, &mut head.chain(input), &mut reading);
         }
         // Said in the end, as of a list in any other form.
-        None if head[bom..].trim_ascii().is_empty() => {}
+        None if says_nothing(&head[bom..]) => {}
         None => reading.usage(
             1,
             "cannot tell the format: name it (csv, tsv, jsonl, plain, dfxml, filefrag, mapfile, \
@@ -122,6 +122,12 @@ pub fn read_lenient(
         ),
     }
     reading.finish()
+}
+
+/// Whether `head` is all of a list that has no lines but blank ones and comments.
+fn says_nothing(head: &[u8]) -> bool {
+    let mut lines = head.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
+    head.len() < HEAD_BYTES as usize && lines.all(|line| matches!(line.first(), None | Some(b'#')))
 }
 
 /// The table of formats.

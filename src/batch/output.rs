@@ -16,6 +16,7 @@ use super::handles::Handles;
 use super::partial::Partial;
 use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
+use crate::durable::trust::Trust;
 use crate::error::{ErrorKind, chain};
 use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
@@ -188,6 +189,8 @@ pub struct Earlier {
     pub discard: bool,
     /// Large ones are kept, to go on from.
     pub resume: bool,
+    /// Whose.
+    pub trust: Trust,
 }
 
 /// All outputs of a batch that are being written.

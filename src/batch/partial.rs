@@ -13,14 +13,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::manifest::{Item, Run};
+use super::plan::BatchPlan;
+use super::preflight::{Parents, file_name};
 use super::sources::Sources;
 use crate::digest::{Algorithm, hash_slice};
-use crate::durable::leftover::object_id;
+use crate::durable::leftover::{self, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapError, MapFile, Mode, Source};
-use crate::error::{Refusal, Result, chain};
+use crate::durable::trust::{Examiner, Purpose};
+use crate::error::{Refusal, Result};
 use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
-use crate::sys::{Facts, Node};
+use crate::sys::{Directory, Facts, Node};
 
 /// A file that an earlier run gave its name, and what it lacks.
 #[derive(Debug)]
@@ -41,9 +44,14 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// Nothing of so many items.
+    pub fn of_nothing(items: usize) -> Standing {
+        Standing { complete: vec![false; items], ..Standing::default() }
+    }
+
     /// Takes note of a file of full length, made of the items `rows`, and of
     /// what it lacks.
-    pub fn note(&mut self, rows: &[u32], found: Option<Arc<Partial>>) {
+    fn note(&mut self, rows: &[u32], found: Option<Arc<Partial>>) {
         for &row in rows {
             match &found {
                 None => self.complete[row as usize] = true,
@@ -55,6 +63,61 @@ impl Standing {
     }
 }
 
+/// Where to look for what earlier runs got done.
+pub struct Look<'a> {
+    pub items: &'a [Item],
+    /// The directory of the batch, and its path.
+    pub root: &'a Directory,
+    pub into: &'a Path,
+    pub sources: &'a Sources,
+}
+
+impl Look<'_> {
+    /// Which items an earlier run completed: those whose file is there with its
+    /// full length; and which of those lack something. What is there must be
+    /// ours, unless the list says by a digest what it is to be.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], or more items than can be counted.
+    pub fn find(
+        &self,
+        source_of: &dyn Fn(&Item) -> (u32, u64),
+        request: u64,
+        examiner: &mut Examiner,
+    ) -> Result<Standing> {
+        let Look { items, root, into, sources } = *self;
+        let mut standing = Standing::of_nothing(items.len());
+        let (skip_nothing, none) = (|_: usize| false, |_: usize| None);
+        let (plan, wanted) =
+            BatchPlan::new(items, source_of, skip_nothing, none, sources.len(), request)?;
+        let mut parents = Parents::new(root);
+        for (output, file) in wanted.iter().enumerate() {
+            let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
+            if facts.node != Node::File || facts.size != file.len {
+                continue;
+            }
+            let (path, rows) = (into.join(&file.name), plan.rows(output as u32));
+            let identity = || {
+                let rows = rows.iter().map(|&row| (&items[row as usize], plan.source_of(row)));
+                identity((&path, file.len, &facts), rows, sources)
+            };
+            let found = match parents.map_file(&file.name, &path) {
+                Some(map_file) => look(&map_file, &facts, examiner, identity)?.map(Arc::new),
+                None => None,
+            };
+            // What the list gives a digest of is read and compared.
+            let is_compared = |&row: &u32| !items[row as usize].expected().is_empty();
+            if found.is_none() && !rows.iter().all(is_compared) {
+                let left = (&*file.name, file_name(&file.name), &*path);
+                parents.examine(left, Purpose::Keep, examiner)?;
+            }
+            standing.note(rows, found);
+        }
+        Ok(standing)
+    }
+}
+
 /// What `map_file`, the map beside the file `facts` of full length, says that
 /// the file lacks; `None` if it is complete. `identity` is what the map of such
 /// a file would have.
@@ -63,13 +126,14 @@ impl Standing {
 ///
 /// A [`Refusal`]: the map says that the file is not complete, and is not of
 /// this job.
-pub fn look(
+fn look(
     map_file: &MapFile,
     facts: &Facts,
+    examiner: &mut Examiner,
     identity: impl FnOnce() -> Result<Identity>,
 ) -> Result<Option<Partial>> {
     let bad = |reason| Refusal::BadMap { path: map_file.path(), reason };
-    let Some(map) = map_file.load().map_err(|error| bad(chain(&error)))? else { return Ok(None) };
+    let Some(map) = leftover::load(map_file, examiner)? else { return Ok(None) };
     let Some(found) = &map.identity else {
         return Err(bad("it is not of this program".to_owned()).into());
     };

@@ -19,6 +19,7 @@ use crate::durable::leftover::Leftovers;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
+use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result, chain, quoted};
 use crate::safety::{Ground, is_new_among_devices};
 use crate::sys::{self, Directory, Facts, Guards, Node, Replace};
@@ -70,7 +71,7 @@ pub fn open_root(path: &Path, make: bool) -> Result<Directory> {
 /// A [`Refusal`].
 pub fn look_at_names(
     (parents, into): (&mut Parents<'_>, &Path),
-    consent: Consent,
+    (consent, examiner): (Consent, &mut Examiner),
     wanted: &mut [Wanted],
     sources: &Sources,
 ) -> Result<()> {
@@ -88,6 +89,11 @@ pub fn look_at_names(
         let path = into.join(&file.name);
         let part = sibling_name(file_name(&file.name), PART_SUFFIX);
         if consent.leftovers != Leftovers::Refuse {
+            // A small part is made anew in any case.
+            let writes = consent.leftovers == Leftovers::Resume && file.has_map;
+            let purpose = if writes { Purpose::Write } else { Purpose::Discard };
+            let left = (&*file.name, &*part, &*path.with_file_name(&part));
+            parents.examine(left, purpose, examiner)?;
             parents.nobody_writes(&file.name, &part, &path)?;
         } else if parents.facts(&file.name, &part).is_some() {
             return Err(Refusal::Leftover { path: path.with_file_name(part) }.into());
@@ -99,6 +105,12 @@ pub fn look_at_names(
             if has_map && existing.is_none() && consent.leftovers == Leftovers::Refuse {
                 return Err(Refusal::Leftover { path: path.with_file_name(map) }.into());
             }
+            let purpose = match consent.leftovers {
+                Leftovers::Resume => Purpose::Believe,
+                Leftovers::Refuse | Leftovers::Restart => Purpose::Discard,
+            };
+            let left = (&*file.name, &*map, &*path.with_file_name(&map));
+            parents.examine(left, purpose, examiner)?;
             file.has_map |= has_map;
         }
         let Some(facts) = existing else { continue };
@@ -298,6 +310,23 @@ impl<'a> Parents<'a> {
         let parent = self.of(name).as_ref().ok()?;
         let here = parent.directory.subdirectory(".".as_ref()).ok()?;
         Some(MapFile::inside(here.into(), path.parent()?.to_owned(), map))
+    }
+
+    /// Refuses what has the name `leaf` in the directory of `name`, if it is a
+    /// file that is not ours; `path` is where.
+    pub fn examine(
+        &mut self,
+        (name, leaf, path): (&Path, &OsStr, &Path),
+        purpose: Purpose,
+        examiner: &mut Examiner,
+    ) -> Result<(), Refusal> {
+        let Some(facts) = self.facts(name, leaf).filter(|facts| facts.node == Node::File) else {
+            return Ok(());
+        };
+        match self.of(name) {
+            Ok(parent) => examiner.check(&parent.directory, &facts, (purpose, path)),
+            Err(_) => Ok(()),
+        }
     }
 
     /// Refuses if another run is writing `part`, the part of `name`.

@@ -15,6 +15,7 @@ use crate::durable::intact;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::target::{MAP_SUFFIX, sibling_name};
+use crate::durable::trust::{Examiner, Purpose};
 use crate::io::FileIo;
 use crate::preserve;
 use crate::progress::lock;
@@ -58,14 +59,33 @@ impl Outputs {
             Found::Busy => return Err(self.busy_or_ours(directory, &part)),
             Found::Left(_, facts) if self.is_ours(&facts) => return Err(same_file()),
             Found::Left(file, facts) if keep && self.earlier.resume => {
+                self.examine(directory, &facts, (Purpose::Write, output))?;
+                // Before the first byte: what comes is for nobody else to read.
+                part::adopt(directory, &file)?;
                 let _ = output.found.set(facts);
                 return Ok(file);
             }
             // The lock keeps other runs away until it is gone.
-            Found::Left(_file, _) => directory.remove(&part)?,
+            Found::Left(_file, facts) => {
+                self.examine(directory, &facts, (Purpose::Discard, output))?;
+                directory.remove(&part)?;
+            }
             Found::Nothing | Found::NoFile => directory.remove(&part)?,
         }
         part::create(directory, &part)
+    }
+
+    /// Whether the part of `output` is that of an earlier run. The preflight has
+    /// looked, and somebody may have put another there since.
+    fn examine(
+        &self,
+        directory: &Directory,
+        facts: &Facts,
+        (purpose, output): (Purpose, &Output),
+    ) -> io::Result<()> {
+        let path = self.path(&output.wanted.name).with_file_name(output.part_name());
+        let mut examiner = Examiner::new(self.earlier.trust);
+        examiner.check(directory, facts, (purpose, &path)).map_err(io::Error::other)
     }
 
     /// Opens the file of an output again, which must be the one it was.
@@ -192,6 +212,7 @@ mod tests {
     use super::super::handles::Handles;
     use super::super::output::{Earlier, Wanted};
     use super::*;
+    use crate::durable::trust::Trust;
     use crate::testing::Random;
 
     /// Two of one name, as names are that differ in case alone where case does
@@ -217,7 +238,13 @@ mod tests {
         let wanted = names.iter().map(|name| wanted(name.as_ref())).collect();
         let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
         let root = (Directory::open(folder).unwrap(), folder.to_owned());
-        Outputs::new(root, wanted, Earlier { discard: true, resume: true }, handles, false)
+        Outputs::new(
+            root,
+            wanted,
+            Earlier { discard: true, resume: true, trust: Trust::Own },
+            handles,
+            false,
+        )
     }
 
     fn write(outputs: &Outputs, output: &Arc<Output>, text: &[u8]) {

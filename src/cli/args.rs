@@ -172,6 +172,11 @@ pub struct ResumeArgs {
     #[arg(long)]
     pub restart: bool,
 
+    /// Resume or discard what was left even if it is of another user, or could be written by
+    /// one: what that user wrote is then in DEST
+    #[arg(long)]
+    pub trust_leftovers: bool,
+
     /// Where the resume map lives [default: DEST.pcopy-map; of a device,
     /// NAME.pcopy-map in the working directory]
     #[arg(long, value_name = "FILE")]

@@ -86,6 +86,11 @@ pub struct CommonArgs {
     #[arg(long)]
     pub restart: bool,
 
+    /// Resume, keep or discard what is there even if it is of another user, or could be written
+    /// by one: what that user wrote is then in the files
+    #[arg(long)]
+    pub trust_leftovers: bool,
+
     /// Go ahead although the files land on the device that is being read
     #[arg(long)]
     pub allow_same_device: bool,
@@ -270,6 +275,7 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
     let mut batch = batch
         .force(args.force)
         .leftovers(leftovers)
+        .trust(config::trust(args.trust_leftovers))
         .allow_same_device(args.allow_same_device)
         .sync(!args.no_sync)
         .on_read_error(args.how.on_read_error)

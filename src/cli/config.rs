@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pcopy::error::quoted;
 use pcopy::sys::facts_of_path;
-use pcopy::{CopyJob, Leftovers, RangeSpec};
+use pcopy::{CopyJob, Leftovers, RangeSpec, Trust};
 
 use super::args::{CopyArgs, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
@@ -60,6 +60,11 @@ pub fn check_is_file(option: &str, path: &Path) -> Result<(), String> {
         return Err(format!("{option}: - is no file: {where_it_is}"));
     }
     Ok(())
+}
+
+/// Whose leftovers are taken for those of an earlier run.
+pub fn trust(leftovers: bool) -> Trust {
+    if leftovers { Trust::Anybody } else { Trust::Own }
 }
 
 /// The range that the arguments describe, in either way of saying it.
@@ -132,6 +137,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
         .on_read_error(args.how.on_read_error)
         .retries(args.how.retries)
         .leftovers(leftovers)
+        .trust(trust(args.resume.trust_leftovers))
         .checkpoint_every(args.resume.checkpoint_every)
         .allow_changed_source(args.resume.allow_changed_source);
     for also in &args.consent.also {
@@ -194,6 +200,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         force: args.consent.force,
         resume: args.resume.resume,
         restart: args.resume.restart,
+        trust_leftovers: args.resume.trust_leftovers,
         allow_same_device: args.consent.allow_same_device,
         no_sync: args.consent.no_sync,
         digest: args.proof.digests.digest.clone(),

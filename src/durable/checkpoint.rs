@@ -26,8 +26,12 @@ pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// time alone would leave tens of gigabytes unrecorded.
 pub const CHECKPOINT_BYTES: u64 = 4 << 30;
 
-/// What is copied again in less time than it takes to go on.
-const WORTH_ROOM: u64 = 1 << 20;
+/// What is copied again in less time than it takes to resume.
+pub const WORTH_ROOM: u64 = 1 << 20;
+
+/// When a copy that is to have a map from the beginning gets it: what takes no
+/// longer is over before a map could be of use.
+const FIRST_AFTER: Duration = Duration::from_millis(100);
 
 /// What is known of the bytes of a copy, in bytes of the source, and the means
 /// to make them durable.
@@ -74,6 +78,8 @@ pub struct Checkpointer {
     last: Mutex<Last>,
     /// Room for the first map.
     room: Mutex<Option<File>>,
+    /// Whether there is to be a map before there is anything to record.
+    from_the_start: bool,
     /// Held while a checkpoint is made; set when there are to be none any more.
     closed: Mutex<bool>,
 }
@@ -81,8 +87,10 @@ pub struct Checkpointer {
 struct Last {
     at: Instant,
     copied: u64,
-    /// Whether there is a map on the disk.
+    /// Whether there is a map on the disk that records something.
     saved: bool,
+    /// Whether there may be one that records nothing.
+    begun: bool,
     /// Whether a sync or a save has failed: from then on a sync proves nothing.
     broken: bool,
 }
@@ -98,11 +106,26 @@ impl Checkpointer {
         settled: RangeSet,
         resumed: bool,
     ) -> Checkpointer {
-        let last =
-            Mutex::new(Last { at: Instant::now(), copied: 0, saved: resumed, broken: false });
-        let (room, closed) = (Mutex::new(None), Mutex::new(false));
-        let of_the_user = None;
-        Checkpointer { file, identity, of_the_user, every, extent, settled, last, room, closed }
+        let at = Instant::now();
+        let last = Last { at, copied: 0, saved: resumed, begun: false, broken: false };
+        Checkpointer {
+            file,
+            identity,
+            of_the_user: None,
+            every,
+            extent,
+            settled,
+            last: Mutex::new(last),
+            room: Mutex::new(None),
+            from_the_start: false,
+            closed: Mutex::new(false),
+        }
+    }
+
+    /// Has a map on the disk before there is anything to record, so that a part
+    /// without one is of a run that was over at once, or had it elsewhere.
+    pub fn from_the_start(self) -> Checkpointer {
+        Checkpointer { from_the_start: true, ..self }
     }
 
     /// Keeps the record in a map of the user, such as one of ddrescue: it stays
@@ -131,16 +154,23 @@ impl Checkpointer {
     /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`]; both end the job.
     pub fn tick(&self, ledger: &dyn Ledger, progress: &Progress) -> Result<()> {
         let copied = progress.snapshot().copied;
-        let due = {
+        let (due, first) = {
             let last = lock(&self.last);
-            copied > last.copied
-                && (last.at.elapsed() >= self.every || copied - last.copied >= CHECKPOINT_BYTES)
+            let since = last.at.elapsed();
+            let due = copied > last.copied
+                && (since >= self.every || copied - last.copied >= CHECKPOINT_BYTES);
+            let none = self.from_the_start && !last.saved && !last.begun;
+            (due, none && since >= FIRST_AFTER)
         };
-        if !due {
+        if !due && !first {
             return Ok(());
         }
         let closed = lock(&self.closed);
         if *closed {
+            return Ok(());
+        }
+        if !due {
+            self.begin();
             return Ok(());
         }
         self.save(ledger)?;
@@ -150,6 +180,15 @@ impl Checkpointer {
         (last.at, last.copied) = (Instant::now(), copied);
         progress.event(Event::Checkpoint { bytes: copied });
         Ok(())
+    }
+
+    /// Makes a map that records nothing. That it cannot be made ends no copy: the
+    /// first one that records something will say so.
+    fn begin(&self) {
+        lock(&self.last).begun = true;
+        let (identity, extent) = (Some(self.identity.clone()), self.extent);
+        let (done, failed) = (RangeSet::new(), RangeSet::new());
+        let _ = self.file.save(&Map { identity, done, failed, extent });
     }
 
     /// No more checkpoints: called before the copy gets its name, so that none
@@ -278,7 +317,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Whether there is a map on the disk.
+    /// Whether there is a map on the disk that records something.
     pub fn has_saved(&self) -> bool {
         lock(&self.last).saved
     }
@@ -299,7 +338,11 @@ impl Checkpointer {
     ///
     /// [`ErrorKind::Journal`].
     pub fn remove(&self) -> Result<()> {
-        if !self.has_saved() {
+        let has_one = {
+            let last = lock(&self.last);
+            last.saved || last.begun
+        };
+        if !has_one {
             return Ok(());
         }
         self.file.remove().map_err(|error| {

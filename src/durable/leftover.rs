@@ -6,16 +6,19 @@
 //! map is read only after that. Nothing is changed here: what is to be
 //! discarded is discarded when the job begins.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use positioned_io::ReadAt;
 
+use super::checkpoint::WORTH_ROOM;
 use super::map::{Identity, Map, MapFile, ObjectId};
 use super::part::{self, Found};
 use super::recheck;
 use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
+use super::trust::{self, Examiner, Purpose};
 use crate::error::{Refusal, Result};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, Facts, Node};
@@ -136,111 +139,185 @@ pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// How long a run may take to make its first map, besides the time between
-/// checkpoints: the sync before it may be slow.
-const WITHOUT_A_MAP: Duration = Duration::from_secs(60);
+/// A part that holds no more, and was written for no longer than
+/// [`SHORT_RUN`], may be of a run that ended before its first map.
+const LITTLE: u64 = WORTH_ROOM;
 
-/// Finds out where the job begins.
+/// Seconds in which a run makes its first map, however slow the disk is.
+const SHORT_RUN: i64 = 30;
+
+/// Finds out where the job begins. `leftovers` says what is to become of what
+/// an earlier run left, `examiner` whether that is ours.
 ///
 /// # Errors
 ///
 /// A [`Refusal`]: something was left and the user did not say what to do with
-/// it, it is another run's or another job's, or it is not usable.
+/// it, it is another run's, another job's or another user's, or it is not usable.
 pub fn find(
     target: &Target,
     map_file: &MapFile,
-    (leftovers, checkpoint_every): (Leftovers, Duration),
+    (leftovers, examiner): (Leftovers, &mut Examiner),
     identity: impl Fn(Option<ObjectId>) -> Identity,
 ) -> Result<Start> {
+    let mut search = Search { map_file, leftovers, examiner };
     match target {
-        Target::Staged(staged) => {
-            find_staged(staged, map_file, (leftovers, checkpoint_every), identity)
-        }
-        Target::InPlace(open) => find_open(open, None, map_file, leftovers, &identity),
-        Target::Device(open, info, _) => {
-            find_open(open, info.serial.clone(), map_file, leftovers, &identity)
-        }
+        Target::Staged(staged) => search.staged(staged, &identity),
+        Target::InPlace(open) => search.open(open, None, &identity),
+        Target::Device(open, info, _) => search.open(open, info.serial.clone(), &identity),
     }
 }
 
-fn find_open(
-    target: &OpenTarget,
-    serial: Option<String>,
-    map_file: &MapFile,
+/// What is looked for, and how.
+struct Search<'a> {
+    map_file: &'a MapFile,
     leftovers: Leftovers,
-    identity: &impl Fn(Option<ObjectId>) -> Identity,
-) -> Result<Start> {
-    lock_destination(&target.file, &target.path)?;
-    if leftovers == Leftovers::Restart {
-        check_discardable(map_file)?;
-        return Ok(Start::Over(None));
-    }
-    if leftovers == Leftovers::Refuse {
-        check_no_map(map_file)?;
-        return Ok(Start::Fresh);
-    }
-    let Some(map) = load(map_file)? else { return Ok(Start::Fresh) };
-    let job = identity(Some(object_id(&target.facts, serial)));
-    check_identity(&map, map_file, &job)?;
-    if target.facts.node == Node::File {
-        check_length(&map, &job, &target.facts, &target.path)?;
-    }
-    Ok(Start::From(Box::new(Earlier { map, file: None, committed: false })))
+    examiner: &'a mut Examiner,
 }
 
-fn find_staged(
-    target: &StagedTarget,
-    map_file: &MapFile,
-    (leftovers, checkpoint_every): (Leftovers, Duration),
-    identity: impl Fn(Option<ObjectId>) -> Identity,
-) -> Result<Start> {
-    let part = open_part(target)?;
-    match leftovers {
-        Leftovers::Refuse => {
-            if part.is_some() {
-                return Err(Refusal::Leftover { path: target.part_path() }.into());
+impl Search<'_> {
+    fn open(
+        &mut self,
+        target: &OpenTarget,
+        serial: Option<String>,
+        identity: &dyn Fn(Option<ObjectId>) -> Identity,
+    ) -> Result<Start> {
+        lock_destination(&target.file, &target.path)?;
+        match self.leftovers {
+            Leftovers::Restart => {
+                self.check_discardable()?;
+                return Ok(Start::Over(None));
             }
-            check_no_map(map_file)?;
-            Ok(Start::Fresh)
+            Leftovers::Refuse => {
+                self.check_no_map()?;
+                return Ok(Start::Fresh);
+            }
+            Leftovers::Resume => {}
         }
-        Leftovers::Restart => {
-            check_discardable(map_file)?;
-            Ok(Start::Over(part.map(|(file, _)| file)))
+        let Some(map) = load(self.map_file, self.examiner)? else { return Ok(Start::Fresh) };
+        let job = identity(Some(object_id(&target.facts, serial)));
+        check_identity(&map, self.map_file, &job)?;
+        if target.facts.node == Node::File {
+            check_length(&map, &job, &target.facts, &target.path)?;
         }
-        Leftovers::Resume => {
-            let patience = WITHOUT_A_MAP.saturating_add(checkpoint_every);
-            resume_staged(target, map_file, part, patience, identity)
+        Ok(Start::From(Box::new(Earlier { map, file: None, committed: false })))
+    }
+
+    fn staged(
+        &mut self,
+        target: &StagedTarget,
+        identity: &dyn Fn(Option<ObjectId>) -> Identity,
+    ) -> Result<Start> {
+        let purpose = match self.leftovers {
+            Leftovers::Resume => Purpose::Write,
+            Leftovers::Refuse | Leftovers::Restart => Purpose::Discard,
+        };
+        let part = self.open_part(target, purpose)?;
+        match self.leftovers {
+            Leftovers::Refuse => {
+                if part.is_some() {
+                    return Err(Refusal::Leftover { path: target.part_path() }.into());
+                }
+                self.check_no_map()?;
+                Ok(Start::Fresh)
+            }
+            Leftovers::Restart => {
+                self.check_discardable()?;
+                Ok(Start::Over(part.map(|(file, _)| file)))
+            }
+            Leftovers::Resume => self.resume(target, part, identity),
+        }
+    }
+
+    fn resume(
+        &mut self,
+        target: &StagedTarget,
+        part: Option<(File, Facts)>,
+        identity: &dyn Fn(Option<ObjectId>) -> Identity,
+    ) -> Result<Start> {
+        let map_file = self.map_file;
+        let Some(map) = load(map_file, self.examiner)? else {
+            let Some((file, facts)) = part else { return Ok(Start::Fresh) };
+            // A part without a map: the run ended before anything was known to be on the disk.
+            check_had_no_map(target, map_file, &file, &facts)?;
+            return Ok(Start::Over(Some(file)));
+        };
+        if map.identity.is_none() {
+            let reason = "it is not of this program; with such a map, --in-place says that the \
+                          destination holds what it calls done";
+            let (path, reason) = (map_file.path(), reason.to_owned());
+            return Err(Refusal::BadMap { path, reason }.into());
+        }
+        if let Some((file, facts)) = part {
+            let job = identity(Some(object_id(&facts, None)));
+            check_identity(&map, map_file, &job)?;
+            check_length(&map, &job, &facts, &target.part_path())?;
+            let file = Some((file, facts));
+            return Ok(Start::From(Box::new(Earlier { map, file, committed: false })));
+        }
+        let (map, file) = resume_committed(target, map_file, map, identity)?;
+        Ok(Start::From(Box::new(Earlier { map, file: Some(file), committed: true })))
+    }
+
+    /// The part, open and locked, if there is one that may be used for `purpose`.
+    fn open_part(
+        &mut self,
+        target: &StagedTarget,
+        purpose: Purpose,
+    ) -> Result<Option<(File, Facts)>, Refusal> {
+        let (name, path) = (target.part_name(), target.part_path());
+        // First by name: of another user, it may not even be opened.
+        let found =
+            target.directory.facts(&name).map_err(|source| cannot(target, &name, source))?;
+        let Some(found) = found.filter(|found| found.node == Node::File) else {
+            return open_locked(target, &name, &path);
+        };
+        self.examiner.check(&target.directory, &found, (purpose, &path))?;
+        match open_locked(target, &name, &path)? {
+            Some((file, facts)) => {
+                if !trust::is_unchanged(&found, &facts) {
+                    self.examiner.check(&target.directory, &facts, (purpose, &path))?;
+                }
+                Ok(Some((file, facts)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses a map that was left, by the options that get rid of it, if they do:
+    /// what never was a map is not discarded.
+    fn check_no_map(&mut self) -> Result<(), Refusal> {
+        if let Ok(None) = self.map_file.load() {
+            return Ok(());
+        }
+        self.check_discardable()?;
+        Err(Refusal::Leftover { path: self.map_file.path() })
+    }
+
+    /// What `--restart` discards must be a map of ours, if only a damaged one: a
+    /// file that never was one has been named by mistake.
+    fn check_discardable(&mut self) -> Result<(), Refusal> {
+        let (map_file, path) = (self.map_file, self.map_file.path());
+        check_map(map_file, Purpose::Discard, self.examiner)?;
+        match map_file.was_a_map() {
+            Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
+                let reason = "it is not of this program, and not removed: name another with --map";
+                Err(Refusal::BadMap { path, reason: reason.to_owned() })
+            }
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
+            Err(error) => Err(Refusal::BadMap { path, reason: crate::error::chain(&error) }),
         }
     }
 }
 
-fn resume_staged(
+/// The file that the earlier run gave its name, which ended before it could
+/// remove the map, or left the map for what was unreadable.
+fn resume_committed(
     target: &StagedTarget,
     map_file: &MapFile,
-    part: Option<(File, Facts)>,
-    patience: Duration,
-    identity: impl Fn(Option<ObjectId>) -> Identity,
-) -> Result<Start> {
-    let Some(map) = load(map_file)? else {
-        let Some((file, facts)) = part else { return Ok(Start::Fresh) };
-        // A part without a map: the run ended before anything was known to be on the disk.
-        check_had_no_map(target, map_file, &facts, patience)?;
-        return Ok(Start::Over(Some(file)));
-    };
-    if map.identity.is_none() {
-        let reason = "it is not of this program; with such a map, --in-place says that the \
-                      destination holds what it calls done";
-        return Err(Refusal::BadMap { path: map_file.path(), reason: reason.to_owned() }.into());
-    }
-    if let Some((file, facts)) = part {
-        let job = identity(Some(object_id(&facts, None)));
-        check_identity(&map, map_file, &job)?;
-        check_length(&map, &job, &facts, &target.part_path())?;
-        let file = Some((file, facts));
-        return Ok(Start::From(Box::new(Earlier { map, file, committed: false })));
-    }
-    // No part: the earlier run may have given the file its name and ended
-    // before it could remove the map, or left the map for what was unreadable.
+    map: Map,
+    identity: &dyn Fn(Option<ObjectId>) -> Identity,
+) -> Result<(Map, (File, Facts))> {
     let is_file = target.existing.as_ref().is_some_and(|facts| facts.node == Node::File);
     let standing = if is_file { open_locked(target, &target.name, &target.path)? } else { None };
     let Some((file, facts)) = standing else {
@@ -264,48 +341,41 @@ fn resume_staged(
         );
         return Err(Refusal::NothingToResume { reason }.into());
     }
-    let file = Some((file, facts));
-    Ok(Start::From(Box::new(Earlier { map, file, committed: true })))
+    Ok((map, (file, facts)))
 }
 
-/// Refuses to start over a part whose run took longer than `patience`, and so
-/// may have had a map under another name: hours of work may be in it.
+/// Refuses to start over a part that may have a map under another name: hours
+/// of work may be in it. A run makes a map as soon as it has lasted for a moment.
 fn check_had_no_map(
     target: &StagedTarget,
     map_file: &MapFile,
-    part: &Facts,
-    patience: Duration,
+    part: &File,
+    facts: &Facts,
 ) -> Result<(), Refusal> {
-    let Some((born, _)) = part.born else { return Ok(()) };
-    let written_for = part.modified.0.saturating_sub(born);
-    if u64::try_from(written_for).unwrap_or(0) <= patience.as_secs() {
+    let bytes = recheck::data_up_to(part, facts, LITTLE);
+    let seconds = facts.born.map(|(born, _)| facts.modified.0.saturating_sub(born));
+    if bytes <= LITTLE && seconds.is_none_or(|seconds| seconds <= SHORT_RUN) {
         return Ok(());
     }
+    let (least, size) = (if bytes > LITTLE { "more than " } else { "" }, bytes.min(LITTLE));
+    let in_time = seconds.map(|seconds| format!(", written in {seconds} seconds"));
     let reason = format!(
-        "{} was written for {written_for} seconds, and there is no {}: if its run had a map \
-         elsewhere, name it with --map; --restart starts from the beginning",
+        "{} holds {least}{size} bytes{}, and there is no {}: if the first run had --map, name the \
+         same map; --restart starts from the beginning",
         crate::error::quoted(target.part_path()),
+        in_time.unwrap_or_default(),
         crate::error::quoted(map_file.path()),
     );
     Err(Refusal::NothingToResume { reason })
 }
 
-/// The part, open and locked, if there is one.
-fn open_part(target: &StagedTarget) -> Result<Option<(File, Facts)>, Refusal> {
-    open_locked(target, &target.part_name(), &target.part_path())
-}
-
 fn open_locked(
     target: &StagedTarget,
-    name: &std::ffi::OsStr,
+    name: &OsStr,
     path: &Path,
 ) -> Result<Option<(File, Facts)>, Refusal> {
-    let cannot = |source| Refusal::CannotCreate {
-        directory: target.directory_path.clone(),
-        name: PathBuf::from(name),
-        source,
-    };
-    match part::find(&target.directory, name).map_err(cannot)? {
+    let found = part::find(&target.directory, name);
+    match found.map_err(|source| cannot(target, name, source))? {
         Found::Nothing => Ok(None),
         Found::NoFile => Err(Refusal::NotAPart { path: path.to_owned() }),
         Found::Busy => Err(Refusal::Busy { path: path.to_owned() }),
@@ -313,21 +383,51 @@ fn open_locked(
     }
 }
 
-fn load(map_file: &MapFile) -> Result<Option<Map>, Refusal> {
-    map_file.load().map_err(|error| Refusal::BadMap {
-        path: map_file.path(),
-        reason: crate::error::chain(&error),
-    })
+fn cannot(target: &StagedTarget, name: &OsStr, source: io::Error) -> Refusal {
+    Refusal::CannotCreate {
+        directory: target.directory_path.clone(),
+        name: PathBuf::from(name),
+        source,
+    }
 }
 
-/// Refuses a map that was left, by the options that get rid of it, if they do:
-/// what never was a map is not discarded.
-fn check_no_map(map_file: &MapFile) -> Result<(), Refusal> {
-    if let Ok(None) = map_file.load() {
-        return Ok(());
+/// The map, if there is one and it is ours.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn load(map_file: &MapFile, examiner: &mut Examiner) -> Result<Option<Map>, Refusal> {
+    let bad = |reason| Refusal::BadMap { path: map_file.path(), reason };
+    let examined = check_map(map_file, Purpose::Believe, examiner)?;
+    let loaded = map_file.load_known().map_err(|error| bad(crate::error::chain(&error)))?;
+    let Some((map, facts)) = loaded else { return Ok(None) };
+    if examined.is_none_or(|examined| !trust::is_unchanged(&examined, &facts)) {
+        // Somebody has put another there since.
+        let directory = map_file.directory().map_err(|error| bad(crate::error::chain(&error)))?;
+        examiner.check(&directory, &facts, (Purpose::Believe, &map_file.path()))?;
     }
-    check_discardable(map_file)?;
-    Err(Refusal::Leftover { path: map_file.path() })
+    Ok(Some(map))
+}
+
+/// Looks whether the map is ours, by its name: of another user, it may not even
+/// be opened. Returns what it is, if it is a file.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn check_map(
+    map_file: &MapFile,
+    purpose: Purpose,
+    examiner: &mut Examiner,
+) -> Result<Option<Facts>, Refusal> {
+    let bad =
+        |error| Refusal::BadMap { path: map_file.path(), reason: crate::error::chain(&error) };
+    let found = map_file.look().map_err(bad)?;
+    let Some((facts, directory)) = found.filter(|(facts, _)| facts.node == Node::File) else {
+        return Ok(None);
+    };
+    examiner.check(&directory, &facts, (purpose, &map_file.path()))?;
+    Ok(Some(facts))
 }
 
 fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), Refusal> {
@@ -364,24 +464,9 @@ fn check_length(map: &Map, job: &Identity, facts: &Facts, path: &Path) -> Result
 
 /// How long the file must be that holds what the map of `job` calls done.
 pub fn needed_length(map: &Map, job: &Identity) -> u64 {
-    let done =
-        map.done.within(job.range).as_slice().last().map_or(job.range.start(), |run| run.end());
-    job.destination.offset.saturating_add(done - job.range.start())
-}
-
-/// What `--restart` discards must be a map, if only a damaged one: a file that
-/// never was one has been named by mistake.
-fn check_discardable(map_file: &MapFile) -> Result<(), Refusal> {
-    let path = map_file.path();
-    match map_file.was_a_map() {
-        Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
-            let reason = "it is not of this program, and not removed: name another with --map";
-            Err(Refusal::BadMap { path, reason: reason.to_owned() })
-        }
-        Ok(true) => Ok(()),
-        Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
-        Err(error) => Err(Refusal::BadMap { path, reason: crate::error::chain(&error) }),
-    }
+    let done = map.done.within(job.range);
+    let Some(last) = done.as_slice().last() else { return 0 };
+    job.destination.offset.saturating_add(last.end() - job.range.start())
 }
 
 /// What tells a file or device from every other.

@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io;
 
+use super::trust;
 use crate::sys::{self, Directory, Facts, Node};
 
 /// What there is under the name of a part.
@@ -52,7 +53,15 @@ pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
     if found.node != Node::File {
         return Ok(Found::NoFile);
     }
-    let file = directory.open_existing(name)?;
+    let file = match directory.open_existing(name) {
+        // One of ours that has got the mode of the source already.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let unwritable = directory.open_to_read(name)?;
+            sys::set_mode(&unwritable, found.mode | PRIVATE).map_err(|_| error)?;
+            directory.open_existing(name)?
+        }
+        result => result?,
+    };
     if is_busy(&file) {
         return Ok(Found::Busy);
     }
@@ -65,6 +74,22 @@ pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
         false => Ok(Found::Busy),
     }
 }
+
+/// Makes the part `file` of an earlier run private again, before anything is
+/// written to it: its mode may be another by now. With the consent to take over
+/// the part of another user, root makes it its own first.
+///
+/// # Errors
+///
+/// Of the system, if it is not as private as a file that is made in `directory`.
+pub fn adopt(directory: &Directory, file: &File) -> io::Result<()> {
+    sys::take_ownership(file)
+        .and_then(|()| sys::set_mode(file, PRIVATE))
+        .or_else(|error| if trust::says_nothing(directory, file) { Ok(()) } else { Err(error) })
+}
+
+/// The mode of a part.
+const PRIVATE: u32 = 0o600;
 
 /// Whether another run is writing `file`. If not, this one has the lock that
 /// says so, for as long as the file is open. A file system without locks is no

@@ -7,10 +7,13 @@
 //! file that was written anew; to find every byte there is `--verify`. Nothing
 //! is changed here, and what cannot be read proves nothing.
 
+use std::fs::File;
+
 use positioned_io::ReadAt;
 
 use crate::io::{as_usize, transfer};
 use crate::range::{ByteRange, RangeSet, align_down, align_up};
+use crate::sys::{self, Facts};
 
 /// Length of a place in bytes: the cost of a request is paid anyhow.
 const LEN: u64 = 64 << 10;
@@ -40,6 +43,20 @@ pub fn first_difference(
         // Of two sides only one that can be read says anything of the other.
         there.is_some_and(|there| read(source, place).is_some_and(|here| here != there))
     })
+}
+
+/// How many bytes `file`, which is `facts`, holds, as far as its file system
+/// tells; nothing is counted beyond the first extent that makes more than `enough`.
+pub fn data_up_to(file: &File, facts: &Facts, enough: u64) -> u64 {
+    let (mut at, mut bytes) = (0, 0);
+    while at < facts.size && bytes <= enough {
+        let rest = ByteRange::between(at, facts.size);
+        // What does not tell of holes holds what takes storage.
+        let Ok(extent) = sys::next_extent(file, rest) else { return facts.allocated };
+        bytes += if extent.data { extent.range.len() } else { 0 };
+        at = extent.range.end().max(at + 1);
+    }
+    bytes.min(facts.allocated)
 }
 
 /// Places spread evenly over `done`, among them its beginning and its end,

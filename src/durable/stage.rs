@@ -83,12 +83,15 @@ impl Stage {
             Target::Staged(target) => match start {
                 Start::From(earlier) => Stage::go_on(target, *earlier, blank),
                 Start::Over(part) => {
-                    let path = target.part_path();
-                    target.directory.remove(&target.part_name()).map_err(|source| {
-                        ErrorKind::Destination { step: "remove", path, source }
-                    })?;
-                    // Its lock has kept other runs away until here.
-                    drop(part);
+                    if let Some(part) = part {
+                        let removed = discard_part(&target, &part);
+                        removed.map_err(|source| {
+                            let path = target.part_path();
+                            ErrorKind::Destination { step: "remove", path, source }
+                        })?;
+                        // Its lock has kept other runs away until here.
+                        drop(part);
+                    }
                     Stage::create(target, blank)
                 }
                 Start::Fresh => Stage::create(target, blank),
@@ -148,6 +151,13 @@ impl Stage {
     fn go_on(target: StagedTarget, earlier: Earlier, blank: Blank<'_>) -> Result<Stage> {
         let Some((file, facts)) = earlier.file else { return Stage::create(target, blank) };
         let path = if earlier.committed { target.path.clone() } else { target.part_path() };
+        if !earlier.committed {
+            // Before the first byte: what comes is for nobody else to read.
+            part::adopt(&target.directory, &file).map_err(|source| {
+                let (step, path) = ("make private", path.clone());
+                ErrorKind::Destination { step, path, source }
+            })?;
+        }
         if facts.size != blank.end {
             resize(&file, &path, blank.end, blank.gaps)?;
         }
@@ -373,6 +383,13 @@ pub fn rights(source: &OpenSource, range: ByteRange) -> u32 {
     } else {
         preserve::OF_ANY_FILE
     }
+}
+
+/// Removes the part of an earlier run, if it is still there.
+fn discard_part(target: &StagedTarget, part: &File) -> io::Result<()> {
+    let name = target.part_name();
+    part::check_is_at(&target.directory, &name, &sys::facts(part)?)?;
+    target.directory.remove(&name)
 }
 
 fn not_found_at(target: &StagedTarget, name: &OsStr, source: io::Error) -> ErrorKind {

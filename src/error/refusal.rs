@@ -135,6 +135,16 @@ pub enum Refusal {
         /// What is in the way.
         path: PathBuf,
     },
+    /// What stands under the name of a leftover may be of another user.
+    #[error("{} {doubt}, {way_on}", quoted(path))]
+    NotOurs {
+        /// What was found.
+        path: PathBuf,
+        /// What speaks against it.
+        doubt: String,
+        /// What the user can do.
+        way_on: &'static str,
+    },
     /// `--resume`, and what it would need is not there.
     #[error("cannot resume: {reason}")]
     NothingToResume {

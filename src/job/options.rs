@@ -9,6 +9,7 @@ use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::leftover::Leftovers;
 use crate::durable::target::{Consent, LONGEST_MOMENT, wait_until_free};
+use crate::durable::trust::Trust;
 use crate::engine::{EngineChoice, Reflink};
 use crate::error::{ErrorKind, Result};
 use crate::plan;
@@ -62,6 +63,7 @@ pub struct CopyJob {
     pub(super) preallocate: Preallocate,
     pub(super) keep_cache: bool,
     pub(super) leftovers: Leftovers,
+    pub(super) trust: Trust,
     pub(super) map: Option<PathBuf>,
     pub(super) checkpoint_every: Duration,
     pub(super) allow_changed_source: bool,
@@ -99,6 +101,7 @@ impl CopyJob {
             preallocate: Preallocate::Auto,
             keep_cache: false,
             leftovers: Leftovers::Refuse,
+            trust: Trust::Own,
             map: None,
             checkpoint_every: CHECKPOINT_EVERY,
             allow_changed_source: false,
@@ -223,6 +226,15 @@ impl CopyJob {
     /// What to do with what an interrupted run left. Default: refuse to start.
     pub fn leftovers(mut self, leftovers: Leftovers) -> CopyJob {
         self.leftovers = leftovers;
+        self
+    }
+
+    /// Whose leftovers are resumed or discarded. With [`Trust::Anybody`] also
+    /// those that another user has made or could have written: what that user
+    /// wrote comes into the copy, and the report says so. Default:
+    /// [`Trust::Own`], the others are a refusal.
+    pub fn trust(mut self, trust: Trust) -> CopyJob {
+        self.trust = trust;
         self
     }
 

@@ -193,6 +193,7 @@ impl Ready {
         let checkpointer = Checkpointer::new(file, identity, every, range, settled, resumed);
         Ok(match self.map_of_the_user.take() {
             Some(map) => checkpointer.in_the_map_of_the_user(map),
+            None if !resumed && !self.report.in_place => checkpointer.with_room().from_the_start(),
             None => checkpointer.with_room(),
         })
     }

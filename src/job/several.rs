@@ -21,6 +21,7 @@ use crate::durable::intact::Written;
 use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::stage::{self, Blank};
 use crate::durable::target::Target;
+use crate::durable::trust::Examiner;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
@@ -111,8 +112,10 @@ impl CopyJob {
         let writes_source = targets.iter().any(|target| safety::writes_source(&source, target));
         let kept: Vec<String> = targets.iter().filter_map(Target::who_keeps_the_old).collect();
         let mut places = Vec::new();
+        let mut examiner = Examiner::new(self.trust);
         for target in targets {
-            places.push(self.look_at_place(&source, target, (from, to), &layout)?);
+            let ranges = (from, to, &layout);
+            places.push(self.look_at_place(&source, target, ranges, &mut examiner)?);
         }
         if places.iter().all(|place| place.error.is_some()) {
             return Err(places
@@ -144,6 +147,7 @@ impl CopyJob {
         report.threads = workers.most();
         (report.stripe_size, report.io_size) = (stripe_size, io_size);
         report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
+        report.notes.extend(examiner.into_notes());
         progress.expect(data.bytes(), 0);
         let kept_holes = data.missing_from(from);
         report.notes.extend(kept);
@@ -189,14 +193,13 @@ impl CopyJob {
         &self,
         source: &OpenSource,
         target: Target,
-        (from, to): (ByteRange, ByteRange),
-        layout: &Layout,
+        (from, to, layout): (ByteRange, ByteRange, &Layout),
+        examiner: &mut Examiner,
     ) -> Result<Place> {
         let map_file = self.map_file(&target)?;
-        let start =
-            leftover::find(&target, &map_file, (self.leftovers, self.checkpoint_every), |id| {
-                identity(self, source, &target, from, to, id)
-            })?;
+        let start = leftover::find(&target, &map_file, (self.leftovers, examiner), |id| {
+            identity(self, source, &target, from, to, id)
+        })?;
         let map_file = matches!(start, Start::Over(_)).then_some(map_file);
         let space_needed = self.space_needed(from, layout, &start);
         let preflight = self.preflight((source, &target), (from, to), space_needed);

@@ -238,6 +238,13 @@ pub(super) fn character_device(_file: &File) -> Node {
     Node::CharacterDevice
 }
 
+/// A file without a name in `directory`, for the owner alone.
+pub(super) fn create_unnamed(directory: impl AsFd) -> std::io::Result<File> {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    Ok(rustix::fs::openat(directory, ".", flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
 /// What the umask leaves of the permission bits `mode` of a new file.
 pub fn left_by_umask(mode: u32) -> u32 {
     // The kernel shows the umask here; asking umask(2) would change it for

@@ -162,6 +162,11 @@ pub fn devices() -> io::Result<Vec<Device>> {
     super::bsd_devices::devices(&["disk"])
 }
 
+/// Every file has a name here.
+pub(super) fn create_unnamed(_directory: impl AsFd) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// What the default umask leaves of the permission bits `mode` of a new file.
 /// The umask itself cannot be asked for without changing it for every thread.
 pub fn left_by_umask(mode: u32) -> u32 {

@@ -92,6 +92,9 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         inode: metadata.ino(),
         represents: metadata.rdev(),
         mode: metadata.mode() & 0o7777,
+        owner: metadata.uid(),
+        group: metadata.gid(),
+        links: metadata.nlink(),
         modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
         changed: (metadata.ctime(), metadata.ctime_nsec() as u32),
         accessed: (metadata.atime(), metadata.atime_nsec() as u32),
@@ -143,6 +146,9 @@ fn facts_of(stat: &rustix::fs::Stat) -> Facts {
         inode: stat.st_ino as u64,
         represents: stat.st_rdev as u64,
         mode: stat.st_mode as u32 & 0o7777,
+        owner: stat.st_uid,
+        group: stat.st_gid,
+        links: stat.st_nlink as u64,
         modified: (stat.st_mtime as i64, stat.st_mtime_nsec as u32),
         changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
         accessed: (stat.st_atime as i64, stat.st_atime_nsec as u32),
@@ -190,6 +196,21 @@ pub fn set_len(file: &File, len: u64, gaps: bool) -> io::Result<()> {
 /// Sets the permission bits of an open file.
 pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))
+}
+
+/// The user that files of this process belong to.
+pub fn user() -> u32 {
+    rustix::process::geteuid().as_raw()
+}
+
+/// Makes `file` belong to the user and group of this process, if it does not.
+pub fn take_ownership(file: &File) -> io::Result<()> {
+    let found = file.metadata()?;
+    let (user, group) = (user(), rustix::process::getegid().as_raw());
+    if found.uid() == user {
+        return Ok(());
+    }
+    std::os::unix::fs::fchown(file, Some(user), Some(group))
 }
 
 /// Gives `to` the owner and group of `from`, if it has others.
@@ -240,6 +261,12 @@ impl Directory {
             | OFlags::NOCTTY;
         let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(fd.into())
+    }
+
+    /// Creates a file without a name, for the owner alone. Fails where that is
+    /// not supported.
+    pub fn create_unnamed(&self) -> io::Result<File> {
+        super::create_unnamed(&self.fd)
     }
 
     /// Creates `name`, which must not exist, as a second name for the storage of

@@ -32,6 +32,8 @@ mod fallbacks;
 #[cfg(target_os = "linux")]
 mod hints;
 #[cfg(target_os = "linux")]
+mod leftovers;
+#[cfg(target_os = "linux")]
 mod listing;
 #[cfg(target_os = "linux")]
 mod medium;

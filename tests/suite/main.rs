@@ -40,6 +40,8 @@ mod inject;
 #[cfg(unix)]
 mod interrupt;
 #[cfg(target_os = "linux")]
+mod leftovers;
+#[cfg(target_os = "linux")]
 mod limits;
 mod lists;
 #[cfg(unix)]

@@ -10,7 +10,7 @@
 
 use super::{Map, MapError};
 use crate::range::ByteRange;
-use crate::sys::{self, Directory, Node, Replace};
+use crate::sys::{self, Directory, Facts, Node, Replace};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -65,7 +65,8 @@ impl MapFile {
         MapFile { dir, name, open: Some(directory) }
     }
 
-    fn directory(&self) -> io::Result<Arc<Directory>> {
+    /// The directory it lies in.
+    pub(crate) fn directory(&self) -> io::Result<Arc<Directory>> {
         match &self.open {
             Some(directory) => Ok(Arc::clone(directory)),
             None => Directory::open(&self.dir).map(Arc::new),
@@ -99,8 +100,18 @@ impl MapFile {
     ///
     /// [`MapError::Io`] if it cannot be read, [`MapError::Unusable`] if it is no map.
     pub fn load(&self) -> Result<Option<Map>, MapError> {
+        Ok(self.load_known()?.map(|(map, _)| map))
+    }
+
+    /// The map, and which file it was read from.
+    ///
+    /// # Errors
+    ///
+    /// As [`load`](MapFile::load).
+    pub(crate) fn load_known(&self) -> Result<Option<(Map, Facts)>, MapError> {
         let path = self.path();
         let Some(file) = self.open()? else { return Ok(None) };
+        let facts = sys::facts(&file).map_err(|error| failed("look at", &path, error))?;
         let mut bytes = Vec::new();
         let reading = |error| failed("read", &path, error);
         file.take(LONGEST_MAP + 1).read_to_end(&mut bytes).map_err(reading)?;
@@ -108,7 +119,7 @@ impl MapFile {
             return Err(unusable(&path, "too long for a map"));
         }
         let wrap = |source| MapError::Unusable { path: path.clone(), source: Box::new(source) };
-        Map::from_bytes(&bytes).map(Some).map_err(wrap)
+        Map::from_bytes(&bytes).map(|map| Some((map, facts))).map_err(wrap)
     }
 
     /// The open file, or `None` if there is none.
@@ -131,6 +142,15 @@ impl MapFile {
             return Err(unusable(&path, "not a regular file"));
         }
         Ok(Some(file))
+    }
+
+    /// What has the name, and the directory it lies in; `None` if nothing has.
+    pub(crate) fn look(&self) -> io::Result<Option<(Facts, Arc<Directory>)>> {
+        let directory = match self.directory() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            result => result?,
+        };
+        Ok(directory.facts(&self.name)?.map(|facts| (facts, directory)))
     }
 
     /// Whether discarding what has the name loses nothing but a map: it begins

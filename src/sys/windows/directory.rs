@@ -86,6 +86,11 @@ impl Directory {
         options.read(true).write(true).create_new(true).open(self.join(name)?)
     }
 
+    /// Every file has a name here.
+    pub fn create_unnamed(&self) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Makes `name` share the storage of all of `from`: not offered. ReFS shares
     /// ranges of files that are there, see `share_range`.
     pub fn create_clone(&self, _from: &File, _name: &OsStr) -> io::Result<File> {

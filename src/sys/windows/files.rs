@@ -98,6 +98,9 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         inode,
         represents: 0,
         mode: if has(FILE_ATTRIBUTE_READONLY) { 0o444 } else { 0o666 },
+        owner: 0,
+        group: 0,
+        links: u64::from(standard.links),
         modified: moment(basic.LastWriteTime),
         changed: moment(basic.ChangeTime),
         accessed: moment(basic.LastAccessTime),
@@ -116,6 +119,9 @@ fn no_file(node: Node) -> Facts {
         inode: 0,
         represents: 0,
         mode: 0,
+        owner: 0,
+        group: 0,
+        links: 1,
         modified: (0, 0),
         changed: (0, 0),
         accessed: (0, 0),
@@ -183,6 +189,16 @@ pub(super) fn absent(result: io::Result<Facts>) -> io::Result<Option<Facts>> {
         Err(error) if is(&error, ERROR_DIRECTORY) || is(&error, ERROR_BAD_PATHNAME) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Users have no numbers here.
+pub fn user() -> u32 {
+    0
+}
+
+/// A file stays with whom it belongs to: its directory says who may use it.
+pub fn take_ownership(_file: &File) -> io::Result<()> {
+    Ok(())
 }
 
 /// Owners are not carried over: a file belongs to whoever makes it.

@@ -1,0 +1,66 @@
+//! Leftovers on file systems that keep neither owners nor modes, or give every
+//! file to one user: what they say of a file is no evidence against it.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use crate::common::{Scene, assert_same, has_tools, is_root};
+use crate::disks::tool;
+
+const LEN: usize = 4 << 20;
+
+/// A folder, shown by bindfs with other owners and modes than it has.
+struct Shown {
+    folder: PathBuf,
+}
+
+impl Shown {
+    fn new(scene: &Scene, options: &[&str]) -> Shown {
+        let (below, folder) = (scene.path("below"), scene.path("shown"));
+        for path in [&below, &folder] {
+            std::fs::create_dir(path).expect("a folder");
+        }
+        let words = options.iter().map(Path::new).chain([&*below, &*folder]);
+        tool("bindfs", words.map(Path::as_os_str));
+        Shown { folder }
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        // Best effort: the folder that it lies in goes away next.
+        let _ = std::process::Command::new("umount").arg(&self.folder).status();
+    }
+}
+
+#[test]
+fn a_copy_is_resumed_where_the_file_system_keeps_no_owners_or_modes() {
+    if !is_root() || !has_tools(&["bindfs"]) {
+        return;
+    }
+    for (options, owner) in [
+        (&["-u", "nobody", "-p", "0777"][..], 65534),
+        (&["--force-user=nobody", "--chmod-ignore", "-p", "0666"], 65534),
+        (&["-p", "0666"], 0),
+    ] {
+        let scene = Scene::new();
+        let bytes = scene.source("source", LEN);
+        let shown = Shown::new(&scene, options);
+        let slow = "-t 2 --io-size 64KiB --limit-rate 2MiB --progress json source shown/copy";
+        let mut running = scene.pcopy(slow.split(' ')).start();
+        running.wait_until_copied(2 << 20);
+        running.signal(rustix::process::Signal::INT);
+        running.end().died_by(rustix::process::Signal::INT);
+        let part = scene.path("shown/copy.pcopy-part").metadata().expect("a part");
+        assert_eq!((part.uid(), part.mode() & 0o022), (owner, 0o022), "{options:?}");
+        let before = std::fs::read_dir(&shown.folder).expect("it is there").count();
+        scene.run("-n --resume source shown/copy").code(0);
+        assert_eq!(std::fs::read_dir(&shown.folder).expect("it is there").count(), before);
+        let report = scene.run("--resume --json source shown/copy").code(0).report();
+        assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+        let note = "the file system keeps no owners or modes";
+        assert!(report["notes"].to_string().contains(note), "{report}");
+        assert_same(&scene.read("shown/copy"), &bytes, "the copy");
+        drop(shown);
+    }
+}
