@@ -205,9 +205,11 @@ impl CopyJob {
         let fresh = !resumed && matches!(target, Target::Staged(_));
         let over = matches!(start, Start::Over(_));
         let standing = target.facts().filter(|_| ready.report.in_place).map(|facts| facts.size);
+        if self.leftovers != Leftovers::Refuse {
+            ready.map_file.clear_temporaries();
+        }
         if !resumed && self.leftovers != Leftovers::Refuse {
             // Before its part is gone: a map without a part must never remain.
-            // Nor what a run left that was killed while it made its first map.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
         let mut stage = Stage::begin(target, ready.blank(self.reflink), start)?;

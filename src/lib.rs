@@ -63,6 +63,9 @@
 //!   here" errors, continuing from the bytes already moved.
 //! - **I11** `Ok` with a complete report means: every requested byte is in the
 //!   destination, and durable unless the caller said otherwise.
+//! - **I12** What is removed, truncated or replaced was made in this run, or is
+//!   proved to be of an earlier one. Side files have one home, `durable::side`,
+//!   that makes, checks and names them.
 
 pub mod batch;
 pub mod bench;

@@ -34,6 +34,8 @@ mod positioned;
 mod sectors;
 #[cfg(unix)]
 mod unix;
+#[cfg(unix)]
+mod unix_side;
 #[cfg(windows)]
 mod windows;
 #[cfg(any(windows, test))]
@@ -68,6 +70,8 @@ pub use plain_guards::*;
 pub use positioned::PositionedFile;
 #[cfg(unix)]
 pub use unix::*;
+#[cfg(unix)]
+pub use unix_side::*;
 #[cfg(windows)]
 pub use windows::*;
 

@@ -102,6 +102,9 @@ impl Large {
             // Somebody has written there: it is copied from the start.
             earlier = RangeSet::new();
         }
+        if let (Some(_), Some((map_file, _))) = (output.found(), &map) {
+            map_file.clear_temporaries();
+        }
         if output.found().is_some() && earlier.is_empty() {
             clear(&file, &output.wanted).map_err(failed)?;
         }

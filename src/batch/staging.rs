@@ -14,6 +14,7 @@ use super::partial::Partial;
 use crate::durable::intact;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
+use crate::durable::side;
 use crate::durable::target::{MAP_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::io::FileIo;
@@ -68,9 +69,17 @@ impl Outputs {
             // The lock keeps other runs away until it is gone.
             Found::Left(_file, facts) => {
                 self.examine(directory, &facts, (Purpose::Discard, output))?;
-                directory.remove(&part)?;
+                side::remove(directory, &part, &facts)?;
+                if let Ok(map_file) = self.map_file(output).as_ref()
+                    && output.wanted.has_map
+                {
+                    map_file.clear_temporaries();
+                }
             }
-            Found::Nothing | Found::NoFile => directory.remove(&part)?,
+            Found::Nothing => {}
+            Found::NoFile => {
+                return Err(io::Error::other("what has the name of its part is not a file"));
+            }
         }
         part::create(directory, &part)
     }
@@ -118,17 +127,8 @@ impl Outputs {
     pub fn publish(&self, output: &Output) -> io::Result<()> {
         let directory = self.directory_of(&output.wanted.name, false)?;
         let ours = output.identity.get().ok_or_else(|| io::Error::other("it was never made"))?;
-        let found = part::check_is_at(&directory, &output.written_name(), ours)?;
-        let wanted = output.wanted.len;
-        if found.size != wanted {
-            let what = format!("it has {} bytes, and was given {wanted}", found.size);
-            return Err(io::Error::other(format!("somebody changed it during the copy: {what}")));
-        }
-        if output.wanted.partial.is_some() {
-            return Ok(());
-        }
         let replace = output.wanted.replace;
-        if replace == Replace::Yes {
+        if replace == Replace::Yes && output.wanted.partial.is_none() {
             let there = directory.facts(output.name())?;
             if there.is_some_and(|there| self.is_ours(&there)) {
                 return Err(same_file());
@@ -136,6 +136,11 @@ impl Outputs {
             if part::is_written(&directory, output.name()) {
                 return Err(busy());
             }
+        }
+        // Last: what a name leads to may change at any time.
+        part::check_is_at(&directory, &output.written_name(), ours)?;
+        if output.wanted.partial.is_some() {
+            return Ok(());
         }
         directory.rename(&output.part_name(), output.name(), replace)?;
         output.made.store(false, Ordering::Release);
@@ -157,11 +162,9 @@ impl Outputs {
         }
         // Best effort: the report says that the item failed, and the next run
         // finds and discards what stays.
-        let _ = self.directory_of(&output.wanted.name, false).and_then(|directory| {
-            let part = output.part_name();
-            part::check_is_at(&directory, &part, ours)?;
-            directory.remove(&part)
-        });
+        let _ = self
+            .directory_of(&output.wanted.name, false)
+            .and_then(|directory| side::remove(&directory, &output.part_name(), ours));
         lock(&self.ours).remove(&(ours.device, ours.inode));
     }
 

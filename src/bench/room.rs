@@ -4,21 +4,24 @@
 //! It is on the same file system, so the copy costs what it would cost there.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, ErrorKind::AlreadyExists, ErrorKind::NotFound};
+use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::durable::side;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result};
+use crate::sys::{self, Directory, Node};
 
 /// Name of the copy in the folder.
 const NAME: &str = "copy";
 
-/// How many folders that were left by a run that was killed are passed over.
-const MOST_LEFT: u32 = 1000;
-
 /// The folder.
 pub(super) struct Room {
-    folder: PathBuf,
+    /// What it lies in.
+    parent: Directory,
+    name: OsString,
+    open: Directory,
+    path: PathBuf,
 }
 
 impl Room {
@@ -29,27 +32,21 @@ impl Room {
     /// If none can be made there.
     pub fn beside(destination: &Path) -> Result<Room> {
         let name = destination.file_name().unwrap_or_default();
-        let process = std::process::id();
-        let mut made = Err(AlreadyExists.into());
-        for number in 0..MOST_LEFT {
-            let own = sibling_name(name, &format!(".pcopy-bench-{process}-{number}"));
-            let folder = destination.with_file_name(own);
-            made = std::fs::create_dir(&folder).map(|()| folder);
-            if !matches!(&made, Err(error) if error.kind() == AlreadyExists) {
-                break;
-            }
-        }
-        let folder = made.map_err(|source| Refusal::CannotCreate {
-            directory: destination.parent().unwrap_or(Path::new(".")).to_owned(),
+        let folder = destination.parent().unwrap_or(Path::new(""));
+        let made = Directory::open(folder)
+            .and_then(|parent| side::make_folder(&parent, name).map(|made| (parent, made)));
+        let (parent, (name, open)) = made.map_err(|source| Refusal::CannotCreate {
+            directory: folder.to_owned(),
             name: sibling_name(name, ".pcopy-bench").into(),
             source,
         })?;
-        Ok(Room { folder })
+        let path = destination.with_file_name(&name);
+        Ok(Room { parent, name, open, path })
     }
 
     /// Where the copy goes.
     pub fn copy(&self) -> PathBuf {
-        self.folder.join(NAME)
+        self.path.join(NAME)
     }
 
     /// Removes what a run may have left, and the folder.
@@ -61,13 +58,29 @@ impl Room {
         let name = OsStr::new(NAME);
         let beside = [PART_SUFFIX, MAP_SUFFIX].map(|suffix| sibling_name(name, suffix));
         for name in std::iter::once(OsString::from(name)).chain(beside) {
-            let path = self.folder.join(name);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != NotFound => return Err(stays(path, error)),
-                _ => {}
-            }
+            self.remove_file(&name).map_err(|error| stays(self.path.join(name), error))?;
         }
-        std::fs::remove_dir(&self.folder).map_err(|error| stays(self.folder, error))
+        let path = self.path.clone();
+        self.remove_folder().map_err(|error| stays(path, error))
+    }
+
+    /// Nobody but this user may make names in the folder, wherever that is by now.
+    fn remove_file(&self, name: &OsStr) -> io::Result<()> {
+        if self.open.facts(name)?.is_none_or(|facts| facts.node != Node::File) {
+            return Ok(());
+        }
+        let file = self.open.open_to_read(name)?;
+        side::remove(&self.open, name, &sys::facts(&file)?).map(|_| ())
+    }
+
+    fn remove_folder(self) -> io::Result<()> {
+        let (ours, there) = (self.open.own_facts()?, self.parent.facts(&self.name)?);
+        // As long as it is open, not every system removes a directory.
+        drop(self.open);
+        match there.is_some_and(|there| there.same_thing(&ours)) {
+            true => self.parent.remove_subdirectory(&self.name),
+            false => Err(io::Error::other("somebody put another folder in its place")),
+        }
     }
 }
 
@@ -85,14 +98,32 @@ mod tests {
         let destination = folder.path().join("copy");
         let (first, second) =
             (Room::beside(&destination).unwrap(), Room::beside(&destination).unwrap());
-        assert_ne!(first.folder, second.folder);
+        assert_ne!(first.path, second.path);
         std::fs::write(first.copy(), "a copy").unwrap();
-        std::fs::write(first.folder.join("copy.pcopy-part"), "a part").unwrap();
+        std::fs::write(first.path.join("copy.pcopy-part"), "a part").unwrap();
         first.remove().unwrap();
-        std::fs::write(second.folder.join("theirs"), "not ours").unwrap();
-        let theirs = second.folder.join("theirs");
+        let theirs = second.path.join("theirs");
+        std::fs::write(&theirs, "not ours").unwrap();
         assert!(second.remove().is_err());
         assert_eq!(std::fs::read_to_string(theirs).unwrap(), "not ours");
         assert!(Room::beside(&folder.path().join("no folder/copy")).is_err());
+    }
+
+    /// In a folder that others may write to, a name can become a link of theirs.
+    #[test]
+    fn a_room_that_was_moved_is_emptied_where_it_is_and_what_took_its_name_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let room = Room::beside(&folder.path().join("copy")).unwrap();
+        std::fs::write(room.copy(), "a copy").unwrap();
+        let (path, aside) = (room.path.clone(), folder.path().join("aside"));
+        if std::fs::rename(&path, &aside).is_err() {
+            // Not every system moves a directory that is open.
+            return room.remove().unwrap();
+        }
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("copy"), "not ours").unwrap();
+        assert!(room.remove().is_err());
+        assert_eq!(std::fs::read_to_string(path.join("copy")).unwrap(), "not ours");
+        assert_eq!(std::fs::read_dir(aside).unwrap().count(), 0);
     }
 }

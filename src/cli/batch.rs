@@ -154,7 +154,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
         |report: &Path| args.retry.as_deref().is_some_and(|list| config::is_same(report, list));
     let open = |report: &Path| match is_the_list(report) {
         true => ReportFile::in_place_of_the_list(report),
-        false => ReportFile::open(report),
+        false => ReportFile::open(report, &|| signals.asked_to_stop()),
     };
     copy(batch, &args.common, args.report.as_deref(), open, &|_| {}, signals)
 }
@@ -195,7 +195,8 @@ pub fn copy_files(
     };
     // A slip of the pen must not become a folder: --into makes one.
     let batch = Batch::new(items, directory).make_into(false);
-    copy(batch, common, None, ReportFile::open, &print, signals)
+    let no_report = |report: &Path| ReportFile::open(report, &|| true);
+    copy(batch, common, None, no_report, &print, signals)
 }
 
 /// `open` opens the report, which is at `report` if there is to be one; `heard`

@@ -56,9 +56,10 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
         to_stdout(&result.text());
     }
     if let Some(file) = &args.svg
-        && let Err(error) = std::fs::write(file, result.svg())
+        && let Err(message) =
+            render::write_file(file, result.svg().as_bytes(), &|| signals.asked_to_stop())
     {
-        return render::failed(&render::unwritable(file, &error));
+        return render::failed(&message);
     }
     if let Some(error) = &result.error {
         return failed(error);

@@ -74,7 +74,7 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
         signals.die_of_closed_pipe();
         return Exit::Failed;
     }
-    tell(args, &result, source, destination)
+    tell(args, &result, (source, destination), signals)
 }
 
 /// Says that a part of an image that is packed is no part of the disk in it.
@@ -98,7 +98,12 @@ fn note_container(args: &CopyArgs, source: &Path) {
 }
 
 /// Says how it went, and prints the digests.
-fn tell(args: &CopyArgs, result: &JobResult<Report>, source: &Path, destination: &Path) -> Exit {
+fn tell(
+    args: &CopyArgs,
+    result: &JobResult<Report>,
+    (source, destination): (&Path, &Path),
+    signals: &Signals,
+) -> Exit {
     let style = render::Style::new(&args.output, args.dry_run);
     match result {
         Ok(report) => style.finished(report),
@@ -106,7 +111,10 @@ fn tell(args: &CopyArgs, result: &JobResult<Report>, source: &Path, destination:
     }
     if let Ok(report) = result
         && !args.dry_run
-        && let Err(message) = render::digests(report, &args.proof.digests, args.output.json)
+        && let Err(message) =
+            render::digests(report, &args.proof.digests, args.output.json, &|| {
+                signals.asked_to_stop()
+            })
     {
         render::problem(&message);
         return Exit::Failed;

@@ -1,10 +1,10 @@
 //! How a job went, for people on standard error or for programs on standard output.
 
-use std::fs::OpenOptions;
 use std::path::Path;
 
 use pcopy::crew::controller;
 use pcopy::digest;
+use pcopy::durable::side::Named;
 use pcopy::error::{plain, quoted};
 use pcopy::report::Kind;
 use pcopy::size::human;
@@ -141,19 +141,25 @@ impl Style {
 
 /// Writes the digests that were asked for by name, a line each as the usual
 /// tools print them: to their file, or to standard output unless that holds
-/// the JSON report; to standard error where it holds the copied bytes.
+/// the JSON report; to standard error where it holds the copied bytes. Waits
+/// for a reader where the file is a pipe, until `give_up` says so.
 ///
 /// # Errors
 ///
 /// A message if the file cannot be written.
-pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), String> {
+pub fn digests(
+    report: &Report,
+    asked: &DigestArgs,
+    json: bool,
+    give_up: &dyn Fn() -> bool,
+) -> Result<(), String> {
     let mut lines = Vec::new();
     for digest in report.digests.iter().filter(|found| asked.digest.contains(&found.algorithm())) {
         lines.extend(digest::line(digest, &report.destination.path));
         lines.push(b'\n');
     }
     if let Some(file) = &asked.digest_file {
-        return std::fs::write(file, lines).map_err(|error| unwritable(file, &error));
+        return write_file(file, &lines, give_up);
     }
     if is_stdout(&report.destination.path) {
         to_stderr(String::from_utf8_lossy(&lines).trim_end_matches('\n'));
@@ -171,18 +177,20 @@ pub fn digests(report: &Report, asked: &DigestArgs, json: bool) -> Result<(), St
 /// The exit code, when the reason has been said.
 pub fn check_writable(file: &Path) -> Result<(), Exit> {
     check_place(file)?;
-    // A link that leads nowhere is something, too.
-    let existed = file.symlink_metadata().is_ok();
-    let opened = OpenOptions::new().append(true).create(true).open(file);
-    if let Err(error) = opened {
+    Named::look(file).and_then(|named| named.probe()).map_err(|error| {
         problem(&unwritable(file, &error));
-        return Err(Exit::Refused);
-    }
-    if !existed {
-        // Best effort: it is made again in the end.
-        let _ = std::fs::remove_file(file);
-    }
-    Ok(())
+        Exit::Refused
+    })
+}
+
+/// Writes a file that was wanted in the end.
+///
+/// # Errors
+///
+/// A message if it cannot be written.
+pub fn write_file(file: &Path, bytes: &[u8], give_up: &dyn Fn() -> bool) -> Result<(), String> {
+    let written = Named::look(file).and_then(|named| named.write(bytes, give_up));
+    written.map_err(|error| unwritable(file, &error))
 }
 
 /// Whether a file may be made there at all.
@@ -199,7 +207,7 @@ pub fn check_place(file: &Path) -> Result<(), Exit> {
 }
 
 /// That a file could not be written, and why.
-pub fn unwritable(file: &Path, error: &std::io::Error) -> String {
+fn unwritable(file: &Path, error: &std::io::Error) -> String {
     format!("cannot write {}: {}", quoted(file), plain(error))
 }
 

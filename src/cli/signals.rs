@@ -36,6 +36,11 @@ impl Signals {
         CancelToken::from_flag(Arc::clone(self.wishes.flag()))
     }
 
+    /// Whether somebody asked to stop.
+    pub fn asked_to_stop(&self) -> bool {
+        self.wishes.flag().load(SeqCst)
+    }
+
     /// Whether somebody asked for a status line since the last call.
     pub fn take_status_request(&self) -> bool {
         self.status.swap(false, SeqCst)

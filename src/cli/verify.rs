@@ -24,8 +24,10 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
         watch::run(&args.output, &progress, signals, |progress, cancel| job.run(progress, cancel));
     tell(args, &result);
     let report = result.as_ref().map_or_else(Failure::report, Some);
-    let digests =
-        report.map_or(Ok(()), |report| render::digests(report, &args.digests, args.output.json));
+    let give_up = || signals.asked_to_stop();
+    let digests = report.map_or(Ok(()), |report| {
+        render::digests(report, &args.digests, args.output.json, &give_up)
+    });
     if let Err(message) = digests {
         render::problem(&message);
         return Exit::Failed;

@@ -113,5 +113,10 @@ pub fn is_written(directory: &Directory, name: &OsStr) -> bool {
 /// If it is not, or if the system does not say.
 pub fn check_is_at(directory: &Directory, name: &OsStr, ours: &Facts) -> io::Result<Facts> {
     let there = directory.facts(name)?.filter(|there| there.same_thing(ours));
-    there.ok_or_else(|| io::Error::other("somebody put another file in its place"))
+    there.ok_or_else(not_ours)
+}
+
+/// That a name leads to another file than the one that was made.
+pub(super) fn not_ours() -> io::Error {
+    io::Error::other("somebody put another file in its place")
 }

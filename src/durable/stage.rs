@@ -14,6 +14,7 @@ use std::sync::Arc;
 use super::intact::{self, Name, Written};
 use super::leftover::{Earlier, Start};
 use super::part;
+use super::side;
 use super::target::{StagedTarget, Target};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::{FileIo, HeadError, Held};
@@ -83,15 +84,15 @@ impl Stage {
             Target::Staged(target) => match start {
                 Start::From(earlier) => Stage::go_on(target, *earlier, blank),
                 Start::Over(part) => {
-                    if let Some(part) = part {
-                        let removed = discard_part(&target, &part);
-                        removed.map_err(|source| {
-                            let path = target.part_path();
-                            ErrorKind::Destination { step: "remove", path, source }
+                    if let Some(part) = &part {
+                        remove_part(&target, part).map_err(|source| ErrorKind::Destination {
+                            step: "remove",
+                            path: target.part_path(),
+                            source,
                         })?;
-                        // Its lock has kept other runs away until here.
-                        drop(part);
                     }
+                    // Its lock has kept other runs away until here.
+                    drop(part);
                     Stage::create(target, blank)
                 }
                 Start::Fresh => Stage::create(target, blank),
@@ -140,7 +141,7 @@ impl Stage {
         })?;
         if let Err(error) = resize(&file, &path, blank.end, blank.gaps) {
             // Nothing was written yet, so nothing is worth keeping.
-            let _ = target.directory.remove(&part);
+            let _ = remove_part(&target, &file);
             return Err(error);
         }
         let io = Arc::new(FileIo::new(file, blank.end));
@@ -190,10 +191,7 @@ impl Stage {
             (Undo::Remove, Some(target)) => {
                 // Left over, it would be met, and named, by the next run. What
                 // somebody else has put there by now is theirs.
-                let part = target.part_name();
-                let _ = sys::facts(self.io.as_file())
-                    .and_then(|ours| part::check_is_at(&target.directory, &part, &ours))
-                    .and_then(|_| target.directory.remove(&part));
+                let _ = remove_part(target, self.io.as_file());
             }
             (Undo::Shorten(len), _) => {
                 let _ = self.io.as_file().set_len(len);
@@ -385,11 +383,9 @@ pub fn rights(source: &OpenSource, range: ByteRange) -> u32 {
     }
 }
 
-/// Removes the part of an earlier run, if it is still there.
-fn discard_part(target: &StagedTarget, part: &File) -> io::Result<()> {
-    let name = target.part_name();
-    part::check_is_at(&target.directory, &name, &sys::facts(part)?)?;
-    target.directory.remove(&name)
+/// Removes the part of `target`, if that is still the file open as `part`.
+fn remove_part(target: &StagedTarget, part: &File) -> io::Result<bool> {
+    side::remove(&target.directory, &target.part_name(), &sys::facts(part)?)
 }
 
 fn not_found_at(target: &StagedTarget, name: &OsStr, source: io::Error) -> ErrorKind {

@@ -10,7 +10,6 @@ use std::path::Path;
 use super::clash::{Clash, clash};
 use super::item::Item;
 use super::name::Rules;
-use crate::durable::map::MapFile;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 
 /// What all such names contain.
@@ -31,8 +30,7 @@ pub(super) fn siblings<'i>(items: &'i [Item], rules: Rules, found: &mut Vec<Clas
     for item in items {
         let name = item.name.file_name().unwrap_or_default();
         let (part, map) = (sibling_name(name, PART_SUFFIX), sibling_name(name, MAP_SUFFIX));
-        let temporary = MapFile::temporary_of(&map);
-        for sibling in [part, map, temporary] {
+        for sibling in [part, map] {
             let sibling = item.name.with_file_name(sibling);
             if let Some(other) = suspects.get(&folded(&sibling, rules)) {
                 found.push(taken(item, other));

@@ -4,21 +4,19 @@
 //! A save writes a temporary beside the map, syncs it, renames it over the map
 //! and syncs the directory. Without the first sync the name could come to
 //! point to an empty file; without the last the old map could come back, which
-//! is merely behind. The temporary is made new, never opened: a link planted
-//! under its name is unlinked, not followed. There is one name for it, so that
-//! at most one is ever left, and the next save clears it away.
+//! is merely behind. The temporary has a random name and is made, and what the
+//! map replaces is looked at, as `durable::side` says; one that a killed run
+//! left is cleared away by the run that resumes or restarts its job.
 
 use super::{Map, MapError};
+use crate::durable::side::{self, Temporary};
 use crate::range::ByteRange;
 use crate::sys::{self, Directory, Facts, Node, Replace};
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-/// Longest name of a file, in bytes, on the file systems in use.
-const NAME_MAX: usize = 255;
 
 /// No map is longer; some forty million blocks. Keeps a disk image given as
 /// `--map` by mistake out of memory.
@@ -160,11 +158,17 @@ impl MapFile {
     ///
     /// As [`load`](MapFile::load).
     pub fn was_a_map(&self) -> Result<bool, MapError> {
-        let Some(file) = self.open()? else { return Ok(true) };
-        let mut start = Vec::new();
+        Ok(self.standing()? != Standing::Other)
+    }
+
+    /// What has the name.
+    fn standing(&self) -> Result<Standing, MapError> {
+        let Some(mut file) = self.open()? else { return Ok(Standing::Nothing) };
         let reading = |error| failed("read", &self.path(), error);
-        file.take(FIRST_WORDS.len() as u64).read_to_end(&mut start).map_err(reading)?;
-        Ok(FIRST_WORDS.starts_with(&start))
+        match side::begins_as(&mut file, FIRST_WORDS).map_err(reading)? {
+            true => Ok(Standing::Map(sys::facts(&file).map_err(reading)?)),
+            false => Ok(Standing::Other),
+        }
     }
 
     /// Replaces the map by `map`, durably.
@@ -174,27 +178,31 @@ impl MapFile {
     /// [`MapError::Io`]. The map there was before is still in place, unless it
     /// was the last step, the sync of the directory, that failed.
     pub fn save(&self, map: &Map) -> Result<(), MapError> {
-        let name = self.temporary_name();
-        let temporary = self.dir.join(&name);
-        let creating = |error| failed("create", &temporary, error);
+        let creating = |error| failed("create", &self.path(), error);
         let directory = self.directory().map_err(creating)?;
-        remove_if_present(&directory, &name)
-            .map_err(|error| failed("remove", &temporary, error))?;
+        let replace = match self.standing()? {
+            Standing::Nothing => Replace::Never,
+            Standing::Map(_) => Replace::Yes,
+            Standing::Other => return Err(self.in_the_way()),
+        };
         // For its owner alone: a map names paths.
-        let written = directory.create_new(&name).map_err(creating).and_then(|mut file| {
-            let writing = |error| failed("write", &temporary, error);
-            file.write_all(&map.to_bytes()).map_err(writing)?;
-            file.sync_all().map_err(|error| failed("sync", &temporary, error))?;
-            let renamed = directory.rename(&name, &self.name, Replace::Yes);
-            renamed.map_err(|error| failed("rename the new map to", &self.path(), error))
-        });
-        if let Err(error) = written {
-            // The first error is the one to report; a temporary that stays is
-            // cleared away by the next save.
-            let _ = directory.remove(&name);
-            return Err(error);
+        let temporary = Temporary::create(&directory, &self.name).map_err(creating)?;
+        let path = self.dir.join(temporary.name());
+        let written = temporary
+            .file()
+            .write_all(&map.to_bytes())
+            .map_err(|error| failed("write", &path, error))
+            .and_then(|()| {
+                temporary.file().sync_all().map_err(|error| failed("sync", &path, error))
+            })
+            .and_then(|()| {
+                let renamed = temporary.publish(&self.name, replace);
+                renamed.map_err(|error| failed("rename the new map to", &self.path(), error))
+            });
+        match written {
+            Ok(_) => self.sync(&directory),
+            Err(error) => Err(temporary.discard_after(error)),
         }
-        self.sync(&directory)
     }
 
     /// Sets aside the room that a first map needs, in a file without a name: a
@@ -205,72 +213,56 @@ impl MapFile {
     ///
     /// The system's, also where nothing can be set aside.
     pub fn set_room_aside(&self) -> io::Result<File> {
-        let (directory, name) = (self.directory()?, self.temporary_name());
-        let _ = directory.remove(&name);
-        let file = directory.create_new(&name)?;
-        if let Err(error) = directory.remove(&name) {
-            drop(file);
-            let _ = directory.remove(&name);
-            return Err(error);
-        }
+        let file = Temporary::create(&self.directory()?, &self.name)?.discard()?;
         sys::reserve(&file, ByteRange::to(SET_ASIDE))?;
         Ok(file)
     }
 
-    /// Takes the map away, and a temporary left by a killed run; both may be absent.
+    /// Takes the map away, if there is one.
     ///
     /// # Errors
     ///
-    /// [`MapError::Io`].
+    /// [`MapError::Io`]; [`MapError::Unusable`] if something else has the name.
     pub fn remove(&self) -> Result<(), MapError> {
-        let directory = match self.directory() {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            result => result.map_err(|error| failed("remove", &self.path(), error))?,
+        let facts = match self.standing()? {
+            Standing::Nothing => return Ok(()),
+            Standing::Map(facts) => facts,
+            Standing::Other => return Err(self.in_the_way()),
         };
-        let remove = |name: &OsStr| {
-            let removed = remove_if_present(&directory, name);
-            removed.map_err(|error| failed("remove", &self.dir.join(name), error))
-        };
-        let temporary = remove(&self.temporary_name())?;
-        let map = remove(&self.name)?;
-        if temporary || map { self.sync(&directory) } else { Ok(()) }
+        let removing = |error| failed("remove", &self.path(), error);
+        let directory = self.directory().map_err(removing)?;
+        let removed = side::remove(&directory, &self.name, &facts).map_err(removing)?;
+        if removed { self.sync(&directory) } else { Ok(()) }
+    }
+
+    /// Takes away temporaries that killed runs have left; best effort. To be
+    /// called by a run that resumes or restarts, and has the lock of its part
+    /// or destination.
+    pub fn clear_temporaries(&self) {
+        if let Ok(directory) = self.directory()
+            && side::clear_temporaries(&directory, &self.name, FIRST_WORDS)
+        {
+            // As good as it gets: they are gone, or come back and are cleared again.
+            let _ = directory.sync();
+        }
+    }
+
+    fn in_the_way(&self) -> MapError {
+        unusable(&self.path(), "not a map, and left as it is")
     }
 
     fn sync(&self, directory: &Directory) -> Result<(), MapError> {
         directory.sync().map_err(|error| failed("sync the directory", &self.dir, error))
     }
-
-    /// Path of the temporary.
-    #[cfg(test)]
-    pub(super) fn temporary(&self) -> PathBuf {
-        self.dir.join(self.temporary_name())
-    }
-
-    /// The map's name with `.tmp`, or a short one made from it where that is too long.
-    fn temporary_name(&self) -> OsString {
-        MapFile::temporary_of(&self.name)
-    }
-
-    /// What a map called `name` is called while it is written.
-    pub(crate) fn temporary_of(name: &OsStr) -> OsString {
-        let suffix = OsStr::new(".tmp");
-        let bytes = name.as_encoded_bytes();
-        if bytes.len() + suffix.len() > NAME_MAX {
-            return format!(".pcopy-map-{:08x}.tmp", crc32c::crc32c(bytes)).into();
-        }
-        let mut name = name.to_owned();
-        name.push(suffix);
-        name
-    }
 }
 
-/// Whether there was one.
-fn remove_if_present(directory: &Directory, name: &OsStr) -> io::Result<bool> {
-    let found = directory.facts(name)?.is_some();
-    if found {
-        directory.remove(name)?;
-    }
-    Ok(found)
+/// What has the name of a map.
+#[derive(PartialEq, Eq)]
+enum Standing {
+    Nothing,
+    /// A map, or the beginning of one.
+    Map(Facts),
+    Other,
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> MapError {

@@ -38,7 +38,10 @@ impl Place {
             reason: "one read, several writes".to_owned(),
         });
         // Before its part is gone: a map without a part must never remain.
-        let removed = self.map_file.take().map_or(Ok(()), |map_file| map_file.remove());
+        let removed = self.map_file.take().map_or(Ok(()), |map_file| {
+            map_file.clear_temporaries();
+            map_file.remove()
+        });
         let removed = removed.map_err(|error| Refusal::Other(error.to_string()).into());
         match removed.and_then(|()| Stage::begin(target, blank, start)) {
             Ok(stage) => self.stage = Some(stage),

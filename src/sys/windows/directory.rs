@@ -4,7 +4,7 @@
 //! that lets nobody rename or remove it, nor any above it: its path means the
 //! same directory for as long as it is open.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::windows::fs::OpenOptionsExt;
@@ -148,6 +148,33 @@ impl Directory {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
+    }
+
+    /// Makes the directory `name`, which must not exist.
+    pub fn make_new_subdirectory(&self, name: &OsStr) -> io::Result<()> {
+        std::fs::create_dir(self.join(name)?)
+    }
+
+    /// Removes the directory `name`, which must be empty.
+    pub fn remove_subdirectory(&self, name: &OsStr) -> io::Result<()> {
+        std::fs::remove_dir(self.join(name)?)
+    }
+
+    /// Where the symbolic link `name` points to.
+    pub fn link_target(&self, name: &OsStr) -> io::Result<PathBuf> {
+        std::fs::read_link(self.join(name)?)
+    }
+
+    /// The names in it that are as wished.
+    pub fn names(&self, wished: impl Fn(&OsStr) -> bool) -> io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            let name = entry?.file_name();
+            if wished(&name) {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 
     /// Makes the names in the directory durable, as far as there is a call for

@@ -60,6 +60,17 @@ pub fn open_in_place(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
+/// Opens what is no file and has no positions, such as a pipe or a console, for
+/// writing. It is never made.
+pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
+    OpenOptions::new().write(true).open(path).map(Some)
+}
+
+/// Whether the names in `directory` stand for open files: there is no such directory.
+pub fn holds_descriptors(_directory: &super::Directory) -> bool {
+    false
+}
+
 /// What is open as `file`, which was opened as `path`: only the name tells an
 /// image that a drive letter stands for from a file.
 pub fn facts_as(file: &File, path: &Path) -> io::Result<Facts> {
@@ -100,7 +111,7 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         mode: if has(FILE_ATTRIBUTE_READONLY) { 0o444 } else { 0o666 },
         owner: 0,
         group: 0,
-        links: u64::from(standard.links),
+        links: standard.links.into(),
         modified: moment(basic.LastWriteTime),
         changed: moment(basic.ChangeTime),
         accessed: moment(basic.LastAccessTime),

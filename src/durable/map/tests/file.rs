@@ -54,35 +54,64 @@ fn the_longest_names_can_be_saved() {
     assert!(names_in(dir.path()).is_empty(), "no temporary stays");
 }
 
+/// A name that a save of the map `m` may have given a temporary.
+const LEFT: &str = ".m.pcopy-0123456789abcdef.tmp";
+
 #[test]
-fn what_a_killed_run_left_is_cleared_away() {
+fn what_a_killed_run_left_is_cleared_away_and_nothing_else() {
     let (dir, file) = fixture("m");
-    fs::write(file.temporary(), "half a m").unwrap();
-    assert_eq!(file.load().unwrap(), None, "a temporary is not a map");
+    let text = sample().to_bytes();
+    let theirs = [
+        "m.tmp",
+        ".m.pcopy-0123456789abcdeg.tmp",
+        ".m.pcopy-.tmp",
+        ".n.pcopy-0123456789abcdef.tmp",
+    ];
+    for name in theirs {
+        fs::write(dir.path().join(name), &text).unwrap();
+    }
+    for left in [&text[..], &text[..40], b""] {
+        fs::write(dir.path().join(LEFT), left).unwrap();
+        assert_eq!(file.load().unwrap(), None, "a temporary is not a map");
+        file.clear_temporaries();
+        assert!(!dir.path().join(LEFT).exists());
+    }
+    // Not what is no map, and not what has another name.
+    fs::write(dir.path().join(LEFT), "precious").unwrap();
+    file.clear_temporaries();
+    assert_eq!(fs::read(dir.path().join(LEFT)).unwrap(), b"precious");
+    fs::remove_file(dir.path().join(LEFT)).unwrap();
+    fs::hard_link(dir.path().join("m.tmp"), dir.path().join(LEFT)).unwrap();
+    file.clear_temporaries();
     file.save(&sample()).unwrap();
-    assert_eq!(names_in(dir.path()), ["m"]);
-    fs::write(file.temporary(), "half a m").unwrap();
     file.remove().unwrap();
-    assert!(names_in(dir.path()).is_empty());
+    let mut names: Vec<std::ffi::OsString> = theirs.iter().map(Into::into).collect();
+    names.push(LEFT.into());
+    names.sort();
+    assert_eq!(names_in(dir.path()), names);
 }
 
 #[test]
 fn a_failed_save_leaves_the_old_map_alone() {
-    let (dir, file) = fixture("m");
-    file.save(&sample()).unwrap();
-    fs::create_dir(file.temporary()).unwrap();
-    let error = file.save(&Map::default()).expect_err("a directory in the way");
-    assert!(matches!(error, MapError::Io { operation: "remove", .. }), "{error:?}");
-    assert_eq!(file.load().unwrap(), Some(sample()));
-
+    let (dir, _) = fixture("m");
     let missing = MapFile::new(&dir.path().join("no/m")).unwrap();
     let error = missing.save(&sample()).expect_err("no directory");
     assert!(matches!(error, MapError::Io { operation: "create", .. }), "{error:?}");
 
-    let (_dir, file) = fixture("occupied");
+    let (dir, file) = fixture("occupied");
     fs::create_dir(file.path()).unwrap();
-    assert!(file.save(&sample()).is_err());
-    assert!(!file.temporary().exists());
+    assert!(file.save(&sample()).is_err() && file.remove().is_err());
+    assert_eq!(names_in(dir.path()), ["occupied"], "no temporary stays");
+}
+
+/// What somebody puts where the map is to be is neither replaced nor removed.
+#[test]
+fn what_is_no_map_stays() {
+    let (dir, file) = fixture("m");
+    fs::write(file.path(), "precious").unwrap();
+    assert!(file.save(&sample()).is_err() && file.remove().is_err());
+    assert_eq!(fs::read(file.path()).unwrap(), b"precious");
+    assert_eq!(names_in(dir.path()), ["m"]);
 }
 
 #[test]

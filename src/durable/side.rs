@@ -1,0 +1,151 @@
+//! Side files: what a job makes beside what it copies. Temporaries, maps, the
+//! report of a batch, digest files, charts and the folders of a bench are made,
+//! checked, replaced and removed here (invariant I12).
+//!
+//! - A file is made exclusively, under a name that nobody has: random, or tried
+//!   until it is new. Nothing is opened through a link or waited for.
+//! - A name says nothing. Before a file is renamed or removed, the name must
+//!   lead to the file that this run made, or has opened and looked at.
+//! - A file is replaced only by the rename of a new one, never cut by its name.
+//!
+//! Between the look and the call that follows it a name can change hands. Who
+//! can do that in a folder can remove or rename what is in it, and a rename or
+//! an unlink touches names, never the bytes of another file.
+//!
+//! This room knows names, open files and directories. It must not know what is
+//! in a side file, which options ask for it, or what a job copies: whether a
+//! side file is a file that the job needs is told by `safety::roles`.
+
+mod named;
+mod temporary;
+#[cfg(test)]
+mod tests;
+
+pub use named::{Draft, Named};
+pub use temporary::Temporary;
+
+use std::ffi::{OsStr, OsString};
+use std::hash::{BuildHasher, RandomState};
+use std::io::{self, Read};
+
+use super::part;
+use super::target::sibling_name;
+use crate::sys::{self, Directory, Facts, Node};
+
+/// What the random part of a name comes after.
+const MARK: &str = ".pcopy-";
+
+/// What every temporary ends in.
+const END: &str = ".tmp";
+
+/// Random digits in a name, of four bits each.
+const DIGITS: usize = 16;
+
+/// How often another name is tried where one is taken, which happens once in
+/// 2^64 names unless somebody guesses them.
+const TRIES: u32 = 100;
+
+/// A name for a temporary of the file `name`: nobody's, as far as chance goes.
+fn random_name(name: &OsStr) -> OsString {
+    sibling_name(&hidden(name), &format!("{MARK}{}{END}", random_digits()))
+}
+
+/// Digits that nobody can foresee.
+fn random_digits() -> String {
+    // The keys of every state are new, and come from the system's random numbers.
+    format!("{:0DIGITS$x}", RandomState::new().hash_one(std::process::id()))
+}
+
+fn hidden(name: &OsStr) -> OsString {
+    let mut hidden = OsString::from(".");
+    hidden.push(name);
+    hidden
+}
+
+/// Whether `name` is what a temporary of the file `of` may be called.
+fn is_temporary_of(name: &OsStr, of: &OsStr) -> bool {
+    let bytes = name.as_encoded_bytes();
+    let Some(start) = bytes.len().checked_sub(DIGITS + END.len()) else { return false };
+    let digits = &bytes[start..bytes.len() - END.len()];
+    if !digits.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')) {
+        return false;
+    }
+    let digits = String::from_utf8_lossy(digits);
+    sibling_name(&hidden(of), &format!("{MARK}{digits}{END}")) == *name
+}
+
+/// Removes `name` if it leads to the file `ours`; whether it did. Nothing being
+/// there is no error.
+///
+/// # Errors
+///
+/// Of the system, or that the name leads to something else, which stays.
+pub fn remove(directory: &Directory, name: &OsStr, ours: &Facts) -> io::Result<bool> {
+    match directory.facts(name)? {
+        None => Ok(false),
+        Some(there) if there.same_thing(ours) => directory.remove(name).map(|()| true),
+        Some(_) => Err(part::not_ours()),
+    }
+}
+
+/// Removes the temporaries of the file `of` that killed runs have left: regular
+/// files of this user with one name, that begin as `beginning` or are shorter,
+/// and that nobody is writing. Whether there were any. Best effort: one that
+/// stays is in nobody's way.
+pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) -> bool {
+    let names = directory.names(|name| is_temporary_of(name, of)).unwrap_or_default();
+    let clear = |name: &OsString| {
+        let looked = directory.facts(name).ok().flatten();
+        if looked.is_none_or(|facts| facts.node != Node::File) {
+            return false;
+        }
+        let Ok(mut file) = directory.open_existing(name) else { return false };
+        let Ok(facts) = sys::facts(&file) else { return false };
+        let is_ours = facts.node == Node::File
+            && facts.links == 1
+            && facts.owner == sys::user()
+            && !part::is_busy(&file)
+            && begins_as(&mut file, beginning).unwrap_or(false);
+        is_ours && remove(directory, name, &facts).unwrap_or(false)
+    };
+    // All of them: `any` would stop at the first.
+    names.iter().filter(|name| clear(name)).count() > 0
+}
+
+/// Whether `file` begins as `beginning`, or ends before it differs.
+///
+/// # Errors
+///
+/// Of the system.
+pub fn begins_as(file: &mut impl Read, beginning: &[u8]) -> io::Result<bool> {
+    let mut start = Vec::new();
+    file.take(beginning.len() as u64).read_to_end(&mut start)?;
+    Ok(beginning.starts_with(&start))
+}
+
+/// Makes a folder beside `name`, in `directory`, under a name that nobody has.
+/// For its owner alone.
+///
+/// # Errors
+///
+/// If none can be made.
+pub fn make_folder(directory: &Directory, name: &OsStr) -> io::Result<(OsString, Directory)> {
+    let make = || {
+        let own = sibling_name(&hidden(name), &format!("{MARK}bench-{}", random_digits()));
+        directory.make_new_subdirectory(&own).map(|()| own)
+    };
+    let own = until_new(make)?;
+    let folder = directory.subdirectory(&own)?;
+    Ok((own, folder))
+}
+
+/// Tries `make` until it meets a name that is new.
+fn until_new<T>(mut make: impl FnMut() -> io::Result<T>) -> io::Result<T> {
+    for _ in 1..TRIES {
+        match make() {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            result => return result,
+        }
+    }
+    make()
+}

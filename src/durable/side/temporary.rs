@@ -1,0 +1,89 @@
+//! A file that this run has made, under a name that nobody looks for, until it
+//! takes the place of another or goes away.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use super::{random_name, remove, until_new};
+use crate::durable::part;
+use crate::sys::{self, Directory, Facts, Replace};
+
+/// The file. Dropped, it stays where it is: see [`Temporary::discard`].
+pub struct Temporary {
+    directory: Arc<Directory>,
+    name: OsString,
+    file: File,
+    facts: Facts,
+}
+
+impl Temporary {
+    /// Makes a temporary for the file `of` in `directory`, for its owner alone,
+    /// and locks it, so that nobody takes it for one that was left.
+    ///
+    /// # Errors
+    ///
+    /// Of the system.
+    pub fn create(directory: &Arc<Directory>, of: &OsStr) -> io::Result<Temporary> {
+        let directory = Arc::clone(directory);
+        let make = || {
+            let name = random_name(of);
+            directory.create_new(&name).map(|file| (name, file))
+        };
+        let (name, file) = until_new(make)?;
+        // A file system without locks is no reason to refuse.
+        let _ = part::is_busy(&file);
+        let facts = sys::facts(&file)?;
+        Ok(Temporary { directory, name, file, facts })
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    /// The open file.
+    pub fn file(&self) -> &File {
+        &self.file
+    }
+
+    /// Gives it the name `name`, in its directory. Nothing may have that name
+    /// unless `replace` says so.
+    ///
+    /// # Errors
+    ///
+    /// Of the system, or that somebody has put another file in its place.
+    pub fn publish(&self, name: &OsStr, replace: Replace) -> io::Result<Facts> {
+        part::check_is_at(&self.directory, &self.name, &self.facts)?;
+        self.directory.rename(&self.name, name, replace)?;
+        // A rename goes by name: only now is it known what was renamed.
+        part::check_is_at(&self.directory, name, &self.facts)?;
+        Ok(self.facts.clone())
+    }
+
+    /// Takes its name away; the file stays open for as long as it is held.
+    ///
+    /// # Errors
+    ///
+    /// Of the system, or that the name leads to another file by now.
+    pub fn discard(self) -> io::Result<File> {
+        self.remove()?;
+        Ok(self.file)
+    }
+
+    /// Takes its name away.
+    ///
+    /// # Errors
+    ///
+    /// As [`discard`](Temporary::discard).
+    pub fn remove(&self) -> io::Result<()> {
+        remove(&self.directory, &self.name, &self.facts).map(|_| ())
+    }
+
+    /// Takes it away after `error`, which is the one to report.
+    pub fn discard_after<E>(self, error: E) -> E {
+        let _ = self.discard();
+        error
+    }
+}

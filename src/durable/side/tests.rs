@@ -1,0 +1,102 @@
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::*;
+use crate::sys::Replace;
+
+fn names_in(dir: &Path) -> Vec<OsString> {
+    let mut names: Vec<_> =
+        fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn names_are_random_hidden_and_known_again() {
+    let long = "n".repeat(250);
+    let (wide, wider) = ("ü".repeat(110), "ü".repeat(111));
+    for of in ["m", "a b.jsonl", ".x", &long, &wide, &wider] {
+        let of = OsStr::new(of);
+        let (one, other) = (random_name(of), random_name(of));
+        assert_ne!(one, other);
+        for name in [one, other] {
+            assert!(name.len() <= sys::NAME_MAX && name.as_encoded_bytes().starts_with(b"."));
+            assert!(is_temporary_of(&name, of), "{name:?}");
+            assert!(!is_temporary_of(&name, OsStr::new("other")));
+        }
+    }
+    for name in ["", ".tmp", ".m.pcopy-.tmp", "m.pcopy-0123456789abcdef.tmp", "ü.tmp"] {
+        assert!(!is_temporary_of(OsStr::new(name), OsStr::new("m")), "{name}");
+    }
+}
+
+#[test]
+fn a_temporary_takes_a_name_or_goes_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = Arc::new(Directory::open(dir.path()).unwrap());
+    let name = OsStr::new("x");
+    let make = |text: &str| {
+        let temporary = Temporary::create(&directory, name).unwrap();
+        temporary.file().write_all(text.as_bytes()).unwrap();
+        temporary
+    };
+    make("one").publish(name, Replace::Never).unwrap();
+    let second = make("two");
+    second.publish(name, Replace::Never).unwrap_err();
+    second.publish(name, Replace::Yes).unwrap();
+    make("three").discard().unwrap();
+    assert_eq!(fs::read(dir.path().join("x")).unwrap(), b"two");
+    assert_eq!(names_in(dir.path()), ["x"]);
+}
+
+/// Whatever somebody puts under the name of a temporary is neither renamed nor removed.
+#[test]
+fn what_took_the_place_of_a_temporary_stays() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = Arc::new(Directory::open(dir.path()).unwrap());
+    let temporary = Temporary::create(&directory, OsStr::new("x")).unwrap();
+    let path = dir.path().join(temporary.name());
+    fs::rename(&path, dir.path().join("aside")).unwrap();
+    fs::write(&path, "theirs").unwrap();
+    temporary.publish(OsStr::new("x"), Replace::Yes).unwrap_err();
+    temporary.discard().unwrap_err();
+    assert_eq!(fs::read(&path).unwrap(), b"theirs");
+    assert!(!dir.path().join("x").exists());
+}
+
+#[test]
+fn a_named_file_is_replaced_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    for text in ["one", "two, and longer", ""] {
+        Named::look(&path).unwrap().write(text.as_bytes(), &|| true).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), text);
+    }
+    fs::hard_link(&path, dir.path().join("other")).unwrap();
+    Named::look(&path).unwrap().write(b"three", &|| true).unwrap();
+    assert_eq!(fs::read(dir.path().join("other")).unwrap(), b"", "another name of the old one");
+    Named::look(&path).unwrap().probe().unwrap();
+    assert_eq!(names_in(dir.path()), ["other", "x"]);
+    for bad in [dir.path(), &dir.path().join("no/x"), &dir.path().join("..")] {
+        assert!(Named::look(bad).is_err(), "{bad:?}");
+    }
+}
+
+#[test]
+fn a_draft_is_seen_from_its_publication_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    fs::write(&path, "old").unwrap();
+    let mut draft = Named::look(&path).unwrap().draft(&|| true).unwrap();
+    draft.begin().unwrap();
+    draft.write_all(b"one").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"old");
+    draft.publish().unwrap();
+    draft.write_all(b" two").unwrap();
+    draft.end().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"one two");
+    Named::look(&path).unwrap().draft(&|| true).unwrap().discard();
+    assert_eq!(names_in(dir.path()), ["x"]);
+}
