@@ -9,8 +9,10 @@
 //! durable and visible in groups when they are finished (`ending`, `commit`,
 //! `group_sync`); of those that lack something a map is kept (`partial`). What an
 //! earlier run completed is compared with what the list expects of it (`skipped`).
+//! What is read and written besides must be none of all these (`beside`).
 //! `job` reads as the story of it.
 
+mod beside;
 mod commit;
 mod ending;
 mod folders;

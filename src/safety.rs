@@ -1,7 +1,10 @@
 //! Preflight: every check that can refuse before the first byte is written.
 //!
 //! What a path *is* has been found out by the time a job gets here; these are
-//! the questions about source and destination together.
+//! the questions about source and destination together; `roles` asks about all
+//! the other files of a job.
+
+pub mod roles;
 
 use std::path::Path;
 
@@ -167,33 +170,6 @@ impl Preflight<'_> {
             _ => Ok(()),
         }
     }
-}
-
-/// Refuses a map where the copy itself reads or writes: it would replace the
-/// bytes, and go when the copy is complete.
-///
-/// # Errors
-///
-/// The refusal.
-pub fn check_map_is_apart(map: &Path, source: &OpenSource, target: &Target) -> Result<(), Refusal> {
-    let facts = sys::facts_of_path(map).ok().flatten();
-    let is = |other: &Facts| facts.as_ref().is_some_and(|facts| facts.same_thing(other));
-    let will_be = match target {
-        Target::Staged(target) => {
-            let own = target.directory.own_facts().ok();
-            let parent = map.parent().filter(|parent| !parent.as_os_str().is_empty());
-            let parent = sys::facts_of_path(parent.unwrap_or(Path::new("."))).ok().flatten();
-            let together = own.zip(parent).is_some_and(|(own, parent)| own.same_thing(&parent));
-            let name = map.file_name();
-            together && (name == Some(&target.name) || name == Some(&target.part_name()))
-        }
-        _ => false,
-    };
-    if will_be || is(&source.facts) || target.facts().is_some_and(is) {
-        let map = crate::error::quoted(map);
-        return Err(Refusal::Other(format!("--map {map} is what the copy itself reads or writes")));
-    }
-    Ok(())
 }
 
 /// Bytes free on the file system of an open file.

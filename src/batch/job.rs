@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
+use super::beside::{Beside, look_at_roles};
 use super::handles::Handles;
 use super::large::Settings;
 use super::manifest::{self, Item, ManifestErrors};
@@ -80,6 +81,7 @@ pub struct Batch {
     checkpoint_every: Duration,
     algorithms: Vec<Algorithm>,
     pub(super) how: How,
+    pub(super) beside: Beside,
 }
 
 impl Batch {
@@ -106,6 +108,7 @@ impl Batch {
             checkpoint_every: CHECKPOINT_EVERY,
             algorithms: Vec::new(),
             how: How::default(),
+            beside: Beside::default(),
         }
     }
 
@@ -359,6 +362,7 @@ impl Batch {
         let named = Named::open(&self.items, self.source.as_deref(), stay_open);
         self.check_manifest(&named)?;
         let sources = &named.sources;
+        let roles = self.beside.roles(sources)?;
         let root = open_root(&self.into, self.make_into)?;
         self.how.check(&self.items, sources, &root, !self.algorithms.is_empty())?;
         let source_of = |item: &Item| named.of(item);
@@ -380,8 +384,9 @@ impl Batch {
         let consent = Consent { force, leftovers, same_device: self.allow_same_device };
         let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
         look_at_parents(&mut parents, &wanted, &line).map_err(|errors| refused(&errors))?;
+        look_at_roles((&mut parents, &self.into), &wanted, &roles)?;
         let consent = (consent, &mut examiner);
-        look_at_names((&mut parents, &self.into), consent, &mut wanted, sources)?;
+        look_at_names((&mut parents, &self.into), consent, &mut wanted, (sources, &roles))?;
         let space =
             Space { plan: &plan, wanted: &wanted, sources, how: &self.how, scattered: request };
         space.check(&root, &self.into, self.leftovers)?;

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
 
+use super::beside::{FILE, MAP, PART};
 use super::folders::walk;
 use super::large::SMALLEST_WITH_MAP;
 use super::manifest::{ErrorKind, ManifestError, ManifestErrors};
@@ -21,6 +22,7 @@ use crate::durable::part::{self, Found};
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result, chain, quoted};
+use crate::safety::roles::{Clash, Known, Role, Roles, Thing};
 use crate::safety::{Ground, is_new_among_devices};
 use crate::sys::{self, Directory, Facts, Guards, Node, Replace};
 
@@ -73,7 +75,7 @@ pub fn look_at_names(
     (parents, into): (&mut Parents<'_>, &Path),
     (consent, examiner): (Consent, &mut Examiner),
     wanted: &mut [Wanted],
-    sources: &Sources,
+    (sources, roles): (&Sources, &Roles),
 ) -> Result<()> {
     if !consent.same_device {
         look_at_ground((parents, into), wanted, sources)?;
@@ -81,6 +83,16 @@ pub fn look_at_names(
     let find = sources.find();
     check_lengths(parents.root, into, wanted)?;
     let guards = OnceCell::new();
+    // A source, the list or the report may have the name, or another one.
+    let is_free = |facts: &sys::Facts, path: &Path, what: &'static str| {
+        if let Some(source_path) = find.path(facts).map(Path::to_owned) {
+            return Err(Refusal::SameFile { source_path, path: path.to_owned(), what: "file" });
+        }
+        roles.get(Thing::of(facts)).map_or(Ok(()), |known| {
+            let added = Known { role: Role::Side, what: what.into(), path: path.to_owned() };
+            Err(Clash { known: known.clone(), added }.into())
+        })
+    };
     for file in wanted {
         file.has_map |= file.len >= SMALLEST_WITH_MAP;
         if parents.is_vacant(&file.name) {
@@ -88,6 +100,10 @@ pub fn look_at_names(
         }
         let path = into.join(&file.name);
         let part = sibling_name(file_name(&file.name), PART_SUFFIX);
+        let left = parents.facts(&file.name, &part);
+        if let Some(facts) = &left {
+            is_free(facts, &path.with_file_name(&part), PART)?;
+        }
         if consent.leftovers != Leftovers::Refuse {
             // A small part is made anew in any case.
             let writes = consent.leftovers == Leftovers::Resume && file.has_map;
@@ -95,13 +111,23 @@ pub fn look_at_names(
             let left = (&*file.name, &*part, &*path.with_file_name(&part));
             parents.examine(left, purpose, examiner)?;
             parents.nobody_writes(&file.name, &part, &path)?;
-        } else if parents.facts(&file.name, &part).is_some() {
-            return Err(Refusal::Leftover { path: path.with_file_name(part) }.into());
+        } else if let Some(facts) = left {
+            // Neither option would help where it is no part.
+            let path = path.with_file_name(part);
+            return Err(match facts.node {
+                Node::File => Refusal::Leftover { path },
+                _ => Refusal::NotAPart { path },
+            }
+            .into());
         }
         let existing = parents.facts(&file.name, file_name(&file.name));
         if existing.is_some() || file.len >= SMALLEST_WITH_MAP {
             let map = sibling_name(file_name(&file.name), MAP_SUFFIX);
-            let has_map = parents.facts(&file.name, &map).is_some();
+            let found = parents.facts(&file.name, &map);
+            if let Some(facts) = &found {
+                is_free(facts, &path.with_file_name(&map), MAP)?;
+            }
+            let has_map = found.is_some();
             if has_map && existing.is_none() && consent.leftovers == Leftovers::Refuse {
                 return Err(Refusal::Leftover { path: path.with_file_name(map) }.into());
             }
@@ -114,9 +140,7 @@ pub fn look_at_names(
             file.has_map |= has_map;
         }
         let Some(facts) = existing else { continue };
-        if let Some(source_path) = find.path(&facts).map(Path::to_owned) {
-            return Err(Refusal::SameFile { source_path, path, what: "file" }.into());
-        }
+        is_free(&facts, &path, FILE)?;
         if file.partial.is_some() {
             continue;
         }
@@ -329,11 +353,18 @@ impl<'a> Parents<'a> {
         }
     }
 
+    /// The directory of `name`, if it is there.
+    pub fn thing(&mut self, name: &Path) -> Option<Thing> {
+        let facts = self.of(name).as_ref().ok()?.directory.own_facts();
+        facts.ok().map(|facts| Thing::of(&facts))
+    }
+
     /// Refuses if another run is writing `part`, the part of `name`.
     fn nobody_writes(&mut self, name: &Path, part: &OsStr, path: &Path) -> Result<()> {
         let Ok(parent) = self.of(name) else { return Ok(()) };
         match part::find(&parent.directory, part) {
             Ok(Found::Busy) => Err(Refusal::Busy { path: path.with_file_name(part) }.into()),
+            Ok(Found::NoFile) => Err(Refusal::NotAPart { path: path.with_file_name(part) }.into()),
             // What cannot be had is said when it is wanted.
             _ => Ok(()),
         }

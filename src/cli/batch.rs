@@ -16,13 +16,14 @@ use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
 use pcopy::digest;
 use pcopy::error::{plain, quoted};
 use pcopy::job::MOST_THREADS;
+use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::words::Word;
 use pcopy::{ErrorKind, Failure, Leftovers, Outcome, Progress, Size};
 
 use self::list::ListArgs;
 use self::report_file::ReportFile;
-use super::args::{HowArgs, OutputArgs, seconds};
+use super::args::{HowArgs, OutputArgs, ThreadsArg, seconds};
 use super::exit::Exit;
 use super::hint::resume_command;
 use super::render::{check_place, usage};
@@ -100,7 +101,7 @@ pub struct CommonArgs {
     pub no_sync: bool,
 
     /// Work out a digest of every item, for the report; repeatable
-    #[arg(long, value_name = "ALG", value_parser = super::args::words::<digest::Algorithm>())]
+    #[arg(long, value_name = "ALG")]
     pub digest: Vec<pcopy::digest::Algorithm>,
 
     /// Items worked on at once, the same as --threads
@@ -124,13 +125,7 @@ pub struct CommonArgs {
 
 /// `pcopy batch`.
 pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
-    let read_from = [args.source.as_deref(), args.manifest.as_deref()];
-    let read_from: Vec<&Path> = read_from.into_iter().flatten().collect();
-    let report = args.report.as_deref().map_or(Ok(()), |report| {
-        config::check_is_file("--report", report)?;
-        config::check_apart("--report", report, &read_from)
-    });
-    if let Err(message) = report {
+    if let Err(message) = check_report(args) {
         return usage(&message);
     }
     if let Some(Err(exit)) = args.report.as_deref().map(check_place) {
@@ -150,13 +145,48 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
         Some(source) => batch.source(source),
         None => batch,
     };
-    let is_the_list =
-        |report: &Path| args.retry.as_deref().is_some_and(|list| config::is_same(report, list));
-    let open = |report: &Path| match is_the_list(report) {
+    let batch = beside(args).into_iter().fold(batch, |batch, (role, what, path)| {
+        // The source of the batch is one of its sources.
+        if what == SOURCE { batch } else { batch.beside(role, what, path) }
+    });
+    let open = |report: &Path| match is_the_list(args, report) {
         true => ReportFile::in_place_of_the_list(report),
         false => ReportFile::open(report, &|| signals.asked_to_stop()),
     };
     copy(batch, &args.common, args.report.as_deref(), open, &|_| {}, signals)
+}
+
+/// What a message calls the source of all items.
+const SOURCE: &str = "the source";
+
+/// Files that are named besides those in the list.
+fn beside(args: &BatchArgs) -> Vec<(Role, &'static str, &Path)> {
+    let list = args.manifest.as_deref().filter(|list| list.as_os_str() != "-");
+    let report = args.report.as_deref();
+    // A list that is the report is replaced by it in the end.
+    let is_report = report.is_some_and(|report| is_the_list(args, report));
+    let retry = args.retry.as_deref().filter(|_| !is_report);
+    [
+        (Role::Read, SOURCE, args.source.as_deref()),
+        (Role::Read, "the list", list.or(retry)),
+        (Role::Side, "--report", report),
+    ]
+    .into_iter()
+    .filter_map(|(role, what, path)| Some((role, what, path?)))
+    .collect()
+}
+
+fn is_the_list(args: &BatchArgs, report: &Path) -> bool {
+    args.retry.as_deref().is_some_and(|list| config::is_same(report, list))
+}
+
+/// Refuses a report where the source or the list is, before the list is read.
+fn check_report(args: &BatchArgs) -> Result<(), String> {
+    let Some(report) = &args.report else { return Ok(()) };
+    config::check_is_file("--report", report)?;
+    let mut roles = Roles::default();
+    let mut all = beside(args).into_iter();
+    all.try_for_each(|(role, what, path)| roles.add(role, what, path)).map_err(|c| c.to_string())
 }
 
 /// Prints the digests of an item, which is now at `path`, as those of one copy.
@@ -186,7 +216,15 @@ pub fn copy_files(
             let (other, source, there) = (quoted(other), quoted(source), directory.join(name));
             return usage(&format!("{other} and {source} would both be {}", quoted(&there)));
         }
-        items.push(Item::new(name, Runs::Whole).of(source));
+        items.push(Item {
+            // There is no list that has lines.
+            line: 0,
+            name: Path::new(name).into(),
+            source: Some(source.as_path().into()),
+            runs: Runs::Whole,
+            dest_offset: 0,
+            details: None,
+        });
     }
     let print = |item: &ItemReport<'_>| {
         if !common.output.json && item.status.is_good() {
@@ -279,21 +317,22 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
         .trust(config::trust(args.trust_leftovers))
         .allow_same_device(args.allow_same_device)
         .sync(!args.no_sync)
-        .on_read_error(args.how.on_read_error)
+        .on_read_error(args.how.on_read_error.into())
         .retries(args.how.retries)
         .digests(args.digest.clone())
         .checkpoint_every(args.checkpoint_every)
         .engine(args.how.engine)
-        .reflink(args.how.reflink)
-        .sparse(args.how.sparse)
-        .preallocate(args.how.preallocate)
+        .reflink(args.how.reflink.into())
+        .sparse(args.how.sparse.into())
+        .preallocate(args.how.preallocate.into())
         .keep_cache(args.how.keep_cache);
     match (args.jobs, args.how.threads) {
         (Some(jobs), _) if !(1..=MOST_THREADS).contains(&jobs) => {
             return Err(format!("--jobs must be a number from 1 to {MOST_THREADS}"));
         }
         (Some(jobs), _) => batch = batch.threads(jobs),
-        (None, threads) => batch = batch.threads(threads),
+        (None, ThreadsArg::Exactly(threads)) => batch = batch.threads(threads),
+        (None, ThreadsArg::Auto) => {}
     }
     if let Some(size) = args.how.io_size.0 {
         batch = batch.io_size(power_of_two("--io-size", size, 4096..=1 << 30)?);

@@ -9,6 +9,7 @@ use pcopy::bench::advice::{Advice, advise};
 use pcopy::bench::chart::{self, bar};
 use pcopy::bench::{Cache, Place, Runner, Series, combinations, sweep};
 use pcopy::error::{escaped, quoted};
+use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::{Error, Progress};
 use serde_json::{Value, json};
@@ -77,10 +78,22 @@ fn check_files(args: &BenchArgs) -> Result<(), Exit> {
         .into_iter()
         .try_for_each(|(what, path)| path.map_or(Ok(()), |path| config::check_is_file(what, path)));
     if let Some(file) = &args.svg {
-        checked = checked.and_then(|()| config::check_apart("--svg", file, &ends));
+        checked = checked.and_then(|()| check_apart(args, file));
     }
     checked.map_err(|message| render::usage(&message))?;
     args.svg.as_deref().map_or(Ok(()), render::check_writable)
+}
+
+/// Refuses a chart where the runs read or write, or the copy that is advised would.
+fn check_apart(args: &BenchArgs, svg: &Path) -> Result<(), String> {
+    let mut roles = Roles::default();
+    if args.source.as_os_str() != "zero:" {
+        let _ = roles.add(Role::Read, "the source", &args.source);
+    }
+    if args.destination.as_os_str() != "null:" {
+        let _ = roles.add_destination(&args.destination, &args.source, true);
+    }
+    roles.add(Role::Side, "--svg", svg).map_err(|clash| clash.to_string())
 }
 
 /// The runs that count, and what ended them early.
@@ -101,7 +114,7 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
     let mut runner = runner.cache(cache).sync(!args.no_sync);
     let engines = if args.engine.is_empty() { runner.engines()? } else { args.engine.clone() };
     let io_sizes: Vec<_> = args.io_size.iter().map(|size| size.0).collect();
-    let threads = args.threads.clone();
+    let threads: Vec<_> = args.threads.iter().map(|threads| threads_of(*threads)).collect();
     let settings = combinations(&engines, &io_sizes, &threads);
     settings.iter().try_for_each(|setting| runner.check(setting))?;
     let meter = Meter::new(&args.output);
@@ -117,6 +130,13 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
     });
     meter.clear();
     Ok((runner, all.0, all.1))
+}
+
+fn threads_of(threads: ThreadsArg) -> Threads {
+    match threads {
+        ThreadsArg::Auto => Threads::Auto,
+        ThreadsArg::Exactly(threads) => Threads::Exactly(threads),
+    }
 }
 
 /// What came of a sweep.

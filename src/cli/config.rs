@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use pcopy::error::quoted;
-use pcopy::sys::facts_of_path;
+use pcopy::safety::roles::{Role, Roles};
+use pcopy::sys::{Node, facts_of_path};
 use pcopy::{CopyJob, Leftovers, RangeSpec, Trust};
 
 use super::args::{CopyArgs, VerifyArgs, WhatArgs};
@@ -13,22 +13,6 @@ use pcopy::verify::VerifyJob;
 /// Whether a destination means standard output.
 pub fn is_stdout(destination: &Path) -> bool {
     destination.as_os_str() == "-"
-}
-
-/// Refuses to write what an option names over what is read or copied; of
-/// `others` the source comes first.
-///
-/// # Errors
-///
-/// A message for the user.
-pub fn check_apart(option: &str, written: &Path, others: &[&Path]) -> Result<(), String> {
-    // A directory stands for the file in it that has the name of the source.
-    let name = others.first().and_then(|source| source.file_name()).unwrap_or_default();
-    match others.iter().find(|other| is_same(other, written) || is_same(&other.join(name), written))
-    {
-        None => Ok(()),
-        Some(other) => Err(format!("{option}: it would replace {}", quoted(other))),
-    }
 }
 
 /// Whether both lead to one file, which need not be there yet.
@@ -67,6 +51,34 @@ pub fn trust(leftovers: bool) -> Trust {
     if leftovers { Trust::Anybody } else { Trust::Own }
 }
 
+/// Refuses a file for digests that is read or written by the copy itself.
+fn check_digest_file(
+    args: &CopyArgs,
+    file: &Path,
+    source: &Path,
+    destination: &Path,
+) -> Result<(), String> {
+    let mut roles = Roles::default();
+    // What clashes with each other is refused by the job, which says more of it.
+    let _ = roles.add(Role::Read, "the source", source);
+    if is_stdout(destination) {
+        let facts = pcopy::sys::standard_output().and_then(|stdout| pcopy::sys::facts(&stdout));
+        if let Some(facts) = facts.ok().filter(|facts| facts.node == Node::File) {
+            let what = "the file that standard output goes to";
+            let _ = roles.add_known(Role::Destination, what, destination, &facts);
+        }
+    } else {
+        let also = args.consent.also.iter().map(PathBuf::as_path);
+        for destination in std::iter::once(destination).chain(also) {
+            let _ = roles.add_destination(destination, source, args.resume.map.is_none());
+        }
+    }
+    if let Some(map) = &args.resume.map {
+        let _ = roles.add(Role::Side, "the map", map);
+    }
+    roles.add(Role::Side, "--digest-file", file).map_err(|clash| clash.to_string())
+}
+
 /// The range that the arguments describe, in either way of saying it.
 fn range(what: &WhatArgs) -> RangeSpec {
     what.range.unwrap_or_else(|| RangeSpec::from_offset_length(what.offset, what.length))
@@ -80,7 +92,16 @@ fn range(what: &WhatArgs) -> RangeSpec {
 pub fn verify(args: &VerifyArgs) -> Result<VerifyJob, String> {
     if let Some(file) = &args.digests.digest_file {
         check_is_file("--digest-file", file)?;
-        check_apart("--digest-file", file, &[&args.source, &args.destination])?;
+        let mut roles = Roles::default();
+        let destination = match args.destination.is_dir() {
+            true => args.destination.join(args.source.file_name().unwrap_or_default()),
+            false => args.destination.clone(),
+        };
+        roles
+            .add(Role::Read, "the source", &args.source)
+            .and_then(|()| roles.add(Role::Read, "the destination", &destination))
+            .and_then(|()| roles.add(Role::Side, "--digest-file", file))
+            .map_err(|clash| clash.to_string())?;
     }
     let mut job = VerifyJob::new(&args.source, &args.destination)
         .range(range(&args.what))
@@ -111,9 +132,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
     }
     if let Some(file) = &args.proof.digests.digest_file {
         check_is_file("--digest-file", file)?;
-        let also = args.consent.also.iter().map(PathBuf::as_path);
-        let others: Vec<&Path> = [source, destination].into_iter().chain(also).collect();
-        check_apart("--digest-file", file, &others)?;
+        check_digest_file(args, file, source, destination)?;
     }
     let leftovers = match (args.resume.resume, args.resume.restart) {
         (true, _) => Leftovers::Resume,

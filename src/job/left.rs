@@ -9,7 +9,7 @@ use crate::durable::target::Target;
 use crate::durable::trust::Examiner;
 use crate::error::{Refusal, Result, chain};
 use crate::range::{ByteRange, RangeSet};
-use crate::safety;
+use crate::safety::roles;
 use crate::source::OpenSource;
 
 impl CopyJob {
@@ -27,9 +27,7 @@ impl CopyJob {
         examiner: &mut Examiner,
     ) -> Result<(MapFile, Start)> {
         let map_file = self.map_file(target)?;
-        if self.map.is_some() {
-            safety::check_map_is_apart(&map_file.path(), source, target)?;
-        }
+        roles::check_map_is_apart((&map_file.path(), self.map.is_some()), source, target)?;
         let identity = |id| identity(self, source, target, from, to, id);
         let start = leftover::find(target, &map_file, (self.leftovers, examiner), identity)?;
         // Verifying finds all of it in a part, which is nobody else's; what may be

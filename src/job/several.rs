@@ -33,9 +33,9 @@ use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
 use crate::safety;
+use crate::safety::roles::{Role, Roles};
 use crate::source::OpenSource;
 use crate::sparse::{Layout, Zeros};
-use crate::sys::Directory;
 use crate::verify::compare::Reading;
 use crate::verify::medium::Medium;
 use place::Place;
@@ -95,7 +95,7 @@ impl CopyJob {
         let targets: Vec<Target> = paths
             .map(|path| Target::look(path, &source.path, self.consent))
             .collect::<Result<_>>()?;
-        check_distinct(&targets)?;
+        check_distinct(&source, &targets)?;
         for target in &targets {
             self.check_preserve(&source, target, from)?;
         }
@@ -475,29 +475,23 @@ fn as_failure(error: Error) -> Error {
     }
 }
 
-/// Refuses one destination under two names.
-fn check_distinct(targets: &[Target]) -> Result<(), Refusal> {
-    for (index, target) in targets.iter().enumerate() {
-        if let Some(other) = targets[..index].iter().find(|other| is_same(other, target)) {
-            let (source_path, path) = (other.path().to_owned(), target.path().to_owned());
-            return Err(Refusal::SameFile { source_path, path, what: "destination" });
-        }
+/// Refuses one destination under two names, and what is a destination or the
+/// source and also the part or the map of one.
+fn check_distinct(source: &OpenSource, targets: &[Target]) -> Result<(), Refusal> {
+    let mut roles = Roles::default();
+    for target in targets {
+        roles.add_target(target).map_err(|clash| match (clash.known.role, clash.added.role) {
+            (Role::Destination, Role::Destination) => {
+                let (source_path, path) = (clash.known.path, clash.added.path);
+                Refusal::SameFile { source_path, path, what: "destination" }
+            }
+            _ => clash.into(),
+        })?;
+    }
+    roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
+    for target in targets {
+        let map = leftover::default_map_path(target);
+        roles.add(Role::Side, "the map of a destination", &map)?;
     }
     Ok(())
-}
-
-fn is_same(one: &Target, other: &Target) -> bool {
-    let same_directory = |a: &Directory, b: &Directory| match (a.own_facts(), b.own_facts()) {
-        (Ok(a), Ok(b)) => a.same_thing(&b),
-        _ => false,
-    };
-    match (one, other) {
-        (Target::Staged(a), Target::Staged(b)) => {
-            a.name == b.name && same_directory(&a.directory, &b.directory)
-        }
-        _ => match (one.facts(), other.facts()) {
-            (Some(a), Some(b)) => a.same_thing(b),
-            _ => false,
-        },
-    }
 }
