@@ -15,6 +15,10 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
+#[cfg(target_os = "linux")]
+#[path = "ownership.rs"]
+pub mod ownership;
+
 /// Names another program to test than the one built with the tests, as when
 /// both were built for another system.
 const PROGRAM_VARIABLE: &str = "PCOPY_TEST_PROGRAM";
@@ -84,14 +88,14 @@ impl Scene {
     pub fn pcopy<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Run {
         let mut command = Command::new(program());
         command.args(arguments).current_dir(self.folder());
-        Run { command }
+        Run { command, watch: watch_is_wanted() }
     }
 
     /// Any other program, to be run in the folder.
     pub fn tool<S: AsRef<OsStr>>(&self, name: &str, arguments: impl IntoIterator<Item = S>) -> Run {
         let mut command = Command::new(name);
         command.args(arguments).current_dir(self.folder());
-        Run { command }
+        Run { command, watch: false }
     }
 
     /// Runs `pcopy` with the words of `line`; for arguments without spaces.
@@ -112,15 +116,52 @@ pub fn program() -> PathBuf {
 /// A program that is about to run.
 pub struct Run {
     pub command: Command,
+    /// Whether its calls are watched; see `ownership`.
+    watch: bool,
+}
+
+/// A log of calls, to be asked when the process `id` has ended.
+#[cfg(target_os = "linux")]
+type Watched = ownership::Watched;
+#[cfg(not(target_os = "linux"))]
+struct Watched;
+
+#[cfg(not(target_os = "linux"))]
+impl Watched {
+    fn check(self, _id: u32, _line: &str) -> u32 {
+        0
+    }
+}
+
+fn watch_is_wanted() -> bool {
+    #[cfg(target_os = "linux")]
+    return ownership::is_wanted();
+    #[cfg(not(target_os = "linux"))]
+    return false;
 }
 
 impl Run {
+    /// The same, watched.
+    #[cfg(target_os = "linux")]
+    pub fn watched(self) -> Run {
+        Run { watch: true, ..self }
+    }
+
+    /// Has the calls written to a log, where that is wanted.
+    fn watch(&mut self) -> Option<Watched> {
+        #[cfg(target_os = "linux")]
+        return self.watch.then(|| Watched::new(&mut self.command));
+        #[cfg(not(target_os = "linux"))]
+        return None;
+    }
+
     /// Runs it to its end, with nothing on standard input. A program that hangs
     /// is ended, and fails the test instead of keeping all others waiting.
     #[track_caller]
     pub fn run(mut self) -> Ended {
         self.choose_engine();
         let line = format!("{:?}", self.command);
+        let watched = self.watch();
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.command, &line);
         let stdout = read_aside(child.stdout.take().expect("stdout is a pipe"));
@@ -135,8 +176,9 @@ impl Run {
         };
         let (stdout, stderr) = (rest(stdout), rest(stderr));
         let status = child.wait().expect("a child can be waited for");
+        let asked = watched.map_or(0, |watched| watched.check(child.id(), &line));
         let stderr = String::from_utf8_lossy(&stderr).into_owned();
-        Ended { line, status, stdout, stderr }
+        Ended { line, status, stdout, stderr, asked }
     }
 
     /// Adds the engine that the environment names to a copy that does not name
@@ -181,14 +223,17 @@ impl Run {
     #[track_caller]
     pub fn with_input(mut self, input: &[u8]) -> Ended {
         let line = format!("{:?}", self.command);
+        let watched = self.watch();
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.command, &line);
         let mut pipe = child.stdin.take().expect("stdin is a pipe");
         pipe.write_all(input).unwrap_or_else(|error| panic!("{line}: {error}"));
         drop(pipe);
+        let id = child.id();
         let output = child.wait_with_output().expect("a child can be waited for");
+        let asked = watched.map_or(0, |watched| watched.check(id, &line));
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        Ended { line, status: output.status, stdout: output.stdout, stderr }
+        Ended { line, status: output.status, stdout: output.stdout, stderr, asked }
     }
 
     /// Starts it and leaves it running.
@@ -196,10 +241,11 @@ impl Run {
     pub fn start(mut self) -> Running {
         self.choose_engine();
         let line = format!("{:?}", self.command);
+        let watched = self.watch();
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.command, &line);
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
-        Running { line, child, stderr, heard: String::new() }
+        Running { line, child, stderr, heard: String::new(), watched }
     }
 }
 
@@ -254,6 +300,7 @@ pub struct Running {
     pub child: Child,
     stderr: BufReader<ChildStderr>,
     heard: String,
+    watched: Option<Watched>,
 }
 
 impl Running {
@@ -314,7 +361,8 @@ impl Running {
         let pipe = self.child.stdout.take();
         pipe.map(|mut pipe| pipe.read_to_end(&mut stdout).expect("stdout can be read"));
         let status = self.child.wait().expect("a child can be waited for");
-        Ended { line: self.line, status, stdout, stderr: self.heard }
+        let asked = self.watched.map_or(0, |watched| watched.check(self.child.id(), &self.line));
+        Ended { line: self.line, status, stdout, stderr: self.heard, asked }
     }
 }
 
@@ -325,6 +373,8 @@ pub struct Ended {
     pub status: ExitStatus,
     pub stdout: Vec<u8>,
     pub stderr: String,
+    /// Calls that were asked whose file it is, where the program was watched.
+    pub asked: u32,
 }
 
 impl Ended {

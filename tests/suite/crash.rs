@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use pcopy::testing::Random;
 
 use crate::common::{Scene, assert_same, rounds};
-use crate::inject::{Target, can_inject};
+use crate::inject::{Target, can_inject, is_temporary_map};
 
 /// Killed before every k-th write, sync, rename and removal, and again while
 /// it goes on from there.
@@ -133,7 +133,8 @@ fn end_at_random(seed: u64, signals: &[Signal], rate: &str) -> u32 {
         let ended = ended.died_by(signal);
         hits += u32::from(has_changed);
         if signal != Signal::KILL && ended.stderr.contains("interrupted") {
-            assert!(!scene.has("copy.pcopy-map.tmp"), "{what}: {:?}", scene.names());
+            let names = scene.names();
+            assert!(!names.iter().any(|name| is_temporary_map(name)), "{what}: {names:?}");
             assert!(ended.stderr.contains("--resume"), "{what}: {}", ended.stderr);
         }
     }

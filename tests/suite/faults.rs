@@ -168,6 +168,7 @@ fn every_step_of_a_map_save_fails() {
         &[
             (Target::with_checkpoints, "write", "error=ENOSPC", "", Then::Stops),
             (Target::with_checkpoints, "rename,renameat", "error=EIO", "", Then::Stops),
+            (Target::with_checkpoints, "renameat2", "error=EIO", "", Then::Stops),
             (Target::with_checkpoints, "unlink,unlinkat", "error=EACCES", "", Then::Stops),
         ],
     );
@@ -227,15 +228,17 @@ fn data_is_synced_before_the_map_and_before_the_name() {
     }
     let target = Target::with_checkpoints();
     // An injection that is never met, for the log alone.
-    let injected = target.run(&["pread64:error=EIO:when=10000".to_owned()]);
+    let injected = target.run(&["fsync:error=EIO:when=10000".to_owned()]);
     injected.ended.code(0);
     let order: String = injected.log.lines().filter_map(step_that_succeeded).collect();
     // The worker goes on writing during a checkpoint.
-    let saves = order.replace('w', "").matches("dsms").count();
+    let of_maps = order.replace('w', "");
+    let saves = of_maps.matches("dsms").count();
     assert!(
         saves > 0 && saves == order.matches('m').count(),
         "data, map, name of the map: {order}"
     );
+    assert!(of_maps.starts_with("dsns"), "the first map replaces nothing: {order}");
     assert!(order.ends_with("snsus"), "data, name, its directory, map gone, directory: {order}");
     let after_data = order.rfind('w').expect("something was written");
     assert!(order[after_data..].contains("sns"), "{order}");

@@ -60,8 +60,13 @@ mod rate;
 mod repair;
 mod report;
 mod resume;
+mod roles;
 mod rules;
 mod safety;
+#[cfg(target_os = "linux")]
+mod shared_folder;
+#[cfg(target_os = "linux")]
+mod side_files;
 mod simulation;
 #[cfg(target_os = "linux")]
 mod space;

@@ -564,7 +564,10 @@ fn two_runs_on_one_destination_are_one_too_many() {
 #[test]
 fn a_map_may_live_elsewhere() {
     let (scene, bytes, recorded) = killed("--map maps.map");
-    assert_eq!(scene.names(), ["copy.pcopy-part", "maps.map", "source"]);
+    let mut names = scene.names();
+    // Killed while the map was saved, it may have left a temporary, for the next run.
+    names.retain(|name| !name.ends_with(".tmp"));
+    assert_eq!(names, ["copy.pcopy-part", "maps.map", "source"]);
     let report = resume(&scene, "--map maps.map").code(0).report();
     assert!(number(&report["bytes"]["resumed"]) >= recorded, "{report}");
     assert_same(&scene.read("copy"), &bytes, "the copy");
