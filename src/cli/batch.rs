@@ -23,7 +23,7 @@ use pcopy::{ErrorKind, Failure, Leftovers, Outcome, Progress, Size};
 
 use self::list::ListArgs;
 use self::report_file::ReportFile;
-use super::args::{HowArgs, OutputArgs, ThreadsArg, seconds};
+use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
 use super::hint::resume_command;
 use super::render::{check_place, usage};
@@ -101,7 +101,7 @@ pub struct CommonArgs {
     pub no_sync: bool,
 
     /// Work out a digest of every item, for the report; repeatable
-    #[arg(long, value_name = "ALG")]
+    #[arg(long, value_name = "ALG", value_parser = super::args::words::<digest::Algorithm>())]
     pub digest: Vec<pcopy::digest::Algorithm>,
 
     /// Items worked on at once, the same as --threads
@@ -216,15 +216,7 @@ pub fn copy_files(
             let (other, source, there) = (quoted(other), quoted(source), directory.join(name));
             return usage(&format!("{other} and {source} would both be {}", quoted(&there)));
         }
-        items.push(Item {
-            // There is no list that has lines.
-            line: 0,
-            name: Path::new(name).into(),
-            source: Some(source.as_path().into()),
-            runs: Runs::Whole,
-            dest_offset: 0,
-            details: None,
-        });
+        items.push(Item::new(name, Runs::Whole).of(source));
     }
     let print = |item: &ItemReport<'_>| {
         if !common.output.json && item.status.is_good() {
@@ -317,22 +309,21 @@ fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
         .trust(config::trust(args.trust_leftovers))
         .allow_same_device(args.allow_same_device)
         .sync(!args.no_sync)
-        .on_read_error(args.how.on_read_error.into())
+        .on_read_error(args.how.on_read_error)
         .retries(args.how.retries)
         .digests(args.digest.clone())
         .checkpoint_every(args.checkpoint_every)
         .engine(args.how.engine)
-        .reflink(args.how.reflink.into())
-        .sparse(args.how.sparse.into())
-        .preallocate(args.how.preallocate.into())
+        .reflink(args.how.reflink)
+        .sparse(args.how.sparse)
+        .preallocate(args.how.preallocate)
         .keep_cache(args.how.keep_cache);
     match (args.jobs, args.how.threads) {
         (Some(jobs), _) if !(1..=MOST_THREADS).contains(&jobs) => {
             return Err(format!("--jobs must be a number from 1 to {MOST_THREADS}"));
         }
         (Some(jobs), _) => batch = batch.threads(jobs),
-        (None, ThreadsArg::Exactly(threads)) => batch = batch.threads(threads),
-        (None, ThreadsArg::Auto) => {}
+        (None, threads) => batch = batch.threads(threads),
     }
     if let Some(size) = args.how.io_size.0 {
         batch = batch.io_size(power_of_two("--io-size", size, 4096..=1 << 30)?);

@@ -114,7 +114,7 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
     let mut runner = runner.cache(cache).sync(!args.no_sync);
     let engines = if args.engine.is_empty() { runner.engines()? } else { args.engine.clone() };
     let io_sizes: Vec<_> = args.io_size.iter().map(|size| size.0).collect();
-    let threads: Vec<_> = args.threads.iter().map(|threads| threads_of(*threads)).collect();
+    let threads = args.threads.clone();
     let settings = combinations(&engines, &io_sizes, &threads);
     settings.iter().try_for_each(|setting| runner.check(setting))?;
     let meter = Meter::new(&args.output);
@@ -130,13 +130,6 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
     });
     meter.clear();
     Ok((runner, all.0, all.1))
-}
-
-fn threads_of(threads: ThreadsArg) -> Threads {
-    match threads {
-        ThreadsArg::Auto => Threads::Auto,
-        ThreadsArg::Exactly(threads) => Threads::Exactly(threads),
-    }
 }
 
 /// What came of a sweep.
