@@ -2,12 +2,12 @@
 //!
 //! `target` finds out what the destination is, `leftover` what an earlier run
 //! left of it, `trust` whether that is ours and `recheck` whether it is still
-//! there, `part` is a file under a name nobody looks at, `stage` writes it and
-//! commits it, `intact` looks whether others left it alone meanwhile, `checkpoint`
-//! records in a `map` how far a run got, and `side` makes and removes what lies
-//! beside. The recipe is complete or useless: write, sync the file, rename, sync
-//! the directory. Leaving out any step loses data in a power cut on common file
-//! systems.
+//! there, `part` is a file under a name nobody looks at, `sizing` gives it its
+//! length, `stage` writes it and commits it, `intact` looks whether others left it
+//! alone meanwhile, `checkpoint` records in a `map` how far a run got, and `side`
+//! makes and removes what lies beside. The recipe is complete or useless: write,
+//! sync the file, rename, sync the directory. Leaving out any step loses data in a
+//! power cut on common file systems.
 
 pub mod checkpoint;
 pub mod intact;
@@ -16,6 +16,7 @@ pub mod map;
 pub mod part;
 pub mod recheck;
 pub mod side;
+pub mod sizing;
 pub mod stage;
 pub mod target;
 pub mod trust;

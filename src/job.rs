@@ -275,6 +275,7 @@ impl CopyJob {
     /// Makes durable what has been written, unless the user does not want that;
     /// a new file gets `rights` at most.
     fn settle(&self, stage: &Stage, rights: u32) -> Result<()> {
+        stage.fill_up()?;
         if !self.preserve {
             // Before the sync, which covers it.
             stage.set_final_mode(rights)?;

@@ -19,6 +19,7 @@ use super::manifest::Item;
 use super::output::{Output, Outputs};
 use super::partial;
 use super::report::Status;
+use super::staging::fill_up;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::durable::map::Identity;
 use crate::error::{Error, ErrorKind, Result, chain};
@@ -189,6 +190,7 @@ impl Commit<'_> {
         if member.error.is_some() {
             return Ok(());
         }
+        fill_up(self.outputs, &member.output)?;
         let unreadable = member.output.unreadable();
         for at in 0..member.rows.len() {
             let row = &member.rows[at];

@@ -9,6 +9,7 @@ use super::moving::{self, Moving};
 use super::output::{Output, Outputs, Wanted};
 use super::partial::{absolute, source_of};
 use super::queue::Segment;
+use super::staging::give_length;
 use crate::crew::{Tap, Transfer};
 use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::checkpoint::Checkpointer;
@@ -106,7 +107,7 @@ impl Large {
             map_file.clear_temporaries();
         }
         if output.found().is_some() && earlier.is_empty() {
-            clear(&file, &output.wanted).map_err(failed)?;
+            clear(&file, output).map_err(failed)?;
         }
         let mut todo = data.clone();
         todo.subtract(&earlier);
@@ -136,7 +137,12 @@ impl Large {
             todo = segment.range.into();
         }
         // Where bytes are looked at in order, later stripes wait for earlier ones.
-        let stripe_size = if ordered(digests) { settings.io_size } else { settings.stripe_size };
+        let stripe_size = match output.grows.load(Ordering::Acquire) {
+            // One worker writes all of it, in ascending order.
+            true => segment.range.len().next_power_of_two(),
+            false if ordered(digests) => settings.io_size,
+            false => settings.stripe_size,
+        };
         // Aligned in the output, as for a single copy.
         let origin = segment.range.start().wrapping_sub(segment.at);
         let plan = Plan::new(&todo, origin, stripe_size);
@@ -201,9 +207,9 @@ impl Large {
 }
 
 /// Whatever the file holds is not known to be right: holes are to be zeros.
-fn clear(file: &FileIo, wanted: &Wanted) -> std::io::Result<()> {
+fn clear(file: &FileIo, output: &Output) -> std::io::Result<()> {
     file.as_file().set_len(0)?;
-    wanted.give_length(file.as_file())
+    give_length(output, file.as_file())
 }
 
 /// Works out `digests` of `range`, of which `earlier` is in `file` already.

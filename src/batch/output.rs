@@ -42,15 +42,6 @@ pub struct Wanted {
     pub has_map: bool,
 }
 
-impl Wanted {
-    /// Gives `file` its length.
-    pub fn give_length(&self, file: &std::fs::File) -> io::Result<()> {
-        // The segments of one file are written in the order of their sources.
-        let gaps = self.segments > 1 || self.bytes < self.len;
-        sys::set_len(file, self.len, gaps)
-    }
-}
-
 /// A file that is being written.
 pub struct Output {
     /// Its number in the batch.
@@ -71,6 +62,8 @@ pub struct Output {
     reopened: AtomicBool,
     /// Bytes that became holes on the way.
     made_holes: AtomicU64,
+    /// Whether it gets its length by being written.
+    pub(super) grows: AtomicBool,
     trouble: Mutex<Trouble>,
 }
 
@@ -281,6 +274,7 @@ impl Outputs {
             identity: OnceLock::new(),
             reopened: AtomicBool::new(false),
             made_holes: AtomicU64::new(0),
+            grows: AtomicBool::new(false),
             trouble: Mutex::default(),
             wanted,
         });

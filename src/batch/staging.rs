@@ -15,6 +15,7 @@ use crate::durable::intact;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::side;
+use crate::durable::sizing;
 use crate::durable::target::{MAP_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::io::FileIo;
@@ -39,7 +40,7 @@ impl Outputs {
         // Set once: an output is created once.
         let _ = output.identity.set(facts);
         if output.wanted.len > 0 && output.wanted.partial.is_none() {
-            output.wanted.give_length(&file)?;
+            give_length(output, &file)?;
         }
         Ok(Arc::new(FileIo::new(file, output.wanted.len)))
     }
@@ -208,6 +209,24 @@ fn busy() -> io::Error {
 
 fn same_file() -> io::Error {
     io::Error::other("another item of the list has the same file here")
+}
+
+/// Gives `file`, of `output`, its length.
+pub(super) fn give_length(output: &Output, file: &std::fs::File) -> io::Result<()> {
+    let wanted = &output.wanted;
+    // The segments of one file are written in the order of their sources.
+    let gaps = wanted.segments > 1 || wanted.bytes < wanted.len;
+    let grows = sizing::size_ahead(file, wanted.len, gaps)?;
+    output.grows.store(grows, Ordering::Release);
+    Ok(())
+}
+
+/// Sees to it that an output has its length when everything is written.
+pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()> {
+    if !output.grows.load(Ordering::Acquire) {
+        return Ok(());
+    }
+    sizing::fill_up(outputs.file(output)?.as_file(), output.wanted.len)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use super::intact::{self, Name, Written};
 use super::leftover::{Earlier, Start};
 use super::part;
 use super::side;
+use super::sizing;
 use super::target::{StagedTarget, Target};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::{FileIo, HeadError, Held};
@@ -59,6 +60,8 @@ pub struct Stage {
     named: Option<StagedTarget>,
     /// Whether it began as a clone of the source.
     is_clone: bool,
+    /// Whether it gets its length by being written; see [`sizing`].
+    grows: bool,
     undo: Undo,
 }
 
@@ -100,14 +103,14 @@ impl Stage {
             Target::InPlace(target) => {
                 let size = target.facts.size;
                 let end = if blank.is_empty { 0 } else { blank.end };
-                let mut undo = Undo::Nothing;
+                let (mut undo, mut grows) = (Undo::Nothing, false);
                 if end > size {
-                    resize(&target.file, &target.path, end, false)?;
+                    grows = resize(&target.file, &target.path, end, false)?;
                     undo = Undo::Shorten(size);
                 }
                 let io = Arc::new(FileIo::new(target.file, end.max(size)));
-                let (path, is_clone) = (target.path, false);
-                Ok(Stage { io, path, pending: None, named: None, claim: None, is_clone, undo })
+                let (path, is_clone, claim) = (target.path, false, None);
+                Ok(Stage { io, path, pending: None, named: None, claim, is_clone, grows, undo })
             }
             Target::Device(target, info, claim) => {
                 let io = FileIo::device(target.file, &info).with_head_last();
@@ -117,6 +120,7 @@ impl Stage {
                     pending: None,
                     named: None,
                     is_clone: false,
+                    grows: false,
                     claim: Some(claim),
                     undo: Undo::Nothing,
                 })
@@ -139,14 +143,13 @@ impl Stage {
                 source,
             },
         })?;
-        if let Err(error) = resize(&file, &path, blank.end, blank.gaps) {
+        let grows = resize(&file, &path, blank.end, blank.gaps).inspect_err(|_| {
             // Nothing was written yet, so nothing is worth keeping.
             let _ = remove_part(&target, &file);
-            return Err(error);
-        }
+        })?;
         let io = Arc::new(FileIo::new(file, blank.end));
         let (pending, undo) = (Some(target), Undo::Remove);
-        Ok(Stage { io, path, pending, named: None, claim: None, is_clone, undo })
+        Ok(Stage { io, path, pending, named: None, claim: None, is_clone, grows, undo })
     }
 
     fn go_on(target: StagedTarget, earlier: Earlier, blank: Blank<'_>) -> Result<Stage> {
@@ -159,19 +162,37 @@ impl Stage {
                 ErrorKind::Destination { step, path, source }
             })?;
         }
-        if facts.size != blank.end {
-            resize(&file, &path, blank.end, blank.gaps)?;
-        }
+        let grows = facts.size != blank.end && resize(&file, &path, blank.end, blank.gaps)?;
         let io = Arc::new(FileIo::new(file, blank.end));
         let (pending, named) =
             if earlier.committed { (None, Some(target)) } else { (Some(target), None) };
         let (is_clone, undo) = (false, Undo::Nothing);
-        Ok(Stage { io, path, pending, named, claim: None, is_clone, undo })
+        Ok(Stage { io, path, pending, named, claim: None, is_clone, grows, undo })
     }
 
     /// Whether it has all the bytes of the source already, in the same storage.
     pub fn is_clone(&self) -> bool {
         self.is_clone
+    }
+
+    /// Whether it gets its length by being written, best in ascending order.
+    pub fn grows(&self) -> bool {
+        self.grows
+    }
+
+    /// Gives it its length, if what was written has not. Before the sync.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub fn fill_up(&self) -> Result<()> {
+        if !self.grows {
+            return Ok(());
+        }
+        sizing::fill_up(self.io.as_file(), self.io.len()).map_err(|source| {
+            let step = "resize";
+            ErrorKind::Destination { step, path: self.path.clone(), source }.into()
+        })
     }
 
     /// The open destination.
@@ -393,8 +414,9 @@ fn not_found_at(target: &StagedTarget, name: &OsStr, source: io::Error) -> Error
     ErrorKind::Destination { step, path, source }
 }
 
-fn resize(file: &File, path: &Path, len: u64, gaps: bool) -> Result<()> {
-    sys::set_len(file, len, gaps).map_err(|source| {
+/// Whether it could not be made so long, and grows.
+fn resize(file: &File, path: &Path, len: u64, gaps: bool) -> Result<bool> {
+    sizing::size_ahead(file, len, gaps).map_err(|source| {
         if source.kind() == io::ErrorKind::FileTooLarge {
             return Refusal::TooLarge { path: path.to_owned(), len }.into();
         }

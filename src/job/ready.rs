@@ -85,7 +85,7 @@ impl Ready {
         let pieces = match how {
             Preallocate::Off => return Ok(()),
             Preallocate::Full => full,
-            Preallocate::Auto if !self.selection.wants_space() => return Ok(()),
+            Preallocate::Auto if !self.selection.wants_space() || stage.grows() => return Ok(()),
             Preallocate::Auto => {
                 let mut data = self.settled.missing_from(self.report.range);
                 data.subtract(&self.holes);
@@ -129,6 +129,10 @@ impl Ready {
         manners: Manners,
         progress: &Progress,
     ) -> Result<Transfer> {
+        if stage.grows() {
+            // What a second one skipped would be written twice.
+            self.workers = Workers::Exactly(1);
+        }
         let source: Arc<dyn io::Source> = self.source.io.clone();
         let sink: Arc<dyn io::Sink> = stage.io().clone();
         let made = self.selection.make(&Site {

@@ -19,7 +19,7 @@ use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::{self, Digester};
 use crate::durable::intact::Written;
 use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::stage::{self, Blank};
+use crate::durable::stage::{self, Blank, Stage};
 use crate::durable::target::Target;
 use crate::durable::trust::Examiner;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
@@ -230,6 +230,10 @@ impl CopyJob {
         for place in &mut job.places {
             let gaps = !job.kept_holes.is_empty() || job.zeros == Zeros::LeaveOut;
             place.begin(Blank { gaps, ..Blank::up_to(job.to) }, progress);
+            if place.stage.as_ref().is_some_and(Stage::grows) {
+                // What a second one skipped would be written twice.
+                job.workers = Workers::Exactly(1);
+            }
         }
         let written = self.write_to_several(job, clock, watch);
         let finished = written.and_then(|(transfer, fingerprints)| {

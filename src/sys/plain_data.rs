@@ -11,6 +11,11 @@ use std::io;
 use super::{DirectAlignment, FileSystem, FileSystemKind, PositionedFile};
 use crate::range::ByteRange;
 
+/// Longest file that the file system of `file` can hold: not known here.
+pub fn largest_file(_file: &File) -> Option<u64> {
+    None
+}
+
 /// Bytes of memory that this process may have, if that is limited: not known here.
 pub fn memory_limit() -> Option<u64> {
     None

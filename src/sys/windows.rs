@@ -19,8 +19,8 @@ mod files;
 mod handles;
 
 pub use super::plain_data::{
-    MOVES_BYTES, Pipe, cached_bytes, copy_range, drop_cached, forget_below, memory_limit,
-    own_stream, read_further_ahead, start_writing,
+    MOVES_BYTES, Pipe, cached_bytes, copy_range, drop_cached, forget_below, largest_file,
+    memory_limit, own_stream, read_further_ahead, start_writing,
 };
 pub use data::{
     available_memory, direct_alignment, file_system, is_not_offered, is_rotational, reopen_direct,

@@ -28,10 +28,21 @@ pub fn file_system(file: impl std::os::fd::AsFd) -> io::Result<FileSystem> {
         0x9123_683e => FileSystemKind::Btrfs,
         0x0102_1994 => FileSystemKind::Tmpfs,
         0x6573_5546 => FileSystemKind::Fuse,
+        FAT | 0x2011_bab0 => FileSystemKind::Ntfs,
         _ => FileSystemKind::Other,
     };
     let id = (kind == FileSystemKind::Btrfs).then(|| btrfs_id(file).ok()).flatten();
     Ok(FileSystem { kind, block: u64::try_from(stat.f_bsize).unwrap_or(4096).max(512), id })
+}
+
+/// linux/magic.h: MSDOS_SUPER_MAGIC.
+const FAT: u64 = 0x4d44;
+
+/// Longest file, in bytes, that the file system of `file` can hold, where that
+/// is less than anybody wants.
+pub fn largest_file(file: &File) -> Option<u64> {
+    let stat = rustix::fs::fstatfs(file).ok()?;
+    (stat.f_type as u64 == FAT).then_some(u64::from(u32::MAX))
 }
 
 /// The beginning of struct btrfs_ioctl_fs_info_args of linux/btrfs.h, and what

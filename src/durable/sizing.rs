@@ -1,0 +1,58 @@
+//! How a file that will be written gets its length.
+//!
+//! Most file systems note a length and nothing else. FAT and exFAT, and programs
+//! that serve a file system, may write zeros up to it: a whole copy of zeros
+//! before the first byte, in one call that hears no wish to stop. Where that is
+//! so, a file gets its length by being written, in ascending order, because what
+//! is skipped is filled with zeros as well.
+
+use std::fs::File;
+use std::io;
+
+use crate::sys::{self, FileSystemKind};
+
+/// By how much a file is made longer to see what that costs: storage is given
+/// in units of at most so many bytes where zeros are written.
+const TRIAL: u64 = 64 << 10;
+
+/// Gives `file` the length `len`, unless that would write zeros. Whether it
+/// would: then the length comes with what is written, and [`fill_up`] must be
+/// called in the end. `gaps` as of [`sys::set_len`].
+///
+/// # Errors
+///
+/// If the file system refuses.
+pub fn size_ahead(file: &File, len: u64, gaps: bool) -> io::Result<bool> {
+    if is_in_doubt(file) {
+        let before = sys::facts(file)?;
+        let trial = before.size.saturating_add(TRIAL);
+        if trial < len {
+            sys::set_len(file, trial, gaps)?;
+            let taken = sys::facts(file)?.allocated.saturating_sub(before.allocated);
+            if taken >= TRIAL {
+                let fits = sys::largest_file(file).is_none_or(|largest| len <= largest);
+                return if fits { Ok(true) } else { Err(io::ErrorKind::FileTooLarge.into()) };
+            }
+        }
+    }
+    sys::set_len(file, len, gaps)?;
+    Ok(false)
+}
+
+/// Whether the file system may be one that writes zeros.
+fn is_in_doubt(file: &File) -> bool {
+    use FileSystemKind::{Fuse, Ntfs};
+    // Where all do, they are known to do it quickly.
+    !sys::FILLS_AHEAD
+        && sys::file_system(file).is_ok_and(|system| matches!(system.kind, Fuse | Ntfs))
+}
+
+/// Gives `file` the length `len` if it is shorter, when everything is written:
+/// it may end in a hole, or in what could not be read.
+///
+/// # Errors
+///
+/// If the file system refuses.
+pub fn fill_up(file: &File, len: u64) -> io::Result<()> {
+    if sys::facts(file)?.size < len { file.set_len(len) } else { Ok(()) }
+}
