@@ -11,6 +11,7 @@ mod copy;
 mod devices;
 mod exit;
 mod hint;
+mod input;
 mod manual;
 mod render;
 mod signals;

@@ -131,7 +131,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
     if let Some(Err(exit)) = args.report.as_deref().map(check_place) {
         return exit;
     }
-    let (manifest, unread) = match list::read(args) {
+    let (manifest, unread) = match list::read(args, signals) {
         Ok(read) => read,
         Err(exit) => return exit,
     };

@@ -172,6 +172,20 @@ pub fn wait_writable(stream: &File, time: Duration) -> io::Result<()> {
     }
 }
 
+/// Waits until `stream` has bytes, or an end, at most for `time`; whether it has.
+/// A signal ends the wait.
+pub fn wait_readable(stream: &File, time: Duration) -> io::Result<bool> {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let time = Timespec {
+        tv_sec: i64::try_from(time.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    };
+    match poll(&mut [PollFd::new(stream, PollFlags::IN)], Some(&time)) {
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        ready => Ok(ready? > 0),
+    }
+}
+
 /// Whether whoever started the process has it ignore `signal`, as nohup(1) does.
 pub fn is_ignored(signal: std::os::raw::c_int) -> bool {
     let mut old = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
@@ -184,6 +198,11 @@ pub fn is_ignored(signal: std::os::raw::c_int) -> bool {
 /// The standard output of this process, to be written to besides its usual buffer.
 pub fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_fd().try_clone_to_owned()?.into())
+}
+
+/// The standard input of this process, to be read past its usual buffer.
+pub fn standard_input() -> io::Result<File> {
+    Ok(io::stdin().as_fd().try_clone_to_owned()?.into())
 }
 
 /// Sets the length of a file. `gaps`: not all of it will be written, or not in

@@ -32,8 +32,8 @@ pub use directory::Directory;
 pub use files::{
     bytes_of, copy_owner, facts, facts_as, facts_of_path, holds_descriptors, holds_device_nodes,
     is_virtual, left_by_umask, next_extent, open_in_place, open_source, open_stream, os_string,
-    path_from_bytes, read_at, set_len, set_mode, standard_output, take_ownership, try_lock, user,
-    wait_writable, write_at, zero_range,
+    path_from_bytes, read_at, set_len, set_mode, standard_input, standard_output, take_ownership,
+    try_lock, user, wait_readable, wait_writable, write_at, zero_range,
 };
 pub use handles::Handles;
 

@@ -1,10 +1,12 @@
 //! Signals: a copy that is told to stop leaves no final name (invariant I4),
 //! stops between requests (I8), and dies by the signal.
 
+use std::process::Stdio;
+
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::common::{Running, Scene, assert_same, has_tools, pattern};
+use crate::common::{Running, Scene, assert_same, has_tools, pattern, skip, wait_until};
 
 /// Slow enough to be in the middle whatever the machine does.
 const SLOW: &str = "--reflink never --limit-rate 1MiB --io-size 64KiB --progress json";
@@ -97,6 +99,42 @@ fn a_shell_sees_130_and_143() {
         let pid = rustix::process::Pid::from_raw(pid).unwrap();
         rustix::process::kill_process(pid, signal).unwrap();
         assert_eq!(running.end().out().trim(), code);
+    }
+}
+
+/// Whether the process of the file `status` has a handler for `signal`.
+fn catches(status: &str, signal: Signal) -> bool {
+    let status = std::fs::read_to_string(status).unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & 1 << (signal.as_raw() - 1) != 0
+}
+
+/// A list that somebody else is still writing.
+#[test]
+fn a_list_that_does_not_come_can_be_given_up() {
+    if !std::path::Path::new("/proc/self/status").exists() {
+        return skip("needs /proc");
+    }
+    let scene = Scene::new();
+    scene.source("source", 4096);
+    for sent in ["", "name,start,len\none,0,40"] {
+        let script = format!("printf '{sent}'; exec sleep 1000");
+        let mut writer = scene.tool("sh", ["-c", &script]).command;
+        let mut writer = writer.stdout(Stdio::piped()).spawn().expect("a shell");
+        let mut batch = scene.pcopy("batch - --source source --into out".split(' '));
+        batch.command.stdin(writer.stdout.take().expect("a pipe"));
+        batch.command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut batch = batch.command.spawn().expect("it starts");
+        let pid = rustix::process::Pid::from_child(&batch);
+        let status = format!("/proc/{}/status", batch.id());
+        wait_until("it hears signals", || catches(&status, Signal::INT));
+        rustix::process::kill_process(pid, Signal::INT).unwrap();
+        let status = batch.wait().expect("it ends");
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(2), "{status}");
+        writer.kill().expect("the writer is there");
+        writer.wait().expect("it ends");
+        assert!(!scene.has("out"));
     }
 }
 

@@ -1,7 +1,6 @@
 //! The list of a batch: how it is read, and what becomes of its rows.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -14,7 +13,9 @@ use pcopy::{Error, ErrorKind, Refusal, Size};
 
 use super::BatchArgs;
 use crate::cli::exit::Exit;
+use crate::cli::input::Input;
 use crate::cli::render::usage;
+use crate::cli::signals::Signals;
 use crate::cli::terminal::to_stderr;
 
 /// How the list is read.
@@ -109,7 +110,7 @@ fn columns(text: &str) -> Result<Columns, String> {
 }
 
 /// The manifest and what of it could not be understood, or how it ended.
-pub fn read(args: &BatchArgs) -> Result<(Manifest, ManifestErrors), Exit> {
+pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestErrors), Exit> {
     let list = &args.list;
     let path = args.retry.as_deref().or(args.manifest.as_deref()).unwrap_or(Path::new("-"));
     let areas = match list.areas.as_deref().map(AreaStatuses::new) {
@@ -143,15 +144,19 @@ pub fn read(args: &BatchArgs) -> Result<(Manifest, ManifestErrors), Exit> {
         skip_complete: args.retry.is_some(),
     };
     let format = if args.retry.is_some() { Some(Format::Jsonl) } else { list.format };
-    let input: Box<dyn Read> = if path.as_os_str() == "-" {
-        Box::new(std::io::stdin().lock())
-    } else {
-        Box::new(File::open(path).map_err(|error| unreadable(path, &error))?)
-    };
-    let mut input = BufReader::new(input);
-    // A directory opens and fails at the first read: better said here.
-    input.fill_buf().map_err(|error| unreadable(path, &error))?;
-    let (mut manifest, mut errors) = manifest::read_lenient(input, format, &options);
+    let cancel = signals.cancel_token();
+    let opened = Input::open(path, cancel.clone()).and_then(|input| {
+        let mut input = BufReader::new(input);
+        // A directory opens and fails at the first read: better said here.
+        input.fill_buf()?;
+        Ok(input)
+    });
+    let read = opened.map(|input| manifest::read_lenient(input, format, &options));
+    if cancel.is_cancelled() {
+        to_stderr("pcopy: interrupted");
+        return Err(Exit::Interrupted);
+    }
+    let (mut manifest, mut errors) = read.map_err(|error| unreadable(path, &error))?;
     let lenience = Lenience {
         skip_outside: list.skip_outside,
         clamp: list.clamp,

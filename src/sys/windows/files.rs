@@ -321,6 +321,16 @@ pub fn wait_writable(_stream: &File, time: Duration) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether a read of `stream` may be tried: it waits here, and Ctrl-C with it.
+pub fn wait_readable(_stream: &File, _time: Duration) -> io::Result<bool> {
+    Ok(true)
+}
+
+/// The standard input of this process, to be read past its usual buffer.
+pub fn standard_input() -> io::Result<File> {
+    Ok(io::stdin().as_handle().try_clone_to_owned()?.into())
+}
+
 /// The standard output of this process, to be written to besides its usual buffer.
 pub fn standard_output() -> io::Result<File> {
     Ok(io::stdout().as_handle().try_clone_to_owned()?.into())
