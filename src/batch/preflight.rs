@@ -50,7 +50,7 @@ pub fn open_root(path: &Path, make: bool) -> Result<Directory> {
                 return Err(Refusal::NoSuchDirectory { path: path.to_owned() }.into());
             }
             if is_new_among_devices(path) {
-                return Err(Refusal::AmongDevices { path: path.to_owned() }.into());
+                return Err(Refusal::AmongDevices { path: path.to_owned(), exists: false }.into());
             }
             std::fs::create_dir(path).and_then(|()| Directory::open(path))
         }
@@ -60,7 +60,7 @@ pub fn open_root(path: &Path, make: bool) -> Result<Directory> {
     let root = root.map_err(|source| Refusal::NoDirectory { path: path.to_owned(), source })?;
     match root.own_facts() {
         Ok(facts) if sys::holds_device_nodes(&facts) => {
-            Err(Refusal::AmongDevices { path: path.to_owned() }.into())
+            Err(Refusal::AmongDevices { path: path.to_owned(), exists: true }.into())
         }
         _ => Ok(root),
     }

@@ -9,8 +9,12 @@ use pcopy::error::{plain, quoted};
 
 use super::args::Cli;
 use super::exit::Exit;
+<<<<<<< ours
 use super::render::failed;
 use super::terminal::{to_stderr, write_stdout};
+=======
+use super::render::{check_place, failed, plain, to_stderr, write_stdout};
+>>>>>>> theirs
 
 /// Print completions for a shell
 #[derive(Args, Debug)]
@@ -38,6 +42,9 @@ pub fn completions(args: &CompletionsArgs) -> Exit {
 /// `pcopy man`.
 pub fn man(args: &ManArgs) -> Exit {
     if let Some(directory) = &args.directory {
+        if let Err(exit) = check_place(directory) {
+            return exit;
+        }
         let written = std::fs::create_dir_all(directory)
             .and_then(|()| clap_mangen::generate_to(Cli::command(), directory));
         return match written {

@@ -202,7 +202,7 @@ pub fn check_place(file: &Path) -> Result<(), Exit> {
     if !pcopy::safety::is_new_among_devices(file) {
         return Ok(());
     }
-    problem(&pcopy::Refusal::AmongDevices { path: file.to_owned() }.to_string());
+    problem(&pcopy::Refusal::AmongDevices { path: file.to_owned(), exists: false }.to_string());
     Err(Exit::Refused)
 }
 

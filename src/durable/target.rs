@@ -219,7 +219,7 @@ impl StagedTarget {
         }
         // Also if a file is there: what is written first is beside it.
         if directory.own_facts().is_ok_and(|facts| sys::holds_device_nodes(&facts)) {
-            return Err(Refusal::AmongDevices { path }.into());
+            return Err(Refusal::AmongDevices { path, exists: existing.is_some() }.into());
         }
         Ok(StagedTarget { path, directory, directory_path, name, existing, force })
     }

@@ -298,12 +298,18 @@ pub enum Refusal {
     },
     /// A regular file would be created among the device nodes.
     #[error(
-        "nothing is made at {}: files and folders do not belong among device nodes",
-        quoted(path)
+        "{}, and a regular file does not belong among device nodes",
+        if *exists {
+            format!("no file is made at {}", quoted(path))
+        } else {
+            format!("{} does not exist", quoted(path))
+        }
     )]
     AmongDevices {
         /// The destination.
         path: PathBuf,
+        /// Whether something is there.
+        exists: bool,
     },
     /// The directory of a batch cannot be had, or not be written.
     #[error("cannot make files in {}", quoted(path))]

@@ -42,7 +42,10 @@ pub fn layers(facts: &Facts, path: &Path) -> Vec<Layer> {
     let on_disk = |device: u64, start: Option<u64>| {
         let region = disk_region(device);
         let first = Layer { thing: Thing::Device(device), start, within: all };
-        let within = ByteRange::between(region.start, u64::MAX);
+        // Where a partition ends is not known: what lies somewhere on its disk
+        // counts as beside it.
+        let is_part = start.is_some() && region.disk != device;
+        let within = if is_part { ByteRange::default() } else { all };
         let start = start.map(|start| region.start.saturating_add(start));
         let disk = Layer { thing: Thing::Device(region.disk), start, within };
         [first, disk]

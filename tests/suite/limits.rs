@@ -203,7 +203,8 @@ fn no_threads() {
     println!("measured: failing threads: {} copied, {} said why not, 0 panics", kinds.0, kinds.1);
 }
 
-/// A limit on the size of files is an error of a write or of the resize, not a death.
+/// A limit on the size of files is known before the first byte. One that comes
+/// later is an error of a write, not a death.
 #[test]
 fn a_limit_on_the_size_of_files() {
     if !has_tools(&["prlimit"]) {
@@ -211,17 +212,25 @@ fn a_limit_on_the_size_of_files() {
     }
     let scene = Scene::new();
     let bytes = scene.source("source", LEN);
-    let mut limited = scene.tool("prlimit", ["--fsize=1048576"]);
-    limited.command.arg(program()).args(["source", "copy"]);
-    limited.run().code(5).says(&["File too large"]);
+    let limited = |words: &str| {
+        let mut limited = scene.tool("prlimit", ["--fsize=1048576"]);
+        limited.command.arg(program()).args(words.split(' '));
+        limited.run()
+    };
+    limited("source copy").code(3).says(&["would have 2097152 bytes"]);
     assert_eq!(scene.names(), ["source"], "nothing was written, nothing is left");
-
-    // In place there is nothing to resize: the write beyond the limit fails.
     scene.write("copy", &vec![0; LEN]);
-    let mut limited = scene.tool("prlimit", ["--fsize=1048576"]);
-    let words = "--in-place -t 1 --io-size 64KiB --stripe-size 64KiB source copy";
-    limited.command.arg(program()).args(words.split(' '));
-    limited.run().code(5).says(&["cannot write bytes 1048576..1114112", "File too large"]);
+    limited("--in-place source copy").code(3).says(&["would have 2097152 bytes"]);
+    assert_same(&scene.read("copy"), &vec![0; LEN], "refused");
+    limited("--in-place -r ..1MiB source copy").code(0);
+
+    let words = "--in-place -t 1 --io-size 64KiB --stripe-size 64KiB --limit-rate 256KiB \
+                 --progress json source copy";
+    let mut running = scene.pcopy(words.split_whitespace()).start();
+    running.wait_until_copying();
+    let process = running.child.id().to_string();
+    scene.tool("prlimit", ["--fsize=1048576", "--pid", &process]).run().code(0);
+    running.end().code(5).says(&["cannot write bytes 1048576..", "File too large"]);
     scene.run("--resume --in-place source copy").code(0);
     assert_same(&scene.read("copy"), &bytes, "resumed without the limit");
     assert_eq!(scene.names(), ["copy", "source"]);

@@ -216,6 +216,7 @@ fn a_new_file_among_the_devices() {
         "batch list.csv --source source --into /dev",
         "batch list.csv --source source --into . --report NAME",
         "batch -n list.csv --source source --into . --report NAME",
+        "man NAME",
         "batch below.csv --source source --into /",
         "batch -n below.csv --source source --into /",
     ] {
