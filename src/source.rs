@@ -82,7 +82,9 @@ impl OpenSource {
                 return Err(Refusal::NoMedium { side, path: path.to_owned() }.into());
             }
             Some(info) => FileIo::device(file, info),
-            None => FileIo::measured(file, facts.size),
+            None => {
+                FileIo::measured(file, facts.size).map_err(|error| no_end(side, path, error))?
+            }
         };
         let claimed = std::mem::replace(&mut facts.size, io.len());
         Ok(OpenSource { path: path.to_owned(), io: Arc::new(io), facts, claimed, device })
@@ -212,6 +214,16 @@ pub(crate) fn kind(node: Node) -> Kind {
         Node::Pipe | Node::Socket => Kind::Stream,
         _ => Kind::Other,
     }
+}
+
+/// The refusal of a file whose end cannot be found by reading.
+fn no_end(side: Side, path: &Path, source: std::io::Error) -> Refusal {
+    let path = path.to_owned();
+    if source.kind() == std::io::ErrorKind::NotSeekable {
+        let (what, hint) = ("a file that is read in order only", "use cat");
+        return Refusal::NotCopyable { side, path, what, hint };
+    }
+    Refusal::NoEnd { side, path, source }
 }
 
 /// Refuses everything that has no bytes at fixed offsets.

@@ -238,6 +238,47 @@ mod tests {
         }
     }
 
+    /// A source that calls all but a byte a hole, and what that is worth.
+    struct Weighed(Holes);
+
+    impl ReadAt for Weighed {
+        fn read_at(&self, _: u64, buffer: &mut [u8]) -> io::Result<usize> {
+            Ok(buffer.len())
+        }
+    }
+
+    impl Source for Weighed {
+        fn size(&self) -> u64 {
+            1_000_000
+        }
+        fn next_extent(&self, from: u64) -> io::Result<Extent> {
+            if from == 0 { extent(0, 1, true) } else { extent(from, 1_000_000, false) }
+        }
+        fn weigh_holes(&self, _: ByteRange, _: u64) -> Holes {
+            self.0
+        }
+    }
+
+    #[test]
+    fn holes_in_doubt_are_read_and_become_holes_again_where_they_are_kept() {
+        use Sparse::{Always, Auto, Never};
+        let check = |holes, asked, read: u64, doubted: u64, sparse| {
+            let layout = Layout::of(&Weighed(holes), ByteRange::to(9000), asked);
+            let found = (layout.data.bytes(), layout.doubted, layout.sparse());
+            assert_eq!(found, (read, doubted, sparse), "{holes:?} {asked:?}");
+            assert_eq!(layout.note(Path::new("x")).is_some(), doubted > 0);
+        };
+        check(Holes::Believed, Auto, 1, 0, Auto);
+        check(Holes::Believed, Always, 1, 0, Always);
+        check(Holes::Reserved, Auto, 9000, 0, Auto);
+        for doubt in [Holes::Contradicted, Holes::Unproven] {
+            check(doubt, Auto, 9000, 8999, Always);
+            check(doubt, Always, 9000, 8999, Always);
+            check(doubt, Never, 9000, 0, Never);
+        }
+        check(Holes::Believed, Never, 9000, 0, Never);
+    }
+
     fn extent(start: u64, end: u64, data: bool) -> io::Result<Extent> {
         Ok(Extent { range: ByteRange::between(start, end), data })
     }

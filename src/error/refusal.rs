@@ -34,6 +34,16 @@ pub enum Refusal {
         /// The device.
         path: PathBuf,
     },
+    /// The size cannot be relied on, and where reads end cannot be found out.
+    #[error("cannot find out by reading how long {side} {} is", quoted(path))]
+    NoEnd {
+        /// Which end.
+        side: Side,
+        /// The file.
+        path: PathBuf,
+        /// What the read said.
+        source: io::Error,
+    },
     /// The file system claims bytes that cannot be read.
     #[error(
         "the file system says that {} has {claimed} bytes, and only {readable} can be read; \

@@ -5,7 +5,7 @@
 //! the claimed end tells whether the claim holds, and only where it does not is
 //! the end looked for.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 
 use positioned_io::ReadAt;
 
@@ -16,49 +16,52 @@ use super::as_u64;
 const IN_TURN: u64 = 1 << 20;
 
 /// The offset of the end of `source`, which is claimed to be at `claimed`. A
-/// place that cannot be read does not count as the end: the copy meets it and says why.
-pub fn find_end(source: &dyn ReadAt, claimed: u64) -> u64 {
+/// place before it that cannot be read does not count as the end: the copy meets
+/// it and says why.
+///
+/// # Errors
+///
+/// If there is no telling: the file cannot be read at an offset at all, or not
+/// where it goes on behind the claimed end.
+pub fn find_end(source: &dyn ReadAt, claimed: u64) -> io::Result<u64> {
     let Some(last) = claimed.checked_sub(1) else { return end_behind(source, 0) };
     match read_some(source, last, &mut [0; 2]) {
-        Some(0) => first_without(source, 0, last),
-        Some(2) => end_behind(source, claimed),
-        _ => claimed,
+        Ok(0) => Ok(first_without(source, 0, last)),
+        Ok(2) => end_behind(source, claimed),
+        Err(error) if error.kind() == ErrorKind::NotSeekable => Err(error),
+        _ => Ok(claimed),
     }
 }
 
-/// How many bytes a read brought; `None` if it failed.
-fn read_some(source: &dyn ReadAt, at: u64, buffer: &mut [u8]) -> Option<usize> {
+/// How many bytes a read brought.
+fn read_some(source: &dyn ReadAt, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
     loop {
         match source.read_at(at, buffer) {
             Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            result => return result.ok(),
+            result => return result,
         }
     }
 }
 
-fn is_beyond(source: &dyn ReadAt, at: u64) -> bool {
-    read_some(source, at, &mut [0]) == Some(0)
-}
-
 /// The end, which lies at `start` or behind it.
-fn end_behind(source: &dyn ReadAt, start: u64) -> u64 {
+fn end_behind(source: &dyn ReadAt, start: u64) -> io::Result<u64> {
     let mut buffer = vec![0; 64 << 10];
     let mut end = start;
     while end - start < IN_TURN {
-        match read_some(source, end, &mut buffer) {
-            Some(0) | None => return end,
-            Some(count) => end += as_u64(count),
+        match read_some(source, end, &mut buffer)? {
+            0 => return Ok(end),
+            count => end += as_u64(count),
         }
     }
     // Further out in strides that double, up to what an offset can be.
     let mut stride = IN_TURN;
     loop {
         let probe = end.saturating_add(stride).min(i64::MAX as u64);
-        if is_beyond(source, probe) {
-            return first_without(source, end, probe);
+        if read_some(source, probe, &mut [0])? == 0 {
+            return Ok(first_without(source, end, probe));
         }
         if probe == i64::MAX as u64 {
-            return probe;
+            return Ok(probe);
         }
         (end, stride) = (probe, stride.saturating_mul(2));
     }
@@ -69,7 +72,11 @@ fn first_without(source: &dyn ReadAt, from: u64, without: u64) -> u64 {
     let (mut low, mut high) = (from, without);
     while low < high {
         let middle = low + (high - low) / 2;
-        if is_beyond(source, middle) { high = middle } else { low = middle + 1 }
+        if matches!(read_some(source, middle, &mut [0]), Ok(0)) {
+            high = middle
+        } else {
+            low = middle + 1
+        }
     }
     low
 }
@@ -77,7 +84,6 @@ fn first_without(source: &dyn ReadAt, from: u64, without: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::io;
     use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
     /// Zeros up to an end, and how many reads there were.
@@ -113,12 +119,12 @@ mod tests {
         for end in sizes {
             for claimed in sizes {
                 let source = until(end, usize::MAX);
-                assert_eq!(find_end(&source, claimed), end, "{claimed} claimed of {end}");
+                assert_eq!(find_end(&source, claimed).unwrap(), end, "{claimed} claimed of {end}");
                 let reads = source.reads.load(Relaxed);
                 assert!(reads < 300, "{reads} reads for {claimed} claimed of {end}");
             }
             let source = until(end, usize::MAX);
-            assert_eq!(find_end(&source, end), end);
+            assert_eq!(find_end(&source, end).unwrap(), end);
             assert!(source.reads.load(Relaxed) <= 2, "a claim that holds takes one read");
         }
     }
@@ -126,18 +132,21 @@ mod tests {
     #[test]
     fn short_reads_end_nothing() {
         for end in [0, 1, 7, 5000] {
-            assert_eq!(find_end(&until(end, 1), 0), end);
-            assert_eq!(find_end(&until(end, 1), end), end);
+            assert_eq!(find_end(&until(end, 1), 0).unwrap(), end);
+            assert_eq!(find_end(&until(end, 1), end).unwrap(), end);
         }
     }
 
     #[test]
-    fn what_cannot_be_read_is_no_end_and_what_never_ends_is_bounded() {
+    fn what_cannot_be_read_does_not_count_as_the_end_and_what_never_ends_is_bounded() {
         let broken = |broken, end| Until { broken: Some(broken), ..until(end, usize::MAX) };
-        assert_eq!(find_end(&broken(0, 9000), 9000), 9000);
-        assert_eq!(find_end(&broken(100, 9000), 9000), 9000);
-        assert_eq!(find_end(&broken(0, 9000), 0), 0);
-        assert_eq!(find_end(&until(u64::MAX, usize::MAX), 0), i64::MAX as u64);
-        assert_eq!(find_end(&until(u64::MAX, usize::MAX), 4096), i64::MAX as u64);
+        assert_eq!(find_end(&broken(0, 9000), 9000).unwrap(), 9000);
+        assert_eq!(find_end(&broken(100, 9000), 9000).unwrap(), 9000);
+        // With nothing but the claim of 0, it would be called empty, or cut off.
+        for at in [0, 100, 1 << 16, 1 << 20, 1 << 22] {
+            assert!(find_end(&broken(at, 1 << 30), 0).is_err(), "{at}");
+        }
+        assert_eq!(find_end(&until(u64::MAX, usize::MAX), 0).unwrap(), i64::MAX as u64);
+        assert_eq!(find_end(&until(u64::MAX, usize::MAX), 4096).unwrap(), i64::MAX as u64);
     }
 }

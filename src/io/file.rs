@@ -45,9 +45,13 @@ impl FileIo {
     /// Takes a regular file that is to be read, and that is said to have
     /// `claimed` bytes. It has as many as can be read, unless its file system is
     /// known to tell the truth.
-    pub fn measured(file: File, claimed: u64) -> FileIo {
+    ///
+    /// # Errors
+    ///
+    /// If its end cannot be found.
+    pub fn measured(file: File, claimed: u64) -> io::Result<FileIo> {
         let io = FileIo::new(file, claimed);
-        if io.is_truthful() { io } else { FileIo { size: find_end(&io, claimed), ..io } }
+        Ok(if io.is_truthful() { io } else { FileIo { size: find_end(&io, claimed)?, ..io } })
     }
 
     /// Takes a block device. It has no holes.
@@ -108,7 +112,7 @@ impl FileIo {
     /// Whether another end of the file can be read by now than the one that was
     /// found when it was opened.
     pub fn end_has_moved(&self) -> bool {
-        find_end(self, self.size) != self.size
+        find_end(self, self.size).map_or(true, |end| end != self.size)
     }
 
     /// Whether its file system is known to tell the truth.

@@ -218,6 +218,51 @@ fn files_made_up_by_the_kernel_are_not_empty() {
     assert_same(&scene.run("formats/status -").code(0).stdout, &bytes, "standard output");
 }
 
+/// Some of them cannot even be read at an offset: refused, and never empty.
+#[test]
+fn what_can_be_read_in_order_only_is_refused() {
+    let scene = Scene::new();
+    let Some(_odd) = Odd::new(&scene, "odd", &[]) else { return };
+    std::fs::create_dir(scene.path("control")).unwrap();
+    let _unmount = Unmount(scene.path("control"));
+    if !scene.tool("mount", ["-t", "fusectl", "none", "control"]).run().status.success() {
+        return skip("needs fusectl");
+    }
+    // One folder a mount, ours among them.
+    let folders = std::fs::read_dir(scene.path("control")).unwrap();
+    let folder = folders.flatten().next().expect("a connection").path();
+    let file = folder.join("waiting").display().to_string();
+    scene.write("list", b"name\nall\n");
+    for line in [
+        format!("{file} copy"),
+        format!("--clamp --verify {file} copy"),
+        format!("{file} -"),
+        format!("{file} list dir/"),
+        format!("batch list --source {file} --into dir"),
+        format!("verify {file} list"),
+    ] {
+        scene.run(&line).code(3).says(&["in order only"]);
+        assert!(!scene.has("copy") && !scene.has("dir/all") && !scene.has("dir/waiting"), "{line}");
+    }
+}
+
+/// A size of 0 and a read that fails leave nothing to go by.
+#[test]
+fn an_end_that_cannot_be_found_is_refused() {
+    let scene = Scene::new();
+    let Some(mut odd) = Odd::new(&scene, "odd", &[]) else { return };
+    std::fs::write(odd.below("s"), pattern(1, 300_000)).unwrap();
+    // At once, and in the middle.
+    for fault in ["refuse=read:EIO", "refuse=read:EIO:2"] {
+        for line in ["odd/s copy", "--also other odd/s copy", "odd/s -", "verify odd/s odd.below/s"]
+        {
+            odd.remount(&["size=0", fault]);
+            scene.run(line).code(3).says(&["cannot find out by reading how long"]);
+            assert!(!scene.has("copy") && !scene.has("other"), "{line}");
+        }
+    }
+}
+
 struct Unmount(PathBuf);
 
 impl Drop for Unmount {
