@@ -21,7 +21,7 @@ const LEFT_TO_OTHERS: u64 = 4 << 20;
 /// Whether a thread that also takes `bytes` fits into the address space this
 /// process may have. std ends a process whose new thread has no room to begin.
 pub fn has_room_for_thread(bytes: usize) -> bool {
-    let needed = (STACK as u64).saturating_add(crate::io::as_u64(bytes));
+    let needed = STACK.saturating_add(bytes) as u64;
     let fits = |left| needed.saturating_add(LEFT_TO_OTHERS) <= left;
     sys::address_space_left().is_none_or(fits)
 }

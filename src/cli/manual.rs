@@ -9,12 +9,8 @@ use pcopy::error::{plain, quoted};
 
 use super::args::Cli;
 use super::exit::Exit;
-<<<<<<< ours
-use super::render::failed;
+use super::render::{check_place, failed};
 use super::terminal::{to_stderr, write_stdout};
-=======
-use super::render::{check_place, failed, plain, to_stderr, write_stdout};
->>>>>>> theirs
 
 /// Print completions for a shell
 #[derive(Args, Debug)]

@@ -52,7 +52,7 @@ pub fn is_still_at(name: &Name<'_>, ours: &FileIo) -> io::Result<()> {
     };
     let Some(there) = there else { return Err(not_ours()) };
     let theirs = FileIo::new(there, facts.size);
-    let same = first_difference(ours, &theirs, name.written, &CancelToken::new())?;
+    let same = first_difference(ours, (&theirs, |at| at), name.written, &CancelToken::new())?;
     if same.is_some() { Err(not_ours()) } else { theirs.as_file().sync_all() }
 }
 
@@ -146,12 +146,12 @@ impl Written<'_> {
         path: &Path,
         cancel: &CancelToken,
     ) -> Result<RangeSet> {
+        let place = |offset: u64| offset - self.range.start() + self.to;
         let mut lost = RangeSet::new();
         for range in missing.iter() {
-            let shifted = Shifted { there, from: self.range.start(), to: self.to };
             let mut rest = range;
             while !rest.is_empty() {
-                let found = first_difference(self.source, &shifted, rest, cancel);
+                let found = first_difference(self.source, (there, place), rest, cancel);
                 let Some(part) = found.map_err(|source| {
                     let (step, path) = ("read back", path.to_owned());
                     ErrorKind::Destination { step, path, source }
@@ -209,19 +209,6 @@ impl Written<'_> {
     }
 }
 
-/// A destination, at the positions of the source.
-struct Shifted<'a> {
-    there: &'a dyn ReadAt,
-    from: u64,
-    to: u64,
-}
-
-impl ReadAt for Shifted<'_> {
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        self.there.read_at(offset - self.from + self.to, buffer)
-    }
-}
-
 /// A hole of any length.
 struct Hole;
 
@@ -247,10 +234,10 @@ pub fn holes_of(file: &File, range: ByteRange) -> RangeSet {
 }
 
 /// The first bytes of `range` that differ in `one` and `other`, or that
-/// `other` does not have.
+/// `other` does not have; the function says where a byte is there.
 fn first_difference<A: ReadAt + ?Sized, B: ReadAt + ?Sized>(
     one: &A,
-    other: &B,
+    (other, place): (&B, impl Fn(u64) -> u64),
     range: ByteRange,
     cancel: &CancelToken,
 ) -> io::Result<Option<ByteRange>> {
@@ -263,7 +250,7 @@ fn first_difference<A: ReadAt + ?Sized, B: ReadAt + ?Sized>(
         let len = as_usize(piece.len());
         let (ours, theirs) = (&mut ours[..len], &mut theirs[..len]);
         transfer::read_full(one, piece.start(), ours).map_err(|stop| stop.error)?;
-        match transfer::read_full(other, piece.start(), theirs) {
+        match transfer::read_full(other, place(piece.start()), theirs) {
             Err(stop) if stop.error.kind() == io::ErrorKind::UnexpectedEof => {
                 let had = piece.start() + as_u64(stop.moved);
                 return Ok(Some(ByteRange::between(had, range.end())));

@@ -391,3 +391,27 @@ fn an_empty_range_changes_nothing_on_a_device() {
     device.flush();
     assert_same(&scene.read("image"), &pattern(2, SIZE), "the device");
 }
+
+/// In the end the path must lead to the device that was written (invariant I11).
+#[test]
+fn a_node_of_another_device_by_the_end_is_a_failure() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", SIZE);
+    scene.write("one.img", &vec![0; SIZE]);
+    scene.write("other.img", &vec![0; SIZE]);
+    let one = Loop::new(&scene.path("one.img"), 512);
+    let other = Loop::new(&scene.path("other.img"), 512);
+    std::os::unix::fs::symlink(&one.path, scene.path("disk")).expect("a link");
+    let line = "--to-device --limit-rate 4MiB -t 1 --io-size 64KiB --progress json source disk";
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copied(SIZE as u64 / 4);
+    std::fs::remove_file(scene.path("disk")).expect("removed");
+    std::os::unix::fs::symlink(&other.path, scene.path("disk")).expect("a link");
+    running.end().code(5).says(&["cannot find what was copied at 'disk'"]);
+    one.flush();
+    assert_same(&scene.read("one.img"), &bytes, "the device that was written");
+    assert_same(&scene.read("other.img"), &vec![0; SIZE], "the other");
+}
