@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use super::beside::{Beside, look_at_roles};
@@ -13,7 +13,9 @@ use super::moving::{How, Moving};
 use super::output::{Earlier, Outputs, Wanted};
 use super::partial::{Look, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
-use super::preflight::{Consent, Parents, Space, look_at_names, look_at_parents, open_root};
+use super::preflight::{
+    Consent, Parents, Space, look_at_names, look_at_parents, open_root, remove_if_made,
+};
 use super::report::{BatchReport, ItemReport};
 use super::skipped::Skipped;
 use super::sources::{Named, Sources};
@@ -30,7 +32,7 @@ use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::io::manners::Warmth;
 use crate::progress::{CancelToken, Phase, Progress};
-use crate::sys::{self, Directory};
+use crate::sys::{self, Directory, Facts};
 
 /// Request size of a batch where the user names none: one request fetches many
 /// small neighbours.
@@ -224,7 +226,7 @@ impl Batch {
         on_item: &(dyn Fn(&ItemReport<'_>) + Sync),
     ) -> JobResult<BatchReport> {
         let start = Instant::now();
-        let ready = self.prepare(progress)?;
+        let ready = self.prepare(&OnceLock::new(), progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         progress.expect_items(self.items.len() as u64);
         let skipped = Skipped::of(&self.items, &ready.skipped, (&ready.plan, &ready.sources));
@@ -324,8 +326,8 @@ impl Batch {
     ///
     /// Whatever would make `run` refuse.
     pub fn dry_run(&self, progress: &Progress) -> Result<BatchPlanned> {
-        let existed = self.into.exists();
-        let ready = self.prepare(progress)?;
+        let made = OnceLock::new();
+        let ready = self.prepare(&made, progress)?;
         let planned = BatchPlanned {
             items: self.items.len(),
             skipped: ready.skipped.iter().filter(|&&skipped| skipped).count(),
@@ -335,35 +337,28 @@ impl Batch {
         };
         // As long as it is open, not every system removes a directory.
         drop(ready);
-        if !existed {
-            // Made to find out whether it can be; best effort to leave no trace.
-            let _ = std::fs::remove_dir(&self.into);
-        }
+        // Made to find out whether it can be.
+        remove_if_made(&self.into, &made);
         Ok(planned)
     }
 
     /// Opens, looks, refuses, plans. Writes nothing but the directory itself,
     /// and not that if it refuses.
-    fn prepare(&self, progress: &Progress) -> Result<Ready> {
+    fn prepare(&self, made: &OnceLock<Facts>, progress: &Progress) -> Result<Ready> {
         progress.enter(Phase::Preparing);
         self.threads.check()?;
-        let existed = self.into.exists();
-        let ready = self.check();
-        if ready.is_err() && !existed {
-            // Best effort, as for a dry run; what others put there keeps it.
-            let _ = std::fs::remove_dir(&self.into);
-        }
-        ready
+        let ready = self.check(made);
+        ready.inspect_err(|_| remove_if_made(&self.into, made))
     }
 
-    fn check(&self) -> Result<Ready> {
+    fn check(&self, made: &OnceLock<Facts>) -> Result<Ready> {
         crew::check_request(self.io_size)?;
         let stay_open = self.handles().sources;
         let named = Named::open(&self.items, self.source.as_deref(), stay_open);
         self.check_manifest(&named)?;
         let sources = &named.sources;
         let roles = self.beside.roles(sources)?;
-        let root = open_root(&self.into, self.make_into)?;
+        let root = open_root(&self.into, self.make_into, made)?;
         self.how.check(&self.items, sources, &root, !self.algorithms.is_empty())?;
         let source_of = |item: &Item| named.of(item);
         let request = self.how.scattered(self.io_size);

@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use super::beside::{FILE, MAP, PART};
 use super::folders::walk;
@@ -43,7 +44,7 @@ pub struct Consent {
 /// # Errors
 ///
 /// A [`Refusal`].
-pub fn open_root(path: &Path, make: bool) -> Result<Directory> {
+pub fn open_root(path: &Path, make: bool, made: &OnceLock<Facts>) -> Result<Directory> {
     let opened = match Directory::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if !make {
@@ -52,7 +53,12 @@ pub fn open_root(path: &Path, make: bool) -> Result<Directory> {
             if is_new_among_devices(path) {
                 return Err(Refusal::AmongDevices { path: path.to_owned(), exists: false }.into());
             }
-            std::fs::create_dir(path).and_then(|()| Directory::open(path))
+            std::fs::create_dir(path).and_then(|()| {
+                let root = Directory::open(path)?;
+                // Set once: a batch is checked once.
+                let _ = made.set(root.own_facts()?);
+                Ok(root)
+            })
         }
         result => result,
     };
@@ -215,6 +221,15 @@ pub fn look_at_parents(
         }
     }
     ManifestErrors::from_unordered(errors).or(())
+}
+
+/// Removes the directory of a batch that was made to look at it, if it is that
+/// one and empty. Best effort.
+pub fn remove_if_made(into: &Path, made: &OnceLock<Facts>) {
+    let there = sys::facts_of_path(into).ok().flatten();
+    if there.zip(made.get()).is_some_and(|(there, made)| there.same_thing(made)) {
+        let _ = std::fs::remove_dir(into);
+    }
 }
 
 /// What is needed to tell whether there is room for what is wanted.

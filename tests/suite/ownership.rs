@@ -37,7 +37,7 @@ impl Watched {
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
         let mut strace = Command::new("strace");
         strace.args(["-D", "-f", "-q", "--seccomp-bpf", "-y", "-v", "-s", "9999"]);
-        strace.args(["-e", "signal=none", "-e", CALLS, "-o"]).arg(log.path());
+        strace.args(["-e", CALLS, "-o"]).arg(log.path());
         strace.arg("--").arg(command.get_program()).args(command.get_args());
         if let Some(folder) = command.get_current_dir() {
             strace.current_dir(folder);
