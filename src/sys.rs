@@ -36,6 +36,8 @@ mod sectors;
 mod unix;
 #[cfg(unix)]
 mod unix_side;
+#[cfg(unix)]
+mod unix_streams;
 #[cfg(windows)]
 mod windows;
 #[cfg(any(windows, test))]
@@ -72,6 +74,8 @@ pub use positioned::PositionedFile;
 pub use unix::*;
 #[cfg(unix)]
 pub use unix_side::*;
+#[cfg(unix)]
+pub use unix_streams::*;
 #[cfg(windows)]
 pub use windows::*;
 
