@@ -331,7 +331,7 @@ impl CopyJob {
         from: ByteRange,
     ) -> Result<ByteRange> {
         let too_far = || Refusal::TooFar { path: target.path().to_owned() };
-        let offset = self.dest_offset.bytes(source.unit()).map_err(|_| too_far())?;
+        let offset = source.bytes(self.dest_offset).map_err(|_| too_far())?;
         let to = ByteRange::with_len(offset, from.len()).ok_or_else(too_far)?;
         // Files are addressed with signed 64-bit offsets.
         if to.end() > i64::MAX as u64 {

@@ -16,6 +16,7 @@ use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::io::FileIo;
 use crate::range::{ByteRange, RangeSpec};
 use crate::report::{Kind, SourceReport};
+use crate::size::{Size, TooManySectors};
 use crate::sys::{self, DeviceInfo, Facts, Node};
 
 /// Logical sector of what has none: the unit of `s` for regular files.
@@ -130,6 +131,16 @@ impl OpenSource {
         }
     }
 
+    /// `size` in bytes, of this source.
+    ///
+    /// # Errors
+    ///
+    /// If it is more than a `u64` counts.
+    pub fn bytes(&self, size: Size) -> Result<u64, TooManySectors> {
+        let unit = if matches!(size, Size::Sectors(_)) { self.unit() } else { self.sector() };
+        size.bytes(unit)
+    }
+
     /// Where `range` lies in it, and whether it was cut to what exists, which
     /// `clamp` allows.
     ///
@@ -138,7 +149,9 @@ impl OpenSource {
     /// [`Refusal::Range`] if it does not lie inside; [`Refusal::EndsEarly`] if it
     /// does by what the file system claims, and not by what can be read.
     pub fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
-        let (size, sector) = (self.facts.size, self.unit());
+        let size = self.facts.size;
+        // Looked up only where it matters: that reads.
+        let sector = if range.counts_sectors() { self.unit() } else { self.sector() };
         let outside = |error| Refusal::Range { path: self.path.clone(), source: error };
         let claimed = self.claimed.max(size);
         let asked = if claimed > size { range.resolve(claimed, sector).ok() } else { None };

@@ -40,6 +40,18 @@ pub enum RangeSpec {
     Last(Size),
 }
 
+impl RangeSpec {
+    /// Whether any part of it counts in sectors.
+    pub fn counts_sectors(&self) -> bool {
+        let (one, other) = match *self {
+            RangeSpec::All => return false,
+            RangeSpec::Bounds(a, b) | RangeSpec::Inclusive(a, b) | RangeSpec::Span(a, b) => (a, b),
+            RangeSpec::From(a) | RangeSpec::Last(a) => (a, a),
+        };
+        [one, other].iter().any(|size| matches!(size, Size::Sectors(_)))
+    }
+}
+
 /// Bytes counted from the start of the source, whatever its sectors are.
 impl From<ByteRange> for RangeSpec {
     fn from(range: ByteRange) -> RangeSpec {

@@ -131,7 +131,7 @@ impl VerifyJob {
         let destination = self.open_destination(&source)?;
         let path = destination.path.clone();
         let too_far = || Refusal::TooFar { path: path.clone() };
-        let offset = self.dest_offset.bytes(source.unit()).map_err(|_| too_far())?;
+        let offset = source.bytes(self.dest_offset).map_err(|_| too_far())?;
         let to = ByteRange::with_len(offset, range.len()).ok_or_else(too_far)?;
         let kind = destination.report().kind;
         let mut report = Report::new(source.report(), DestinationReport { path, kind });

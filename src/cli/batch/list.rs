@@ -125,7 +125,11 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
     let sector = |source: Option<&Path>| {
         list.sector_size.or_else(|| open(source).map(|source| source.unit()))
     };
-    let Some(base) = list.base.bytes(sector(None).unwrap_or(512)).ok() else {
+    let unit = match list.base {
+        Size::Sectors(_) => sector(None).unwrap_or(512),
+        _ => 512,
+    };
+    let Some(base) = list.base.bytes(unit).ok() else {
         return Err(usage("--base is too large"));
     };
     let options = ReadOptions {
