@@ -109,8 +109,8 @@ mod tests {
         assert_eq!(
             table(&[disk, part]),
             "\
-DEVICE           SIZE    BYTES  SECTOR    KIND    MOUNTED       MODEL
-/dev/sda     1000 KiB  1024000  512/4096  spins   -             ACME, serial 1
+DEVICE           SIZE    BYTES  SECTOR    KIND    MOUNTED        MODEL
+/dev/sda     1000 KiB  1024000  512/4096  spins   -              ACME, serial 1
   /dev/sda1         ?        ?  ?         ? (ro)  / /two\\nlines"
         );
     }

@@ -211,10 +211,10 @@ fn a_second_signal_ends_a_copy_that_cannot_stop() {
 }
 
 /// A served file that does not answer beyond its first MiB while there is a file
-/// `stuck`.
+/// `stuck`, but for its end, where a copy looks whether the size is true.
 fn stuck(scene: &Scene) -> Served {
     let pread = format!(
-        "pread=[ $4 -lt 1048576 ] || while [ -e {} ]; do sleep 0.05; done; head -c $3 /dev/zero",
+        "pread=[ $4 -lt 1048576 ] || [ $4 -ge 3932160 ] || while [ -e {} ]; do sleep 0.05; done; head -c $3 /dev/zero",
         scene.path("stuck").display()
     );
     Served::new(scene, "served", true, ["eval", "get_size=echo 4M", &pread])
