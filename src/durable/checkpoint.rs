@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::map::{Identity, Map, MapFile};
+use super::map::{Identity, Map, MapError, MapFile};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
@@ -304,11 +304,18 @@ impl Checkpointer {
     }
 
     fn write(&self, map: &Map) -> Result<()> {
-        if let Some(room) = lock(&self.room).take() {
+        let room = lock(&self.room).take();
+        if let Some(room) = &room {
             // Cut, not only closed: some file systems clear away later.
             let _ = room.set_len(0);
         }
-        self.file.save(map).map_err(|error| {
+        let mut saved = self.file.save(map);
+        if room.is_some() && saved.as_ref().is_err_and(MapError::is_of_space) {
+            drop(room);
+            self.file.wait_for_room();
+            saved = self.file.save(map);
+        }
+        saved.map_err(|error| {
             lock(&self.last).broken = true;
             let (path, source) = (self.file.path(), std::io::Error::other(error));
             ErrorKind::Journal { path, source }

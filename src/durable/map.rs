@@ -160,6 +160,13 @@ pub enum MapError {
 }
 
 impl MapError {
+    /// Whether there was no room for it.
+    pub(crate) fn is_of_space(&self) -> bool {
+        use io::ErrorKind::{QuotaExceeded, StorageFull};
+        let MapError::Io { source, .. } = self else { return false };
+        matches!(source.kind(), StorageFull | QuotaExceeded)
+    }
+
     fn at(line: usize, reason: impl Into<String>) -> MapError {
         MapError::Invalid { line: Some(line), reason: escaped(&reason.into()).into_owned() }
     }

@@ -42,6 +42,7 @@ fn a_hole_with_bytes_in_it_is_data_in_every_form() {
     let bytes = pattern(1, 4 * MIB + 77);
     std::fs::write(odd.below("s"), &bytes).unwrap();
     scene.write("list", LIST);
+    std::fs::create_dir(scene.path("several")).unwrap();
     for switches in FALSE_HOLES {
         let what = &format!("{switches:?}");
         odd.remount(switches);
@@ -157,6 +158,7 @@ fn storage_that_no_data_accounts_for_is_looked_into() {
 fn a_file_of_size_0_with_content_is_copied_whole() {
     let scene = Scene::new();
     let Some(mut odd) = Odd::new(&scene, "odd", &[]) else { return };
+    std::fs::create_dir(scene.path("several")).unwrap();
     // Nothing, one request, more than one, and more than is read in turn.
     for len in [0, 1, 4096, 300_000, 5 * MIB + 13] {
         let bytes = pattern(1, len);

@@ -218,6 +218,12 @@ impl MapFile {
         Ok(file)
     }
 
+    /// Waits until the file system has given back the room of what was cut or
+    /// removed: some do so with their next commit. Best effort.
+    pub(crate) fn wait_for_room(&self) {
+        let _ = self.directory().and_then(|directory| directory.sync_file_system());
+    }
+
     /// Takes the map away, if there is one.
     ///
     /// # Errors
