@@ -41,7 +41,7 @@ pub fn run() -> ExitCode {
         Some(Command::Verify(args)) => verify::run(args, &signals),
         Some(Command::Completions(args)) => manual::completions(args),
         Some(Command::Devices(args)) => devices::run(args),
-        Some(Command::Man(args)) => manual::man(args),
+        Some(Command::Man(args)) => manual::man(args, &signals),
         None => copy::run(&cli.copy, &signals),
     };
     signals.die_if_interrupted(exit);

@@ -1,15 +1,18 @@
 //! Completions for shells and the manual pages, made from the definition of
 //! the command line so that they cannot fall behind it.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
+use pcopy::durable::side::Named;
 use pcopy::error::{plain, quoted};
 
 use super::args::Cli;
 use super::exit::Exit;
 use super::render::{check_place, failed};
+use super::signals::Signals;
 use super::terminal::{to_stderr, write_stdout};
 
 /// Print completions for a shell
@@ -36,13 +39,15 @@ pub fn completions(args: &CompletionsArgs) -> Exit {
 }
 
 /// `pcopy man`.
-pub fn man(args: &ManArgs) -> Exit {
+pub fn man(args: &ManArgs, signals: &Signals) -> Exit {
     if let Some(directory) = &args.directory {
         if let Err(exit) = check_place(directory) {
             return exit;
         }
+        let mut command = Cli::command().disable_help_subcommand(true);
+        command.build();
         let written = std::fs::create_dir_all(directory)
-            .and_then(|()| clap_mangen::generate_to(Cli::command(), directory));
+            .and_then(|()| write_pages(command, directory, &|| signals.asked_to_stop()));
         return match written {
             Ok(()) => Exit::Success,
             Err(error) => {
@@ -62,4 +67,15 @@ pub fn man(args: &ManArgs) -> Exit {
             Exit::Failed
         }
     }
+}
+
+/// Writes the page of `command`, and those of the commands in it.
+fn write_pages(command: Command, directory: &Path, give_up: &dyn Fn() -> bool) -> io::Result<()> {
+    for inner in command.get_subcommands().filter(|inner| !inner.is_hide_set()) {
+        write_pages(inner.clone(), directory, give_up)?;
+    }
+    let page = clap_mangen::Man::new(command);
+    let mut text = Vec::new();
+    page.render(&mut text)?;
+    Named::look(&directory.join(page.get_filename()))?.write(&text, give_up)
 }
