@@ -336,12 +336,13 @@ impl Stage {
         }
         if let Some(target) = &self.pending {
             let (part, name) = (target.part_name(), &target.name);
-            let ours = self.known_at(target, &part)?;
             if target.force && target.is_written() {
                 let (step, path) = ("replace", target.path.clone());
                 let source = io::Error::other("another copy is writing it");
                 return Err(ErrorKind::Destination { step, path, source }.into());
             }
+            // Last: what a name leads to may change at any time.
+            let ours = self.known_at(target, &part)?;
             target.directory.rename(&part, name, target.replace()).map_err(|source| {
                 let (step, path) = ("rename the finished copy to", target.path.clone());
                 ErrorKind::Destination { step, path, source }

@@ -24,7 +24,7 @@ use crate::durable::target::Target;
 use crate::durable::trust::Examiner;
 use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
 use crate::engine::{Positioned, Reflink};
-use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
+use crate::error::{Error, ErrorKind, JobResult, Result};
 use crate::io::Fanout;
 use crate::io::fingerprint::Fingerprint;
 use crate::io::manners::Warmth;
@@ -33,12 +33,11 @@ use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
 use crate::safety;
-use crate::safety::roles::{Role, Roles};
 use crate::source::OpenSource;
 use crate::sparse::{Layout, Zeros};
 use crate::verify::compare::Reading;
 use crate::verify::medium::Medium;
-use place::Place;
+use place::{Place, check_distinct};
 
 /// A copy to several destinations that has passed every check.
 struct Several {
@@ -477,25 +476,4 @@ fn as_failure(error: Error) -> Error {
         Outcome::Refused => ErrorKind::LeftOut { reason: error.chain() }.into(),
         _ => error,
     }
-}
-
-/// Refuses one destination under two names, and what is a destination or the
-/// source and also the part or the map of one.
-fn check_distinct(source: &OpenSource, targets: &[Target]) -> Result<(), Refusal> {
-    let mut roles = Roles::default();
-    for target in targets {
-        roles.add_target(target).map_err(|clash| match (clash.known.role, clash.added.role) {
-            (Role::Destination, Role::Destination) => {
-                let (source_path, path) = (clash.known.path, clash.added.path);
-                Refusal::SameFile { source_path, path, what: "destination" }
-            }
-            _ => clash.into(),
-        })?;
-    }
-    roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
-    for target in targets {
-        let map = leftover::default_map_path(target);
-        roles.add(Role::Side, "the map of a destination", &map)?;
-    }
-    Ok(())
 }

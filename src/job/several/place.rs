@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::CopyJob;
-use crate::durable::leftover::Start;
+use crate::durable::leftover::{self, Start};
 use crate::durable::map::MapFile;
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::Target;
@@ -14,6 +14,8 @@ use crate::io::Sink;
 use crate::progress::{Event, Progress};
 use crate::range::ByteRange;
 use crate::report::{AlsoReport, Outcome};
+use crate::safety::roles::{Role, Roles};
+use crate::source::OpenSource;
 
 /// One of the destinations.
 pub struct Place {
@@ -106,4 +108,25 @@ fn as_failure_outcome(error: &Error) -> Outcome {
         Outcome::Refused => Outcome::Failed,
         outcome => outcome,
     }
+}
+
+/// Refuses one destination under two names, and what is a destination or the
+/// source and also the part or the map of one.
+pub fn check_distinct(source: &OpenSource, targets: &[Target]) -> Result<(), Refusal> {
+    let mut roles = Roles::default();
+    for target in targets {
+        roles.add_target(target).map_err(|clash| match (clash.known.role, clash.added.role) {
+            (Role::Destination, Role::Destination) => {
+                let (source_path, path) = (clash.known.path, clash.added.path);
+                Refusal::SameFile { source_path, path, what: "destination" }
+            }
+            _ => clash.into(),
+        })?;
+    }
+    roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
+    for target in targets {
+        let map = leftover::default_map_path(target);
+        roles.add(Role::Side, "the map of a destination", &map)?;
+    }
+    Ok(())
 }
