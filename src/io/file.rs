@@ -217,6 +217,10 @@ impl Source for FileIo {
 
     fn is_gone(&self, error: &io::Error) -> Option<String> {
         if sys::is_gone(error) {
+            // The system may say so once and still have it: reads decide.
+            if self.pulse.places().next().is_some() {
+                return self.why_gone();
+            }
             return Some("the system does not find it any more".to_owned());
         }
         if error.kind() == io::ErrorKind::UnexpectedEof {
