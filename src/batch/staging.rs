@@ -139,7 +139,12 @@ impl Outputs {
             }
         }
         // Last: what a name leads to may change at any time.
-        part::check_is_at(&directory, &output.written_name(), ours)?;
+        let found = part::check_is_at(&directory, &output.written_name(), ours)?;
+        let wanted = output.wanted.len;
+        if found.size != wanted {
+            let what = format!("it has {} bytes, and was given {wanted}", found.size);
+            return Err(io::Error::other(format!("somebody changed it during the copy: {what}")));
+        }
         if output.wanted.partial.is_some() {
             return Ok(());
         }

@@ -299,8 +299,9 @@ fn a_file_that_is_written_by_the_time_of_the_rename_is_not_replaced() {
         let (scene, source) = scene(true);
         scene.write("list.csv", b"name,start,len\ncopy,0,2MiB\n");
         let replacing = in_the_middle(&scene, job);
-        let slow =
-            "--in-place --limit-rate 512KiB -t 1 --io-size 64KiB --progress json source copy";
+        // The other has a map beside it already.
+        let slow = "--in-place --map map --limit-rate 512KiB -t 1 --io-size 64KiB \
+                    --progress json source copy";
         let mut in_place = scene.pcopy(slow.split_whitespace()).start();
         in_place.wait_until_copying();
         let code = if job.starts_with("batch") { 1 } else { 5 };
