@@ -30,6 +30,8 @@ mod engines;
 #[cfg(target_os = "linux")]
 mod fallbacks;
 #[cfg(target_os = "linux")]
+mod flush;
+#[cfg(target_os = "linux")]
 mod grows;
 #[cfg(target_os = "linux")]
 mod hints;
