@@ -1,6 +1,6 @@
 //! Choices that have a word each: on the command line, in Python, in a plan.
 //!
-//! An enum made by [`words!`] is said by its words everywhere. This room knows
+//! An enum made by the macro `words` is said by its words everywhere. This room knows
 //! none of the choices.
 
 use std::fmt;
