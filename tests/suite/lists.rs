@@ -100,6 +100,7 @@ fn sectors_of_an_image_are_those_of_its_disk() {
     assert_same(&scene.read("copy"), &bytes[1024..1536], "in sectors of 512");
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn partitions_as_sfdisk_lists_them() {
     if !has_tools(&["sfdisk"]) {
@@ -125,6 +126,8 @@ fn partitions_as_sfdisk_lists_them() {
     }
 }
 
+/// Of the command that is shown, a system has its own name of the program.
+#[cfg(unix)]
 #[test]
 fn a_command_that_is_misspelt_or_comes_late_is_named() {
     let (scene, _) = scene("l.csv", "name\na\n");
