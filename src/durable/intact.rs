@@ -41,6 +41,11 @@ pub struct Name<'a> {
 ///
 /// If it does not, or if the system does not say.
 pub fn is_still_at(name: &Name<'_>, ours: &FileIo) -> io::Result<()> {
+    if ours.is_device() && sys::WINDOWS_NAMES {
+        // Devices have names of their own there, that no folder holds and nobody
+        // can give to another; a locked one cannot even be asked by its name.
+        return Ok(());
+    }
     let facts = sys::facts(ours.as_file())?;
     if sys::leads_to(name.path, &facts)? {
         return Ok(());

@@ -65,6 +65,11 @@ impl FileIo {
         FileIo { file, size, has_holes, uncached, head: None, called_data, pulse }
     }
 
+    /// Whether it is a block device.
+    pub fn is_device(&self) -> bool {
+        !self.has_holes
+    }
+
     /// Keeps back what is written to the first bytes of the device, until
     /// [`FileIo::write_head`]. Who reads them gets what was written.
     pub fn with_head_last(self) -> FileIo {
