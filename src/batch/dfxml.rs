@@ -253,7 +253,7 @@ impl File {
         }
     }
 
-    /// Why the object is no file to copy, or `None`; with `deleted`, deleted ones are.
+    /// Why the object is not copied, or `None`; with `deleted`, deleted files are.
     fn skipped(&self, deleted: bool) -> Option<&'static str> {
         match (&*self.name_type, &*self.meta_type) {
             ("d", _) | ("" | "-", "2") => Some("directory"),

@@ -1,5 +1,5 @@
 //! JSON: one object a line, with `runs` for a fragmented file. An array of such
-//! objects, and objects written over several lines, are taken, too.
+//! objects, and objects written over several lines, are read as well.
 //!
 //! Numbers may be JSON numbers or text in the size grammar. The lines of a
 //! report read back: what a report adds to an item is known and passed over.

@@ -29,7 +29,7 @@ pub fn refused(error: clap::Error) -> Exit {
     Exit::Usage
 }
 
-/// What was probably meant, where the first operand is no file but a command,
+/// What was probably meant, where the first operand is not a file but a command,
 /// or nearly one.
 pub fn meant(typed: &[OsString], operand: &OsStr) -> Option<String> {
     let first = typed.get(1).is_some_and(|word| word == operand);

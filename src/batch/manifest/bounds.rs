@@ -27,8 +27,8 @@ pub(super) const LONGEST_ROW: u64 = 1 << 20;
 /// The longest message about a row: what is wrong may quote what is long.
 pub(super) const LONGEST_MESSAGE: usize = 16 << 10;
 
-/// Input of which no piece may be longer than [`LONGEST_ROW`]; whoever reads
-/// it says where a piece begins. Counts lines, too.
+/// Input of which no piece may be longer than [`LONGEST_ROW`]; its
+/// reader says where a piece begins. It counts lines.
 pub(crate) struct Pieces<'r> {
     input: &'r mut dyn BufRead,
     taken: Taken,

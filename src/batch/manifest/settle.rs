@@ -194,7 +194,7 @@ fn numbered(name: &Path, components: usize, number: usize) -> PathBuf {
             continue;
         }
         let stem = part.file_stem().unwrap_or_default();
-        // Of the round before, where that was taken, too.
+        // The number of the round before is replaced: that name was taken as well.
         let before = format!("~{}", number - 1);
         let stem =
             stem.to_str().and_then(|stem| stem.strip_suffix(&before)).map_or(stem, OsStr::new);
