@@ -15,7 +15,7 @@ use std::time::Instant;
 
 use pcopy::Progress;
 use pcopy::batch::Batch;
-use pcopy::batch::manifest::{ReadOptions, load, read_lenient};
+use pcopy::manifest::{ReadOptions, load, read_lenient};
 
 const KINDS: [&str; 5] = ["csv", "full.csv", "fragments.csv", "jsonl", "plain.txt"];
 

@@ -1,8 +1,7 @@
 //! Many ranges to many files in one run.
 //!
-//! A list of wanted files becomes items (`manifest`), whatever the list was
-//! written by: one file here for each format. The items become segments in
-//! the order of the source (`queue`, `plan`), which the same crew copies that
+//! Items come from a list (see `crate::manifest`) and become segments in the
+//! order of the source (`queue`, `plan`), which the same crew copies that
 //! copies a single range (`work`): neighbouring small ones in one request
 //! (`scatter`), large ones in stripes (`large`) and by the engine that suits
 //! them (`moving`). Files are written under other names (`staging`), and made
@@ -20,7 +19,6 @@ mod group_sync;
 mod handles;
 mod job;
 mod large;
-pub mod manifest;
 mod moving;
 mod output;
 mod partial;
@@ -38,19 +36,6 @@ mod work;
 pub use job::{Batch, DEFAULT_IO_SIZE};
 pub use plan::BatchPlanned;
 pub use report::{BatchReport, ItemReport, Items, Slow, Status};
-
-mod bmap;
-mod csv;
-mod dfxml;
-mod filefrag;
-mod jsonl;
-mod mapfile;
-mod mmls;
-mod objects;
-mod plain;
-mod sfdisk;
-mod xml;
-mod xml_text;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,8 @@
 //! | `engine` | ways to move bytes; one file each |
 //! | `crew` | workers, retries, the thread controller, the rate limit |
 //! | `cpu` | a pool for work of processors alone, which may have no threads |
-//! | `batch` | manifests: the list of what to copy, read from nine formats and checked whole |
+//! | `manifest` | the list of what to copy, read from ten formats and checked whole |
+//! | `batch` | many ranges to many files |
 //! | `bench` | sweeps of settings, their statistics and charts |
 //! | `durable` | what the destination is; staging, checkpoints, resume, commit |
 //! | `safety` | what is refused |
@@ -78,6 +79,7 @@ pub mod engine;
 pub mod error;
 pub mod io;
 pub mod job;
+pub mod manifest;
 pub mod plan;
 pub mod preserve;
 pub mod progress;

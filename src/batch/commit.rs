@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::group_sync::GroupSync;
-use super::manifest::Item;
 use super::output::{Output, Outputs};
 use super::partial;
 use super::report::Status;
@@ -24,6 +23,7 @@ use crate::digest::{Algorithm, Digest, Hasher};
 use crate::durable::map::Identity;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::io::{FileIo, transfer};
+use crate::manifest::Item;
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
 use crate::sys;

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::commit::{Commit, GROUP, GROUP_BYTES, Row, RowVerdict, Verdict};
-use super::manifest::{Item, Run};
 use super::output::Output;
 use super::partial;
 use super::report::{ItemReport, Status};
@@ -17,6 +16,7 @@ use crate::durable::map::Identity;
 use crate::durable::stage;
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
+use crate::manifest::{Item, Run};
 use crate::preserve;
 use crate::progress::lock;
 use crate::range::{ByteRange, Failed, Unread};

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use super::beside::{Beside, look_at_roles};
 use super::handles::Handles;
 use super::large::Settings;
-use super::manifest::{self, Item, ManifestErrors};
 use super::moving::{How, Moving};
 use super::output::{Earlier, Outputs, Wanted};
 use super::partial::{Look, Standing};
@@ -31,6 +30,7 @@ use crate::durable::trust::{Examiner, Trust};
 use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::io::manners::Warmth;
+use crate::manifest::{self, Item, ManifestErrors};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::sys::{self, Directory, Facts};
 
@@ -41,7 +41,7 @@ pub const DEFAULT_IO_SIZE: u64 = 1 << 20;
 /// Many ranges to many files in one run, under one thread and memory budget.
 ///
 /// ```
-/// use pcopy::batch::{Batch, manifest::{self, ReadOptions}};
+/// use pcopy::{Batch, manifest::{self, ReadOptions}};
 /// use pcopy::{CancelToken, Progress};
 ///
 /// let folder = tempfile::tempdir()?;

@@ -12,7 +12,6 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use super::Batch;
-use super::manifest::{Item, Run};
 use super::output::Output;
 use super::queue::Segment;
 use super::report::BatchReport;
@@ -23,6 +22,7 @@ use crate::engine::{self, Capabilities, EngineChoice, Positioned, Reflink, Site,
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::manners::{LARGE, Manners};
 use crate::io::{self, FileIo};
+use crate::manifest::{Item, Run};
 use crate::plan::longest_stripe;
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};

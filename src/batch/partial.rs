@@ -12,7 +12,6 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::manifest::{Item, Run};
 use super::plan::BatchPlan;
 use super::preflight::{Parents, file_name};
 use super::sources::Sources;
@@ -21,6 +20,7 @@ use crate::durable::leftover::{self, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapError, MapFile, Mode, Source};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result};
+use crate::manifest::{Item, Run};
 use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
 use crate::sys::{Directory, Facts, Node};

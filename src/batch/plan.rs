@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use super::manifest::{Item, Run};
 use super::output::Wanted;
 use super::partial::Partial;
 use super::queue::{Queue, Segment};
 use super::work::Once;
 use crate::error::{ErrorKind, Result};
+use crate::manifest::{Item, Run};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::Replace;
 

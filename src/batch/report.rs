@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::manifest::Item;
 use crate::digest::Digest;
 use crate::error::escaped_json;
+use crate::manifest::Item;
 use crate::report::{FailedRange, Fallback, Outcome, Seconds};
 
 /// Name and version of the JSON schema of a whole batch.

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::commit::{algorithms_of, hash_range, mismatch};
 use super::folders::walk;
-use super::manifest::Item;
 use super::plan::BatchPlan;
 use super::preflight::file_name;
 use super::report::{ItemReport, Status};
@@ -16,6 +15,7 @@ use crate::cpu::Pool;
 use crate::digest::Digest;
 use crate::error::chain;
 use crate::io::FileIo;
+use crate::manifest::Item;
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::ByteRange;
 use crate::sys::{self, Directory, Node};

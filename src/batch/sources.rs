@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
-use super::manifest::{self, Item, NoSource};
 use crate::engine::capabilities::warmth;
 use crate::error::{ErrorKind, Result};
 use crate::io::manners::Warmth;
+use crate::manifest::{self, Item, NoSource};
 use crate::progress::lock;
 use crate::range::ByteRange;
 use crate::safety::{files_behind, thing};

@@ -1,82 +1,50 @@
-//! Tests of all formats through the one door, `manifest::load` and its halves:
-//! goldens are the items as JSON lines, and the errors as they are printed.
+//! How many workers a batch gets.
 
-mod check;
-mod crew;
-mod foreign;
-mod imports;
-mod random;
-mod rows;
+use std::time::Duration;
 
-use std::path::Path;
+use crate::ByteRange;
+use crate::batch::Batch;
+use crate::batch::plan::BatchPlan;
+use crate::crew::controller::{Controller, Workers};
+use crate::manifest::{Item, Runs};
 
-use super::manifest::{ErrorKind, Format, ReadOptions, load, read};
-
-/// Options of a batch whose source `disk.img` has sectors of 512 bytes; the
-/// one in `4k.img` has 4096, and of others nothing is known.
-fn options() -> ReadOptions<'static> {
-    ReadOptions {
-        source: Some(Path::new("/dev/disk.img")),
-        sector_of: &|source| match source.and_then(Path::to_str) {
-            None => Some(512),
-            Some("4k.img") => Some(4096),
-            Some(_) => None,
-        },
-        ..ReadOptions::default()
-    }
-}
-
-/// `input` reads as the items of `want`, each as a JSON line.
-#[track_caller]
-fn reads(format: Format, input: impl AsRef<[u8]>, want: &[&str]) {
-    reads_with(&options(), format, input, want);
-}
-
-#[track_caller]
-fn reads_with(options: &ReadOptions<'_>, format: Format, input: impl AsRef<[u8]>, want: &[&str]) {
-    let manifest = match read(input.as_ref(), Some(format), options) {
-        Ok(manifest) => manifest,
-        Err(errors) => panic!("{format:?} was refused:\n{errors}"),
+/// For a hundred files of a MiB each.
+fn controller(workers: Workers) -> Controller {
+    let item = |n: u64| Item {
+        line: n,
+        name: std::path::Path::new(&n.to_string()).into(),
+        source: None,
+        runs: Runs::One(ByteRange::with_len(n << 20, 1 << 20).unwrap()),
+        dest_offset: 0,
+        details: None,
     };
-    let items: Vec<String> = manifest
-        .items
-        .iter()
-        .map(|item| serde_json::to_string(item).expect("an item is JSON"))
-        .collect();
-    assert_eq!(items, want, "{format:?}");
+    let items: Vec<Item> = (0..100).map(item).collect();
+    let (plan, _) =
+        BatchPlan::new(&items, |_| (0, 1 << 30), |_| false, |_| None, 1, 1 << 20).unwrap();
+    let batch = Batch::new(items, "out");
+    let batch =
+        if let Workers::Exactly(threads) = workers { batch.threads(threads) } else { batch };
+    batch.controller(&plan, workers)
 }
 
-/// `input` is wrong as printed in `want`.
-#[track_caller]
-fn fails(format: Format, input: impl AsRef<[u8]>, kind: ErrorKind, want: &str) {
-    fails_with(&options(), format, input, kind, want);
-}
-
-#[track_caller]
-fn fails_with(
-    options: &ReadOptions<'_>,
-    format: Format,
-    input: impl AsRef<[u8]>,
-    kind: ErrorKind,
-    want: &str,
-) {
-    match read(input.as_ref(), Some(format), options) {
-        Ok(manifest) => panic!("{format:?} was read: {:?}", manifest.items),
-        Err(errors) => {
-            assert_eq!(errors.to_string(), want, "{format:?}");
-            assert_eq!(errors.kind(), kind, "{want}");
-        }
+/// The workers of `controller` on storage that answers each of them at the
+/// same speed, however many they are.
+fn on_patient_storage(mut controller: Controller) -> usize {
+    let mut copied = 0;
+    let mut most = 0;
+    for tick in 0..200 {
+        copied += controller.threads() as u64 * (8 << 20);
+        controller.sample(Duration::from_millis(tick * 50), copied);
+        most = most.max(controller.threads());
     }
+    most
 }
 
-/// The printed errors of `input` on a source of `len` bytes; `other.img` has
-/// ten times as many.
-fn load_errors(format: Format, input: &str, len: u64) -> Option<(ErrorKind, String)> {
-    let size = |source: Option<&Path>| match source.and_then(Path::to_str) {
-        None => Some(len),
-        Some("other.img") => Some(len * 10),
-        Some(_) => None,
-    };
-    let errors = load(input.as_bytes(), Some(format), &options(), size).err()?;
-    Some((errors.kind(), errors.to_string()))
+#[test]
+fn auto_takes_as_many_workers_as_the_storage_rewards() {
+    assert!(on_patient_storage(controller(Workers::auto())) > 16);
+    assert_eq!(on_patient_storage(controller(Workers::UpTo(3))), 3);
+    for threads in [1, 3, 64] {
+        assert_eq!(on_patient_storage(controller(Workers::Exactly(threads))), threads);
+    }
 }

@@ -7,7 +7,6 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 use super::commit::algorithms_of;
 use super::large::{Large, Settings};
-use super::manifest::Item;
 use super::output::{Output, Outputs, ends_the_batch, storage_error};
 use super::plan::BatchPlan;
 use super::queue::{Segment, Task};
@@ -19,6 +18,7 @@ use crate::digest::Algorithm;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{Sieve, Source};
+use crate::manifest::Item;
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, Failed, RangeSet};
 

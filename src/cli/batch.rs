@@ -11,11 +11,11 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Args;
-use pcopy::batch::manifest::{Item, Runs};
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
 use pcopy::digest;
 use pcopy::error::{plain, quoted};
 use pcopy::job::MOST_THREADS;
+use pcopy::manifest::{Item, Runs};
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::words::Word;

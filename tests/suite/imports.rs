@@ -10,10 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use pcopy::batch::manifest::{
-    AreaStatuses, ErrorKind, Item, Manifest, ReadOptions, Run, load, read,
-};
 use pcopy::digest::{Algorithm, hash_slice};
+use pcopy::manifest::{AreaStatuses, ErrorKind, Item, Manifest, ReadOptions, Run, load, read};
 
 use crate::common::{has_tools, pattern, skip};
 

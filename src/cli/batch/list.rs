@@ -4,10 +4,10 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pcopy::batch::manifest::{
+use pcopy::error::{Fault, plain, quoted};
+use pcopy::manifest::{
     self, AreaStatuses, Columns, Format, Lenience, Manifest, ManifestErrors, ReadOptions,
 };
-use pcopy::error::{Fault, plain, quoted};
 use pcopy::source::OpenSource;
 use pcopy::{Error, ErrorKind, Refusal, Size};
 

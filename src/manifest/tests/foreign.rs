@@ -1,8 +1,8 @@
 //! Lists as other programs and other versions write them.
 
 use super::*;
-use crate::batch::manifest::ErrorKind::{Refused, Usage};
-use crate::batch::manifest::{Columns, Lenience, read_lenient, settle};
+use crate::manifest::ErrorKind::{Refused, Usage};
+use crate::manifest::{Columns, Lenience, read_lenient, settle};
 
 pub(super) const SFDISK: &str = "label: dos\nlabel-id: 0x20720eda\ndevice: j\nunit: sectors\nsector-size: 512\n\n\
     j1 : start=        2048, size=        2048, type=83\n\
@@ -253,7 +253,7 @@ fn rows_that_would_refuse_the_list_are_settled() {
             .iter()
             .map(|item| {
                 let first = item.runs.pieces(100).next();
-                let Some(crate::batch::manifest::Run::Data(range)) = first else { panic!("a run") };
+                let Some(crate::manifest::Run::Data(range)) = first else { panic!("a run") };
                 (item.name.to_string_lossy().into_owned(), range.start(), range.len())
             })
             .collect();
@@ -293,6 +293,6 @@ fn rows_that_would_refuse_the_list_are_settled() {
     check(list, mend, &want, 4);
     let mut items = read(list.as_bytes(), None, &options()).expect("rows").items;
     settle(&mut items, mend, |_| Some(100));
-    let errors = crate::batch::manifest::check(&items, |_| Some(100));
+    let errors = crate::manifest::check(&items, |_| Some(100));
     assert!(errors.is_ok(), "{}", errors.unwrap_err());
 }

@@ -6,11 +6,11 @@
 
 use std::io::BufRead;
 
-use super::manifest::{Item, Lines, Reading, Run, Runs, decimal};
+use super::super::{Item, Lines, Reading, Run, Runs, decimal};
 use crate::range::ByteRange;
 
 /// Reads the output of `mmls`.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut lines = Lines::new(input);
     let mut unit = None;
     let mut table = Table::Columns;
@@ -175,7 +175,7 @@ fn without_size(rest: &str) -> &str {
 }
 
 /// A description as part of a name: what is not plain becomes `_`.
-pub(super) fn described(description: &str) -> String {
+pub(in crate::manifest) fn described(description: &str) -> String {
     let plain = |c: char| c.is_alphanumeric() || "-.+".contains(c);
     let words = description.split(|c| !plain(c)).filter(|word| !word.is_empty());
     let name: Vec<&str> = words.collect();

@@ -16,10 +16,10 @@ use std::io::{BufRead, Read};
 
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 
-use super::manifest::{Field, Pieces, Reading, Row, text};
+use super::super::{Field, Pieces, Reading, Row, text};
 
 /// Reads CSV (`,`) or TSV (a tab).
-pub(super) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading<'_>) {
     let mut before = match pass_over_comments(input) {
         Ok(lines) => lines,
         Err(error) => return reading.unreadable(1, &error),

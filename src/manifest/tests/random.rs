@@ -4,8 +4,8 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::batch::manifest::{Details, Item, Run, Runs, check};
 use crate::digest::{Algorithm, Expectation};
+use crate::manifest::{Details, Item, Run, Runs, check};
 use crate::range::ByteRange;
 
 const FORMATS: [Format; 10] = [
@@ -85,7 +85,7 @@ fn item() -> impl Strategy<Value = Item> {
     (name, prop::option::of("[a-z/]{1,9}"), runs(), 0..1u64 << 40, details()).prop_map(
         |(name, source, runs, dest_offset, details)| Item {
             line: 1,
-            name: crate::batch::manifest::path_from_bytes(&name).expect("a path").into(),
+            name: crate::manifest::path_from_bytes(&name).expect("a path").into(),
             source: source.map(|source| Path::new(&source).into()),
             runs,
             dest_offset,

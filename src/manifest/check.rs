@@ -38,7 +38,7 @@ pub fn check(
 /// # Errors
 ///
 /// As [`check`].
-pub(in crate::batch) fn check_with(
+pub(crate) fn check_with(
     items: &[Item],
     source_len: impl Fn(Option<&Path>) -> Result<u64, NoSource>,
     pool: &Pool,
@@ -47,7 +47,7 @@ pub(in crate::batch) fn check_with(
 }
 
 /// Why a source is not to be had.
-pub(in crate::batch) type NoSource = (ErrorKind, String);
+pub(crate) type NoSource = (ErrorKind, String);
 
 fn check_under(
     items: &[Item],
@@ -91,7 +91,7 @@ pub(super) fn bytes(item: &Item) -> &[u8] {
 }
 
 /// What is said of a source of which nothing is known.
-pub(in crate::batch) fn no_source(source: Option<&Path>) -> NoSource {
+pub(crate) fn no_source(source: Option<&Path>) -> NoSource {
     match source {
         Some(source) => {
             (ErrorKind::Refused, format!("there is no source {source:?} whose size is known"))

@@ -7,7 +7,7 @@ use std::io::BufRead;
 use quick_xml::Reader;
 use quick_xml::events::{BytesStart, Event};
 
-use super::manifest::{LONGEST_TEXT, Pieces};
+use super::super::{LONGEST_TEXT, Pieces};
 use super::xml_text::Lossless;
 
 /// The deepest nesting that is followed; both formats have five levels.

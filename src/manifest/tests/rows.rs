@@ -1,7 +1,7 @@
 //! The formats with rows: CSV, TSV, JSON Lines, plain.
 
 use super::*;
-use crate::batch::manifest::ErrorKind::Usage;
+use crate::manifest::ErrorKind::Usage;
 
 #[test]
 fn csv_takes_every_way_to_say_a_range() {

@@ -9,7 +9,7 @@
 
 use std::io::{BufRead, Read};
 
-use super::manifest::{Details, Item, Reading, Run, Runs, decimal};
+use super::super::{Details, Item, Reading, Run, Runs, decimal};
 use super::xml::{Attributes, Visitor, walk};
 use crate::digest::{Algorithm, Expectation, hash_slice};
 use crate::range::ByteRange;
@@ -18,7 +18,7 @@ use crate::range::ByteRange;
 const LARGEST: u64 = 64 << 20;
 
 /// Reads a bmap file.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut bytes = Vec::new();
     if let Err(error) = input.take(LARGEST).read_to_end(&mut bytes) {
         return reading.unreadable(0, &error);

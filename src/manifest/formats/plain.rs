@@ -13,7 +13,7 @@
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use super::manifest::{Field, Lines, Reading, Row, Value, decimal, text};
+use super::super::{Field, Lines, Reading, Row, Value, decimal, text};
 
 /// What the directive says.
 struct Directive {
@@ -26,7 +26,7 @@ struct Directive {
 const EXAMPLE: &str = "such as `#pcopy v1 end=exclusive unit=bytes`";
 
 /// Reads the plain form.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut directive = None;
     let mut lines = Lines::new(input);
     loop {

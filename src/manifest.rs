@@ -8,8 +8,7 @@
 //! takes what [`read_lenient`] found and does the other half itself, because it
 //! is the one to open the sources.
 //!
-//! Formats live in the parent room, one file each; they hand what they find
-//! to `Reading`. This room must not know how bytes move, nor open anything:
+//! `formats` has one file each; they hand what they find to `Reading`. This room must not know how bytes move, nor open anything:
 //! sizes and sector sizes of sources are asked of the caller.
 
 mod bounds;
@@ -18,6 +17,7 @@ mod clash;
 mod columns;
 mod error;
 mod format;
+mod formats;
 mod item;
 mod lines;
 mod name;
@@ -28,8 +28,8 @@ mod settle;
 mod siblings;
 mod time;
 
-pub(super) use bounds::{LONGEST_TEXT, Pieces};
-pub(super) use check::{NoSource, check_with, no_source};
+pub(crate) use bounds::{LONGEST_TEXT, Pieces};
+pub(crate) use check::{NoSource, check_with, no_source};
 pub use check::{check, refuse_containers};
 pub use columns::{BadColumns, Columns};
 pub use error::{ErrorKind, ManifestError, ManifestErrors};
@@ -38,12 +38,15 @@ pub use item::{Details, Item, Run, Runs};
 pub use reading::{AreaStatuses, Manifest, ReadOptions};
 pub use settle::{Lenience, settle};
 
-pub(super) use lines::{Lines, text};
-pub(super) use name::path_from_bytes;
-pub(super) use number::{decimal, in_radix};
-pub(super) use reading::Reading;
-pub(super) use row::{Field, Piece, Row, Value};
-pub(super) use time::parse as parse_time;
+pub(crate) use lines::{Lines, text};
+pub(crate) use name::path_from_bytes;
+pub(crate) use number::{decimal, in_radix};
+pub(crate) use reading::Reading;
+pub(crate) use row::{Field, Piece, Row, Value};
+pub(crate) use time::parse as parse_time;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{BufRead, Cursor, Read};
 use std::path::Path;
@@ -133,15 +136,15 @@ fn says_nothing(head: &[u8]) -> bool {
 /// The table of formats.
 fn dispatch(format: Format, input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     match format {
-        Format::Csv => super::csv::read(input, b',', reading),
-        Format::Tsv => super::csv::read(input, b'\t', reading),
-        Format::Jsonl => super::jsonl::read(input, reading),
-        Format::Plain => super::plain::read(input, reading),
-        Format::Dfxml => super::dfxml::read(input, reading),
-        Format::Filefrag => super::filefrag::read(input, reading),
-        Format::Mapfile => super::mapfile::read(input, reading),
-        Format::Bmap => super::bmap::read(input, reading),
-        Format::Mmls => super::mmls::read(input, reading),
-        Format::Sfdisk => super::sfdisk::read(input, reading),
+        Format::Csv => formats::csv::read(input, b',', reading),
+        Format::Tsv => formats::csv::read(input, b'\t', reading),
+        Format::Jsonl => formats::jsonl::read(input, reading),
+        Format::Plain => formats::plain::read(input, reading),
+        Format::Dfxml => formats::dfxml::read(input, reading),
+        Format::Filefrag => formats::filefrag::read(input, reading),
+        Format::Mapfile => formats::mapfile::read(input, reading),
+        Format::Bmap => formats::bmap::read(input, reading),
+        Format::Mmls => formats::mmls::read(input, reading),
+        Format::Sfdisk => formats::sfdisk::read(input, reading),
     }
 }

@@ -17,7 +17,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::BufRead;
 use std::path::PathBuf;
 
-use super::manifest::{Details, Item, Reading, Run, Runs, decimal, parse_time, text};
+use super::super::{Details, Item, Reading, Run, Runs, decimal, parse_time, text};
 use super::xml::{Attributes, Visitor, walk};
 use super::xml_text;
 use crate::digest::{Algorithm, Expectation};
@@ -31,7 +31,7 @@ const MODE_BITS: u64 = 0o7777;
 const WITHOUT_MODES: [&str; 3] = ["fat", "exfat", "ntfs"];
 
 /// Reads DFXML.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut walker = Walker {
         reading,
         escapes: false,

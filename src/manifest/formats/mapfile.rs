@@ -8,7 +8,7 @@
 
 use std::io::BufRead;
 
-use super::manifest::{AreaStatuses, Details, Item, Lines, Reading, Run, Runs};
+use super::super::{AreaStatuses, Details, Item, Lines, Reading, Run, Runs};
 use crate::range::ByteRange;
 
 /// An area of the map.
@@ -19,7 +19,7 @@ struct Area {
 }
 
 /// Reads a mapfile.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut lines = Lines::new(input);
     let mut areas: Vec<Area> = Vec::new();
     let (mut status_seen, mut end) = (false, None);

@@ -1,7 +1,7 @@
 //! The checks of a whole manifest.
 
 use super::*;
-use crate::batch::manifest::ErrorKind::{Refused, Usage};
+use crate::manifest::ErrorKind::{Refused, Usage};
 
 #[track_caller]
 fn check(rows: &str, want: &str) {

@@ -2,9 +2,9 @@
 //! wrong with them when it is.
 
 use super::*;
-use crate::batch::manifest::AreaStatuses;
-use crate::batch::manifest::ErrorKind::{Refused, Usage};
 use crate::digest::{Algorithm, hash_slice};
+use crate::manifest::AreaStatuses;
+use crate::manifest::ErrorKind::{Refused, Usage};
 
 pub(super) const FIWALK: &str = r#"<?xml version='1.0' encoding='UTF-8'?>
 <dfxml xmlns='http://www.forensicswiki.org/wiki/Category:Digital_Forensics_XML' version='1.0'>

@@ -8,7 +8,7 @@ use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 
-use super::manifest::{Item, Lines, Reading, Run, Runs, decimal};
+use super::super::{Item, Lines, Reading, Run, Runs, decimal};
 use super::mmls::described;
 use crate::range::ByteRange;
 
@@ -45,7 +45,7 @@ struct Table {
 }
 
 /// Reads either of both.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let is_json = match input.fill_buf() {
         Ok(head) => head.trim_ascii_start().starts_with(b"{"),
         Err(error) => return reading.unreadable(1, &error),

@@ -8,7 +8,7 @@
 
 use std::io::BufRead;
 
-use super::manifest::LONGEST_TEXT;
+use super::super::LONGEST_TEXT;
 
 /// The longest object taken: a file in millions of runs fits, and an object
 /// without an end does not fill the memory.

@@ -36,7 +36,7 @@ pub struct ManifestError {
 
 impl ManifestError {
     /// An error of `line`. The message may quote what stands there.
-    pub(in crate::batch) fn new(line: u64, kind: ErrorKind, message: &str) -> ManifestError {
+    pub(crate) fn new(line: u64, kind: ErrorKind, message: &str) -> ManifestError {
         let mut message = escaped(message);
         if message.len() > LONGEST_MESSAGE {
             let is_end = |at: &usize| message.is_char_boundary(*at);
@@ -48,7 +48,7 @@ impl ManifestError {
     }
 
     /// The same, of a kind of fault.
-    pub(in crate::batch) fn of(self, fault: Fault) -> ManifestError {
+    pub(crate) fn of(self, fault: Fault) -> ManifestError {
         ManifestError { fault, ..self }
     }
 }
@@ -113,7 +113,7 @@ impl ManifestErrors {
     }
 
     /// Errors found in any order.
-    pub(in crate::batch) fn from_unordered(mut errors: Vec<ManifestError>) -> ManifestErrors {
+    pub(crate) fn from_unordered(mut errors: Vec<ManifestError>) -> ManifestErrors {
         errors.sort_by_key(|error| error.line);
         let mut all = ManifestErrors::default();
         errors.into_iter().for_each(|error| all.push(error));
@@ -121,7 +121,7 @@ impl ManifestErrors {
     }
 
     /// Takes in the errors of a further check.
-    pub(in crate::batch) fn merge(&mut self, other: ManifestErrors) {
+    pub(crate) fn merge(&mut self, other: ManifestErrors) {
         self.dropped += other.dropped;
         self.usage |= other.usage;
         self.errors.extend(other.errors);
@@ -133,7 +133,7 @@ impl ManifestErrors {
     }
 
     /// `value`, unless there are errors.
-    pub(in crate::batch) fn or<T>(self, value: T) -> Result<T, ManifestErrors> {
+    pub(crate) fn or<T>(self, value: T) -> Result<T, ManifestErrors> {
         if self.is_empty() { Ok(value) } else { Err(self) }
     }
 }

@@ -11,7 +11,7 @@ use std::io::BufRead;
 
 use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 
-use super::manifest::{Field, Piece, ReadOptions, Reading, Row, Value};
+use super::super::{Field, Piece, ReadOptions, Reading, Row, Value};
 use super::objects::Objects;
 
 /// Keys a report adds to those of an item.
@@ -19,7 +19,7 @@ const OF_REPORTS: [&str; 8] =
     ["status", "bytes", "digests", "failed", "error", "seconds", "schema", "line"];
 
 /// Reads JSON Lines.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut objects = Objects::new(input);
     loop {
         match objects.next() {

@@ -12,7 +12,7 @@
 use std::io::BufRead;
 use std::path::Path;
 
-use super::manifest::{
+use super::super::{
     Item, Lines, ReadOptions, Reading, Run, Runs, decimal, in_radix, path_from_bytes, text,
 };
 use crate::range::ByteRange;
@@ -39,7 +39,7 @@ struct File {
 }
 
 /// Reads the output of `filefrag -v`.
-pub(super) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
+pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut lines = Lines::new(input);
     let mut file: Option<File> = None;
     let mut mapped = None;
