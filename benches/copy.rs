@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use pcopy::crew::controller::Controller;
-use pcopy::crew::{self, Assignment, Control, Transfer, Work};
 use pcopy::engine::Positioned;
 use pcopy::io::Sink;
 use pcopy::io::memory::Memory;
 use pcopy::plan::{Cursor, Plan};
+use pcopy::pool::controller::Controller;
+use pcopy::pool::{self, Assignment, Control, Transfer, Work};
 use pcopy::{ByteRange, CancelToken, Error, OnReadError, Progress, RangeSet};
 
 const MIB: u64 = 1 << 20;
@@ -88,9 +88,9 @@ fn copy(source: &Arc<Memory>, io_size: u64, threads: usize) -> usize {
         1 => Controller::inline(),
         threads => Controller::fixed(threads),
     };
-    let (shift, moved) = crew::run(&control, &work, controller);
+    let (run, moved) = pool::run(&control, &work, controller);
     moved.expect("memory can be copied");
-    shift.threads
+    run.threads
 }
 
 fn transfer_loop(criterion: &mut Criterion) {

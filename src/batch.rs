@@ -1,7 +1,7 @@
 //! Many ranges to many files in one run.
 //!
 //! Items come from a list (see `crate::manifest`) and become segments in the
-//! order of the source (`queue`, `plan`), which the same crew copies that
+//! order of the source (`queue`, `plan`), which the same pool copies that
 //! copies a single range (`work`): neighbouring small ones in one request
 //! (`scatter`), large ones in stripes (`large`) and by the engine that suits
 //! them (`moving`). Files are written under other names (`staging`), and made

@@ -19,7 +19,7 @@ pub mod sweep;
 
 use std::fmt;
 
-use crate::crew::Threads;
+use crate::pool::Threads;
 
 pub use ends::{Null, Zeros};
 pub use runner::{Cache, Place, Runner};

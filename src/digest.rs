@@ -21,12 +21,12 @@
 mod algorithm;
 mod content;
 mod digester;
-mod fate;
 mod hasher;
+mod in_order;
 mod line;
 mod runs;
+mod state;
 mod tree;
-mod turns;
 mod value;
 
 #[cfg(test)]

@@ -11,9 +11,9 @@
 
 pub mod checkpoint;
 pub mod intact;
-pub mod leftover;
 pub mod map;
 pub mod part;
+pub mod previous;
 pub mod recheck;
 pub mod side;
 pub mod sizing;

@@ -1,7 +1,7 @@
 //! Ways to move the bytes of a stripe, and the choice between them.
 //!
 //! An engine is one file in this folder and one row in [`TABLE`]. It is handed
-//! a stripe and a [`Lane`](crate::crew::Lane), and knows neither the plan nor the other workers.
+//! a stripe and a [`StripeIo`](crate::pool::StripeIo), and knows neither the plan nor the other workers.
 //! What it can serve is decided from [`Capabilities`], before anything is
 //! written; whether it really works here may only show with the first request,
 //! and then it gives way to the next one, visibly.
@@ -16,20 +16,20 @@ mod splice;
 #[cfg(test)]
 mod tests;
 
-pub use capabilities::{Capabilities, Reflink, Wishes};
+pub use capabilities::{Capabilities, Preferences, Reflink};
 pub use positioned::Positioned;
 pub use select::{EngineChoice, Made, Selection, select, select_for};
 
 use std::fs::File;
 use std::sync::Arc;
 
-pub use crate::crew::Engine;
 use crate::io::{Sink, Source};
+pub use crate::pool::Engine;
 use crate::range::ByteRange;
 
 /// Whether an engine can serve a copy.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Fit {
+pub enum Support {
     /// It can. What speaks for it.
     Yes(&'static str),
     /// It cannot, and why.
@@ -37,14 +37,14 @@ pub enum Fit {
 }
 
 /// An engine, before it is made for a copy.
-pub struct Row {
+pub struct EngineEntry {
     /// Its name on the command line and in the report.
     pub name: &'static str,
     /// Whether it can serve a copy.
-    pub suits: fn(&Capabilities) -> Fit,
+    pub suits: fn(&Capabilities) -> Support,
     /// Makes it, trying out what can be tried without writing; or the reason
     /// why it does not work here after all.
-    make: fn(&Site<'_>) -> Result<Box<dyn Engine>, String>,
+    make: fn(&EngineContext<'_>) -> Result<Box<dyn Engine>, String>,
     /// Request size that serves it best, in bytes (measured).
     pub io_size: u64,
     /// Whether it is better off with a destination whose storage is reserved.
@@ -52,7 +52,8 @@ pub struct Row {
 }
 
 /// Every engine there is.
-pub static TABLE: [Row; 5] = [positioned::ROW, direct::ROW, offload::ROW, mmap::ROW, splice::ROW];
+pub static TABLE: [EngineEntry; 5] =
+    [positioned::ENTRY, direct::ENTRY, offload::ENTRY, mmap::ENTRY, splice::ENTRY];
 
 /// Request size through the page cache: beyond a few hundred KiB the overhead
 /// of a system call vanishes, and larger requests only push each other out of
@@ -60,7 +61,7 @@ pub static TABLE: [Row; 5] = [positioned::ROW, direct::ROW, offload::ROW, mmap::
 const CACHED_IO_SIZE: u64 = 256 << 10;
 
 /// What an engine is made for: both ends are open by now.
-pub struct Site<'a> {
+pub struct EngineContext<'a> {
     /// Where bytes come from.
     pub source: &'a Arc<dyn Source>,
     /// Where bytes go.
@@ -88,6 +89,6 @@ fn files<'a>(source: &'a dyn Source, sink: &'a dyn Sink) -> Result<(&'a File, &'
 }
 
 /// The row of the engine called `name`.
-pub fn named(name: &str) -> Option<&'static Row> {
+pub fn named(name: &str) -> Option<&'static EngineEntry> {
     TABLE.iter().find(|row| row.name == name)
 }

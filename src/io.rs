@@ -5,25 +5,25 @@
 //! Workers share them by reference, so every call names its offset and none
 //! moves a cursor. This room knows nothing of plans, stripes or retries.
 
+mod deferred;
 mod end;
 mod fanout;
 mod file;
 pub mod fingerprint;
-mod head;
-pub mod manners;
+mod gap_reader;
 pub mod memory;
 mod ordered;
+pub mod page_cache;
 mod pulse;
-mod sieve;
 pub mod transfer;
 mod uncached;
 
+pub use deferred::{HeadError, Held};
 pub use end::find_end;
 pub use fanout::Fanout;
 pub use file::FileIo;
-pub use head::{HeadError, Held};
+pub use gap_reader::GapReader;
 pub use ordered::Ordered;
-pub use sieve::Sieve;
 
 use std::fs::File;
 use std::io;
@@ -123,7 +123,7 @@ pub trait Sink: Send + Sync {
 
     /// Where writes are kept in memory until the end, in bytes of the sink: an
     /// engine that goes around `write_at` must not serve it.
-    fn kept_back(&self) -> ByteRange {
+    fn deferred(&self) -> ByteRange {
         ByteRange::default()
     }
 
@@ -166,8 +166,8 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
         (**self).sync_data()
     }
 
-    fn kept_back(&self) -> ByteRange {
-        (**self).kept_back()
+    fn deferred(&self) -> ByteRange {
+        (**self).deferred()
     }
 
     fn not_written(&self) -> RangeSet {

@@ -10,24 +10,24 @@ mod ready;
 mod several;
 mod stream;
 
-pub use crate::crew::{MOST_THREADS, Threads};
+pub use crate::pool::{MOST_THREADS, Threads};
 pub use crate::sparse::Preallocate;
 pub use options::CopyJob;
 pub(crate) use options::{LARGEST_IO_SIZE, power_of_two};
 
 use std::sync::Arc;
 
-use crate::crew::controller::{Controller, Workers};
-use crate::crew::{self, Control, Throttle, Transfer};
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::leftover::{self, Leftovers, Start};
+use crate::durable::previous::{self, Leftovers, Start};
 use crate::durable::stage::{self, Stage};
 use crate::durable::target::Target;
 use crate::durable::trust::Examiner;
-use crate::engine::{self, Capabilities, Selection, Wishes};
+use crate::engine::{self, Capabilities, Preferences, Selection};
 use crate::error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
-use crate::io::manners::{Manners, Warmth};
+use crate::io::page_cache::{CacheState, PageCachePolicy};
 use crate::plan::{Cursor, Plan};
+use crate::pool::controller::{Controller, Workers};
+use crate::pool::{self, Control, Throttle, Transfer};
 use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{Outcome, Report};
@@ -131,7 +131,7 @@ impl CopyJob {
         report.notes.extend(examiner.into_notes());
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
-        let id = id.map(|facts| leftover::object_id(facts, target.serial()));
+        let id = id.map(|facts| previous::object_id(facts, target.serial()));
         Ok(Ready {
             writes_source: safety::writes_source(&source, &target),
             identity: identity(self, &source, &target, from, to, id),
@@ -175,8 +175,8 @@ impl CopyJob {
         // The part of an earlier run is as private as a new one.
         let fresh = matches!(target, Target::Staged(_)) && !start.is_committed();
         engine::select_for(self.engine, layout, |sparse| {
-            let wishes = self.wishes(sparse);
-            Capabilities::of(source, target, ranges, bytes, fresh, wishes)
+            let preferences = self.preferences(sparse);
+            Capabilities::of(source, target, ranges, bytes, fresh, preferences)
         })
     }
 
@@ -186,7 +186,7 @@ impl CopyJob {
         let about = selection.capabilities();
         let ends = [about.source, about.destination];
         let workers =
-            self.threads.choose(ends.map(|end| end.rotational), about.warmth).bounded(request);
+            self.threads.choose(ends.map(|end| end.rotational), about.cache_state).bounded(request);
         let stripe = self.scheduling_size(sector, bytes, workers.most(), request)?;
         Ok(Sizes { workers, request, stripe })
     }
@@ -201,7 +201,7 @@ impl CopyJob {
         cancel: &CancelToken,
     ) -> Result<()> {
         let (target, start) = ready.begin.take().expect("a job is copied once");
-        let resumed = matches!(start, Start::From(_));
+        let resumed = matches!(start, Start::Resume(_));
         let fresh = !resumed && matches!(target, Target::Staged(_));
         let over = matches!(start, Start::Over(_));
         let standing = target.facts().filter(|_| ready.report.in_place).map(|facts| facts.size);
@@ -214,10 +214,10 @@ impl CopyJob {
         }
         let mut stage = Stage::begin(target, ready.blank(self.reflink), start)?;
         let about = ready.selection.capabilities();
-        let manners = self.manners(about.warmth, about.bytes, self.sync).over(standing);
+        let page_cache = self.page_cache(about.cache_state, about.bytes, self.sync).over(standing);
         let prepared = ready
             .reserve(&stage, self.preallocate.beside(ready.sparse))
-            .and_then(|()| ready.transfer(&stage, ready.sparse.zeros(fresh), manners, progress));
+            .and_then(|()| ready.transfer(&stage, ready.sparse.zeros(fresh), page_cache, progress));
         let transfer = match prepared {
             Ok(transfer) => Arc::new(transfer),
             Err(error) => {
@@ -259,7 +259,7 @@ impl CopyJob {
 
         progress.enter(Phase::Syncing);
         self.settle(stage, stage::rights(&ready.source, ready.report.range))?;
-        transfer.manners.finish(&*transfer.source, &*transfer.sink);
+        transfer.page_cache.finish(&*transfer.source, &*transfer.sink);
         clock.synced();
         let ledger = Ledger { transfer, checkpointer };
         self.prove(ready, stage, ledger, clock, (progress, cancel))?;
@@ -302,9 +302,9 @@ impl CopyJob {
         let controller = self.controller(ready);
         let cursor = Cursor::new(&ready.plan);
         let work = OneCopy { transfer: Arc::clone(transfer), cursor, checkpointer, progress };
-        let (shift, moved) = crew::run(&control, &work, controller);
-        ready.report.threads = shift.threads;
-        ready.report.notes.extend(shift.decisions);
+        let (run, moved) = pool::run(&control, &work, controller);
+        ready.report.threads = run.threads;
+        ready.report.notes.extend(run.decisions);
         moved
     }
 
@@ -353,17 +353,21 @@ impl CopyJob {
             Start::Over(part) => {
                 part.as_ref().and_then(|part| sys::facts(part).ok()).map(|facts| facts.allocated)
             }
-            Start::From(earlier) => earlier.file.as_ref().map(|(_, facts)| facts.allocated),
+            Start::Resume(earlier) => earlier.file.as_ref().map(|(_, facts)| facts.allocated),
         };
         whole.saturating_sub(part.unwrap_or(0))
     }
 
-    fn manners(&self, warmth: Warmth, bytes: u64, sync: bool) -> Manners {
-        if self.keep_cache { Manners::none() } else { Manners::new(warmth, bytes, sync) }
+    fn page_cache(&self, cache_state: CacheState, bytes: u64, sync: bool) -> PageCachePolicy {
+        if self.keep_cache {
+            PageCachePolicy::none()
+        } else {
+            PageCachePolicy::new(cache_state, bytes, sync)
+        }
     }
 
-    fn wishes(&self, sparse: Sparse) -> Wishes {
-        Wishes {
+    fn preferences(&self, sparse: Sparse) -> Preferences {
+        Preferences {
             reflink: self.reflink,
             sparse,
             needs_bytes: !self.wanted_digests().is_empty(),

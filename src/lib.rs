@@ -5,7 +5,7 @@
 //!
 //! A [`CopyJob`] opens the source and looks at the destination; `safety`
 //! refuses what must not be done before a byte is written. The range is cut
-//! into **stripes** by `plan`; the workers of `crew` claim them in ascending
+//! into **stripes** by `plan`; the workers of `pool` claim them in ascending
 //! order, and an `engine` moves each by positioned reads and writes. A new file
 //! is written under a temporary name and gets its own when it is complete and
 //! on the disk (`durable`). A [`Report`] says what happened.
@@ -22,7 +22,7 @@
 //! | `sparse` | holes: where they are, and where they are made |
 //! | `io` | [`Source`](io::Source) and [`Sink`](io::Sink); the loops over short counts; buffers |
 //! | `engine` | ways to move bytes; one file each |
-//! | `crew` | workers, retries, the thread controller, the rate limit |
+//! | `pool` | workers, retries, the thread controller, the rate limit |
 //! | `cpu` | a pool for work of processors alone, which may have no threads |
 //! | `manifest` | the list of what to copy, read from ten formats and checked whole |
 //! | `batch` | many ranges to many files |
@@ -71,7 +71,6 @@
 pub mod batch;
 pub mod bench;
 mod cpu;
-pub mod crew;
 pub mod devices;
 pub mod digest;
 pub mod durable;
@@ -81,6 +80,7 @@ pub mod io;
 pub mod job;
 pub mod manifest;
 pub mod plan;
+pub mod pool;
 pub mod preserve;
 pub mod progress;
 pub mod range;
@@ -95,11 +95,11 @@ pub mod testing;
 pub mod verify;
 pub mod words;
 
-pub use crew::OnReadError;
-pub use durable::leftover::Leftovers;
+pub use durable::previous::Leftovers;
 pub use durable::trust::Trust;
 pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
 pub use job::{CopyJob, Threads};
+pub use pool::OnReadError;
 pub use progress::{CancelToken, Event, Phase, Progress, Snapshot};
 pub use range::{ByteRange, RangeSet, RangeSpec};
 pub use report::{Outcome, Report};

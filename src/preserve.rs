@@ -13,7 +13,7 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
-use crate::sys::{self, Directory, Facts, Moment};
+use crate::sys::{self, Directory, Metadata, Moment};
 
 /// Set-user-id and set-group-id, which belong to an owner and go with them.
 const SET_ID_BITS: u32 = 0o6000;
@@ -37,7 +37,7 @@ const NOT_OF_THE_GROUP: u32 = 0o707;
 pub fn take_place_of(
     directory: &Directory,
     name: &OsStr,
-    facts: &Facts,
+    facts: &Metadata,
     to: &File,
 ) -> io::Result<()> {
     let mode = facts.mode & 0o777;
@@ -65,7 +65,7 @@ pub const OF_ANY_FILE: u32 = 0o666;
 
 /// The permission bits of `file`, which is `facts`. Where an access list may
 /// stand behind the bits of the group, the group gets what everybody gets.
-pub fn rights_of(file: &File, facts: &Facts) -> u32 {
+pub fn rights_of(file: &File, facts: &Metadata) -> u32 {
     let mode = facts.mode & 0o777;
     let without = mode & NOT_OF_THE_GROUP | mode & 0o7 << 3 & mode << 3;
     let has_list = without != mode && has_access_list(file).unwrap_or(true);
@@ -91,7 +91,7 @@ fn has_access_list(file: &File) -> io::Result<bool> {
 
 /// Gives `to` what `from` has besides its content, which was `facts` before it
 /// was read. Returns what could not be carried over, a sentence each.
-pub fn carry_over(from: &File, facts: &Facts, to: &File) -> Vec<String> {
+pub fn carry_over(from: &File, facts: &Metadata, to: &File) -> Vec<String> {
     let mut notes = Vec::new();
     let mut lost = |what: &str, error: io::Error| {
         notes.push(format!("{what} could not be preserved: {}", chain(&error)));

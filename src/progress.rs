@@ -105,7 +105,7 @@ pub struct Progress {
     started: Instant,
     /// When copying began, in nanoseconds since `started`; 0 before.
     copying_since: AtomicU64,
-    seats: Mutex<Vec<Arc<Seat>>>,
+    in_flight: Mutex<Vec<Arc<InFlight>>>,
     active: Mutex<Vec<String>>,
     events: ArrayQueue<Event>,
     /// What could not be read since somebody last looked.
@@ -114,7 +114,7 @@ pub struct Progress {
 
 /// What one worker is waiting for.
 #[derive(Default)]
-pub(crate) struct Seat {
+pub(crate) struct InFlight {
     busy: AtomicBool,
     offset: AtomicU64,
     /// Nanoseconds since the progress was made.
@@ -172,7 +172,7 @@ impl Progress {
             phase: AtomicU8::new(0),
             started: Instant::now(),
             copying_since: AtomicU64::new(0),
-            seats: Mutex::new(Vec::new()),
+            in_flight: Mutex::new(Vec::new()),
             active: Mutex::new(Vec::new()),
             events: ArrayQueue::new(EVENT_QUEUE),
             unread: Mutex::default(),
@@ -222,10 +222,10 @@ impl Progress {
     }
 
     fn longest_wait(&self, elapsed: Duration) -> Option<(u64, Duration)> {
-        lock(&self.seats)
+        lock(&self.in_flight)
             .iter()
-            .filter(|seat| seat.busy.load(Relaxed))
-            .map(|seat| (seat.offset.load(Relaxed), seat.since.load(Relaxed)))
+            .filter(|in_flight| in_flight.busy.load(Relaxed))
+            .map(|in_flight| (in_flight.offset.load(Relaxed), in_flight.since.load(Relaxed)))
             .min_by_key(|&(_, since)| since)
             .map(|(offset, since)| (offset, elapsed.saturating_sub(Duration::from_nanos(since))))
     }
@@ -292,22 +292,27 @@ impl Progress {
     }
 
     /// A place for one more worker to say what it is waiting for.
-    pub(crate) fn seat(&self) -> Arc<Seat> {
-        let seat = Arc::new(Seat::default());
-        let mut seats = lock(&self.seats);
+    pub(crate) fn in_flight(&self) -> Arc<InFlight> {
+        let slot = Arc::new(InFlight::default());
+        let mut slots = lock(&self.in_flight);
         // Those whose workers have gone are held by nobody else.
-        seats.retain(|seat| Arc::strong_count(seat) > 1);
-        seats.push(Arc::clone(&seat));
-        seat
+        slots.retain(|slot| Arc::strong_count(slot) > 1);
+        slots.push(Arc::clone(&slot));
+        slot
     }
 
     /// Runs `request`, which may wait for a device, as the wait at `offset`.
-    pub(crate) fn waiting<T>(&self, seat: &Seat, offset: u64, request: impl FnOnce() -> T) -> T {
-        seat.offset.store(offset, Relaxed);
-        seat.since.store(self.now(), Relaxed);
-        seat.busy.store(true, Relaxed);
+    pub(crate) fn waiting<T>(
+        &self,
+        in_flight: &InFlight,
+        offset: u64,
+        request: impl FnOnce() -> T,
+    ) -> T {
+        in_flight.offset.store(offset, Relaxed);
+        in_flight.since.store(self.now(), Relaxed);
+        in_flight.busy.store(true, Relaxed);
         let result = request();
-        seat.busy.store(false, Relaxed);
+        in_flight.busy.store(false, Relaxed);
         result
     }
 

@@ -12,7 +12,7 @@ use crate::durable::target::{OpenTarget, Target};
 use crate::error::Refusal;
 use crate::range::ByteRange;
 use crate::source::OpenSource;
-use crate::sys::{self, DeviceInfo, Directory, Facts, Layer, Node, Thing};
+use crate::sys::{self, DeviceInfo, Directory, FileKind, Layer, Metadata, Thing};
 
 /// A copy that is about to begin.
 pub struct Preflight<'a> {
@@ -102,7 +102,7 @@ impl Preflight<'_> {
             // Compared by ranges.
             false => Vec::new(),
         };
-        let is_it = |facts: &Facts| facts.same_thing(source) || behind.contains(&thing(facts));
+        let is_it = |facts: &Metadata| facts.same_thing(source) || behind.contains(&thing(facts));
         let Some(found) = named.find(is_it) else { return Ok(()) };
         let path = self.target.path().to_owned();
         let what = word(thing(&found));
@@ -134,7 +134,7 @@ impl Preflight<'_> {
         }
         let read = match self.target {
             // Nothing that is there is written: what the source file lies on is no matter.
-            Target::Staged(_) if source.node != Node::BlockDevice => itself(source),
+            Target::Staged(_) if source.node != FileKind::BlockDevice => itself(source),
             _ => sys::layers(source, &self.source.path),
         };
         let meeting = meet(&read, self.from, &sys::layers(&facts, path), self.to);
@@ -239,21 +239,21 @@ fn word(thing: Thing) -> &'static str {
 }
 
 /// What a file or device with these facts is.
-pub fn thing(facts: &Facts) -> Thing {
+pub fn thing(facts: &Metadata) -> Thing {
     match facts.node {
-        Node::BlockDevice => Thing::Device(facts.represents),
+        FileKind::BlockDevice => Thing::Device(facts.rdev),
         _ => Thing::File { device: facts.device, inode: facts.inode },
     }
 }
 
 /// A file, and not what it lies on.
-fn itself(file: &Facts) -> Vec<Layer> {
+fn itself(file: &Metadata) -> Vec<Layer> {
     vec![Layer { thing: thing(file), start: Some(0), within: ByteRange::to(u64::MAX) }]
 }
 
 /// Whether both are files of one file system, so that neither is behind the other.
-fn are_beside(one: &Facts, other: &Facts) -> bool {
-    one.device == other.device && ![one.node, other.node].contains(&Node::BlockDevice)
+fn are_beside(one: &Metadata, other: &Metadata) -> bool {
+    one.device == other.device && ![one.node, other.node].contains(&FileKind::BlockDevice)
 }
 
 /// Whether what is written changes the source, which is allowed where no byte that
@@ -268,7 +268,7 @@ pub fn writes_source(source: &OpenSource, target: &Target) -> bool {
         return true;
     }
     // A device does not say that it was written to.
-    let is_device = source.facts.node == Node::BlockDevice;
+    let is_device = source.facts.node == FileKind::BlockDevice;
     if is_device || are_beside(&source.facts, &facts) {
         return false;
     }
@@ -277,8 +277,8 @@ pub fn writes_source(source: &OpenSource, target: &Target) -> bool {
 }
 
 /// The files that a source stands for, if it is a device: those behind loop devices.
-pub fn files_behind(source: &Facts, path: &Path) -> impl Iterator<Item = Thing> {
-    let is_device = source.node == Node::BlockDevice;
+pub fn files_behind(source: &Metadata, path: &Path) -> impl Iterator<Item = Thing> {
+    let is_device = source.node == FileKind::BlockDevice;
     let layers = is_device.then(|| sys::layers(source, path));
     let files = layers.into_iter().flatten().filter(|layer| layer.start.is_some());
     files.map(|layer| layer.thing).filter(|thing| matches!(thing, Thing::File { .. }))
@@ -292,7 +292,7 @@ pub struct Ground {
 
 impl Ground {
     /// Of a directory with these facts, which `path` leads to.
-    pub fn of(directory: &Facts, path: &Path) -> Ground {
+    pub fn of(directory: &Metadata, path: &Path) -> Ground {
         Ground { device: directory.device, layers: sys::layers(directory, path) }
     }
 
@@ -302,9 +302,9 @@ impl Ground {
     /// # Errors
     ///
     /// [`Refusal::SameDevice`] if what is written there changes the source.
-    pub fn check(&self, source: &Facts, source_path: &Path, path: &Path) -> Result<(), Refusal> {
+    pub fn check(&self, source: &Metadata, source_path: &Path, path: &Path) -> Result<(), Refusal> {
         let layers = match source.node {
-            Node::BlockDevice => sys::layers(source, source_path),
+            FileKind::BlockDevice => sys::layers(source, source_path),
             _ if source.device == self.device => return Ok(()),
             // Where it lies is known to the byte on neither side.
             _ => itself(source),

@@ -17,7 +17,7 @@ use crate::io::FileIo;
 use crate::range::{ByteRange, RangeSpec};
 use crate::report::{Kind, SourceReport};
 use crate::size::{Size, TooManySectors};
-use crate::sys::{self, DeviceInfo, Facts, Node};
+use crate::sys::{self, DeviceInfo, FileKind, Metadata};
 
 /// Logical sector of what has none: the unit of `s` for regular files.
 pub const DEFAULT_SECTOR: u32 = 512;
@@ -30,7 +30,7 @@ pub struct OpenSource {
     /// For reading.
     pub io: Arc<FileIo>,
     /// What it was when it was opened, with the size that can be read.
-    pub facts: Facts,
+    pub facts: Metadata,
     /// The size that its file system claimed then, in bytes.
     pub claimed: u64,
     /// If it is a block device: what it says of itself.
@@ -75,7 +75,7 @@ impl OpenSource {
         let mut facts = sys::facts_as(&file, path).map_err(cannot_open)?;
         copyable(side, path, facts.node)?;
         let device = match facts.node {
-            Node::BlockDevice => Some(sys::device_info(&file).map_err(cannot_open)?),
+            FileKind::BlockDevice => Some(sys::device_info(&file).map_err(cannot_open)?),
             _ => None,
         };
         let io = match &device {
@@ -220,11 +220,11 @@ impl OpenSource {
 }
 
 /// The kind a node has in reports.
-pub(crate) fn kind(node: Node) -> Kind {
+pub(crate) fn kind(node: FileKind) -> Kind {
     match node {
-        Node::BlockDevice => Kind::BlockDevice,
-        Node::File => Kind::File,
-        Node::Pipe | Node::Socket => Kind::Stream,
+        FileKind::BlockDevice => Kind::BlockDevice,
+        FileKind::File => Kind::File,
+        FileKind::Pipe | FileKind::Socket => Kind::Stream,
         _ => Kind::Other,
     }
 }
@@ -240,22 +240,22 @@ fn no_end(side: Side, path: &Path, source: std::io::Error) -> Refusal {
 }
 
 /// Refuses everything that has no bytes at fixed offsets.
-pub(crate) fn copyable(side: Side, path: &Path, node: Node) -> Result<(), Refusal> {
+pub(crate) fn copyable(side: Side, path: &Path, node: FileKind) -> Result<(), Refusal> {
     let (what, hint) = match node {
-        Node::File | Node::BlockDevice => return Ok(()),
-        Node::Directory => ("a directory", "name a file in it"),
-        Node::Pipe if side == Side::Destination => {
+        FileKind::File | FileKind::BlockDevice => return Ok(()),
+        FileKind::Directory => ("a directory", "name a file in it"),
+        FileKind::Pipe if side == Side::Destination => {
             ("a pipe", "a pipe has no positions; what goes to - is written in order")
         }
-        Node::Pipe => ("a pipe", "a pipe has no positions; copy it into a file first"),
-        Node::Socket => ("a socket", "a socket has no positions"),
-        Node::CharacterDevice => {
+        FileKind::Pipe => ("a pipe", "a pipe has no positions; copy it into a file first"),
+        FileKind::Socket => ("a socket", "a socket has no positions"),
+        FileKind::CharacterDevice => {
             ("a character device", "only files and block devices have positions")
         }
-        Node::VirtualFile => {
+        FileKind::VirtualFile => {
             ("made up by the kernel as it is read", "its size is not known; use cat")
         }
-        Node::Link => ("a symbolic link", "name what it points to"),
+        FileKind::Link => ("a symbolic link", "name what it points to"),
     };
     Err(Refusal::NotCopyable { side, path: path.to_owned(), what, hint })
 }

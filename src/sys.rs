@@ -93,7 +93,7 @@ pub const WINDOWS_NAMES: bool = cfg!(windows);
 
 /// What a path leads to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Node {
+pub enum FileKind {
     /// A regular file.
     File,
     /// A regular file made up by the kernel as it is read (procfs, sysfs):
@@ -118,9 +118,9 @@ pub type Moment = (i64, u32);
 
 /// What the file system says of an open file or a name.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Facts {
+pub struct Metadata {
     /// What it is.
-    pub node: Node,
+    pub node: FileKind,
     /// Size in bytes; of a device the size of its medium.
     pub size: u64,
     /// The file system it lies on.
@@ -128,7 +128,7 @@ pub struct Facts {
     /// Its number there.
     pub inode: u64,
     /// If it is a device: which.
-    pub represents: u64,
+    pub rdev: u64,
     /// Permission bits.
     pub mode: u32,
     /// The user it belongs to; 0 where the system has no such numbers.
@@ -146,17 +146,17 @@ pub struct Facts {
     /// When it was made, seconds and nanoseconds, where the system tells. File
     /// numbers are given again, on some file systems at once; with this they
     /// are not.
-    pub born: Option<Moment>,
+    pub created: Option<Moment>,
     /// Bytes of storage in use.
     pub allocated: u64,
 }
 
-impl Facts {
+impl Metadata {
     /// Whether both are one file, or nodes of one device.
-    pub fn same_thing(&self, other: &Facts) -> bool {
+    pub fn same_thing(&self, other: &Metadata) -> bool {
         match (self.node, other.node) {
-            (Node::BlockDevice, Node::BlockDevice) => self.represents == other.represents,
-            (Node::BlockDevice, _) | (_, Node::BlockDevice) => false,
+            (FileKind::BlockDevice, FileKind::BlockDevice) => self.rdev == other.rdev,
+            (FileKind::BlockDevice, _) | (_, FileKind::BlockDevice) => false,
             _ => (self.device, self.inode) == (other.device, other.inode),
         }
     }
@@ -251,12 +251,12 @@ pub struct DiskRegion {
 pub enum Thing {
     /// A file, by its file system and its number there.
     File {
-        /// See [`Facts::device`].
+        /// See [`Metadata::device`].
         device: u64,
-        /// See [`Facts::inode`].
+        /// See [`Metadata::inode`].
         inode: u64,
     },
-    /// A device, see [`Facts::represents`].
+    /// A device, see [`Metadata::rdev`].
     Device(u64),
 }
 

@@ -1,7 +1,7 @@
 //! Whether a destination holds what was read from the source.
 //!
 //! The destination is read back from the medium, not from the page cache, which
-//! would only say what was meant to be written ([`medium`]). It is compared
+//! would only say what was meant to be written ([`read_back`]). It is compared
 //! with fingerprints taken while the bytes were copied ([`fingerprint`](crate::io::fingerprint)), and
 //! where there is none with the source, which is read again ([`compare`]).
 //!
@@ -9,6 +9,6 @@
 
 pub mod compare;
 mod job;
-pub mod medium;
+pub mod read_back;
 
 pub use job::VerifyJob;

@@ -236,7 +236,7 @@ impl Commit<'_> {
         self.each(members, |member| {
             let file = self.outputs.file(&member.output)?;
             self.check_written(member, &file)?;
-            self.dress(member, &file)?;
+            self.set_attributes(member, &file)?;
             let is_covered = together && covers && !self.outputs.lies_elsewhere(file.as_file());
             if group.is_some() && !is_covered {
                 file.as_file().sync_all()?;
@@ -255,7 +255,7 @@ impl Commit<'_> {
         Ok(self.outputs.sync_all().map_err(failed)?)
     }
 
-    fn dress(&self, member: &Member<'_>, file: &FileIo) -> io::Result<()> {
+    fn set_attributes(&self, member: &Member<'_>, file: &FileIo) -> io::Result<()> {
         let details = || member.rows.iter().filter_map(|row| row.item.details.as_deref());
         match details().find_map(|details| details.mode) {
             Some(mode) => sys::set_mode(file.as_file(), mode)?,

@@ -43,12 +43,12 @@ impl BatchWork<'_> {
         self.commit(group)
     }
 
-    /// Commits what is waiting when the crew has gone. Where files were there
+    /// Commits what is waiting when the pool has gone. Where files were there
     /// already, nobody knows whether they are durable, nor their names.
     ///
     /// # Errors
     ///
-    /// Why the crew ended early, or what must end the batch.
+    /// Why the pool ended early, or what must end the batch.
     pub fn end(&self, moved: Result<()>, skipped: bool) -> Result<()> {
         let group = std::mem::take(&mut *lock(&self.finished));
         let committed = self.commit(group).and_then(|()| {
@@ -59,7 +59,7 @@ impl BatchWork<'_> {
         moved.and(committed)
     }
 
-    /// After the crew has ended early: outputs that are not complete are
+    /// After the pool has ended early: outputs that are not complete are
     /// discarded, but for large ones that a later run can go on from.
     pub fn leave(&self) {
         let larges: Vec<_> = lock(&self.larges).values().cloned().collect();

@@ -9,7 +9,7 @@ use super::beside::{Beside, look_at_roles};
 use super::handles::Handles;
 use super::large::Settings;
 use super::moving::{How, Moving};
-use super::output::{Earlier, Outputs, Wanted};
+use super::output::{Outputs, Previous, Wanted};
 use super::partial::{Look, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
 use super::preflight::{
@@ -21,18 +21,18 @@ use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
 use crate::cpu::Pool;
-use crate::crew::controller::{Controller, Workers};
-use crate::crew::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, Throttle};
 use crate::digest::Algorithm;
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
-use crate::durable::leftover::Leftovers;
+use crate::durable::previous::Leftovers;
 use crate::durable::trust::{Examiner, Trust};
 use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, ManifestErrors};
+use crate::pool::controller::{Controller, Workers};
+use crate::pool::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, Throttle};
 use crate::progress::{CancelToken, Phase, Progress};
-use crate::sys::{self, Directory, Facts};
+use crate::sys::{self, Directory, Metadata};
 
 /// Request size of a batch where the user names none: one request fetches many
 /// small neighbours.
@@ -261,7 +261,7 @@ impl Batch {
         progress.expect(plan.bytes(), 0);
         progress.enter(Phase::Copying);
         let control = self.control(progress, cancel);
-        let (shift, moved) = crew::run(&control, &work, self.controller(&plan, workers));
+        let (run, moved) = pool::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
         let moved = work.end(moved, skipped.contains(&true));
@@ -270,8 +270,8 @@ impl Batch {
         let mut report = tally.into_report(start, copied, self.sync);
         moving.record(&mut report);
         report.notes.extend(notes);
-        report.threads = shift.threads;
-        report.notes.extend(shift.decisions);
+        report.threads = run.threads;
+        report.notes.extend(run.decisions);
         report.notes.extend(self.threads.note_fewer(workers, self.io_size));
         let changed = (0..sources.len() as u32)
             .filter(|&number| plan.is_shared(number))
@@ -300,8 +300,8 @@ impl Batch {
     }
 
     /// What becomes of parts that an earlier run left.
-    fn earlier(&self) -> Earlier {
-        Earlier {
+    fn earlier(&self) -> Previous {
+        Previous {
             discard: self.leftovers != Leftovers::Refuse,
             resume: self.leftovers == Leftovers::Resume,
             trust: self.trust,
@@ -344,15 +344,15 @@ impl Batch {
 
     /// Opens, looks, refuses, plans. Writes nothing but the directory itself,
     /// and not that if it refuses.
-    fn prepare(&self, made: &OnceLock<Facts>, progress: &Progress) -> Result<Ready> {
+    fn prepare(&self, made: &OnceLock<Metadata>, progress: &Progress) -> Result<Ready> {
         progress.enter(Phase::Preparing);
         self.threads.check()?;
         let ready = self.check(made);
         ready.inspect_err(|_| remove_if_made(&self.into, made))
     }
 
-    fn check(&self, made: &OnceLock<Facts>) -> Result<Ready> {
-        crew::check_request(self.io_size)?;
+    fn check(&self, made: &OnceLock<Metadata>) -> Result<Ready> {
+        pool::check_request(self.io_size)?;
         let stay_open = self.handles().sources;
         let named = Named::open(&self.items, self.source.as_deref(), stay_open);
         self.check_manifest(&named)?;
@@ -421,7 +421,7 @@ impl Batch {
 
     /// What may be open at once, and how many workers that serves.
     fn handles(&self) -> Handles {
-        let threads = self.threads.choose([], Warmth::Unknown).bounded(self.io_size).most();
+        let threads = self.threads.choose([], CacheState::Unknown).bounded(self.io_size).most();
         Handles::within(sys::open_file_limit(), threads)
     }
 

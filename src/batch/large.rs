@@ -10,20 +10,20 @@ use super::output::{Output, Outputs, Wanted};
 use super::partial::{absolute, source_of};
 use super::queue::Segment;
 use super::staging::give_length;
-use crate::crew::{Tap, Transfer};
 use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::leftover::{self, needed_length, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapFile, Mode};
+use crate::durable::previous::{self, needed_length, object_id};
 use crate::durable::recheck;
 use crate::durable::trust::{Examiner, Trust};
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::plan::Plan;
+use crate::pool::{Observers, Transfer};
 use crate::progress::Progress;
 use crate::range::{ByteRange, Failed, RangeSet};
 use crate::source::OpenSource;
-use crate::sys::Facts;
+use crate::sys::Metadata;
 
 /// Files below this are copied again rather than resumed: a map costs more.
 pub const SMALLEST_WITH_MAP: u64 = 64 << 20;
@@ -132,7 +132,8 @@ impl Large {
         let mut transfer = settings.moving.transfer(&piece, settings.progress)?;
         if !digests.is_empty() {
             let holes = data.missing_from(segment.range);
-            transfer = transfer.tapped(tap(digests, segment.range, holes, earlier, file.clone()));
+            transfer =
+                transfer.observed(observers(digests, segment.range, holes, earlier, file.clone()));
             // Whoever looks at the bytes has to see what needs no copying as well.
             todo = segment.range.into();
         }
@@ -166,7 +167,7 @@ impl Large {
         let place = |part: Failed| Failed { range: self.transfer.to_sink(part.range), ..part };
         self.output.add_failed(self.transfer.failed().into_iter().map(place));
         self.output.add_holes(self.transfer.made_holes());
-        if let Some(digests) = self.transfer.tap().take_digests() {
+        if let Some(digests) = self.transfer.observers().take_digests() {
             self.output.set_digests(digests);
         }
     }
@@ -213,15 +214,15 @@ fn clear(file: &FileIo, output: &Output) -> std::io::Result<()> {
 }
 
 /// Works out `digests` of `range`, of which `earlier` is in `file` already.
-fn tap(
+fn observers(
     digests: &[Algorithm],
     range: ByteRange,
     holes: RangeSet,
     mut earlier: RangeSet,
     file: Arc<FileIo>,
-) -> Tap {
+) -> Observers {
     earlier.subtract(&holes);
-    Tap::none().digests(Digester::new(digests, range)).settled(holes, earlier, file)
+    Observers::none().digests(Digester::new(digests, range)).settled(holes, earlier, file)
 }
 
 /// Which copy the map of `output` belongs to.
@@ -252,10 +253,10 @@ fn identity(
 fn earlier(
     (map_file, trust): (&MapFile, Trust),
     identity: &Identity,
-    found: Option<&Facts>,
+    found: Option<&Metadata>,
 ) -> RangeSet {
     let Some(found) = found else { return RangeSet::new() };
-    let map: Option<Map> = leftover::load(map_file, &mut Examiner::new(trust)).ok().flatten();
+    let map: Option<Map> = previous::load(map_file, &mut Examiner::new(trust)).ok().flatten();
     map.filter(|map| {
         let same = |of_map: &Identity| of_map.difference(identity).is_none();
         map.identity.as_ref().is_some_and(same) && found.size >= needed_length(map, identity)

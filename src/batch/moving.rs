@@ -16,14 +16,16 @@ use super::output::Output;
 use super::queue::Segment;
 use super::report::BatchReport;
 use super::sources::Sources;
-use crate::crew::Transfer;
 use crate::engine::capabilities::{Place, WORTH_ASKING};
-use crate::engine::{self, Capabilities, EngineChoice, Positioned, Reflink, Site, Wishes};
+use crate::engine::{
+    self, Capabilities, EngineChoice, EngineContext, Positioned, Preferences, Reflink,
+};
 use crate::error::{ErrorKind, Refusal, Result};
-use crate::io::manners::{LARGE, Manners};
+use crate::io::page_cache::{LARGE, PageCachePolicy};
 use crate::io::{self, FileIo};
 use crate::manifest::{Item, Run};
 use crate::plan::longest_stripe;
+use crate::pool::Transfer;
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::Fallback;
@@ -113,8 +115,8 @@ impl How {
         self.preallocate == Preallocate::Full
     }
 
-    fn wishes(&self, sparse: Sparse, needs_bytes: bool, threads: usize) -> Wishes {
-        Wishes { reflink: self.reflink, sparse, needs_bytes, threads }
+    fn preferences(&self, sparse: Sparse, needs_bytes: bool, threads: usize) -> Preferences {
+        Preferences { reflink: self.reflink, sparse, needs_bytes, threads }
     }
 
     /// Whether every source can be copied in the way that was asked for.
@@ -151,7 +153,7 @@ impl How {
                 // Nothing that depends on how much it is bears on what can serve.
                 0,
                 true,
-                self.wishes(self.sparse, needs_bytes, 1),
+                self.preferences(self.sparse, needs_bytes, 1),
             );
             let can_share = about.destination.may_share() && about.same_file_system;
             engine::select(self.engine, about)?;
@@ -246,7 +248,7 @@ impl Moving {
         let source: Arc<dyn io::Source> = large.source.io.clone();
         let sink: Arc<dyn io::Sink> = large.file.clone();
         let mut engines: Vec<Box<dyn engine::Engine>> = vec![Box::new(Positioned)];
-        let mut manners = Manners::none();
+        let mut page_cache = PageCachePolicy::none();
         let mut sparse = large.layout.sparse();
         if self.is_worth_choosing(large) {
             let about = |sparse| self.capabilities(large, sparse);
@@ -256,7 +258,7 @@ impl Moving {
             if selection.wants_space() && reserves {
                 self.reserve_pieces(large)?;
             }
-            let made = selection.make(&Site {
+            let made = selection.make(&EngineContext {
                 source: &source,
                 sink: &sink,
                 range,
@@ -274,7 +276,7 @@ impl Moving {
             // What is read back for a digest had better stay.
             if !self.how.keep_cache && !large.digested {
                 let about = selection.capabilities();
-                manners = Manners::new(about.warmth, about.bytes, self.sync);
+                page_cache = PageCachePolicy::new(about.cache_state, about.bytes, self.sync);
             }
         }
         let mut transfer = Transfer::new(
@@ -285,7 +287,7 @@ impl Moving {
             large.source.sector(),
             engines,
         );
-        transfer.manners = manners;
+        transfer.page_cache = page_cache;
         transfer.zeros = sparse.zeros(!large.output.is_found());
         Ok(transfer)
     }
@@ -304,10 +306,10 @@ impl Moving {
         let bytes = large.todo.bytes();
         let from = large.segment.range;
         let to = ByteRange::with_len(large.segment.at, from.len()).unwrap_or_default();
-        let wishes = self.how.wishes(sparse, large.digested, self.threads);
+        let preferences = self.how.preferences(sparse, large.digested, self.threads);
         let fresh = !large.output.is_found();
         let place = self.place.of_file(large.file.as_file());
-        Capabilities::into_place(large.source, &place, (from, to), bytes, fresh, wishes)
+        Capabilities::into_place(large.source, &place, (from, to), bytes, fresh, preferences)
     }
 
     fn reserve_pieces(&self, large: &Large<'_>) -> Result<()> {
@@ -328,7 +330,7 @@ impl Moving {
 
     /// Takes note of what moved a large piece, and leaves the cache as it should be left.
     pub fn over(&self, transfer: &Transfer) {
-        transfer.manners.finish(&*transfer.source, &*transfer.sink);
+        transfer.page_cache.finish(&*transfer.source, &*transfer.sink);
         *lock(&self.moved).engines.entry(transfer.engine().name()).or_default() += 1;
         for fallback in transfer.fallbacks() {
             self.note(fallback);

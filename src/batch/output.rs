@@ -21,7 +21,7 @@ use crate::error::{ErrorKind, chain};
 use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
 use crate::range::{Failed, RangeSet, Unread};
-use crate::sys::{self, Directory, Facts, Replace};
+use crate::sys::{self, Directory, Metadata, Replace};
 
 /// A file that the batch is to make.
 #[derive(Clone, Debug)]
@@ -55,9 +55,9 @@ pub struct Output {
     /// Whether there is a file under the temporary name that is ours to remove.
     pub(super) made: AtomicBool,
     /// What that file was when an earlier run had left it.
-    pub(super) found: OnceLock<Facts>,
+    pub(super) found: OnceLock<Metadata>,
     /// Which file is written.
-    pub(super) identity: OnceLock<Facts>,
+    pub(super) identity: OnceLock<Metadata>,
     /// Whether its file was closed to make room, and opened again.
     reopened: AtomicBool,
     /// Bytes that became holes on the way.
@@ -100,12 +100,12 @@ impl Output {
     }
 
     /// Whether `facts` are those of the file that is written.
-    pub fn is(&self, facts: &Facts) -> bool {
+    pub fn is(&self, facts: &Metadata) -> bool {
         self.identity.get().is_some_and(|ours| ours.same_thing(facts))
     }
 
     /// Which file is written; `None` if it could not be made.
-    pub fn identity(&self) -> Option<&Facts> {
+    pub fn identity(&self) -> Option<&Metadata> {
         self.identity.get()
     }
 
@@ -160,7 +160,7 @@ impl Output {
     }
 
     /// What the file that it goes on in was when an earlier run had left it.
-    pub fn found(&self) -> Option<&Facts> {
+    pub fn found(&self) -> Option<&Metadata> {
         self.found.get()
     }
 
@@ -177,7 +177,7 @@ impl Output {
 
 /// What to do with parts that an earlier run left.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Earlier {
+pub struct Previous {
     /// They may be discarded.
     pub discard: bool,
     /// Large ones are kept, to go on from.
@@ -191,7 +191,7 @@ pub struct Outputs {
     pub(super) folders: Folders,
     root_path: PathBuf,
     wanted: Vec<Wanted>,
-    pub(super) earlier: Earlier,
+    pub(super) earlier: Previous,
     handles: Handles,
     /// How files become durable; `None` if nobody waits for that.
     group_sync: Option<GroupSync>,
@@ -210,7 +210,7 @@ impl Outputs {
     pub fn new(
         (root, root_path): (Directory, PathBuf),
         wanted: Vec<Wanted>,
-        earlier: Earlier,
+        earlier: Previous,
         handles: Handles,
         sync: bool,
     ) -> Outputs {

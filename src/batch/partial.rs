@@ -16,20 +16,20 @@ use super::plan::BatchPlan;
 use super::preflight::{Parents, file_name};
 use super::sources::Sources;
 use crate::digest::{Algorithm, hash_slice};
-use crate::durable::leftover::{self, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapError, MapFile, Mode, Source};
+use crate::durable::previous::{self, object_id};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result};
 use crate::manifest::{Item, Run};
 use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
-use crate::sys::{Directory, Facts, Node};
+use crate::sys::{Directory, FileKind, Metadata};
 
 /// A file that an earlier run gave its name, and what it lacks.
 #[derive(Debug)]
 pub struct Partial {
     /// Which file it is.
-    pub facts: Facts,
+    pub facts: Metadata,
     /// What could not be read, in positions of the file.
     pub missing: RangeSet,
 }
@@ -94,7 +94,7 @@ impl Look<'_> {
         let mut parents = Parents::new(root);
         for (output, file) in wanted.iter().enumerate() {
             let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
-            if facts.node != Node::File || facts.size != file.len {
+            if facts.node != FileKind::File || facts.size != file.len {
                 continue;
             }
             let (path, rows) = (into.join(&file.name), plan.rows(output as u32));
@@ -128,12 +128,12 @@ impl Look<'_> {
 /// this job.
 fn look(
     map_file: &MapFile,
-    facts: &Facts,
+    facts: &Metadata,
     examiner: &mut Examiner,
     identity: impl FnOnce() -> Result<Identity>,
 ) -> Result<Option<Partial>> {
     let bad = |reason| Refusal::BadMap { path: map_file.path(), reason };
-    let Some(map) = leftover::load(map_file, examiner)? else { return Ok(None) };
+    let Some(map) = previous::load(map_file, examiner)? else { return Ok(None) };
     let Some(found) = &map.identity else {
         return Err(bad("it is not of this program".to_owned()).into());
     };
@@ -176,7 +176,7 @@ pub fn save(
 ///
 /// If a source cannot be opened any more.
 pub fn identity<'i>(
-    (path, len, facts): (&Path, u64, &Facts),
+    (path, len, facts): (&Path, u64, &Metadata),
     rows: impl Iterator<Item = (&'i Item, u32)>,
     sources: &Sources,
 ) -> Result<Identity> {
@@ -207,7 +207,7 @@ pub fn identity<'i>(
 /// Which bytes an item takes from what, and where it puts them.
 fn line(item: &Item, sources: &Sources, number: u32) -> String {
     let facts = sources.facts(number);
-    let modified = if facts.node == Node::File { facts.modified } else { Default::default() };
+    let modified = if facts.node == FileKind::File { facts.modified } else { Default::default() };
     let path = absolute(sources.path(number));
     let mut line = format!("{path:?} {} {modified:?} {}:", facts.size, item.dest_offset);
     for run in item.runs.pieces(facts.size) {
@@ -221,7 +221,7 @@ fn line(item: &Item, sources: &Sources, number: u32) -> String {
 
 /// A source as the identity of a map has it.
 pub fn source_of(source: &OpenSource) -> Source {
-    let is_file = source.facts.node == Node::File;
+    let is_file = source.facts.node == FileKind::File;
     let nanoseconds = |(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
     let serial = source.device.as_ref().and_then(|info| info.serial.clone());
     Source {

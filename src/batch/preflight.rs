@@ -16,16 +16,16 @@ use super::output::Wanted;
 use super::plan::BatchPlan;
 use super::queue::Segment;
 use super::sources::Sources;
-use crate::durable::leftover::Leftovers;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
+use crate::durable::previous::Leftovers;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result, chain, quoted};
 use crate::manifest::{ErrorKind, ManifestError, ManifestErrors};
 use crate::safety::roles::{Clash, Known, Role, Roles, Thing};
 use crate::safety::{Ground, is_new_among_devices};
-use crate::sys::{self, Directory, Facts, Guards, Node, Replace};
+use crate::sys::{self, Directory, FileKind, Guards, Metadata, Replace};
 
 /// What the user agrees to.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ pub struct Consent {
 /// # Errors
 ///
 /// A [`Refusal`].
-pub fn open_root(path: &Path, make: bool, made: &OnceLock<Facts>) -> Result<Directory> {
+pub fn open_root(path: &Path, make: bool, made: &OnceLock<Metadata>) -> Result<Directory> {
     let opened = match Directory::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if !make {
@@ -90,7 +90,7 @@ pub fn look_at_names(
     check_lengths(parents.root, into, wanted)?;
     let guards = OnceCell::new();
     // A source, the list or the report may have the name, or another one.
-    let is_free = |facts: &sys::Facts, path: &Path, what: &'static str| {
+    let is_free = |facts: &sys::Metadata, path: &Path, what: &'static str| {
         if let Some(source_path) = find.path(facts).map(Path::to_owned) {
             return Err(Refusal::SameFile { source_path, path: path.to_owned(), what: "file" });
         }
@@ -121,7 +121,7 @@ pub fn look_at_names(
             // Neither option would help where it is no part.
             let path = path.with_file_name(part);
             return Err(match facts.node {
-                Node::File => Refusal::Leftover { path },
+                FileKind::File => Refusal::Leftover { path },
                 _ => Refusal::NotAPart { path },
             }
             .into());
@@ -150,10 +150,10 @@ pub fn look_at_names(
         if file.partial.is_some() {
             continue;
         }
-        if !consent.force || facts.node == Node::Directory {
+        if !consent.force || facts.node == FileKind::Directory {
             return Err(Refusal::ExistsInBatch { path }.into());
         }
-        if facts.node == Node::File && parents.is_written(&file.name) {
+        if facts.node == FileKind::File && parents.is_written(&file.name) {
             return Err(Refusal::Busy { path }.into());
         }
         parents
@@ -225,7 +225,7 @@ pub fn look_at_parents(
 
 /// Removes the directory of a batch that was made to look at it, if it is that
 /// one and empty. Best effort.
-pub fn remove_if_made(into: &Path, made: &OnceLock<Facts>) {
+pub fn remove_if_made(into: &Path, made: &OnceLock<Metadata>) {
     let there = sys::facts_of_path(into).ok().flatten();
     if there.zip(made.get()).is_some_and(|(there, made)| there.same_thing(made)) {
         let _ = std::fs::remove_dir(into);
@@ -274,7 +274,8 @@ impl Space<'_> {
         let mut parents = Parents::new(root);
         let left = |(file, bytes): (&Wanted, u64)| {
             let part = sibling_name(file_name(&file.name), PART_SUFFIX);
-            let facts = parents.facts(&file.name, &part).filter(|facts| facts.node == Node::File);
+            let facts =
+                parents.facts(&file.name, &part).filter(|facts| facts.node == FileKind::File);
             bytes.saturating_sub(facts.map_or(0, |facts| facts.allocated))
         };
         Ok(self.wanted.iter().zip(data).map(left).sum())
@@ -283,7 +284,7 @@ impl Space<'_> {
     /// Bytes of a segment that will be stored.
     fn data(&self, segment: &Segment) -> Result<u64> {
         let facts = self.sources.facts(segment.source);
-        let is_sparse = facts.node == Node::File && facts.allocated < facts.size;
+        let is_sparse = facts.node == FileKind::File && facts.allocated < facts.size;
         if !is_sparse || segment.range.len() <= self.scattered {
             return Ok(segment.range.len());
         }
@@ -312,7 +313,7 @@ pub struct Parents<'a> {
 struct Parent {
     directory: Directory,
     /// What it is, if it says.
-    facts: Option<Facts>,
+    facts: Option<Metadata>,
     /// Why no file can be made in it.
     closed: Option<String>,
     /// Where nothing is, nothing need be asked for. A list that is not empty
@@ -331,7 +332,7 @@ impl<'a> Parents<'a> {
     }
 
     /// What `leaf` is in the directory of `name`.
-    pub fn facts(&mut self, name: &Path, leaf: &OsStr) -> Option<sys::Facts> {
+    pub fn facts(&mut self, name: &Path, leaf: &OsStr) -> Option<sys::Metadata> {
         let parent = self.of(name).as_ref().ok()?;
         if parent.is_empty { None } else { parent.directory.facts(leaf).ok()? }
     }
@@ -359,7 +360,8 @@ impl<'a> Parents<'a> {
         purpose: Purpose,
         examiner: &mut Examiner,
     ) -> Result<(), Refusal> {
-        let Some(facts) = self.facts(name, leaf).filter(|facts| facts.node == Node::File) else {
+        let Some(facts) = self.facts(name, leaf).filter(|facts| facts.node == FileKind::File)
+        else {
             return Ok(());
         };
         match self.of(name) {
@@ -419,7 +421,7 @@ impl<'a> Parents<'a> {
     }
 
     /// The directory that `name` will be in, as far as it is there, and what it is.
-    fn nearest<'n>(&mut self, name: &'n Path) -> Option<(&'n Path, Facts)> {
+    fn nearest<'n>(&mut self, name: &'n Path) -> Option<(&'n Path, Metadata)> {
         let mut name = name;
         loop {
             match self.of(name) {

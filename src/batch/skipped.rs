@@ -18,7 +18,7 @@ use crate::io::FileIo;
 use crate::manifest::Item;
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::ByteRange;
-use crate::sys::{self, Directory, Node};
+use crate::sys::{self, Directory, FileKind};
 
 /// The items that an earlier run completed, each with its place in its file.
 pub struct Skipped<'a>(Vec<(&'a Item, ByteRange)>);
@@ -100,7 +100,7 @@ fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
     let file = directory.open_to_read(file_name(name))?;
     let facts = sys::facts(&file)?;
     match facts.node {
-        Node::File => Ok(FileIo::new(file, facts.size)),
+        FileKind::File => Ok(FileIo::new(file, facts.size)),
         _ => Err(std::io::Error::other("it is no file any more")),
     }
 }

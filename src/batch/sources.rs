@@ -8,19 +8,19 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::engine::capabilities::warmth;
+use crate::engine::capabilities::cache_state;
 use crate::error::{ErrorKind, Result};
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, NoSource};
 use crate::progress::lock;
 use crate::range::ByteRange;
 use crate::safety::{files_behind, thing};
 use crate::source::OpenSource;
-use crate::sys::{self, Facts, Node, Thing};
+use crate::sys::{self, FileKind, Metadata, Thing};
 
 struct Slot {
     path: PathBuf,
-    facts: Facts,
+    facts: Metadata,
     /// Why it cannot be copied as a whole.
     ends_early: Option<String>,
     shared: Mutex<Weak<OpenSource>>,
@@ -101,7 +101,7 @@ impl Sources {
     }
 
     /// What a source was when the batch began.
-    pub fn facts(&self, number: u32) -> &Facts {
+    pub fn facts(&self, number: u32) -> &Metadata {
         &self.slots[number as usize].facts
     }
 
@@ -109,8 +109,8 @@ impl Sources {
     pub fn spin(&self) -> bool {
         let mut known = HashMap::new();
         self.slots.iter().any(|slot| {
-            let is_device = slot.facts.node == Node::BlockDevice;
-            let disk = if is_device { slot.facts.represents } else { slot.facts.device };
+            let is_device = slot.facts.node == FileKind::BlockDevice;
+            let disk = if is_device { slot.facts.rdev } else { slot.facts.device };
             *known.entry(disk).or_insert_with(|| sys::is_rotational(disk, None) == Some(true))
         })
     }
@@ -118,14 +118,14 @@ impl Sources {
     /// Whether all of them, if they are few enough to be asked, are in the page cache.
     pub fn are_in_memory(&self) -> bool {
         let is_warm = |source: &Arc<OpenSource>| {
-            warmth(source, ByteRange::to(source.facts.size)) == Warmth::Warm
+            cache_state(source, ByteRange::to(source.facts.size)) == CacheState::Warm
         };
         self.kept.len() == self.slots.len() && self.kept.iter().all(is_warm)
     }
 
     /// Tells which source a file is, if it is one.
     pub fn find(&self) -> Find<'_> {
-        let is_device = |slot: &&Slot| slot.facts.node == Node::BlockDevice;
+        let is_device = |slot: &&Slot| slot.facts.node == FileKind::BlockDevice;
         let devices: Vec<&Slot> = self.slots.iter().filter(is_device).collect();
         let files = self.slots.iter().filter(|slot| !is_device(slot));
         let files = files.map(|slot| (thing(&slot.facts), slot));
@@ -150,7 +150,7 @@ pub struct Find<'a> {
 
 impl Find<'_> {
     /// The path of the source that `facts` are of.
-    pub fn path(&self, facts: &Facts) -> Option<&Path> {
+    pub fn path(&self, facts: &Metadata) -> Option<&Path> {
         let file = self.files.get(&thing(facts)).copied();
         let same = |slot: &&Slot| slot.facts.same_thing(facts);
         file.or_else(|| self.devices.iter().copied().find(same)).map(|slot| &*slot.path)

@@ -21,7 +21,7 @@ use crate::durable::trust::{Examiner, Purpose};
 use crate::io::FileIo;
 use crate::preserve;
 use crate::progress::lock;
-use crate::sys::{self, Directory, Facts, Node, Replace};
+use crate::sys::{self, Directory, FileKind, Metadata, Replace};
 
 impl Outputs {
     /// The file for an output. With `keep`, the part that an earlier run left
@@ -90,7 +90,7 @@ impl Outputs {
     fn examine(
         &self,
         directory: &Directory,
-        facts: &Facts,
+        facts: &Metadata,
         (purpose, output): (Purpose, &Output),
     ) -> io::Result<()> {
         let path = self.path(&output.wanted.name).with_file_name(output.part_name());
@@ -116,7 +116,8 @@ impl Outputs {
         }
         if output.wanted.replace == Replace::Yes {
             let directory = self.directory_of(&output.wanted.name, false)?;
-            let standing = directory.facts(output.name())?.filter(|facts| facts.node == Node::File);
+            let standing =
+                directory.facts(output.name())?.filter(|facts| facts.node == FileKind::File);
             if let Some(facts) = standing {
                 return preserve::take_place_of(&directory, output.name(), &facts, file);
             }
@@ -187,7 +188,7 @@ impl Outputs {
 
     /// Whether this run made the file. Where case does not count, two names of
     /// a list may lead to one.
-    fn is_ours(&self, facts: &Facts) -> bool {
+    fn is_ours(&self, facts: &Metadata) -> bool {
         lock(&self.ours).contains(&(facts.device, facts.inode))
     }
 
@@ -237,7 +238,7 @@ pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::super::handles::Handles;
-    use super::super::output::{Earlier, Wanted};
+    use super::super::output::{Previous, Wanted};
     use super::*;
     use crate::durable::trust::Trust;
     use crate::testing::Random;
@@ -268,7 +269,7 @@ mod tests {
         Outputs::new(
             root,
             wanted,
-            Earlier { discard: true, resume: true, trust: Trust::Own },
+            Previous { discard: true, resume: true, trust: Trust::Own },
             handles,
             false,
         )

@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::ByteRange;
 use crate::batch::Batch;
 use crate::batch::plan::BatchPlan;
-use crate::crew::controller::{Controller, Workers};
 use crate::manifest::{Item, Runs};
+use crate::pool::controller::{Controller, Workers};
 
 /// For a hundred files of a MiB each.
 fn controller(workers: Workers) -> Controller {

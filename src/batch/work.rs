@@ -1,4 +1,4 @@
-//! A batch as work for the crew: hands out tasks in source order, opens what
+//! A batch as work for the pool: hands out tasks in source order, opens what
 //! they need, and commits outputs as they become complete.
 
 use std::collections::{HashMap, VecDeque};
@@ -13,12 +13,12 @@ use super::queue::{Segment, Task};
 use super::report::ItemReport;
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
-use crate::crew::{Assignment, Transfer, Work};
 use crate::digest::Algorithm;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
-use crate::io::{Sieve, Source};
+use crate::io::{GapReader, Source};
 use crate::manifest::Item;
+use crate::pool::{Assignment, Transfer, Work};
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, Failed, RangeSet};
 
@@ -295,7 +295,7 @@ impl<'a> BatchWork<'a> {
         lock(&self.groups).insert(ticket, Arc::clone(&scatter));
         let reader: Arc<dyn Source> = match wanted.covers(span) {
             true => source.io.clone(),
-            false => Arc::new(Sieve::new(source.io.clone(), wanted)),
+            false => Arc::new(GapReader::new(source.io.clone(), wanted)),
         };
         let transfer = Arc::new(Transfer::new(
             (reader, source.path.clone()),

@@ -5,7 +5,7 @@
 //! the machine, and often that is one.
 
 use super::Series;
-use crate::crew::Threads;
+use crate::pool::Threads;
 
 /// What is within this share of the fastest is as fast, however small the spread.
 const SAME: f64 = 1.02;

@@ -4,7 +4,7 @@
 use std::fmt::Write;
 
 use super::{Series, Spread};
-use crate::crew::Threads;
+use crate::pool::Threads;
 
 /// A bar of up to `width` cells for `share`, from 0 to 1, in eighths of a cell.
 pub fn bar(share: f64, width: usize) -> String {

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::{Null, Place, Setting, Zeros};
-use crate::crew::controller::Workers;
-use crate::crew::{self, Assignment, Control, KERNEL_IO_SIZE, OnReadError, Transfer, Work};
-use crate::durable::leftover::Start;
-use crate::durable::stage::{Blank, Stage};
+use crate::durable::previous::Start;
+use crate::durable::stage::{Stage, StageShape};
 use crate::durable::target::{Consent, Target};
-use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
-use crate::engine::{self, Capabilities, Reflink, Selection, Site};
+use crate::engine::capabilities::{End, cache_state, end_of_source, end_of_target};
+use crate::engine::{self, Capabilities, EngineContext, Reflink, Selection};
 use crate::error::{Refusal, Result};
-use crate::io::manners::{Manners, Warmth};
+use crate::io::page_cache::{CacheState, PageCachePolicy};
 use crate::io::{Sink, Source};
 use crate::plan::{self, Cursor, Plan};
+use crate::pool::controller::Workers;
+use crate::pool::{self, Assignment, Control, KERNEL_IO_SIZE, OnReadError, Transfer, Work};
 use crate::progress::{CancelToken, Progress};
 use crate::range::ByteRange;
 use crate::source::{DEFAULT_SECTOR, OpenSource};
@@ -36,13 +36,13 @@ pub(super) struct Half<'a> {
 impl Half<'_> {
     /// What the ends offer.
     pub fn capabilities(&self) -> Result<Capabilities> {
-        let (source, warmth) = match self.source {
+        let (source, cache_state) = match self.source {
             Place::Path(path) => {
                 let source = OpenSource::open(path)?;
-                (end_of_source(&source), warmth(&source, self.range))
+                (end_of_source(&source), cache_state(&source, self.range))
             }
             // As a copy from a source that nobody has in memory.
-            Place::Nothing => (End::default(), Warmth::Cold),
+            Place::Nothing => (End::default(), CacheState::Cold),
         };
         let (destination, fresh) = match self.destination {
             Place::Path(path) => {
@@ -58,7 +58,7 @@ impl Half<'_> {
             kernel_moves: sys::MOVES_BYTES,
             bytes: self.range.len(),
             fresh,
-            warmth,
+            cache_state,
             memory: sys::available_memory(),
             reflink: Reflink::Never,
             ..Capabilities::default()
@@ -78,7 +78,7 @@ impl Half<'_> {
         let about = selection.capabilities();
         let workers = setting
             .threads
-            .choose([about.source, about.destination].map(|end| end.rotational), about.warmth);
+            .choose([about.source, about.destination].map(|end| end.rotational), about.cache_state);
         let kernel = if setting.io_size.is_some() { io_size } else { KERNEL_IO_SIZE };
         let workers = workers.bounded(io_size);
         let threads = work_off(&transfer, workers, (io_size, kernel), cancel)?;
@@ -88,7 +88,7 @@ impl Half<'_> {
             }
             stage.write_head(self.sync)?;
         }
-        transfer.manners.finish(&*transfer.source, &*transfer.sink);
+        transfer.page_cache.finish(&*transfer.source, &*transfer.sink);
         Ok(threads)
     }
 
@@ -96,7 +96,7 @@ impl Half<'_> {
         let Place::Path(path) = self.destination else { return Ok(None) };
         let target = Target::look(path, Path::new(NAME), self.consent)?;
         target.check_replaceable()?;
-        Stage::begin(target, Blank::up_to(self.target()), Start::Fresh).map(Some)
+        Stage::begin(target, StageShape::up_to(self.target()), Start::Fresh).map(Some)
     }
 
     /// Reserves storage as a copy does for the engines that want it.
@@ -130,7 +130,7 @@ impl Half<'_> {
             None => Arc::new(Null),
         };
         let about = selection.capabilities();
-        let made = selection.make(&Site {
+        let made = selection.make(&EngineContext {
             source: &source,
             sink: &sink,
             range: self.range,
@@ -143,7 +143,7 @@ impl Half<'_> {
         let (from, to) = (name(self.source, "zero:"), name(self.destination, "null:"));
         let ends = ((source, from), (sink, to));
         let mut transfer = Transfer::new(ends.0, ends.1, self.range, 0, sector, made.engines);
-        transfer.manners = Manners::new(about.warmth, about.bytes, self.sync);
+        transfer.page_cache = PageCachePolicy::new(about.cache_state, about.bytes, self.sync);
         Ok(Arc::new(transfer))
     }
 
@@ -195,6 +195,6 @@ fn work_off(
     };
     let controller = workers.controller(plan.stripes(), io_size);
     let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&plan) };
-    let (shift, moved) = crew::run(&control, &work, controller);
-    moved.map(|()| shift.threads)
+    let (run, moved) = pool::run(&control, &work, controller);
+    moved.map(|()| run.threads)
 }

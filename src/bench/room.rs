@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use crate::durable::side;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result};
-use crate::sys::{self, Directory, Node};
+use crate::sys::{self, Directory, FileKind};
 
 /// Name of the copy in the folder.
 const NAME: &str = "copy";
@@ -66,7 +66,7 @@ impl Room {
 
     /// Nobody but this user may make names in the folder, wherever that is by now.
     fn remove_file(&self, name: &OsStr) -> io::Result<()> {
-        if self.open.facts(name)?.is_none_or(|facts| facts.node != Node::File) {
+        if self.open.facts(name)?.is_none_or(|facts| facts.node != FileKind::File) {
             return Ok(());
         }
         let file = self.open.open_to_read(name)?;

@@ -2,7 +2,7 @@
 //!
 //! From a file to a file or device it is an ordinary [`CopyJob`], with every
 //! check that belongs to it. Where one end is missing (`null:`, `zero:`) the
-//! crew works on the other one alone (`half`).
+//! pool works on the other one alone (`half`).
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -11,11 +11,13 @@ use std::time::Instant;
 use super::half::Half;
 use super::room::Room;
 use super::{Outcome, Sample, Setting};
-use crate::crew::OnReadError;
 use crate::durable::target::{Consent, MAP_SUFFIX, PART_SUFFIX, Target, sibling_name};
-use crate::engine::{self, Capabilities, EngineChoice, Fit, Reflink, Row, TABLE, Wishes};
+use crate::engine::{
+    self, Capabilities, EngineChoice, EngineEntry, Preferences, Reflink, Support, TABLE,
+};
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
 use crate::job::{CopyJob, LARGEST_IO_SIZE, Threads, power_of_two};
+use crate::pool::OnReadError;
 use crate::progress::{CancelToken, Progress};
 use crate::range::{ByteRange, RangeSpec};
 use crate::size::Size;
@@ -132,12 +134,12 @@ impl Runner {
     /// If an end cannot be opened any more.
     pub fn engines(&self) -> Result<Vec<String>> {
         let (reflink, sparse) = (Reflink::Never, Sparse::Never);
-        let about = self.capabilities(Wishes { reflink, sparse, ..Wishes::default() })?;
-        let suits = |row: &&Row| matches!((row.suits)(&about), Fit::Yes(_));
+        let about = self.capabilities(Preferences { reflink, sparse, ..Preferences::default() })?;
+        let suits = |row: &&EngineEntry| matches!((row.suits)(&about), Support::Yes(_));
         Ok(TABLE.iter().filter(suits).map(|row| row.name.to_owned()).collect())
     }
 
-    fn capabilities(&self, wishes: Wishes) -> Result<Capabilities> {
+    fn capabilities(&self, preferences: Preferences) -> Result<Capabilities> {
         let (Place::Path(from), Place::Path(to)) = (&self.source, &self.destination) else {
             return self.half(&self.destination).capabilities();
         };
@@ -145,7 +147,7 @@ impl Runner {
         let target = Target::look(to, from, self.consent())?;
         let to = ByteRange::to(self.range.len());
         let fresh = matches!(target, Target::Staged(_));
-        Ok(Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, wishes))
+        Ok(Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, preferences))
     }
 
     fn half<'a>(&'a self, destination: &'a Place) -> Half<'a> {
@@ -241,7 +243,7 @@ impl Runner {
         let (Place::Path(_), Place::Path(_)) = (&self.source, &self.destination) else {
             return Ok(());
         };
-        let about = self.capabilities(Wishes::default())?;
+        let about = self.capabilities(Preferences::default())?;
         if engine::select(EngineChoice::default(), about)?.may_share() {
             let note = "without --engine a copy shares extents here and moves next to nothing: \
                         what is recommended is for one that has storage of its own";

@@ -117,7 +117,7 @@ pub fn sweep<E>(
 mod tests {
     use super::*;
     use crate::bench::combinations;
-    use crate::crew::Threads;
+    use crate::pool::Threads;
 
     fn settings() -> Vec<Setting> {
         let threads = [1, 2, 4].map(Threads::Exactly);

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pcopy::crew::RETRIES;
 use pcopy::digest::{Algorithm, Expectation};
 use pcopy::engine::{EngineChoice, Reflink};
+use pcopy::pool::RETRIES;
 use pcopy::size::{SizeError, parse_bytes};
 use pcopy::sparse::{Preallocate, Sparse};
 use pcopy::words::Word;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use pcopy::safety::roles::{Role, Roles};
-use pcopy::sys::{Node, facts_of_path};
+use pcopy::sys::{FileKind, facts_of_path};
 use pcopy::{CopyJob, Leftovers, RangeSpec, Trust};
 
 use super::args::{CopyArgs, VerifyArgs, WhatArgs};
@@ -63,7 +63,7 @@ fn check_digest_file(
     let _ = roles.add(Role::Read, "the source", source);
     if is_stdout(destination) {
         let facts = pcopy::sys::standard_output().and_then(|stdout| pcopy::sys::facts(&stdout));
-        if let Some(facts) = facts.ok().filter(|facts| facts.node == Node::File) {
+        if let Some(facts) = facts.ok().filter(|facts| facts.node == FileKind::File) {
             let what = "the file that standard output goes to";
             let _ = roles.add_known(Role::Destination, what, destination, &facts);
         }

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use pcopy::crew::controller;
 use pcopy::digest;
 use pcopy::durable::side::Named;
 use pcopy::error::{plain, quoted};
+use pcopy::pool::controller;
 use pcopy::report::Kind;
 use pcopy::size::human;
 use pcopy::{Error, ErrorKind, Failure, Outcome, Refusal, Report};

@@ -3,10 +3,10 @@
 use std::sync::Mutex;
 
 use super::content::Content;
-use super::fate::Fate;
+use super::in_order::InOrder;
 use super::runs::Runs;
+use super::state::DigestState;
 use super::tree::Tree;
-use super::turns::Turns;
 use super::{Algorithm, Digest, into_inner, lock};
 use crate::range::{ByteRange, RangeSet};
 
@@ -37,7 +37,7 @@ pub struct Digester {
     range: ByteRange,
     /// What was handed over, to know what is missing or came twice.
     seen: Mutex<RangeSet>,
-    fate: Fate,
+    state: DigestState,
     methods: Vec<Method>,
 }
 
@@ -45,7 +45,7 @@ pub struct Digester {
 enum Method {
     Tree(Tree),
     Runs(Runs),
-    Turns(Turns),
+    InOrder(InOrder),
 }
 
 impl Digester {
@@ -58,7 +58,7 @@ impl Digester {
             .filter(|(index, algorithm)| !algorithms[..*index].contains(algorithm));
         let methods =
             first_mentions.map(|(_, algorithm)| Method::new(*algorithm, range.len())).collect();
-        Digester { range, seen: Mutex::default(), fate: Fate::new(), methods }
+        Digester { range, seen: Mutex::default(), state: DigestState::new(), methods }
     }
 
     /// Hashes the bytes of the range that start at position `start`.
@@ -91,13 +91,13 @@ impl Digester {
     }
 
     fn add(&self, start: u64, content: Content<'_>) -> Result<(), Abandoned> {
-        if !content.is_empty() && !self.fate.is_lost() {
+        if !content.is_empty() && !self.state.is_lost() {
             match self.claim(start, content.len()) {
                 Some(offset) => self.hash(offset, content),
                 None => self.spoil(),
             }
         }
-        if self.fate.is_abandoned() { Err(Abandoned) } else { Ok(()) }
+        if self.state.is_abandoned() { Err(Abandoned) } else { Ok(()) }
     }
 
     /// Notes a piece as handed over; its offset in the range, unless it does not
@@ -115,32 +115,32 @@ impl Digester {
     fn hash(&self, offset: u64, content: Content<'_>) {
         // What needs no turn goes first: the turn may come meanwhile.
         for method in self.methods.iter().filter(|method| !method.waits()) {
-            method.update(offset, content, &self.fate);
+            method.update(offset, content, &self.state);
         }
         // One worker may be in the second of these while the next is in the
         // first, so several ordered digests run side by side.
         for method in self.methods.iter().filter(|method| method.waits()) {
-            method.update(offset, content, &self.fate);
+            method.update(offset, content, &self.state);
         }
     }
 
     /// Gives the digests up because some bytes cannot be had. The copy goes on:
     /// whoever waits returns, and further calls cost nothing.
     pub fn spoil(&self) {
-        self.fate.spoil();
+        self.state.spoil();
         self.wake();
     }
 
     /// Gives everything up because the copy stops: whoever waits, and every
     /// later call, returns [`Abandoned`].
     pub fn abandon(&self) {
-        self.fate.abandon();
+        self.state.abandon();
         self.wake();
     }
 
     fn wake(&self) {
         for method in &self.methods {
-            if let Method::Turns(turns) = method {
+            if let Method::InOrder(turns) = method {
                 turns.wake();
             }
         }
@@ -149,7 +149,7 @@ impl Digester {
     /// The digests, in the order in which their algorithms were first named, or
     /// `None` if bytes are missing, came twice, or the digests were given up.
     pub fn finish(self) -> Option<Vec<Digest>> {
-        if self.fate.is_lost() || !into_inner(self.seen).covers(self.range) {
+        if self.state.is_lost() || !into_inner(self.seen).covers(self.range) {
             return None;
         }
         self.methods.into_iter().map(Method::finish).collect()
@@ -161,19 +161,19 @@ impl Method {
         match algorithm {
             Algorithm::Blake3 => Method::Tree(Tree::new(len)),
             Algorithm::Crc32c => Method::Runs(Runs::new(len)),
-            _ => Method::Turns(Turns::new(algorithm, len)),
+            _ => Method::InOrder(InOrder::new(algorithm, len)),
         }
     }
 
     fn waits(&self) -> bool {
-        matches!(self, Method::Turns(_))
+        matches!(self, Method::InOrder(_))
     }
 
-    fn update(&self, start: u64, content: Content<'_>, fate: &Fate) {
+    fn update(&self, start: u64, content: Content<'_>, state: &DigestState) {
         match self {
-            Method::Tree(tree) => tree.update(start, content, fate),
+            Method::Tree(tree) => tree.update(start, content, state),
             Method::Runs(runs) => runs.update(start, content),
-            Method::Turns(turns) => turns.update(start, content, fate),
+            Method::InOrder(turns) => turns.update(start, content, state),
         }
     }
 
@@ -181,7 +181,7 @@ impl Method {
         match self {
             Method::Tree(tree) => tree.finish(),
             Method::Runs(runs) => runs.finish(),
-            Method::Turns(turns) => turns.finish(),
+            Method::InOrder(turns) => turns.finish(),
         }
     }
 }

@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
 
 use super::content::Content;
-use super::fate::Fate;
+use super::state::DigestState;
 use super::{Algorithm, Digest, into_inner, lock};
 
 const CHUNK: u64 = blake3::CHUNK_LEN as u64;
@@ -64,9 +64,9 @@ impl Tree {
 
     /// Adds the bytes from `start` on; each byte once, in any order. Returns
     /// early once the digest is lost.
-    pub fn update(&self, start: u64, content: Content<'_>, fate: &Fate) {
+    pub fn update(&self, start: u64, content: Content<'_>, state: &DigestState) {
         let (mut at, mut rest) = (start, content);
-        while !rest.is_empty() && !fate.is_lost() {
+        while !rest.is_empty() && !state.is_lost() {
             let subtree = self.subtree_at(at, rest.len());
             let len = subtree.unwrap_or_else(|| rest.len().min(CHUNK - at % CHUNK));
             let (head, tail) = rest.split_at(len);

@@ -59,10 +59,10 @@ pub trait Ledger {
     fn lost(&self) -> RangeSet;
 
     /// Takes back that `ranges` are done, now or earlier: they were found not to be.
-    fn distrust(&self, ranges: &RangeSet);
+    fn invalidate(&self, ranges: &RangeSet);
 
     /// Gives back what was taken: it was copied again and found to be right.
-    fn trust_again(&self);
+    fn revalidate(&self);
 }
 
 /// Makes checkpoints of one copy.
@@ -242,7 +242,7 @@ impl Checkpointer {
     ///
     /// As [`save`](Checkpointer::save).
     pub fn save_found(&self, ledger: &dyn Ledger) -> Result<()> {
-        ledger.distrust(&ledger.lost());
+        ledger.invalidate(&ledger.lost());
         self.save(ledger)
     }
 
@@ -263,11 +263,11 @@ impl Checkpointer {
     /// # Errors
     ///
     /// [`ErrorKind::Journal`].
-    pub fn withdraw(&self, ledger: &dyn Ledger, wrong: &RangeSet) -> Result<()> {
+    pub fn invalidate_ranges(&self, ledger: &dyn Ledger, wrong: &RangeSet) -> Result<()> {
         if wrong.is_empty() {
             return Ok(());
         }
-        ledger.distrust(wrong);
+        ledger.invalidate(wrong);
         self.correct(ledger)
     }
 
@@ -277,7 +277,7 @@ impl Checkpointer {
     ///
     /// [`ErrorKind::Journal`].
     pub fn restore(&self, ledger: &dyn Ledger) -> Result<()> {
-        ledger.trust_again();
+        ledger.revalidate();
         self.correct(ledger)
     }
 
@@ -362,11 +362,11 @@ impl Checkpointer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crew::Transfer;
     use crate::durable::map::{Destination, Mode, Source};
     use crate::engine::Positioned;
     use crate::io::memory::Memory;
     use crate::io::transfer::write_full;
+    use crate::pool::Transfer;
     use crate::testing::{Faulty, Operation, Rule, Volatile};
     use std::sync::Arc;
 

@@ -19,7 +19,7 @@ use crate::error::{ErrorKind, Result};
 use crate::io::{FileIo, Source, as_u64, as_usize, transfer};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
-use crate::sys::{self, Directory, Node};
+use crate::sys::{self, Directory, FileKind};
 
 /// Bytes compared at a time.
 const CHUNK: u64 = 256 << 10;
@@ -52,7 +52,9 @@ pub fn is_still_at(name: &Name<'_>, ours: &FileIo) -> io::Result<()> {
     }
     // The numbers are hints.
     let there = match facts.node {
-        Node::File => sys::open_source(name.path).ok().filter(|there| is_as_long(there, &facts)),
+        FileKind::File => {
+            sys::open_source(name.path).ok().filter(|there| is_as_long(there, &facts))
+        }
         _ => None,
     };
     let Some(there) = there else { return Err(not_ours()) };
@@ -61,8 +63,8 @@ pub fn is_still_at(name: &Name<'_>, ours: &FileIo) -> io::Result<()> {
     if same.is_some() { Err(not_ours()) } else { theirs.as_file().sync_all() }
 }
 
-fn is_as_long(file: &File, facts: &sys::Facts) -> bool {
-    sys::facts(file).is_ok_and(|there| there.node == Node::File && there.size == facts.size)
+fn is_as_long(file: &File, facts: &sys::Metadata) -> bool {
+    sys::facts(file).is_ok_and(|there| there.node == FileKind::File && there.size == facts.size)
 }
 
 fn not_ours() -> io::Error {

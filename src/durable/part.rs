@@ -11,7 +11,7 @@ use std::fs::{File, TryLockError};
 use std::io;
 
 use super::trust;
-use crate::sys::{self, Directory, Facts, Node};
+use crate::sys::{self, Directory, FileKind, Metadata};
 
 /// What there is under the name of a part.
 pub enum Found {
@@ -22,7 +22,7 @@ pub enum Found {
     /// A file that another run is writing.
     Busy,
     /// A file that nobody is writing; open for reading and writing, and locked.
-    Left(File, Facts),
+    Left(File, Metadata),
 }
 
 /// Makes `name`, which must not exist, and locks it.
@@ -50,7 +50,7 @@ pub fn locked(file: File) -> io::Result<File> {
 /// Of the system.
 pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
     let Some(found) = directory.facts(name)? else { return Ok(Found::Nothing) };
-    if found.node != Node::File {
+    if found.node != FileKind::File {
         return Ok(Found::NoFile);
     }
     let file = match directory.open_existing(name) {
@@ -111,7 +111,7 @@ pub fn is_written(directory: &Directory, name: &OsStr) -> bool {
 /// # Errors
 ///
 /// If it is not, or if the system does not say.
-pub fn check_is_at(directory: &Directory, name: &OsStr, ours: &Facts) -> io::Result<Facts> {
+pub fn check_is_at(directory: &Directory, name: &OsStr, ours: &Metadata) -> io::Result<Metadata> {
     let there = directory.facts(name)?.filter(|there| there.same_thing(ours));
     there.ok_or_else(not_ours)
 }

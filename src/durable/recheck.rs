@@ -13,7 +13,7 @@ use positioned_io::ReadAt;
 
 use crate::io::{as_usize, transfer};
 use crate::range::{ByteRange, RangeSet, align_down, align_up};
-use crate::sys::{self, Facts};
+use crate::sys::{self, Metadata};
 
 /// Length of a place in bytes: the cost of a request is paid anyhow.
 const LEN: u64 = 64 << 10;
@@ -47,7 +47,7 @@ pub fn first_difference(
 
 /// How many bytes `file`, which is `facts`, holds, as far as its file system
 /// tells; nothing is counted beyond the first extent that makes more than `enough`.
-pub fn data_up_to(file: &File, facts: &Facts, enough: u64) -> u64 {
+pub fn data_up_to(file: &File, facts: &Metadata, enough: u64) -> u64 {
     let (mut at, mut bytes) = (0, 0);
     while at < facts.size && bytes <= enough {
         let rest = ByteRange::between(at, facts.size);

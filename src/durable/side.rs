@@ -30,7 +30,7 @@ use std::io::{self, Read};
 
 use super::part;
 use super::target::sibling_name;
-use crate::sys::{self, Directory, Facts, Node};
+use crate::sys::{self, Directory, FileKind, Metadata};
 
 /// What the random part of a name comes after.
 const MARK: &str = ".pcopy-";
@@ -80,7 +80,7 @@ fn is_temporary_of(name: &OsStr, of: &OsStr) -> bool {
 /// # Errors
 ///
 /// Of the system, or that the name leads to something else, which stays.
-pub fn remove(directory: &Directory, name: &OsStr, ours: &Facts) -> io::Result<bool> {
+pub fn remove(directory: &Directory, name: &OsStr, ours: &Metadata) -> io::Result<bool> {
     match directory.facts(name)? {
         None => Ok(false),
         Some(there) if there.same_thing(ours) => directory.remove(name).map(|()| true),
@@ -96,12 +96,12 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
     let names = directory.names(|name| is_temporary_of(name, of)).unwrap_or_default();
     let clear = |name: &OsString| {
         let looked = directory.facts(name).ok().flatten();
-        if looked.is_none_or(|facts| facts.node != Node::File) {
+        if looked.is_none_or(|facts| facts.node != FileKind::File) {
             return false;
         }
         let Ok(mut file) = directory.open_existing(name) else { return false };
         let Ok(facts) = sys::facts(&file) else { return false };
-        let is_ours = facts.node == Node::File
+        let is_ours = facts.node == FileKind::File
             && facts.links == 1
             && facts.owner == sys::user()
             && !part::is_busy(&file)

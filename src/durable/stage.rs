@@ -12,8 +12,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::intact::{self, Name, Written};
-use super::leftover::{Earlier, Start};
 use super::part;
+use super::previous::{Previous, Start};
 use super::side;
 use super::sizing;
 use super::target::{StagedTarget, Target};
@@ -23,11 +23,11 @@ use crate::preserve;
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
-use crate::sys::{self, Claim, Facts, Node};
+use crate::sys::{self, DeviceLock, FileKind, Metadata};
 
 /// What a destination is like before the first byte is written.
 #[derive(Clone, Copy)]
-pub struct Blank<'a> {
+pub struct StageShape<'a> {
     /// Up to where it will be written, in bytes.
     pub end: u64,
     /// Whether nothing will be written: that makes no file longer.
@@ -39,10 +39,10 @@ pub struct Blank<'a> {
     pub like: Option<&'a File>,
 }
 
-impl Blank<'_> {
+impl StageShape<'_> {
     /// A file of which `to` will be written; a new one begins before it.
-    pub fn up_to(to: ByteRange) -> Blank<'static> {
-        Blank { end: to.end(), is_empty: to.is_empty(), gaps: false, like: None }
+    pub fn up_to(to: ByteRange) -> StageShape<'static> {
+        StageShape { end: to.end(), is_empty: to.is_empty(), gaps: false, like: None }
     }
 }
 
@@ -54,7 +54,7 @@ pub struct Stage {
     /// Set for a file that gets its name at the end.
     pending: Option<StagedTarget>,
     /// Keeps others off a device until it is complete.
-    claim: Option<Claim>,
+    claim: Option<DeviceLock>,
     /// Set for a file that an earlier run gave its name: only whether the name
     /// is on the disk is not known.
     named: Option<StagedTarget>,
@@ -82,10 +82,10 @@ impl Stage {
     /// # Errors
     ///
     /// A file-system error, with nothing left behind that was not there before.
-    pub fn begin(target: Target, blank: Blank<'_>, start: Start) -> Result<Stage> {
+    pub fn begin(target: Target, blank: StageShape<'_>, start: Start) -> Result<Stage> {
         match target {
             Target::Staged(target) => match start {
-                Start::From(earlier) => Stage::go_on(target, *earlier, blank),
+                Start::Resume(earlier) => Stage::go_on(target, *earlier, blank),
                 Start::Over(part) => {
                     if let Some(part) = &part {
                         remove_part(&target, part).map_err(|source| ErrorKind::Destination {
@@ -128,7 +128,7 @@ impl Stage {
         }
     }
 
-    fn create(target: StagedTarget, blank: Blank<'_>) -> Result<Stage> {
+    fn create(target: StagedTarget, blank: StageShape<'_>) -> Result<Stage> {
         let part = target.part_name();
         let path = target.part_path();
         let clone = blank.like.and_then(|like| target.directory.create_clone(like, &part).ok());
@@ -152,7 +152,7 @@ impl Stage {
         Ok(Stage { io, path, pending, named: None, claim: None, is_clone, grows, undo })
     }
 
-    fn go_on(target: StagedTarget, earlier: Earlier, blank: Blank<'_>) -> Result<Stage> {
+    fn go_on(target: StagedTarget, earlier: Previous, blank: StageShape<'_>) -> Result<Stage> {
         let Some((file, facts)) = earlier.file else { return Stage::create(target, blank) };
         let path = if earlier.committed { target.path.clone() } else { target.part_path() };
         if !earlier.committed {
@@ -363,7 +363,7 @@ impl Stage {
     }
 
     /// What the file that was written is, having made sure that `name` is that file.
-    fn known_at(&self, target: &StagedTarget, name: &OsStr) -> Result<Facts> {
+    fn known_at(&self, target: &StagedTarget, name: &OsStr) -> Result<Metadata> {
         let ours = sys::facts(self.io.as_file());
         let checked = ours.and_then(|ours| {
             part::check_is_at(&target.directory, name, &ours)?;
@@ -381,7 +381,7 @@ impl Stage {
     /// If the file system refuses.
     pub fn set_final_mode(&self, rights: u32) -> Result<()> {
         let Some(target) = &self.pending else { return Ok(()) };
-        let replaced = target.existing.as_ref().filter(|facts| facts.node == Node::File);
+        let replaced = target.existing.as_ref().filter(|facts| facts.node == FileKind::File);
         let file = self.io.as_file();
         let given = match replaced {
             Some(facts) => preserve::take_place_of(&target.directory, &target.name, facts, file),
@@ -397,7 +397,7 @@ impl Stage {
 /// The permission bits that a new file with `range` of `source` may have at
 /// most: a copy of a whole file has no more than that file, as with cp(1).
 pub fn rights(source: &OpenSource, range: ByteRange) -> u32 {
-    let is_whole = source.facts.node == Node::File && range == ByteRange::to(source.facts.size);
+    let is_whole = source.facts.node == FileKind::File && range == ByteRange::to(source.facts.size);
     if is_whole {
         preserve::rights_of(source.io.as_file(), &source.facts)
     } else {

@@ -14,7 +14,7 @@ use crate::error::{ErrorKind, Refusal, Result, Side, escaped};
 use crate::progress::{CancelToken, Event, Progress};
 use crate::report::{DestinationReport, Kind};
 use crate::source::copyable;
-use crate::sys::{self, Claim, DeviceInfo, Directory, Facts, Guards, Node, Replace};
+use crate::sys::{self, DeviceInfo, DeviceLock, Directory, FileKind, Guards, Metadata, Replace};
 
 /// Ending of a file that is being written.
 pub const PART_SUFFIX: &str = ".pcopy-part";
@@ -42,7 +42,7 @@ pub enum Target {
     /// An existing file, changed inside the range.
     InPlace(OpenTarget),
     /// A block device.
-    Device(OpenTarget, DeviceInfo, Claim),
+    Device(OpenTarget, DeviceInfo, DeviceLock),
 }
 
 /// A name in a directory that is to be given to a complete file.
@@ -56,7 +56,7 @@ pub struct StagedTarget {
     /// Its name there.
     pub name: OsString,
     /// What has the name now.
-    pub existing: Option<Facts>,
+    pub existing: Option<Metadata>,
     /// Whether the user consents to replacing what has the name.
     pub force: bool,
 }
@@ -68,7 +68,7 @@ pub struct OpenTarget {
     /// Open for reading and writing.
     pub file: File,
     /// What it is.
-    pub facts: Facts,
+    pub facts: Metadata,
 }
 
 impl Target {
@@ -82,7 +82,7 @@ impl Target {
     pub fn look(path: &Path, source: &Path, consent: Consent) -> Result<Target> {
         let mut path = path.to_owned();
         let mut facts = facts_of(&path)?;
-        if facts.as_ref().is_some_and(|facts| facts.node == Node::Directory) {
+        if facts.as_ref().is_some_and(|facts| facts.node == FileKind::Directory) {
             path.push(source.file_name().ok_or_else(|| no_name(source))?);
             facts = facts_of(&path)?;
         }
@@ -99,7 +99,7 @@ impl Target {
         };
         copyable(Side::Destination, &path, facts.node)?;
         match facts.node {
-            Node::BlockDevice => open_device(path, consent),
+            FileKind::BlockDevice => open_device(path, consent),
             _ if consent.to_device => Err(Refusal::NotADevice { path }.into()),
             _ if consent.in_place => open_in_place(path, consent),
             _ => Ok(Target::Staged(StagedTarget::new(path, consent.force)?)),
@@ -145,7 +145,7 @@ impl Target {
     }
 
     /// What stands at the final path now.
-    pub fn facts(&self) -> Option<&Facts> {
+    pub fn facts(&self) -> Option<&Metadata> {
         match self {
             Target::Staged(target) => target.existing.as_ref(),
             Target::InPlace(target) | Target::Device(target, ..) => Some(&target.facts),
@@ -227,7 +227,7 @@ impl StagedTarget {
     /// Whether another run is writing, where it is, the file that would be replaced.
     pub fn is_written(&self) -> bool {
         let there = self.directory.facts(&self.name).ok().flatten();
-        there.is_some_and(|there| there.node == Node::File)
+        there.is_some_and(|there| there.node == FileKind::File)
             && part::is_written(&self.directory, &self.name)
     }
 
@@ -273,7 +273,7 @@ fn fnv1a(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, step)
 }
 
-fn facts_of(path: &Path) -> Result<Option<Facts>, Refusal> {
+fn facts_of(path: &Path) -> Result<Option<Metadata>, Refusal> {
     sys::facts_of_path(path).map_err(|source| Refusal::CannotOpen {
         side: Side::Destination,
         path: path.to_owned(),
@@ -311,7 +311,7 @@ fn open_in_place(path: PathBuf, consent: Consent) -> Result<Target> {
         cannot_open(&path, source)
     })?;
     let facts = facts_of_open(&path, &file)?;
-    if facts.node != Node::File {
+    if facts.node != FileKind::File {
         copyable(Side::Destination, &path, facts.node)?;
         return Err(Refusal::DeviceBusy { path }.into());
     }
@@ -322,7 +322,12 @@ fn open_in_place(path: PathBuf, consent: Consent) -> Result<Target> {
 
 /// Before any lock of our own: some servers make no difference between its kind
 /// and that of others.
-fn check_unused(path: &Path, file: &File, facts: &Facts, consent: Consent) -> Result<(), Refusal> {
+fn check_unused(
+    path: &Path,
+    file: &File,
+    facts: &Metadata,
+    consent: Consent,
+) -> Result<(), Refusal> {
     let user = if consent.even_if_in_use { None } else { sys::users(Some(file), facts) };
     match user {
         Some(user) => Err(Refusal::InUse { path: path.to_owned(), user }),
@@ -358,7 +363,7 @@ fn open_device(path: PathBuf, consent: Consent) -> Result<Target> {
         }
     };
     let facts = facts_of_open(&path, &file)?;
-    if facts.node != Node::BlockDevice {
+    if facts.node != FileKind::BlockDevice {
         return Err(Refusal::NotADevice { path }.into());
     }
     check_unused(&path, &file, &facts, consent)?;
@@ -408,7 +413,7 @@ fn open(path: &Path, how: impl Fn(&Path) -> std::io::Result<File>) -> Result<Fil
     })
 }
 
-fn facts_of_open(path: &Path, file: &File) -> Result<Facts, Refusal> {
+fn facts_of_open(path: &Path, file: &File) -> Result<Metadata, Refusal> {
     sys::facts_as(file, path).map_err(|source| Refusal::CannotOpen {
         side: Side::Destination,
         path: path.to_owned(),

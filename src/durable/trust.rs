@@ -23,7 +23,7 @@ use std::time::SystemTime;
 
 use super::part;
 use crate::error::{Refusal, quoted};
-use crate::sys::{self, Directory, Facts};
+use crate::sys::{self, Directory, Metadata};
 
 /// Whose leftovers are taken for those of an earlier run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -80,7 +80,7 @@ struct Own {
 
 impl Own {
     /// What speaks against `facts` being of a file of ours.
-    fn check(self, facts: &Facts, purpose: Purpose) -> Result<(), Doubt> {
+    fn check(self, facts: &Metadata, purpose: Purpose) -> Result<(), Doubt> {
         if facts.owner != self.owner {
             return Err(Doubt::Owner(facts.owner));
         }
@@ -108,7 +108,7 @@ impl Own {
         Ok(Own { owner: facts.owner, has_modes: facts.mode & 0o022 == 0 })
     }
 
-    fn facts_of_named(directory: &Directory) -> io::Result<Facts> {
+    fn facts_of_named(directory: &Directory) -> io::Result<Metadata> {
         let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let unused = format!(".pcopy-{}-{}", std::process::id(), now.as_nanos());
         let name = OsString::from(unused);
@@ -124,7 +124,7 @@ impl Own {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Grounds {
     /// Owner, names and mode say so.
-    Facts,
+    Metadata,
     /// Every file is like it there.
     NothingIsKnown,
     /// The caller insists.
@@ -154,11 +154,11 @@ impl Examiner {
     pub fn check(
         &mut self,
         directory: &Directory,
-        facts: &Facts,
+        facts: &Metadata,
         (purpose, path): (Purpose, &Path),
     ) -> Result<(), Refusal> {
         match grounds(directory, facts, purpose, self.trust) {
-            Ok(Grounds::Facts) => {}
+            Ok(Grounds::Metadata) => {}
             Ok(Grounds::NothingIsKnown) => self.nothing_known.push(path.to_owned()),
             Ok(Grounds::Insisted(doubt)) => self.insisted.push((path.to_owned(), doubt)),
             Err(doubt) => {
@@ -197,12 +197,12 @@ impl Examiner {
 
 fn grounds(
     directory: &Directory,
-    facts: &Facts,
+    facts: &Metadata,
     purpose: Purpose,
     trust: Trust,
 ) -> Result<Grounds, Doubt> {
     let own = Own { owner: sys::user(), has_modes: sys::HAS_OWNERS };
-    let Err(doubt) = own.check(facts, purpose) else { return Ok(Grounds::Facts) };
+    let Err(doubt) = own.check(facts, purpose) else { return Ok(Grounds::Metadata) };
     if !matches!(doubt, Doubt::Links(_))
         && Own::as_made_in(directory).is_ok_and(|own| own.check(facts, purpose).is_ok())
     {
@@ -226,8 +226,8 @@ fn is_for_good(doubt: Doubt) -> bool {
 }
 
 /// Whether what was found out of the file `before` holds for the file `after`.
-pub fn is_unchanged(before: &Facts, after: &Facts) -> bool {
-    let asked = |facts: &Facts| (facts.owner, facts.group, facts.mode, facts.links);
+pub fn is_unchanged(before: &Metadata, after: &Metadata) -> bool {
+    let asked = |facts: &Metadata| (facts.owner, facts.group, facts.mode, facts.links);
     before.same_thing(after) && asked(before) == asked(after)
 }
 
@@ -270,19 +270,19 @@ mod tests {
     use super::*;
 
     /// A file of ours, as the system shows one.
-    fn ours() -> Facts {
+    fn ours() -> Metadata {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         std::fs::write(&path, b"x").unwrap();
         let facts = sys::facts_of_path(&path).unwrap().unwrap();
-        Facts { mode: 0o600, owner: 1000, group: 1000, links: 1, ..facts }
+        Metadata { mode: 0o600, owner: 1000, group: 1000, links: 1, ..facts }
     }
 
     #[test]
     fn what_speaks_against_a_leftover() {
         use Purpose::{Believe, Discard, Keep, Write};
         let own = Own { owner: 1000, has_modes: true };
-        let check = |change: fn(&mut Facts), purposes: &[Purpose], expected| {
+        let check = |change: fn(&mut Metadata), purposes: &[Purpose], expected| {
             for &purpose in purposes {
                 let mut facts = ours();
                 change(&mut facts);
@@ -297,7 +297,10 @@ mod tests {
         check(|facts| facts.links = 2, &used, Err(Doubt::Links(2)));
         check(|facts| facts.links = 2, &named, Ok(()));
         for (change, mode) in [
-            (Box::new(|facts: &mut Facts| facts.mode = 0o666) as Box<dyn Fn(&mut Facts)>, 0o666),
+            (
+                Box::new(|facts: &mut Metadata| facts.mode = 0o666) as Box<dyn Fn(&mut Metadata)>,
+                0o666,
+            ),
             (Box::new(|facts| facts.mode = 0o602), 0o602),
             (Box::new(|facts| (facts.mode, facts.group) = (0o620, 50)), 0o620),
         ] {

@@ -4,7 +4,7 @@
 use std::fs::File;
 
 use crate::durable::target::Target;
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::range::ByteRange;
 use crate::source::OpenSource;
 use crate::sparse::Sparse;
@@ -27,7 +27,7 @@ words! {
 
 /// What the caller wants that bears on the choice.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Wishes {
+pub struct Preferences {
     /// Whether extents are shared.
     pub reflink: Reflink,
     /// What becomes of holes.
@@ -106,7 +106,7 @@ pub struct Capabilities {
     pub fresh: bool,
     /// How much of the source is in the page cache. Only asked where much is
     /// to be moved.
-    pub warmth: Warmth,
+    pub cache_state: CacheState,
     /// Memory that could be had, in bytes.
     pub memory: Option<u64>,
     /// Whether the bytes are wanted in memory.
@@ -133,10 +133,10 @@ impl Capabilities {
         (from, to): (ByteRange, ByteRange),
         bytes: u64,
         fresh: bool,
-        wishes: Wishes,
+        preferences: Preferences,
     ) -> Capabilities {
         let place = Place { end: end_of_target(target), device: file_system_of(target) };
-        Capabilities::into_place(source, &place, (from, to), bytes, fresh, wishes)
+        Capabilities::into_place(source, &place, (from, to), bytes, fresh, preferences)
     }
 
     /// Asks source and place.
@@ -146,7 +146,7 @@ impl Capabilities {
         (from, to): (ByteRange, ByteRange),
         bytes: u64,
         fresh: bool,
-        wishes: Wishes,
+        preferences: Preferences,
     ) -> Capabilities {
         let (start, destination) = (end_of_source(source), place.end);
         let id = |end: &End| end.file_system.and_then(|system| system.id);
@@ -161,13 +161,13 @@ impl Capabilities {
             kernel_moves: sys::MOVES_BYTES,
             bytes,
             fresh,
-            warmth: if asking { warmth(source, from) } else { Warmth::Unknown },
+            cache_state: if asking { cache_state(source, from) } else { CacheState::Unknown },
             memory: if asking { sys::available_memory() } else { None },
-            needs_bytes: wishes.needs_bytes || wishes.sparse == Sparse::Always,
-            only_looks: wishes.needs_bytes && wishes.sparse != Sparse::Always,
-            keep_no_holes: wishes.sparse == Sparse::Never,
-            reflink: wishes.reflink,
-            threads: wishes.threads,
+            needs_bytes: preferences.needs_bytes || preferences.sparse == Sparse::Always,
+            only_looks: preferences.needs_bytes && preferences.sparse != Sparse::Always,
+            keep_no_holes: preferences.sparse == Sparse::Never,
+            reflink: preferences.reflink,
+            threads: preferences.threads,
             destination,
         }
     }
@@ -220,14 +220,14 @@ impl Place {
 }
 
 /// How much of what is there to be read is in the page cache.
-pub(crate) fn warmth(source: &OpenSource, range: ByteRange) -> Warmth {
+pub(crate) fn cache_state(source: &OpenSource, range: ByteRange) -> CacheState {
     let stored = if source.device.is_some() { u64::MAX } else { source.facts.allocated };
     let stored = stored.min(range.len());
     match cached(source, range, stored) {
-        Ok(cached) if cached <= stored / 64 => Warmth::Cold,
-        Ok(cached) if cached < stored - stored / 64 => Warmth::Mixed,
-        Ok(_) => Warmth::Warm,
-        Err(_) => Warmth::Unknown,
+        Ok(cached) if cached <= stored / 64 => CacheState::Cold,
+        Ok(cached) if cached < stored - stored / 64 => CacheState::Mixed,
+        Ok(_) => CacheState::Warm,
+        Err(_) => CacheState::Unknown,
     }
 }
 
@@ -367,16 +367,16 @@ mod tests {
         let source = OpenSource::open(&path).unwrap();
         let all = ByteRange::to(len);
         if sys::cached_bytes(source.io.as_file(), all).is_err() {
-            assert_eq!(warmth(&source, all), Warmth::Unknown);
+            assert_eq!(cache_state(&source, all), CacheState::Unknown);
             return;
         }
-        assert_eq!(warmth(&source, all), Warmth::Warm);
+        assert_eq!(cache_state(&source, all), CacheState::Warm);
         source.io.as_file().sync_all().unwrap();
         sys::drop_cached(source.io.as_file(), ByteRange::to(len / 2));
         let left = sys::cached_bytes(source.io.as_file(), all).unwrap();
         // On tmpfs nothing can be dropped.
         if left <= len / 2 {
-            assert_eq!(warmth(&source, all), Warmth::Mixed);
+            assert_eq!(cache_state(&source, all), CacheState::Mixed);
         }
     }
 }

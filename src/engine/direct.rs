@@ -17,14 +17,14 @@ use std::sync::{Arc, OnceLock};
 use crossbeam::queue::ArrayQueue;
 use positioned_io::ReadAt;
 
-use super::{Capabilities, Engine, Fit, Row, Site};
-use crate::crew::{Halt, Lane};
+use super::{Capabilities, Engine, EngineContext, EngineEntry, Support};
 use crate::io::buffer::{ALIGNMENT, Buffer};
 use crate::io::{Sink, Source, as_u64, as_usize};
+use crate::pool::{Halt, StripeIo};
 use crate::range::{ByteRange, align_down};
 use crate::sys::{self, DirectAlignment, PositionedFile};
 
-pub(super) const ROW: Row = Row {
+pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: "direct",
     suits,
     make: |site| Ok(Box::new(Direct::make(site)?)),
@@ -34,13 +34,13 @@ pub(super) const ROW: Row = Row {
     wants_space: true,
 };
 
-fn suits(capabilities: &Capabilities) -> Fit {
+fn suits(capabilities: &Capabilities) -> Support {
     let (source, destination) = (&capabilities.source, &capabilities.destination);
     match (source.direct.is_some(), destination.direct.is_some()) {
-        (true, true) => Fit::Yes("both sides go past the page cache"),
-        (true, false) => Fit::Yes("the source is read past the page cache"),
-        (false, true) => Fit::Yes("the destination is written past the page cache"),
-        (false, false) => Fit::No("neither side can be reached past the page cache"),
+        (true, true) => Support::Yes("both sides go past the page cache"),
+        (true, false) => Support::Yes("the source is read past the page cache"),
+        (false, true) => Support::Yes("the destination is written past the page cache"),
+        (false, false) => Support::No("neither side can be reached past the page cache"),
     }
 }
 
@@ -52,7 +52,7 @@ struct Direct {
 }
 
 impl Direct {
-    fn make(site: &Site<'_>) -> Result<Direct, String> {
+    fn make(site: &EngineContext<'_>) -> Result<Direct, String> {
         let (can, mut notes) = (site.capabilities, Vec::new());
         let source = can.source.direct.map(|alignment| DirectSource::open(site, alignment));
         let sink = can.destination.direct.map(|alignment| DirectSink::open(site, alignment));
@@ -76,15 +76,15 @@ impl Direct {
 
 impl Engine for Direct {
     fn name(&self) -> &'static str {
-        ROW.name
+        ENTRY.name
     }
 
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-        let transfer = lane.transfer();
+    fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
+        let transfer = io.transfer();
         let source = self.source.as_ref().map_or(&*transfer.source, |side| side as &dyn Source);
         let sink = self.sink.as_ref().map_or(&*transfer.sink, |side| side as &dyn Sink);
-        for request in lane.requests(stripe) {
-            lane.copy_request(source, sink, request)?;
+        for request in io.requests(stripe) {
+            io.copy_request(source, sink, request)?;
             if let Some(reason) = self.refusal() {
                 return Err(Halt::Unsupported { at: request.end(), reason: reason.clone() });
             }
@@ -148,10 +148,10 @@ struct DirectSource {
 }
 
 /// Most spare buffers kept: as many as there can be workers.
-const MOST_SPARE: usize = crate::crew::MOST_THREADS;
+const MOST_SPARE: usize = crate::pool::MOST_THREADS;
 
 impl DirectSource {
-    fn open(site: &Site<'_>, alignment: DirectAlignment) -> io::Result<DirectSource> {
+    fn open(site: &EngineContext<'_>, alignment: DirectAlignment) -> io::Result<DirectSource> {
         let buffered = Arc::clone(site.source);
         let file = buffered.file().ok_or(io::ErrorKind::Unsupported)?;
         let side = Side::open(file, false, alignment, site.range.start())?;
@@ -215,7 +215,7 @@ struct DirectSink {
 }
 
 impl DirectSink {
-    fn open(site: &Site<'_>, alignment: DirectAlignment) -> io::Result<DirectSink> {
+    fn open(site: &EngineContext<'_>, alignment: DirectAlignment) -> io::Result<DirectSink> {
         let buffered = Arc::clone(site.sink);
         let file = buffered.file().ok_or(io::ErrorKind::Unsupported)?;
         // Whole pages, so that no page is written both ways.

@@ -11,14 +11,14 @@
 use std::fs::File;
 use std::io;
 
-use super::{Capabilities, Engine, Fit, Row, Site, files};
-use crate::crew::{Halt, Lane, copy_buffered};
+use super::{Capabilities, Engine, EngineContext, EngineEntry, Support, files};
 use crate::error::ErrorKind;
 use crate::io::{as_u64, as_usize};
+use crate::pool::{Halt, StripeIo, copy_buffered};
 use crate::range::ByteRange;
 use crate::sys::{self, FileSystemKind, Map};
 
-pub(super) const ROW: Row = Row {
+pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: "mmap",
     suits,
     make: |site| Ok(Box::new(Mmap::make(site)?)),
@@ -30,19 +30,21 @@ pub(super) const ROW: Row = Row {
 /// vanish, and no strain on a small address space.
 const WINDOW: u64 = 64 << 20;
 
-fn suits(capabilities: &Capabilities) -> Fit {
+fn suits(capabilities: &Capabilities) -> Support {
     use FileSystemKind::{Ext, Tmpfs, Xfs};
     let destination = &capabilities.destination;
     if !destination.is_file() || !capabilities.fresh {
-        return Fit::No("only a new file is mapped: another process could make an old one shorter");
+        return Support::No(
+            "only a new file is mapped: another process could make an old one shorter",
+        );
     }
     if !matches!(destination.file_system.map(|system| system.kind), Some(Ext | Xfs | Tmpfs)) {
-        return Fit::No("the file system may run out of space after it has reserved it");
+        return Support::No("the file system may run out of space after it has reserved it");
     }
     if capabilities.needs_bytes {
-        return Fit::No("the bytes are looked at on their way");
+        return Support::No("the bytes are looked at on their way");
     }
-    Fit::Yes("the source is read straight into the mapped destination")
+    Support::Yes("the source is read straight into the mapped destination")
 }
 
 struct Mmap;
@@ -50,7 +52,7 @@ struct Mmap;
 impl Mmap {
     /// Tries out whether storage can be reserved, as of ext2 it cannot. Whether
     /// there is enough of it is found where it is needed.
-    fn make(site: &Site<'_>) -> Result<Mmap, String> {
+    fn make(site: &EngineContext<'_>) -> Result<Mmap, String> {
         let (_, file) = files(&**site.source, &**site.sink)?;
         let first = ByteRange::with_len(site.dest_offset, site.range.len().min(1));
         match first.filter(|first| !first.is_empty()).map(|first| sys::reserve(file, first)) {
@@ -64,22 +66,22 @@ impl Mmap {
 
 impl Engine for Mmap {
     fn name(&self) -> &'static str {
-        ROW.name
+        ENTRY.name
     }
 
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-        stripe.pieces(WINDOW).try_for_each(|window| copy_window(window, lane))
+    fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
+        stripe.pieces(WINDOW).try_for_each(|window| copy_window(window, io))
     }
 }
 
-fn copy_window(window: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+fn copy_window(window: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
     let at = window.start();
-    let transfer = lane.transfer();
+    let transfer = io.transfer();
     let target = transfer.to_sink(window);
     let (Some(file), Some(source)) = (transfer.sink.file(), transfer.source.file()) else {
-        return copy_buffered(window, lane);
+        return copy_buffered(window, io);
     };
-    match lane.waiting(at, || sys::reserve(file, target)) {
+    match io.waiting(at, || sys::reserve(file, target)) {
         Ok(()) => {}
         Err(error) if sys::is_not_offered(&error) => {
             return Err(Halt::Unsupported { at, reason: format!("reserving space: {error}") });
@@ -92,15 +94,15 @@ fn copy_window(window: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
     }
     let mut map = Map::new(file, target)
         .map_err(|error| Halt::Unsupported { at, reason: format!("mmap: {error}") })?;
-    for request in lane.requests(window) {
+    for request in io.requests(window) {
         let skip = as_usize(request.start() - window.start());
         let memory = &mut map.bytes()[skip..skip + as_usize(request.len())];
-        lane.before_request(request.len())?;
-        match lane.waiting(request.start(), || fill(memory, source, request.start())) {
-            Ok(()) => lane.done(request),
-            Err(error) if sys::is_memory_fault(&error) => return Err(lost(request, lane)),
+        io.before_request(request.len())?;
+        match io.waiting(request.start(), || fill(memory, source, request.start())) {
+            Ok(()) => io.done(request),
+            Err(error) if sys::is_memory_fault(&error) => return Err(lost(request, io)),
             // It cannot be read, or not like this: retries and all that follows.
-            Err(_) => lane.copy_request(&*transfer.source, &*transfer.sink, request)?,
+            Err(_) => io.copy_request(&*transfer.source, &*transfer.sink, request)?,
         }
     }
     Ok(())
@@ -123,8 +125,8 @@ fn fill(mut memory: &mut [u8], source: &File, mut offset: u64) -> io::Result<()>
 }
 
 /// The end of a copy whose destination became shorter under its map.
-fn lost(request: ByteRange, lane: &Lane<'_>) -> Halt {
-    let transfer = lane.transfer();
+fn lost(request: ByteRange, io: &StripeIo<'_>) -> Halt {
+    let transfer = io.transfer();
     let (path, range) = (transfer.sink_path.clone(), transfer.to_sink(request));
     let source = io::Error::other("somebody has made it shorter");
     Halt::Failed { at: request.start(), error: ErrorKind::Write { path, range, source }.into() }

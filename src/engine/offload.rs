@@ -10,14 +10,14 @@
 
 use std::io;
 
-use super::{Capabilities, Engine, Fit, Reflink, Row, Site, files};
-use crate::crew::{Halt, Lane, copy_buffered};
+use super::{Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, files};
 use crate::io::Sink;
+use crate::pool::{Halt, StripeIo, copy_buffered};
 use crate::range::{ByteRange, align_down, align_up};
 use crate::report::Fallback;
 use crate::sys;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: "offload",
     suits,
     make: |site| Ok(Box::new(Offload::make(site)?)),
@@ -25,26 +25,26 @@ pub(super) const ROW: Row = Row {
     wants_space: false,
 };
 
-fn suits(capabilities: &Capabilities) -> Fit {
+fn suits(capabilities: &Capabilities) -> Support {
     let Capabilities { source, destination, .. } = capabilities;
     if !source.is_file() || !destination.is_file() {
-        return Fit::No("the kernel copies only from file to file by itself");
+        return Support::No("the kernel copies only from file to file by itself");
     }
     let may_share = destination.may_share();
     let shares = may_share && capabilities.same_file_system && capabilities.congruent;
     if !shares && !capabilities.kernel_moves {
-        return Fit::No("this system can at most share the storage of files, and not here");
+        return Support::No("this system can at most share the storage of files, and not here");
     }
     if capabilities.needs_bytes && !(capabilities.only_looks && shares) {
-        return Fit::No("the bytes are looked at on their way");
+        return Support::No("the bytes are looked at on their way");
     }
     if may_share && capabilities.reflink == Reflink::Never {
-        return Fit::No("the file system may share extents, and --reflink never forbids it");
+        return Support::No("the file system may share extents, and --reflink never forbids it");
     }
     if may_share && capabilities.keep_no_holes {
-        return Fit::No("the file system may keep holes, and --sparse never forbids it");
+        return Support::No("the file system may keep holes, and --sparse never forbids it");
     }
-    Fit::Yes("the kernel copies from file to file by itself")
+    Support::Yes("the kernel copies from file to file by itself")
 }
 
 struct Offload {
@@ -83,7 +83,7 @@ impl Sink for Shared {
 }
 
 impl Offload {
-    fn make(site: &Site<'_>) -> Result<Offload, String> {
+    fn make(site: &EngineContext<'_>) -> Result<Offload, String> {
         let (from, to) = files(&**site.source, &**site.sink)?;
         let read = site.capabilities.needs_bytes;
         let must_share = read || site.capabilities.reflink == Reflink::Always;
@@ -114,7 +114,7 @@ impl Offload {
     }
 
     /// Shares what can be shared.
-    fn share(site: &Site<'_>) -> Sharing {
+    fn share(site: &EngineContext<'_>) -> Sharing {
         if site.is_clone {
             return Sharing::Done(site.range);
         }
@@ -150,7 +150,7 @@ impl Offload {
 
 /// The part of the range that is whole blocks on both sides. The end of the
 /// source counts as the end of a block where it becomes the end of the sink.
-fn shareable(site: &Site<'_>) -> Option<ByteRange> {
+fn shareable(site: &EngineContext<'_>) -> Option<ByteRange> {
     let block = site.capabilities.destination.block();
     let range = site.range;
     if range.start() % block != site.dest_offset % block {
@@ -165,31 +165,31 @@ fn shareable(site: &Site<'_>) -> Option<ByteRange> {
 
 impl Engine for Offload {
     fn name(&self) -> &'static str {
-        ROW.name
+        ENTRY.name
     }
 
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+    fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
         if self.shared.is_empty() {
-            return copy_in_kernel(stripe, lane);
+            return copy_in_kernel(stripe, io);
         }
         let (head, rest) = stripe.split_at(self.shared.start());
         let (middle, tail) = rest.split_at(self.shared.end());
-        copy_buffered(head, lane)?;
+        copy_buffered(head, io)?;
         if self.read {
-            let source = &*lane.transfer().source;
-            for request in lane.requests(middle) {
-                lane.copy_request(source, &Shared, request)?;
+            let source = &*io.transfer().source;
+            for request in io.requests(middle) {
+                io.copy_request(source, &Shared, request)?;
             }
         } else {
-            lane.before_request(0)?;
-            lane.done(middle);
+            io.before_request(0)?;
+            io.done(middle);
         }
-        copy_buffered(tail, lane)
+        copy_buffered(tail, io)
     }
 
     fn gave_way(&self) -> Option<Fallback> {
         let reason = self.not_shared.clone()?;
-        Some(Fallback { from: "reflink".to_owned(), to: ROW.name.to_owned(), reason })
+        Some(Fallback { from: "reflink".to_owned(), to: ENTRY.name.to_owned(), reason })
     }
 
     fn notes(&self) -> Vec<String> {
@@ -197,23 +197,23 @@ impl Engine for Offload {
     }
 }
 
-fn copy_in_kernel(stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-    let transfer = lane.transfer();
+fn copy_in_kernel(stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
+    let transfer = io.transfer();
     let (from, to) = files(&*transfer.source, &*transfer.sink)
         .map_err(|reason| Halt::Unsupported { at: stripe.start(), reason })?;
     let mut rest = stripe;
     while !rest.is_empty() {
         let at = rest.start();
-        let (piece, after) = rest.split_at(at.saturating_add(lane.kernel_io_size()));
-        lane.before_request(piece.len())?;
+        let (piece, after) = rest.split_at(at.saturating_add(io.kernel_io_size()));
+        io.before_request(piece.len())?;
         let place = transfer.to_sink(piece).start();
-        match lane.waiting(at, || sys::copy_range(from, at, to, place, piece.len())) {
+        match io.waiting(at, || sys::copy_range(from, at, to, place, piece.len())) {
             // The end of the source, or one of the files that this call takes
             // for empty: an ordinary read knows which.
-            Ok(0) => return copy_buffered(rest, lane),
+            Ok(0) => return copy_buffered(rest, io),
             Ok(moved) => {
                 let (done, left) = rest.split_at(at + moved);
-                lane.done(done);
+                io.done(done);
                 rest = left;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -221,7 +221,7 @@ fn copy_in_kernel(stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
                 return Err(Halt::Unsupported { at, reason: format!("copy_file_range: {error}") });
             }
             Err(_) => {
-                copy_buffered(piece, lane)?;
+                copy_buffered(piece, io)?;
                 rest = after;
             }
         }

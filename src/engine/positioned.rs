@@ -1,13 +1,13 @@
 //! `positioned`: read into a buffer, write from it, both at an offset. Serves
 //! every source and sink there is, and is what other engines fall back to.
 
-use super::{Engine, Fit, Row};
-use crate::crew::{Halt, Lane, copy_buffered};
+use super::{Engine, EngineEntry, Support};
+use crate::pool::{Halt, StripeIo, copy_buffered};
 use crate::range::ByteRange;
 
-pub(super) const ROW: Row = Row {
+pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: "positioned",
-    suits: |_| Fit::Yes("serves every source and destination"),
+    suits: |_| Support::Yes("serves every source and destination"),
     make: |_| Ok(Box::new(Positioned)),
     io_size: super::CACHED_IO_SIZE,
     wants_space: false,
@@ -18,15 +18,15 @@ pub struct Positioned;
 
 impl Positioned {
     /// Request size that serves it best, in bytes.
-    pub const IO_SIZE: u64 = ROW.io_size;
+    pub const IO_SIZE: u64 = ENTRY.io_size;
 }
 
 impl Engine for Positioned {
     fn name(&self) -> &'static str {
-        ROW.name
+        ENTRY.name
     }
 
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-        copy_buffered(stripe, lane)
+    fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
+        copy_buffered(stripe, io)
     }
 }

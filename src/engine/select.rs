@@ -1,10 +1,10 @@
 //! The choice of an engine: one function from what a copy offers to the
 //! engines to try and the reason, and the making of what was chosen.
 
-use super::{Capabilities, Engine, Fit, Reflink, Row, Site, named};
+use super::{Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, named};
 use crate::error::Refusal;
 use crate::io::Holes;
-use crate::io::manners::{LARGE, Warmth};
+use crate::io::page_cache::{CacheState, LARGE};
 use crate::report::Fallback;
 use crate::sparse::{Layout, Sparse};
 use crate::words::{Word, words};
@@ -31,7 +31,7 @@ words! {
 
 impl EngineChoice {
     /// The row of the engine; `None` if the caller leaves the choice open.
-    fn row(self) -> Option<&'static Row> {
+    fn row(self) -> Option<&'static EngineEntry> {
         named(self.word())
     }
 
@@ -44,7 +44,7 @@ impl EngineChoice {
 /// The engines to try, best first, and why.
 #[derive(Clone)]
 pub struct Selection {
-    rows: Vec<&'static Row>,
+    rows: Vec<&'static EngineEntry>,
     /// Why the first of them.
     pub reason: String,
     capabilities: Capabilities,
@@ -69,7 +69,7 @@ pub fn select(choice: EngineChoice, capabilities: Capabilities) -> Result<Select
     if must_share && row.name != "offload" {
         return refused("it cannot share extents, and --reflink always asks for it");
     }
-    if let Fit::No(reason) = (row.suits)(&capabilities) {
+    if let Support::No(reason) = (row.suits)(&capabilities) {
         return refused(reason);
     }
     let alone = must_share || choice != EngineChoice::Auto;
@@ -107,7 +107,7 @@ pub fn select_for(
 }
 
 /// The engine that suits best, and why. It always suits.
-fn best(capabilities: &Capabilities) -> (&'static Row, &'static str) {
+fn best(capabilities: &Capabilities) -> (&'static EngineEntry, &'static str) {
     let (name, reason) = best_name(capabilities);
     (named(name).expect("only names of the table get here"), reason)
 }
@@ -115,7 +115,7 @@ fn best(capabilities: &Capabilities) -> (&'static Row, &'static str) {
 fn best_name(capabilities: &Capabilities) -> (&'static str, &'static str) {
     let Capabilities { source, destination, .. } = capabilities;
     let suits =
-        |name| named(name).is_some_and(|row| matches!((row.suits)(capabilities), Fit::Yes(_)));
+        |name| named(name).is_some_and(|row| matches!((row.suits)(capabilities), Support::Yes(_)));
     let offload = suits("offload") && capabilities.same_file_system;
     if capabilities.reflink == Reflink::Always {
         return ("offload", "extents are to be shared");
@@ -133,7 +133,7 @@ fn best_name(capabilities: &Capabilities) -> (&'static str, &'static str) {
         && source.rotational != Some(true)
         && destination.rotational != Some(true)
         && capabilities.threads > 1
-        && capabilities.warmth == Warmth::Cold;
+        && capabilities.cache_state == CacheState::Cold;
     if past_cache && larger_than_memory {
         return ("direct", "too large for the page cache");
     }
@@ -146,7 +146,7 @@ fn best_name(capabilities: &Capabilities) -> (&'static str, &'static str) {
     // Measured: what is in memory already, two workers move with requests that
     // fit the processor's cache in three quarters of the time that the kernel
     // takes, which copies page by page and one after the other.
-    if capabilities.warmth == Warmth::Warm && capabilities.threads > 1 {
+    if capabilities.cache_state == CacheState::Warm && capabilities.threads > 1 {
         return ("positioned", "the source is in memory, where two workers are faster than one");
     }
     if offload && !destination.may_share() {
@@ -200,7 +200,7 @@ impl Selection {
     /// # Errors
     ///
     /// If none works; nothing has been written then.
-    pub fn make(&self, site: &Site<'_>) -> Result<Made, Refusal> {
+    pub fn make(&self, site: &EngineContext<'_>) -> Result<Made, Refusal> {
         let mut made = Made { engines: Vec::new(), fallbacks: Vec::new() };
         for (at, row) in self.rows.iter().enumerate() {
             match ((row.make)(site), self.rows.get(at + 1)) {

@@ -4,12 +4,12 @@
 
 use std::io;
 
-use super::{Capabilities, Engine, Fit, Row, files};
-use crate::crew::{Halt, Lane, copy_buffered};
+use super::{Capabilities, Engine, EngineEntry, Support, files};
+use crate::pool::{Halt, StripeIo, copy_buffered};
 use crate::range::ByteRange;
 use crate::sys::{self, Pipe};
 
-pub(super) const ROW: Row = Row {
+pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: "splice",
     suits,
     make: |site| {
@@ -24,39 +24,39 @@ pub(super) const ROW: Row = Row {
 /// What Linux lets anybody have of a pipe.
 const PIPE_SIZE: u64 = 1 << 20;
 
-fn suits(capabilities: &Capabilities) -> Fit {
+fn suits(capabilities: &Capabilities) -> Support {
     if capabilities.needs_bytes {
-        return Fit::No("the bytes are looked at on their way");
+        return Support::No("the bytes are looked at on their way");
     }
     if !capabilities.source.is_open() || !capabilities.destination.is_open() {
-        return Fit::No("pages travel only between open files or devices");
+        return Support::No("pages travel only between open files or devices");
     }
     if !capabilities.kernel_moves {
-        return Fit::No("this system moves no pages through a pipe");
+        return Support::No("this system moves no pages through a pipe");
     }
-    Fit::Yes("pages travel through a pipe")
+    Support::Yes("pages travel through a pipe")
 }
 
 struct Splice;
 
 impl Engine for Splice {
     fn name(&self) -> &'static str {
-        ROW.name
+        ENTRY.name
     }
 
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+    fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
         let pipe =
             Pipe::new(PIPE_SIZE).map_err(|error| unsupported("pipe", stripe.start(), &error))?;
-        let most = pipe.capacity().min(lane.kernel_io_size());
+        let most = pipe.capacity().min(io.kernel_io_size());
         let mut rest = stripe;
         while !rest.is_empty() {
             let piece = rest.split_at(rest.start().saturating_add(most)).0;
-            lane.before_request(piece.len())?;
-            rest = match through_pipe(&pipe, piece, lane)? {
+            io.before_request(piece.len())?;
+            rest = match through_pipe(&pipe, piece, io)? {
                 Moved::To(offset) => rest.split_at(offset).1,
                 // The pipe may hold bytes that nobody wants: a new one is made
                 // for the next stripe, this one ends with ordinary requests.
-                Moved::Stuck(offset) => return copy_buffered(rest.split_at(offset).1, lane),
+                Moved::Stuck(offset) => return copy_buffered(rest.split_at(offset).1, io),
             };
         }
         Ok(())
@@ -71,12 +71,12 @@ enum Moved {
 }
 
 /// Moves some of `piece` into the empty pipe, and all of that out of it.
-fn through_pipe(pipe: &Pipe, piece: ByteRange, lane: &mut Lane<'_>) -> Result<Moved, Halt> {
-    let transfer = lane.transfer();
+fn through_pipe(pipe: &Pipe, piece: ByteRange, io: &mut StripeIo<'_>) -> Result<Moved, Halt> {
+    let transfer = io.transfer();
     let mut at = piece.start();
     let (from, to) = files(&*transfer.source, &*transfer.sink)
         .map_err(|reason| Halt::Unsupported { at, reason })?;
-    let filled = match lane.waiting(at, || pipe.fill(from, at, piece.len())) {
+    let filled = match io.waiting(at, || pipe.fill(from, at, piece.len())) {
         Ok(0) => return Ok(Moved::Stuck(at)),
         Ok(filled) => filled,
         Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Moved::To(at)),
@@ -89,11 +89,11 @@ fn through_pipe(pipe: &Pipe, piece: ByteRange, lane: &mut Lane<'_>) -> Result<Mo
     while !held.is_empty() {
         at = held.start();
         let place = transfer.to_sink(held).start();
-        match lane.waiting(at, || pipe.drain(to, place, held.len())) {
+        match io.waiting(at, || pipe.drain(to, place, held.len())) {
             Ok(0) => return Ok(Moved::Stuck(at)),
             Ok(moved) => {
                 let (done, left) = held.split_at(at + moved);
-                lane.done(done);
+                io.done(done);
                 held = left;
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

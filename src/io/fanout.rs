@@ -1,7 +1,7 @@
 //! Several sinks written from one read.
 //!
 //! A sink that fails is left out from then on; the others go on. Only when no
-//! sink is left is a write an error, so that the crew need not know that there
+//! sink is left is a write an error, so that the pool need not know that there
 //! are several.
 
 use std::fs::File;

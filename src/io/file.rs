@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use positioned_io::{ReadAt, Size, WriteAt};
 
-use super::head::{Head, HeadError, Held};
+use super::deferred::{DeferredPrefix, HeadError, Held};
 use super::pulse::Pulse;
 use super::uncached::Uncached;
 use super::{Extent, Holes, Sink, Source, ZEROES, as_u64, as_usize, find_end, transfer};
@@ -25,7 +25,7 @@ pub struct FileIo {
     /// For what the page cache cannot get.
     uncached: Uncached,
     /// What is written last; of devices.
-    head: Option<Head>,
+    head: Option<DeferredPrefix>,
     /// Bytes of the whole file that are called data; `None` if it has too many
     /// extents to add up.
     called_data: OnceLock<Option<u64>>,
@@ -73,7 +73,7 @@ impl FileIo {
     /// Keeps back what is written to the first bytes of the device, until
     /// [`FileIo::write_head`]. Who reads them gets what was written.
     pub fn with_head_last(self) -> FileIo {
-        FileIo { head: Some(Head::new()), ..self }
+        FileIo { head: Some(DeferredPrefix::new()), ..self }
     }
 
     /// Writes what was kept back, and returns it.
@@ -261,7 +261,7 @@ impl Sink for FileIo {
     }
 
     fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
-        let (first, range) = range.split_at(self.kept_back().end());
+        let (first, range) = range.split_at(self.deferred().end());
         for piece in first.pieces(ZEROES.len() as u64) {
             transfer::write_full(self, piece.start(), &ZEROES[..as_usize(piece.len())])
                 .map_err(|stop| stop.error)?;
@@ -280,12 +280,12 @@ impl Sink for FileIo {
         self.as_file().sync_data()
     }
 
-    fn kept_back(&self) -> ByteRange {
-        self.head.as_ref().map_or(ByteRange::default(), Head::extent)
+    fn deferred(&self) -> ByteRange {
+        self.head.as_ref().map_or(ByteRange::default(), DeferredPrefix::extent)
     }
 
     fn not_written(&self) -> RangeSet {
-        self.head.as_ref().map_or_else(RangeSet::new, Head::held)
+        self.head.as_ref().map_or_else(RangeSet::new, DeferredPrefix::held)
     }
 
     fn file(&self) -> Option<&File> {

@@ -62,7 +62,7 @@ impl Printer {
     }
 
     /// The bytes are not to be relied on: there is no fingerprint.
-    pub fn distrust(&mut self) {
+    pub fn invalidate(&mut self) {
         self.whole = false;
     }
 

@@ -4,11 +4,11 @@
 use super::CopyJob;
 use super::proof::Ledger;
 use super::ready::Ready;
-use crate::crew::Transfer;
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::intact::Written;
 use crate::durable::stage::Stage;
 use crate::error::Result;
+use crate::pool::Transfer;
 use crate::progress::CancelToken;
 
 impl CopyJob {
@@ -48,7 +48,7 @@ impl Ready {
         cancel: &CancelToken,
     ) -> Result<()> {
         let lost = stage.lost(&self.written(ledger.transfer), cancel)?;
-        ledger.withdraw(&lost, self.report.range)?;
+        ledger.invalidate_ranges(&lost, self.report.range)?;
         stage.check_written(&lost)
     }
 

@@ -3,8 +3,8 @@
 
 use super::CopyJob;
 use super::ready::identity;
-use crate::durable::leftover::{self, Leftovers, Start};
 use crate::durable::map::MapFile;
+use crate::durable::previous::{self, Leftovers, Start};
 use crate::durable::target::Target;
 use crate::durable::trust::Examiner;
 use crate::error::{Refusal, Result, chain};
@@ -14,7 +14,7 @@ use crate::source::OpenSource;
 
 impl CopyJob {
     pub(super) fn map_file(&self, target: &Target) -> Result<MapFile> {
-        let path = self.map.clone().unwrap_or_else(|| leftover::default_map_path(target));
+        let path = self.map.clone().unwrap_or_else(|| previous::default_map_path(target));
         let unusable = |error| Refusal::BadMap { path: path.clone(), reason: chain(&error) };
         Ok(MapFile::new(&path).map_err(unusable)?)
     }
@@ -29,11 +29,11 @@ impl CopyJob {
         let map_file = self.map_file(target)?;
         roles::check_map_is_apart((&map_file.path(), self.map.is_some()), source, target)?;
         let identity = |id| identity(self, source, target, from, to, id);
-        let start = leftover::find(target, &map_file, (self.leftovers, examiner), identity)?;
+        let start = previous::find(target, &map_file, (self.leftovers, examiner), identity)?;
         // Verifying finds all of it in a part, which is nobody else's; what may be
         // is never written before somebody has looked.
         let is_verified = (self.verify || self.repair) && matches!(target, Target::Staged(_));
-        if let Start::From(earlier) = &start
+        if let Start::Resume(earlier) = &start
             && !(is_verified || self.allow_changed_source)
         {
             let done = earlier.map.done.within(from);
@@ -49,7 +49,7 @@ impl CopyJob {
     /// Says so where the user expects that something was done already.
     pub(super) fn nothing_to_resume(&self, start: &Start) -> Option<String> {
         let is_empty = match start {
-            Start::From(earlier) => earlier.map.done.is_empty(),
+            Start::Resume(earlier) => earlier.map.done.is_empty(),
             Start::Fresh | Start::Over(_) => true,
         };
         (is_empty && self.leftovers == Leftovers::Resume)
@@ -66,7 +66,7 @@ pub fn what_is_left(
     start: &Start,
 ) -> (RangeSet, u64) {
     let mut todo = data.clone();
-    let Start::From(earlier) = start else { return (todo, 0) };
+    let Start::Resume(earlier) = start else { return (todo, 0) };
     todo.subtract(&earlier.map.done);
     let resumed = data.bytes() - todo.bytes();
     // Holes need no work, unless the earlier run found other bytes there.

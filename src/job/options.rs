@@ -4,15 +4,15 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::crew::{KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, check_request};
 use crate::digest::{Algorithm, Expectation, ordered};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
-use crate::durable::leftover::Leftovers;
+use crate::durable::previous::Leftovers;
 use crate::durable::target::{Consent, LONGEST_MOMENT, wait_until_free};
 use crate::durable::trust::Trust;
 use crate::engine::{EngineChoice, Reflink};
 use crate::error::{ErrorKind, Result};
 use crate::plan;
+use crate::pool::{KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, check_request};
 use crate::progress::{CancelToken, Progress};
 use crate::range::RangeSpec;
 use crate::size::Size;

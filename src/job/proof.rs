@@ -7,8 +7,6 @@ use std::sync::Arc;
 use super::CopyJob;
 use super::clock::Clock;
 use super::ready::{Ready, Stripes};
-use crate::crew::controller::Workers;
-use crate::crew::{self, Control, OnReadError, Tap, Throttle, Transfer};
 use crate::digest::Digester;
 use crate::durable::checkpoint::Checkpointer;
 use crate::durable::stage::Stage;
@@ -16,17 +14,19 @@ use crate::durable::target::Target;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::fingerprint::Fingerprint;
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::io::{Held, as_u64, transfer};
 use crate::plan::{Cursor, Plan};
+use crate::pool::controller::Workers;
+use crate::pool::{self, Control, Observers, OnReadError, Throttle, Transfer};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, Failed, RangeSet};
 use crate::report::Report;
 use crate::size::Size;
 use crate::source::OpenSource;
-use crate::sys::Node;
+use crate::sys::FileKind;
 use crate::verify::compare::{Comparison, Findings, Reading};
-use crate::verify::medium::Medium;
+use crate::verify::read_back::ReadBack;
 
 /// What is known not to be done is widened to whole blocks of the page cache,
 /// so that no block is half trusted.
@@ -75,7 +75,7 @@ impl CopyJob {
         target: &Target,
         from: ByteRange,
     ) -> Result<()> {
-        let whole = source.facts.node == Node::File
+        let whole = source.facts.node == FileKind::File
             && from == ByteRange::to(source.facts.size)
             && self.dest_offset == Size::Bytes(0)
             && matches!(target, Target::Staged(_));
@@ -89,7 +89,7 @@ impl CopyJob {
     /// How up to `bytes` are read back.
     pub(super) fn reading(&self, bytes: u64) -> Reading {
         Reading {
-            manners: self.manners(Warmth::Mixed, bytes, false),
+            page_cache: self.page_cache(CacheState::Mixed, bytes, false),
             throttle: self.limit_rate.map(Throttle::new),
             retries: self.retries,
             // It has been read a moment ago.
@@ -121,7 +121,7 @@ impl CopyJob {
         }
         let wrong = ready.copied().to_source(&wrong);
         let Some(first) = wrong.iter().next() else { return Ok(()) };
-        ledger.withdraw(&wrong, ready.report.range)?;
+        ledger.invalidate_ranges(&wrong, ready.report.range)?;
         ready.report.verified = Some(false);
         ready.report.mismatches = wrong.iter().collect();
         ready.report.notes.extend(reasons);
@@ -136,11 +136,11 @@ impl CopyJob {
         watch: (&Progress, &CancelToken),
     ) -> Result<()> {
         let copied = &ready.report.failed_set().missing_from(ready.report.range);
-        let fingerprints = ledger.transfer.tap().take_fingerprints();
+        let fingerprints = ledger.transfer.observers().take_fingerprints();
         let reading = self.reading(copied.bytes());
         let (mut findings, ended) = ready.compare(stage, copied, &fingerprints, &reading, watch);
         // At once: what comes next may fail, and nobody must go on from this.
-        ledger.withdraw(&findings.differing, ready.report.range)?;
+        ledger.invalidate_ranges(&findings.differing, ready.report.range)?;
         ended?;
         if !findings.pieces.is_empty() && self.repair {
             findings = self.repair_once(ready, stage, ledger, &findings, watch)?;
@@ -164,7 +164,7 @@ impl CopyJob {
         watch: (&Progress, &CancelToken),
     ) -> Result<Findings> {
         // They are written as a whole, so as a whole they are in doubt.
-        ledger.withdraw(&found.pieces, ready.report.range)?;
+        ledger.invalidate_ranges(&found.pieces, ready.report.range)?;
         self.copy_again(ready, stage, &found.pieces, watch.1)?;
         stage.sync()?;
         let reading = self.reading(found.pieces.bytes());
@@ -201,10 +201,10 @@ impl CopyJob {
         let whole = RangeSet::from(ready.report.range);
         let digester = Digester::new(&ready.digests, ready.report.range);
         let (earlier, back) = (whole.clone(), stage.io().clone());
-        let tap = Tap::none().digests(digester).settled(RangeSet::new(), earlier, back);
-        let transfer = ready.plain_transfer(stage).tapped(tap);
+        let observers = Observers::none().digests(digester).settled(RangeSet::new(), earlier, back);
+        let transfer = ready.plain_transfer(stage).observed(observers);
         let transfer = self.run_again(ready, transfer, &whole, cancel)?;
-        ready.report.digests = transfer.tap().take_digests().unwrap_or_default();
+        ready.report.digests = transfer.observers().take_digests().unwrap_or_default();
         Ok(())
     }
 
@@ -230,7 +230,7 @@ impl CopyJob {
         let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&plan) };
         let workers = Workers::Exactly(ready.report.threads.max(1));
         let controller = workers.controller(plan.stripes(), ready.report.io_size);
-        crew::run(&control, &work, controller).1?;
+        pool::run(&control, &work, controller).1?;
         Ok(transfer)
     }
 }
@@ -238,7 +238,7 @@ impl CopyJob {
 /// Where the destination has other bytes than `head`, which was written last,
 /// and why that cannot be read where it cannot.
 pub fn differing(stage: &Stage, head: &[Held]) -> Result<(RangeSet, Vec<String>)> {
-    let medium = Medium::new(stage.io());
+    let medium = ReadBack::new(stage.io());
     let (mut wrong, mut reasons) = (RangeSet::new(), Vec::new());
     for held in head {
         let (found, reason) = medium.differing(held)?;
@@ -257,9 +257,9 @@ pub struct Ledger<'a> {
 
 impl Ledger<'_> {
     /// Takes back that `wrong`, a part of `range`, is done.
-    pub(super) fn withdraw(self, wrong: &RangeSet, range: ByteRange) -> Result<()> {
+    pub(super) fn invalidate_ranges(self, wrong: &RangeSet, range: ByteRange) -> Result<()> {
         let wrong = wrong.iter().map(|part| part.align_out(BLOCK).intersect(range)).collect();
-        self.checkpointer.withdraw(self.transfer, &wrong)
+        self.checkpointer.invalidate_ranges(self.transfer, &wrong)
     }
 }
 
@@ -279,7 +279,7 @@ impl Ready {
         reading: &Reading,
         watch: (&Progress, &CancelToken),
     ) -> (Findings, Result<()>) {
-        let medium = Medium::new(stage.io());
+        let medium = ReadBack::new(stage.io());
         let found = self.copied().compare(&medium, ranges, fingerprints, reading, watch);
         if self.report.verified_by.is_none() {
             self.report.notes.extend(medium.note());
@@ -312,7 +312,7 @@ impl Copied<'_> {
     /// source where not.
     pub fn compare(
         &self,
-        medium: &Medium,
+        medium: &ReadBack,
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
         reading: &Reading,

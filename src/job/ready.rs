@@ -6,25 +6,25 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::{CopyJob, Preallocate};
-use crate::crew::controller::Workers;
-use crate::crew::{Assignment, Tap, Transfer, Work};
 use crate::digest::{self, Algorithm, Digester, Expectation};
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::leftover::{Start, object_id};
 use crate::durable::map::{Destination, Identity, Map, MapFile, Mode, ObjectId, Source};
-use crate::durable::stage::{Blank, Stage};
+use crate::durable::previous::{Start, object_id};
+use crate::durable::stage::{Stage, StageShape};
 use crate::durable::target::Target;
-use crate::engine::{Reflink, Selection, Site};
+use crate::engine::{EngineContext, Reflink, Selection};
 use crate::error::{Error, ErrorKind, Refusal, Result};
-use crate::io::{self, manners::Manners};
+use crate::io::{self, page_cache::PageCachePolicy};
 use crate::plan::{Cursor, Plan};
+use crate::pool::controller::Workers;
+use crate::pool::{Assignment, Observers, Transfer, Work};
 use crate::progress::{Event, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{FailedRange, Outcome, Report};
 use crate::safety::writes_source;
 use crate::source::OpenSource;
 use crate::sparse::{Sparse, Zeros};
-use crate::sys::{self, Node};
+use crate::sys::{self, FileKind};
 
 /// Most pieces of a file whose storage is reserved unasked.
 const MOST_RESERVED: usize = 1024;
@@ -62,7 +62,7 @@ pub struct Ready {
 
 impl Ready {
     /// What a new destination is like before the first byte is written.
-    pub fn blank(&self, reflink: Reflink) -> Blank<'_> {
+    pub fn blank(&self, reflink: Reflink) -> StageShape<'_> {
         let makes_holes = self.sparse == Sparse::Always;
         let gaps = !self.kept_holes.is_empty() || makes_holes || self.to.start() > 0;
         let whole = ByteRange::to(self.source.facts.size);
@@ -72,7 +72,7 @@ impl Ready {
             && reflink != Reflink::Never
             && (self.report.range, self.to) == (whole, whole);
         let like = may_clone.then(|| self.source.io.as_file());
-        Blank { gaps, like, ..Blank::up_to(self.to) }
+        StageShape { gaps, like, ..StageShape::up_to(self.to) }
     }
 
     /// Reserves storage for what will be written, where that is wanted.
@@ -126,7 +126,7 @@ impl Ready {
         &mut self,
         stage: &Stage,
         zeros: Zeros,
-        manners: Manners,
+        page_cache: PageCachePolicy,
         progress: &Progress,
     ) -> Result<Transfer> {
         if stage.grows() {
@@ -135,7 +135,7 @@ impl Ready {
         }
         let source: Arc<dyn io::Source> = self.source.io.clone();
         let sink: Arc<dyn io::Sink> = stage.io().clone();
-        let made = self.selection.make(&Site {
+        let made = self.selection.make(&EngineContext {
             source: &source,
             sink: &sink,
             range: self.report.range,
@@ -159,23 +159,23 @@ impl Ready {
         );
         transfer.holes = std::mem::take(&mut self.holes);
         transfer.zeros = zeros;
-        transfer.manners = manners;
-        Ok(transfer.tapped(self.tap(stage)))
+        transfer.page_cache = page_cache;
+        Ok(transfer.observed(self.observers(stage)))
     }
 
     /// What looks at the bytes while they are copied.
-    fn tap(&self, stage: &Stage) -> Tap {
-        let mut tap = Tap::none();
+    fn observers(&self, stage: &Stage) -> Observers {
+        let mut observers = Observers::none();
         if self.verify {
-            tap = tap.fingerprints();
+            observers = observers.fingerprints();
         }
         if self.digests.is_empty() {
-            return tap;
+            return observers;
         }
         let mut earlier = self.settled.clone();
         earlier.subtract(&self.kept_holes);
         let digester = Digester::new(&self.digests, self.report.range);
-        tap.digests(digester).settled(self.kept_holes.clone(), earlier, stage.io().clone())
+        observers.digests(digester).settled(self.kept_holes.clone(), earlier, stage.io().clone())
     }
 
     pub fn checkpointer(
@@ -252,7 +252,7 @@ impl Ready {
 
     /// Takes the digests into the report, or says why there are none.
     pub fn take_digests(&mut self, transfer: &Transfer) {
-        match transfer.tap().take_digests() {
+        match transfer.observers().take_digests() {
             Some(digests) => self.report.digests = digests,
             None if self.digests.is_empty() => {}
             None => {
@@ -350,7 +350,7 @@ pub fn identity(
     id: Option<ObjectId>,
 ) -> Identity {
     let serial = source.device.as_ref().and_then(|info| info.serial.clone());
-    let is_file = source.facts.node == Node::File;
+    let is_file = source.facts.node == FileKind::File;
     let mode = match target {
         Target::Staged(_) => Mode::New,
         Target::InPlace(_) => Mode::InPlace,
@@ -370,7 +370,7 @@ pub fn identity(
         destination: Destination {
             path: absolute(target.path()),
             offset: to.start(),
-            kind: word(if mode == Mode::Device { Node::BlockDevice } else { Node::File }),
+            kind: word(if mode == Mode::Device { FileKind::BlockDevice } else { FileKind::File }),
             mode,
             id,
         },
@@ -378,8 +378,8 @@ pub fn identity(
     }
 }
 
-fn word(node: Node) -> String {
-    if node == Node::BlockDevice { "block-device" } else { "file" }.to_owned()
+fn word(node: FileKind) -> String {
+    if node == FileKind::BlockDevice { "block-device" } else { "file" }.to_owned()
 }
 
 fn nanoseconds((seconds, rest): (i64, u32)) -> i128 {

@@ -14,21 +14,21 @@ use super::clock::Clock;
 use super::proof::{Copied, differing};
 use super::ready::{Stripes, check_unchanged, failed_ranges, identity};
 use super::{CopyJob, Preallocate, with_report};
-use crate::crew::controller::Workers;
-use crate::crew::{self, Control, Tap, Throttle, Transfer};
 use crate::digest::{self, Digester};
 use crate::durable::intact::Written;
-use crate::durable::leftover::{self, Leftovers, Start};
-use crate::durable::stage::{self, Blank, Stage};
+use crate::durable::previous::{self, Leftovers, Start};
+use crate::durable::stage::{self, Stage, StageShape};
 use crate::durable::target::Target;
 use crate::durable::trust::Examiner;
-use crate::engine::capabilities::{End, end_of_source, end_of_target, warmth};
+use crate::engine::capabilities::{End, cache_state, end_of_source, end_of_target};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{Error, ErrorKind, JobResult, Result};
 use crate::io::Fanout;
 use crate::io::fingerprint::Fingerprint;
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::plan::{Cursor, Plan};
+use crate::pool::controller::Workers;
+use crate::pool::{self, Control, Observers, Throttle, Transfer};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
@@ -36,7 +36,7 @@ use crate::safety;
 use crate::source::OpenSource;
 use crate::sparse::{Layout, Zeros};
 use crate::verify::compare::Reading;
-use crate::verify::medium::Medium;
+use crate::verify::read_back::ReadBack;
 use place::{Place, check_distinct};
 
 /// A copy to several destinations that has passed every check.
@@ -51,7 +51,7 @@ struct Several {
     /// What is written is a part of the source, outside the range that is read.
     writes_source: bool,
     /// How much of the source is in the page cache.
-    warmth: Warmth,
+    cache_state: CacheState,
     workers: Workers,
     places: Vec<Place>,
     report: Report,
@@ -123,10 +123,10 @@ impl CopyJob {
                 .expect("there is a place"));
         }
         let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
-        let warmth = warmth(&source, from);
+        let cache_state = cache_state(&source, from);
         let workers = self
             .threads
-            .choose(ends.into_iter().map(|end| end.rotational), warmth)
+            .choose(ends.into_iter().map(|end| end.rotational), cache_state)
             .bounded(io_size);
         let stripe_size =
             self.scheduling_size(source.sector(), data.bytes(), workers.most(), io_size)?;
@@ -158,7 +158,7 @@ impl CopyJob {
             kept_holes,
             zeros,
             writes_source,
-            warmth,
+            cache_state,
             workers,
             places,
             report,
@@ -196,7 +196,7 @@ impl CopyJob {
         examiner: &mut Examiner,
     ) -> Result<Place> {
         let map_file = self.map_file(&target)?;
-        let start = leftover::find(&target, &map_file, (self.leftovers, examiner), |id| {
+        let start = previous::find(&target, &map_file, (self.leftovers, examiner), |id| {
             identity(self, source, &target, from, to, id)
         })?;
         let map_file = matches!(start, Start::Over(_)).then_some(map_file);
@@ -228,7 +228,7 @@ impl CopyJob {
         let (progress, _) = watch;
         for place in &mut job.places {
             let gaps = !job.kept_holes.is_empty() || job.zeros == Zeros::LeaveOut;
-            place.begin(Blank { gaps, ..Blank::up_to(job.to) }, progress);
+            place.begin(StageShape { gaps, ..StageShape::up_to(job.to) }, progress);
             if place.stage.as_ref().is_some_and(Stage::grows) {
                 // What a second one skipped would be written twice.
                 job.workers = Workers::Exactly(1);
@@ -239,7 +239,7 @@ impl CopyJob {
             progress.enter(Phase::Syncing);
             let rights = stage::rights(&job.source, job.report.range);
             job.places.iter_mut().for_each(|place| place.settle(self, rights));
-            transfer.manners.finish(&*transfer.source, &*transfer.sink);
+            transfer.page_cache.finish(&*transfer.source, &*transfer.sink);
             clock.synced();
             if self.verify {
                 progress.enter(Phase::Verifying);
@@ -296,10 +296,10 @@ impl CopyJob {
         progress.enter(Phase::Copying);
         let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&job.plan) };
         let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
-        let (shift, moved) = crew::run(&control, &work, controller);
+        let (run, moved) = pool::run(&control, &work, controller);
         clock.copied();
-        job.report.threads = shift.threads;
-        job.report.notes.extend(shift.decisions);
+        job.report.threads = run.threads;
+        job.report.notes.extend(run.decisions);
         for (branch, &index) in alive.iter().enumerate() {
             if let Some(failure) = fanout.take_failure(branch) {
                 job.places[index].failed_to_write(failure.range, failure.error);
@@ -319,25 +319,26 @@ impl CopyJob {
         if !job.writes_source {
             job.report.notes.extend(check_unchanged(&job.source, self.allow_changed_source)?);
         }
-        match transfer.tap().take_digests() {
+        match transfer.observers().take_digests() {
             Some(digests) => job.report.digests = digests,
             None if self.wanted_digests().is_empty() => {}
             None => job.report.notes.push("no digest: bytes could not be read".to_owned()),
         }
-        let fingerprints = transfer.tap().take_fingerprints();
+        let fingerprints = transfer.observers().take_fingerprints();
         Ok((transfer, fingerprints))
     }
 
     fn transfer_to_several(&self, job: &Several, fanout: Arc<Fanout>) -> Transfer {
-        let mut tap = Tap::none();
+        let mut observers = Observers::none();
         if self.verify {
-            tap = tap.fingerprints();
+            observers = observers.fingerprints();
         }
         let wanted = self.wanted_digests();
         if !wanted.is_empty() {
             let digester = Digester::new(&wanted, job.report.range);
             let back = job.source.io.clone();
-            tap = tap.digests(digester).settled(job.kept_holes.clone(), RangeSet::new(), back);
+            observers =
+                observers.digests(digester).settled(job.kept_holes.clone(), RangeSet::new(), back);
         }
         let mut transfer = Transfer::new(
             (job.source.io.clone(), job.source.path.clone()),
@@ -348,8 +349,8 @@ impl CopyJob {
             vec![Box::new(Positioned)],
         );
         transfer.zeros = job.zeros;
-        transfer.manners = self.manners(job.warmth, job.plan.bytes(), self.sync);
-        transfer.tapped(tap)
+        transfer.page_cache = self.page_cache(job.cache_state, job.plan.bytes(), self.sync);
+        transfer.observed(observers)
     }
 }
 
@@ -403,7 +404,7 @@ impl Several {
         let mut notes = Vec::new();
         for place in &mut self.places {
             let Some(stage) = &place.stage else { continue };
-            let medium = Medium::new(stage.io());
+            let medium = ReadBack::new(stage.io());
             let (findings, ended) = whole.compare(&medium, copied, fingerprints, reading, watch);
             ended?;
             place.report.verified = Some(findings.differing.is_empty());

@@ -14,17 +14,17 @@ use std::sync::Arc;
 use super::clock::Clock;
 use super::ready::{Stripes, check_unchanged};
 use super::{CopyJob, Preallocate, Threads, with_report};
-use crate::crew::controller::Workers;
-use crate::crew::{self, Control, OnReadError, Throttle, Transfer};
 use crate::digest::{self, Digester};
 use crate::durable::intact::{self, Written};
-use crate::durable::leftover::Leftovers;
-use crate::engine::capabilities::{end_of_source, warmth};
+use crate::durable::previous::Leftovers;
+use crate::engine::capabilities::{cache_state, end_of_source};
 use crate::engine::{Positioned, Reflink};
 use crate::error::{ErrorKind, JobResult, Refusal, Result, Side};
 use crate::io::Ordered;
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::plan::{Cursor, Plan};
+use crate::pool::controller::Workers;
+use crate::pool::{self, Control, OnReadError, Throttle, Transfer};
 use crate::progress::{CancelToken, Event, Phase, Progress};
 use crate::range::RangeSet;
 use crate::report::{DestinationReport, Kind, Report};
@@ -32,7 +32,7 @@ use crate::safety::{files_behind, thing};
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sparse::Sparse;
-use crate::sys::{self, Facts, Node};
+use crate::sys::{self, FileKind, Metadata};
 
 /// What stands for a stream in messages and in the report.
 const NAME: &str = "-";
@@ -96,7 +96,7 @@ impl CopyJob {
             source,
         })?;
         let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
-        let kind = if facts.node == Node::File { Kind::File } else { Kind::Stream };
+        let kind = if facts.node == FileKind::File { Kind::File } else { Kind::Stream };
         let destination = DestinationReport { path: NAME.into(), kind };
         let mut report = Report::new(source.report(), destination);
         report.range = range;
@@ -105,8 +105,8 @@ impl CopyJob {
         report.bytes.requested = range.len();
         report.engine = "positioned";
         report.engine_reason = "a stream is written in order".to_owned();
-        let warmth = warmth(&source, range);
-        let workers = self.workers_of_stream(&source, warmth).bounded(io_size);
+        let cache_state = cache_state(&source, range);
+        let workers = self.workers_of_stream(&source, cache_state).bounded(io_size);
         report.threads = workers.most();
         report.notes.extend(self.threads.note_fewer(workers, io_size));
         report.stripe_size = io_size;
@@ -118,20 +118,19 @@ impl CopyJob {
             reason: report.engine_reason.clone(),
         });
         let plan = Plan::new(&range.into(), range.start(), io_size);
-        let standing = match facts.node {
-            Node::File => Some(Standing::of(&file).map_err(|source| Refusal::CannotOpen {
-                side: Side::Destination,
-                path: NAME.into(),
-                source,
-            })?),
-            _ => None,
-        };
-        Ok((Stream { source, plan, workers, warmth, report, standing }, file))
+        let standing =
+            match facts.node {
+                FileKind::File => Some(Standing::of(&file).map_err(|source| {
+                    Refusal::CannotOpen { side: Side::Destination, path: NAME.into(), source }
+                })?),
+                _ => None,
+            };
+        Ok((Stream { source, plan, workers, cache_state, report, standing }, file))
     }
 
-    fn workers_of_stream(&self, source: &OpenSource, warmth: Warmth) -> Workers {
-        match self.threads.choose([end_of_source(source).rotational], warmth) {
-            Workers::UpTo(most) if warmth == Warmth::Warm => {
+    fn workers_of_stream(&self, source: &OpenSource, cache_state: CacheState) -> Workers {
+        match self.threads.choose([end_of_source(source).rotational], cache_state) {
+            Workers::UpTo(most) if cache_state == CacheState::Warm => {
                 // Nobody waits for a device, and whoever reads the stream needs a processor.
                 Workers::UpTo((most - 1).max(1))
             }
@@ -181,14 +180,14 @@ impl CopyJob {
         poured?;
         let changed = check_unchanged(&job.source, self.allow_changed_source)?;
         job.report.notes.extend(changed);
-        job.report.digests = transfer.tap().take_digests().unwrap_or_default();
+        job.report.digests = transfer.observers().take_digests().unwrap_or_default();
         if self.sync && job.standing.is_some() {
             progress.enter(Phase::Syncing);
             let path = NAME.into();
             transfer.sink.sync_data().map_err(|source| ErrorKind::Sync { path, source })?;
             job.report.durable = true;
         }
-        transfer.manners.finish_reading(&*transfer.source);
+        transfer.page_cache.finish_reading(&*transfer.source);
         clock.synced();
         job.check_intact(cancel)?;
         digest::check(&job.report.digests, &self.expected)?;
@@ -208,15 +207,15 @@ impl CopyJob {
             io_size: job.report.io_size,
             kernel_io_size: self.kernel_io_size(job.report.io_size),
             retries: self.retries,
-            // The lane ends a stream at the first gap, after what comes before it.
+            // Workers end a stream at the first gap, after what comes before it.
             on_read_error: OnReadError::Record,
             throttle: self.limit_rate.map(Throttle::new),
         };
         let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
         let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&job.plan) };
-        let (shift, poured) = crew::run(&control, &work, controller);
-        job.report.threads = shift.threads;
-        job.report.notes.extend(shift.decisions);
+        let (run, poured) = pool::run(&control, &work, controller);
+        job.report.threads = run.threads;
+        job.report.notes.extend(run.decisions);
         poured
     }
 
@@ -232,12 +231,12 @@ impl CopyJob {
             job.source.sector(),
             vec![Box::new(Positioned)],
         );
-        transfer.manners = self.manners(job.warmth, job.report.range.len(), false);
+        transfer.page_cache = self.page_cache(job.cache_state, job.report.range.len(), false);
         match self.wanted_digests().as_slice() {
             [] => transfer,
             wanted => {
                 let digester = Digester::new(wanted, job.report.range);
-                transfer.tapped(crew::Tap::none().digests(digester))
+                transfer.observed(pool::Observers::none().digests(digester))
             }
         }
     }
@@ -249,7 +248,7 @@ struct Stream {
     plan: Plan,
     workers: Workers,
     /// How much of the source is in the page cache.
-    warmth: Warmth,
+    cache_state: CacheState,
     report: Report,
     /// The file that the stream leads to, which a disk holds.
     standing: Option<Standing>,
@@ -286,7 +285,7 @@ impl Stream {
 }
 
 /// Refuses what nobody wants to have bytes poured into.
-fn check_stream(stream: &File, facts: &Facts, source: &OpenSource) -> Result<(), Refusal> {
+fn check_stream(stream: &File, facts: &Metadata, source: &OpenSource) -> Result<(), Refusal> {
     let not = |what, hint| {
         let path = NAME.into();
         Err(Refusal::NotCopyable { side: Side::Destination, path, what, hint })
@@ -295,9 +294,9 @@ fn check_stream(stream: &File, facts: &Facts, source: &OpenSource) -> Result<(),
         return not("a terminal", "redirect it into a file or a pipe");
     }
     match facts.node {
-        Node::BlockDevice => not("a block device", "name it as DEST, with --to-device"),
-        Node::Directory => not("a directory", "name a file in it"),
-        Node::File
+        FileKind::BlockDevice => not("a block device", "name it as DEST, with --to-device"),
+        FileKind::Directory => not("a directory", "name a file in it"),
+        FileKind::File
             if facts.same_thing(&source.facts)
                 || files_behind(&source.facts, &source.path).any(|file| file == thing(facts)) =>
         {

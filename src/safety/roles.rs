@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, StagedTarget, Target, sibling_name};
 use crate::error::{Refusal, quoted};
 use crate::source::OpenSource;
-use crate::sys::{self, Facts, Node};
+use crate::sys::{self, FileKind, Metadata};
 
 /// How many links may lead to each other, as on Linux.
 const MOST_LINKS: u32 = 40;
@@ -43,9 +43,9 @@ pub enum Thing {
 
 impl Thing {
     /// What `facts` are of.
-    pub fn of(facts: &Facts) -> Thing {
+    pub fn of(facts: &Metadata) -> Thing {
         match facts.node {
-            Node::BlockDevice => Thing::Device(facts.represents),
+            FileKind::BlockDevice => Thing::Device(facts.rdev),
             _ => Thing::File(facts.device, facts.inode),
         }
     }
@@ -134,7 +134,7 @@ impl Roles {
         role: Role,
         what: impl Into<Cow<'static, str>>,
         path: &Path,
-        facts: &Facts,
+        facts: &Metadata,
     ) -> Result<(), Clash> {
         let added = Known { role, what: what.into(), path: path.to_owned() };
         self.insert(Some(Thing::of(facts)), place_of(path), added)
@@ -155,13 +155,15 @@ impl Roles {
     ) -> Result<(), Clash> {
         let mut path = path.to_owned();
         let node = |path: &Path| sys::facts_of_path(path).ok().flatten().map(|facts| facts.node);
-        if node(&path) == Some(Node::Directory) {
+        if node(&path) == Some(FileKind::Directory) {
             path.push(source.file_name().unwrap_or_default());
         }
         self.add(Role::Destination, "the destination", &path)?;
         let name = path.file_name().unwrap_or_default();
         let map = match node(&path) {
-            Some(Node::BlockDevice) => sibling_name(&sys::device_name(&path), MAP_SUFFIX).into(),
+            Some(FileKind::BlockDevice) => {
+                sibling_name(&sys::device_name(&path), MAP_SUFFIX).into()
+            }
             _ => {
                 let part = path.with_file_name(sibling_name(name, PART_SUFFIX));
                 self.add(Role::Side, "the part of the destination", &part)?;

@@ -12,7 +12,7 @@ use rustix::fs::AtFlags;
 use rustix::ioctl::{self, opcode};
 
 pub use super::plain_data::*;
-use super::{DeviceInfo, Node};
+use super::{DeviceInfo, FileKind};
 use crate::range::ByteRange;
 use crate::sys::Device;
 
@@ -49,8 +49,8 @@ pub(super) fn best_name(path: &Path) -> Cow<'_, Path> {
 }
 
 /// A disk is a character device that knows the size of its sectors.
-pub(super) fn character_device(file: &File) -> Node {
-    if sector_size(file).is_ok() { Node::BlockDevice } else { Node::CharacterDevice }
+pub(super) fn character_device(file: &File) -> FileKind {
+    if sector_size(file).is_ok() { FileKind::BlockDevice } else { FileKind::CharacterDevice }
 }
 
 /// procfs is optional here, and its files have no size to be mistaken for one.

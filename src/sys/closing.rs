@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::Facts;
+use super::Metadata;
 
 /// Closes `file` once, through a second descriptor, and says what the system
 /// says then: on file systems of a server (FUSE, NFS) and with quotas, that is
@@ -41,12 +41,12 @@ pub fn place_in_stream(stream: &File) -> io::Result<u64> {
 }
 
 /// Whether `path`, which a file or device was opened by, leads to `ours` now.
-pub fn leads_to(path: &Path, ours: &Facts) -> io::Result<bool> {
+pub fn leads_to(path: &Path, ours: &Metadata) -> io::Result<bool> {
     #[cfg(unix)]
     let path = &*super::best_name(path);
     // A disk of Windows that is claimed cannot be opened a second time, and
     // its name does not move.
-    if cfg!(windows) && ours.node == super::Node::BlockDevice {
+    if cfg!(windows) && ours.node == super::FileKind::BlockDevice {
         return Ok(true);
     }
     Ok(super::facts_of_path(path)?.is_some_and(|there| there.same_thing(ours)))

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FallocateFlags, RenameFlags, SeekFrom, major, minor};
 use rustix::ioctl;
 
-use super::{DeviceInfo, DiskRegion, FileSystem, Node};
+use super::{DeviceInfo, DiskRegion, FileKind, FileSystem};
 use crate::range::ByteRange;
 
 /// Whether the file, or directory, lies on a file system that makes content up
@@ -234,8 +234,8 @@ pub(super) fn best_name(path: &Path) -> Cow<'_, Path> {
 }
 
 /// Disks are block devices.
-pub(super) fn character_device(_file: &File) -> Node {
-    Node::CharacterDevice
+pub(super) fn character_device(_file: &File) -> FileKind {
+    FileKind::CharacterDevice
 }
 
 /// A file without a name in `directory`, for the owner alone.

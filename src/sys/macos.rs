@@ -18,7 +18,7 @@ pub use super::plain_data::{
     file_system, forget_below, is_not_offered, is_rotational, largest_file, memory_limit,
     own_stream, read_further_ahead, share_range, start_writing,
 };
-use super::{DeviceInfo, Node, PositionedFile};
+use super::{DeviceInfo, FileKind, PositionedFile};
 use crate::range::ByteRange;
 use crate::sys::Device;
 
@@ -62,8 +62,8 @@ pub(super) fn best_name(path: &Path) -> Cow<'_, Path> {
 }
 
 /// A raw disk is a character device that knows the size of its sectors.
-pub(super) fn character_device(file: &File) -> Node {
-    if sector_size(file).is_ok() { Node::BlockDevice } else { Node::CharacterDevice }
+pub(super) fn character_device(file: &File) -> FileKind {
+    if sector_size(file).is_ok() { FileKind::BlockDevice } else { FileKind::CharacterDevice }
 }
 
 /// There is no procfs.

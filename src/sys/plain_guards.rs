@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::Path;
 
-use super::{Directory, Facts, Layer, Node, Thing, User, devices_below, disk_region};
+use super::{Directory, FileKind, Layer, Metadata, Thing, User, devices_below, disk_region};
 use crate::range::ByteRange;
 
 /// What the system keeps from being replaced or written: not asked.
@@ -24,7 +24,7 @@ impl Guards {
     }
 
     /// Whether the file with these facts may be written to.
-    pub fn check_writable(&self, _facts: &Facts) -> io::Result<()> {
+    pub fn check_writable(&self, _facts: &Metadata) -> io::Result<()> {
         Ok(())
     }
 }
@@ -37,7 +37,7 @@ pub fn why_not_writable(_path: &Path) -> Option<io::Error> {
 
 /// What the bytes of a file or device, or of new files in a directory, lie in:
 /// the device itself and its disk.
-pub fn layers(facts: &Facts, path: &Path) -> Vec<Layer> {
+pub fn layers(facts: &Metadata, path: &Path) -> Vec<Layer> {
     let all = ByteRange::to(u64::MAX);
     let on_disk = |device: u64, start: Option<u64>| {
         let region = disk_region(device);
@@ -50,18 +50,18 @@ pub fn layers(facts: &Facts, path: &Path) -> Vec<Layer> {
         let disk = Layer { thing: Thing::Device(region.disk), start, within };
         [first, disk]
     };
-    if facts.node == Node::BlockDevice {
-        return on_disk(facts.represents, Some(0)).to_vec();
+    if facts.node == FileKind::BlockDevice {
+        return on_disk(facts.rdev, Some(0)).to_vec();
     }
     let below = devices_below(facts.device, path).into_iter().flat_map(|on| on_disk(on, None));
     let (device, inode) = (facts.device, facts.inode);
     let itself = Layer { thing: Thing::File { device, inode }, start: Some(0), within: all };
-    let itself = (facts.node != Node::Directory).then_some(itself);
+    let itself = (facts.node != FileKind::Directory).then_some(itself);
     itself.into_iter().chain(below).collect()
 }
 
 /// Who uses a file as a disk, or has locked it: not asked.
-pub fn users(_file: Option<&File>, _facts: &Facts) -> Option<User> {
+pub fn users(_file: Option<&File>, _facts: &Metadata) -> Option<User> {
     None
 }
 

@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
-use super::{Facts, Node, Replace};
+use super::{FileKind, Metadata, Replace};
 
 /// Reads at `offset` without moving a cursor. May be short; 0 is the end.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -42,16 +42,16 @@ pub fn open_in_place(path: &Path) -> io::Result<File> {
 
 /// Opens a block device for writing, exclusively: fails with
 /// `ResourceBusy` if it is mounted or claimed, and never creates a file.
-pub fn open_device(path: &Path) -> io::Result<(File, Claim)> {
+pub fn open_device(path: &Path) -> io::Result<(File, DeviceLock)> {
     let path = super::best_name(path);
     let fd = rustix::fs::open(&*path, OFlags::RDWR | OFlags::EXCL | CAREFUL, Mode::empty())?;
-    Ok((fd.into(), Claim))
+    Ok((fd.into(), DeviceLock))
 }
 
 /// What keeps others off a device while it is written: the open device itself.
-pub struct Claim;
+pub struct DeviceLock;
 
-impl Claim {
+impl DeviceLock {
     /// Lets others at the device, which has new content. Unix looks at it again by itself.
     pub fn release(self, device: &File) {
         let _ = device;
@@ -60,36 +60,39 @@ impl Claim {
 
 /// What is open as `file`, which was opened as `path`. Unix asks the file alone;
 /// elsewhere only the name tells some devices.
-pub fn facts_as(file: &File, path: &Path) -> io::Result<Facts> {
+pub fn facts_as(file: &File, path: &Path) -> io::Result<Metadata> {
     let _ = path;
     facts(file)
 }
 
 /// What an open file is.
-pub fn facts(file: &File) -> io::Result<Facts> {
+pub fn facts(file: &File) -> io::Result<Metadata> {
     let metadata = file.metadata()?;
     let file_type = metadata.file_type();
     let node = if file_type.is_file() {
-        if super::is_virtual(file) { Node::VirtualFile } else { Node::File }
+        if super::is_virtual(file) { FileKind::VirtualFile } else { FileKind::File }
     } else if file_type.is_block_device() {
-        Node::BlockDevice
+        FileKind::BlockDevice
     } else if file_type.is_dir() {
-        Node::Directory
+        FileKind::Directory
     } else if file_type.is_fifo() {
-        Node::Pipe
+        FileKind::Pipe
     } else if file_type.is_socket() {
-        Node::Socket
+        FileKind::Socket
     } else {
         super::character_device(file)
     };
-    let size =
-        if node == Node::BlockDevice { super::device_info(file)?.size } else { metadata.size() };
-    Ok(Facts {
+    let size = if node == FileKind::BlockDevice {
+        super::device_info(file)?.size
+    } else {
+        metadata.size()
+    };
+    Ok(Metadata {
         node,
         size,
         device: metadata.dev(),
         inode: metadata.ino(),
-        represents: metadata.rdev(),
+        rdev: metadata.rdev(),
         mode: metadata.mode() & 0o7777,
         owner: metadata.uid(),
         group: metadata.gid(),
@@ -97,7 +100,7 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         modified: (metadata.mtime(), metadata.mtime_nsec() as u32),
         changed: (metadata.ctime(), metadata.ctime_nsec() as u32),
         accessed: (metadata.atime(), metadata.atime_nsec() as u32),
-        born: metadata.created().ok().and_then(|time| {
+        created: metadata.created().ok().and_then(|time| {
             let since = time.duration_since(std::time::UNIX_EPOCH).ok()?;
             Some((i64::try_from(since.as_secs()).ok()?, since.subsec_nanos()))
         }),
@@ -107,13 +110,13 @@ pub fn facts(file: &File) -> io::Result<Facts> {
 
 /// What a path leads to, without opening it: `None` if there is nothing.
 /// For what cannot be opened safely, and for deciding what to open.
-pub fn facts_of_path(path: &Path) -> io::Result<Option<Facts>> {
+pub fn facts_of_path(path: &Path) -> io::Result<Option<Metadata>> {
     let stat = match rustix::fs::stat(path) {
         Ok(stat) => stat,
         Err(error) => return absent(error),
     };
     let mut facts = facts_of(&stat);
-    if facts.node == Node::CharacterDevice && super::WHOLE_SECTORS {
+    if facts.node == FileKind::CharacterDevice && super::WHOLE_SECTORS {
         // Where disks are character devices, only an open one says that it is one.
         if let Ok(open) = open_source(path).and_then(|file| self::facts(&file)) {
             facts = open;
@@ -128,22 +131,22 @@ fn absent<T>(error: rustix::io::Errno) -> io::Result<Option<T>> {
 }
 
 #[allow(clippy::unnecessary_cast, clippy::cast_lossless)] // Field types differ between systems.
-fn facts_of(stat: &rustix::fs::Stat) -> Facts {
+fn facts_of(stat: &rustix::fs::Stat) -> Metadata {
     let node = match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => Node::File,
-        FileType::Directory => Node::Directory,
-        FileType::Symlink => Node::Link,
-        FileType::Fifo => Node::Pipe,
-        FileType::Socket => Node::Socket,
-        FileType::BlockDevice => Node::BlockDevice,
-        _ => Node::CharacterDevice,
+        FileType::RegularFile => FileKind::File,
+        FileType::Directory => FileKind::Directory,
+        FileType::Symlink => FileKind::Link,
+        FileType::Fifo => FileKind::Pipe,
+        FileType::Socket => FileKind::Socket,
+        FileType::BlockDevice => FileKind::BlockDevice,
+        _ => FileKind::CharacterDevice,
     };
-    Facts {
+    Metadata {
         node,
         size: u64::try_from(stat.st_size).unwrap_or(0),
         device: stat.st_dev as u64,
         inode: stat.st_ino as u64,
-        represents: stat.st_rdev as u64,
+        rdev: stat.st_rdev as u64,
         mode: stat.st_mode as u32 & 0o7777,
         owner: stat.st_uid,
         group: stat.st_gid,
@@ -152,7 +155,7 @@ fn facts_of(stat: &rustix::fs::Stat) -> Facts {
         changed: (stat.st_ctime as i64, stat.st_ctime_nsec as u32),
         accessed: (stat.st_atime as i64, stat.st_atime_nsec as u32),
         // stat(2) does not tell.
-        born: None,
+        created: None,
         allocated: u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512),
     }
 }
@@ -264,7 +267,7 @@ impl Directory {
     }
 
     /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
-    pub fn facts(&self, name: &OsStr) -> io::Result<Option<Facts>> {
+    pub fn facts(&self, name: &OsStr) -> io::Result<Option<Metadata>> {
         match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(facts_of(&stat))),
             Err(error) => absent(error),
@@ -283,7 +286,7 @@ impl Directory {
     }
 
     /// What the directory itself is.
-    pub fn own_facts(&self) -> io::Result<Facts> {
+    pub fn own_facts(&self) -> io::Result<Metadata> {
         Ok(facts_of(&rustix::fs::fstat(&self.fd)?))
     }
 
@@ -421,7 +424,7 @@ pub fn try_lock(file: &File) -> Result<(), TryLockError> {
 /// it is in use. No for everything that is no device.
 pub fn is_held_for_a_moment(path: &Path) -> bool {
     let Ok(file) = open_source(path) else { return false };
-    let is_device = facts(&file).is_ok_and(|facts| facts.node == Node::BlockDevice);
+    let is_device = facts(&file).is_ok_and(|facts| facts.node == FileKind::BlockDevice);
     if !is_device || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
         // Whoever lets nobody share it writes it.
         return false;
@@ -464,7 +467,7 @@ impl Handles {
 /// Whether `directory` is one of those that hold device nodes, which is what a
 /// file system at `/dev` is for: a regular file made there is a device whose name
 /// was misspelt or went away.
-pub fn holds_device_nodes(directory: &Facts) -> bool {
+pub fn holds_device_nodes(directory: &Metadata) -> bool {
     let Ok(nodes) = std::fs::metadata("/dev") else { return false };
     let is_apart = std::fs::metadata("/").is_ok_and(|root| root.dev() != nodes.dev());
     directory.device == nodes.dev() && (is_apart || directory.inode == nodes.ino())

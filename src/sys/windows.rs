@@ -26,7 +26,7 @@ pub use data::{
     available_memory, direct_alignment, file_system, is_not_offered, is_rotational, reopen_direct,
     reserve, share_range,
 };
-pub use device::{Claim, device_info, device_name, devices_below, disk_region, open_device};
+pub use device::{DeviceLock, device_info, device_name, devices_below, disk_region, open_device};
 pub use devices::devices;
 pub use directory::Directory;
 pub use files::{

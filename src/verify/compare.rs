@@ -7,16 +7,16 @@ use std::thread::Builder;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::medium::Medium;
+use super::read_back::ReadBack;
 use crate::cpu::{STACK, has_room_for_thread};
-use crate::crew::Throttle;
 use crate::digest::Digester;
 use crate::error::{Error, ErrorKind, Result, again};
 use crate::io::buffer::Buffer;
 use crate::io::fingerprint::{Fingerprint, Marks};
-use crate::io::manners::Manners;
+use crate::io::page_cache::PageCachePolicy;
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;
+use crate::pool::Throttle;
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, RangeSet, Unread};
 use crate::sparse;
@@ -33,7 +33,7 @@ const SPARE: u64 = 8 << 20;
 /// How a comparison reads.
 pub struct Reading {
     /// What becomes of the page cache where the source is read again.
-    pub manners: Manners,
+    pub page_cache: PageCachePolicy,
     /// Limit on bytes compared a second.
     pub throttle: Option<Throttle>,
     /// How often a read of the source that failed is repeated.
@@ -52,7 +52,7 @@ pub struct Comparison<'a> {
     /// How both are read.
     pub reading: &'a Reading,
     /// Where they went.
-    pub medium: &'a Medium,
+    pub medium: &'a ReadBack,
     /// What was copied, in bytes of the source.
     pub range: ByteRange,
     /// Where its first byte went.
@@ -117,7 +117,7 @@ impl Comparison<'_> {
             }
             round.work();
         });
-        self.reading.manners.finish_reading(self.source);
+        self.reading.page_cache.finish_reading(self.source);
         let findings = std::mem::take(&mut *lock(&round.findings));
         let ended = match lock(&round.error).take() {
             Some((_, error)) => Err(error),
@@ -204,7 +204,7 @@ impl Round<'_> {
     }
 
     fn buffer(&self) -> Result<Buffer> {
-        Medium::buffer(self.comparison.request())
+        ReadBack::buffer(self.comparison.request())
     }
 
     fn work_at(&self, desk: &mut Desk) {
@@ -338,8 +338,8 @@ impl Round<'_> {
 
     /// Compares a piece with the source. Returns whether there is a difference.
     fn compare(&self, piece: ByteRange, desk: &mut Desk) -> Result<bool, Halt> {
-        let Comparison { source, reading: Reading { manners, .. }, .. } = self.comparison;
-        let was_cached = manners.before(*source, piece);
+        let Comparison { source, reading: Reading { page_cache, .. }, .. } = self.comparison;
+        let was_cached = page_cache.before(*source, piece);
         let mut differs = false;
         for request in piece.pieces(self.comparison.request()) {
             self.before_request(request.len())?;
@@ -366,7 +366,7 @@ impl Round<'_> {
                 digester.update(request.start(), ours).map_err(|_| Halt::Stopped)?;
             }
         }
-        manners.after_read(was_cached, *source, piece);
+        page_cache.after_read(was_cached, *source, piece);
         Ok(differs)
     }
 
@@ -422,7 +422,7 @@ mod tests {
     fn buffers_keep_to_the_memory_of_the_copy_and_a_fixed_share() {
         let source = Memory::zeroed(1);
         let file = tempfile::tempfile().expect("a file");
-        let medium = Medium::new(&Arc::new(FileIo::new(file, 0)));
+        let medium = ReadBack::new(&Arc::new(FileIo::new(file, 0)));
         let range = ByteRange::to(1);
         let check = |threads: usize, io_size: u64, digests: &[Algorithm], expected: u64| {
             let digester = Digester::new(digests, range);
@@ -430,7 +430,7 @@ mod tests {
                 source: &source,
                 source_path: Path::new("source"),
                 reading: &Reading {
-                    manners: Manners::none(),
+                    page_cache: PageCachePolicy::none(),
                     throttle: None,
                     retries: 0,
                     sector: None,

@@ -4,21 +4,21 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::compare::{Comparison, Findings, Reading};
-use super::medium::Medium;
-use crate::crew::controller::Workers;
-use crate::crew::{RETRIES, Threads};
+use super::read_back::ReadBack;
 use crate::digest::{self, Algorithm, Digester, Expectation, ordered};
 use crate::engine::Positioned;
 use crate::engine::capabilities::end_of_source;
 use crate::error::{ErrorKind, JobResult, Refusal, Result, Side};
-use crate::io::manners::{Manners, Warmth};
+use crate::io::page_cache::{CacheState, PageCachePolicy};
 use crate::plan::{self, Plan};
+use crate::pool::controller::Workers;
+use crate::pool::{RETRIES, Threads};
 use crate::progress::{CancelToken, Phase, Progress};
 use crate::range::{ByteRange, Failed, RangeSet, RangeSpec};
 use crate::report::{DestinationReport, FailedRange, Outcome, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
-use crate::sys::Node;
+use crate::sys::FileKind;
 
 /// Compares a range of a source with what is in a destination, which is read
 /// past the page cache.
@@ -182,7 +182,7 @@ impl VerifyJob {
         progress: &Progress,
         cancel: &CancelToken,
     ) -> Result<()> {
-        let medium = Medium::new(&destination.io);
+        let medium = ReadBack::new(&destination.io);
         let range = report.range;
         // A destination that is too short differs where it ends.
         let there = destination.facts.size.saturating_sub(report.dest_offset);
@@ -195,12 +195,12 @@ impl VerifyJob {
             true => io_size,
             false => plan::stripe_size(there.len(), threads, io_size),
         };
-        let manners = match self.keep_cache {
-            true => Manners::none(),
-            false => Manners::new(Warmth::Mixed, range.len(), false),
+        let page_cache = match self.keep_cache {
+            true => PageCachePolicy::none(),
+            false => PageCachePolicy::new(CacheState::Mixed, range.len(), false),
         };
         let sector = Some(u64::from(source.sector().max(512)));
-        let reading = Reading { manners, throttle: None, retries: RETRIES, sector };
+        let reading = Reading { page_cache, throttle: None, retries: RETRIES, sector };
         let comparison = Comparison {
             source: &*source.io,
             source_path: &source.path,
@@ -231,7 +231,7 @@ impl VerifyJob {
         report.notes.extend(medium.note());
         let is_all = range == ByteRange::to(source.facts.size) && report.dest_offset == 0;
         let more = destination.facts.size.saturating_sub(range.len());
-        if is_all && more > 0 && destination.facts.node == Node::File {
+        if is_all && more > 0 && destination.facts.node == FileKind::File {
             let name = crate::error::quoted(&destination.path);
             report.notes.push(format!("{name} goes on for {more} bytes more"));
         }
@@ -252,10 +252,10 @@ impl VerifyJob {
     }
 
     fn threads_for(&self, source: &OpenSource, destination: &OpenSource) -> usize {
-        match self
-            .threads
-            .choose([source, destination].map(|end| end_of_source(end).rotational), Warmth::Unknown)
-        {
+        match self.threads.choose(
+            [source, destination].map(|end| end_of_source(end).rotational),
+            CacheState::Unknown,
+        ) {
             Workers::Exactly(threads) => threads,
             Workers::UpTo(_) => num_cpus::get().clamp(1, 4),
         }

@@ -1,4 +1,4 @@
-//! Random copies through the crew, in memory, against a slice copy: the bytes
+//! Random copies through the pool, in memory, against a slice copy: the bytes
 //! inside, the bytes outside, and how often each was written.
 
 use std::io;
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
-use pcopy::crew::controller::Controller;
-use pcopy::crew::{self, Assignment, Control, Ledger, Transfer, Work};
 use pcopy::engine::{Engine, Positioned};
 use pcopy::io::memory::Memory;
 use pcopy::io::{Sink, Source};
 use pcopy::plan::{Cursor, Plan};
+use pcopy::pool::controller::Controller;
+use pcopy::pool::{self, Assignment, Control, Ledger, Transfer, Work};
 use pcopy::{ByteRange, CancelToken, Error, ErrorKind, OnReadError, Progress};
 use positioned_io::ReadAt;
 use proptest::prelude::*;
@@ -141,8 +141,8 @@ fn copy(
         throttle: None,
     };
     let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&plan) };
-    let (shift, result) = crew::run(&control, &work, Controller::fixed(case.threads));
-    (result.map(|()| shift.threads), transfer)
+    let (run, result) = pool::run(&control, &work, Controller::fixed(case.threads));
+    (result.map(|()| run.threads), transfer)
 }
 
 proptest! {

@@ -231,10 +231,10 @@ fn a_part_of_a_long_run_is_not_discarded_for_want_of_its_map() {
     let bytes = scene.source("source", LEN);
     kill_at_half(&scene, "--map elsewhere");
     let part = std::fs::OpenOptions::new().write(true).open(scene.path("copy.pcopy-part")).unwrap();
-    let Ok(born) = part.metadata().unwrap().created() else {
+    let Ok(created) = part.metadata().unwrap().created() else {
         return skip("the temporary folder does not know when a file was made");
     };
-    part.set_modified(born + std::time::Duration::from_secs(3600)).unwrap();
+    part.set_modified(created + std::time::Duration::from_secs(3600)).unwrap();
     drop(part);
     let before = scene.names();
     resume(&scene, "").code(3).says(&["3600 seconds", "copy.pcopy-map", "--map", "--restart"]);

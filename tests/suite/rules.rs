@@ -107,7 +107,7 @@ fn invariant_i6_short_counts_are_handled_in_one_place() {
     // `io` implements and loops, `sys` calls, an engine has its own completion loop.
     // One of `verify` is a source in front of another: it passes each count on. So do a
     // shared sink and the doubles for tests.
-    let decorators = ["verify/medium.rs", "io.rs", "testing"];
+    let decorators = ["verify/read_back.rs", "io.rs", "testing"];
     let rooms = [&["io", "sys", "sys.rs", "engine"][..], &decorators].concat();
     check_absent("I6", &[".read_at(", ".write_at("], &rooms);
 }

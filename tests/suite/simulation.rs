@@ -1,6 +1,6 @@
 //! The engine over simulated disks: every fault at every place, power cuts and
 //! reordering, checked against invariant I3. Everything is the real thing
-//! (crew, transfer, checkpoints, the map on a real file system) except for the
+//! (pool, transfer, checkpoints, the map on a real file system) except for the
 //! disks, which fail, tear and forget on request.
 //!
 //! Checkpoints are made by whichever worker ends a stripe, while the others
@@ -14,14 +14,14 @@ use std::time::Duration;
 
 use positioned_io::ReadAt;
 
-use pcopy::crew::controller::Controller;
-use pcopy::crew::{self, Assignment, Control, Transfer, Work};
 use pcopy::durable::checkpoint::Checkpointer;
 use pcopy::durable::map::{Destination, Identity, Map, MapFile, Mode, Source as MapSource};
 use pcopy::engine::{Engine, Positioned};
 use pcopy::io::memory::Memory;
 use pcopy::io::{Sink, Source};
 use pcopy::plan::{Cursor, Plan};
+use pcopy::pool::controller::Controller;
+use pcopy::pool::{self, Assignment, Control, Transfer, Work};
 use pcopy::testing::{Faulty, Operation, Random, Rule, Volatile};
 use pcopy::{ByteRange, CancelToken, Error, ErrorKind, OnReadError, Progress, RangeSet};
 
@@ -189,7 +189,7 @@ impl World {
             if workers == 1 { Controller::inline() } else { Controller::fixed(workers) };
         let (transfer, cursor) = (Arc::clone(transfer), Cursor::new(plan));
         let work = Checkpointing { transfer, cursor, checkpointer, turn: Mutex::new(()) };
-        crew::run(&control, &work, controller).1?;
+        pool::run(&control, &work, controller).1?;
         let transfer = &work.transfer;
         transfer.sink.sync_data().map_err(|source| {
             let path = "sink".into();

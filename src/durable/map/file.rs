@@ -11,7 +11,7 @@
 use super::{Map, MapError};
 use crate::durable::side::{self, Temporary};
 use crate::range::ByteRange;
-use crate::sys::{self, Directory, Facts, Node, Replace};
+use crate::sys::{self, Directory, FileKind, Metadata, Replace};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -106,7 +106,7 @@ impl MapFile {
     /// # Errors
     ///
     /// As [`load`](MapFile::load).
-    pub(crate) fn load_known(&self) -> Result<Option<(Map, Facts)>, MapError> {
+    pub(crate) fn load_known(&self) -> Result<Option<(Map, Metadata)>, MapError> {
         let path = self.path();
         let Some(file) = self.open()? else { return Ok(None) };
         let facts = sys::facts(&file).map_err(|error| failed("look at", &path, error))?;
@@ -130,7 +130,7 @@ impl MapFile {
         };
         match directory.facts(&self.name).map_err(reading)? {
             None => return Ok(None),
-            Some(found) if found.node == Node::Link => {
+            Some(found) if found.node == FileKind::Link => {
                 return Err(unusable(&path, "a symbolic link, which a save would replace"));
             }
             Some(_) => {}
@@ -143,7 +143,7 @@ impl MapFile {
     }
 
     /// What has the name, and the directory it lies in; `None` if nothing has.
-    pub(crate) fn look(&self) -> io::Result<Option<(Facts, Arc<Directory>)>> {
+    pub(crate) fn look(&self) -> io::Result<Option<(Metadata, Arc<Directory>)>> {
         let directory = match self.directory() {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             result => result?,
@@ -267,7 +267,7 @@ impl MapFile {
 enum Standing {
     Nothing,
     /// A map, or the beginning of one.
-    Map(Facts),
+    Map(Metadata),
     Other,
 }
 

@@ -143,7 +143,7 @@ struct Field {
 }
 
 /// Field of the time at which a file was made.
-const BORN: &str = "born-ns";
+const BORN: &str = "created-ns";
 
 /// What a change of the content shows in.
 const STATE: [&str; 3] = ["source-size", "source-mtime-ns", "source-ctime-ns"];

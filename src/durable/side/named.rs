@@ -16,7 +16,7 @@ use std::time::Duration;
 use super::Temporary;
 use crate::durable::part;
 use crate::preserve;
-use crate::sys::{self, Directory, Facts, Node, Replace};
+use crate::sys::{self, Directory, FileKind, Metadata, Replace};
 
 /// How many links may lead to each other, as on Linux.
 const MOST_LINKS: u32 = 40;
@@ -57,15 +57,15 @@ impl Named {
             let node = found.as_ref().map(|facts| facts.node);
             match node {
                 None => return Ok(Place::at(directory, name, path, false)),
-                Some(Node::File | Node::VirtualFile) => {
+                Some(FileKind::File | FileKind::VirtualFile) => {
                     // Whether it may be written is asked of what is open.
                     let facts = sys::facts(&directory.open_existing(&name)?)?;
                     return match facts.node {
-                        Node::File => Ok(Place::at(directory, name, path, true)),
+                        FileKind::File => Ok(Place::at(directory, name, path, true)),
                         _ => Err(unfit("it is not a regular file")),
                     };
                 }
-                Some(Node::Link) => {
+                Some(FileKind::Link) => {
                     check_maker(found.as_ref(), "a symbolic link")?;
                     if sys::holds_descriptors(&directory) {
                         return Ok(Named::Stream(path));
@@ -77,13 +77,15 @@ impl Named {
                     }
                     path = folder.join(target);
                 }
-                Some(Node::Pipe) => {
+                Some(FileKind::Pipe) => {
                     check_maker(found.as_ref(), "a pipe")?;
                     return Ok(Named::Stream(path));
                 }
-                Some(Node::CharacterDevice | Node::Socket) => return Ok(Named::Stream(path)),
-                Some(Node::Directory) => return Err(io::ErrorKind::IsADirectory.into()),
-                Some(Node::BlockDevice) => return Err(unfit("it is a block device")),
+                Some(FileKind::CharacterDevice | FileKind::Socket) => {
+                    return Ok(Named::Stream(path));
+                }
+                Some(FileKind::Directory) => return Err(io::ErrorKind::IsADirectory.into()),
+                Some(FileKind::BlockDevice) => return Err(unfit("it is a block device")),
             }
         }
         Err(unfit("too many symbolic links lead to each other"))
@@ -156,23 +158,23 @@ impl Place {
         let file = self.directory.open_existing(&self.name)?;
         let facts = sys::facts(&file)?;
         match (facts.node, facts.links) {
-            (Node::File, 1) => Ok(file),
-            (Node::File, _) => Err(unfit("it has another name as well")),
+            (FileKind::File, 1) => Ok(file),
+            (FileKind::File, _) => Err(unfit("it has another name as well")),
             _ => Err(unfit("it is not a regular file")),
         }
     }
 
     /// What has the name, if that is a file to be replaced.
-    fn replaced(&self) -> io::Result<Option<Facts>> {
+    fn replaced(&self) -> io::Result<Option<Metadata>> {
         match self.directory.facts(&self.name)? {
-            Some(facts) if facts.node != Node::File => Err(part::not_ours()),
+            Some(facts) if facts.node != FileKind::File => Err(part::not_ours()),
             found => Ok(found),
         }
     }
 
     /// Gives `file` the mode that it is to have under the name: that of the
     /// file it replaces if that is of this user, else what a new file gets.
-    fn give_mode(&self, file: &File, replaced: Option<&Facts>) {
+    fn give_mode(&self, file: &File, replaced: Option<&Metadata>) {
         let given = match replaced {
             Some(facts) if facts.owner == sys::user() => {
                 preserve::take_place_of(&self.directory, &self.name, facts, file)
@@ -203,7 +205,7 @@ enum State {
     /// The file that was there, which is begun anew.
     Standing(File),
     /// Under its name; which file it is, if that is asked in the end.
-    Named(File, Facts),
+    Named(File, Metadata),
     /// No file.
     Open(File),
 }
@@ -329,7 +331,7 @@ fn open_stream(path: &Path, give_up: &dyn Fn() -> bool) -> io::Result<File> {
     loop {
         if let Some(file) = sys::open_stream(path)? {
             let facts = sys::facts(&file)?;
-            if facts.node == Node::BlockDevice {
+            if facts.node == FileKind::BlockDevice {
                 return Err(unfit("it is a block device"));
             }
             return Ok(file);
@@ -342,7 +344,7 @@ fn open_stream(path: &Path, give_up: &dyn Fn() -> bool) -> io::Result<File> {
 }
 
 /// Refuses what another user has made, who may want it to lead elsewhere.
-fn check_maker(facts: Option<&Facts>, what: &str) -> io::Result<()> {
+fn check_maker(facts: Option<&Metadata>, what: &str) -> io::Result<()> {
     const ROOT: u32 = 0;
     match facts.map(|facts| facts.owner) {
         Some(owner) if owner != ROOT && owner != sys::user() => {

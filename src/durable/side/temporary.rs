@@ -8,14 +8,14 @@ use std::sync::Arc;
 
 use super::{random_name, remove, until_new};
 use crate::durable::part;
-use crate::sys::{self, Directory, Facts, Replace};
+use crate::sys::{self, Directory, Metadata, Replace};
 
 /// The file. Dropped, it stays where it is: see [`Temporary::discard`].
 pub struct Temporary {
     directory: Arc<Directory>,
     name: OsString,
     file: File,
-    facts: Facts,
+    facts: Metadata,
 }
 
 impl Temporary {
@@ -54,7 +54,7 @@ impl Temporary {
     /// # Errors
     ///
     /// Of the system, or that somebody has put another file in its place.
-    pub fn publish(&self, name: &OsStr, replace: Replace) -> io::Result<Facts> {
+    pub fn publish(&self, name: &OsStr, replace: Replace) -> io::Result<Metadata> {
         part::check_is_at(&self.directory, &self.name, &self.facts)?;
         self.directory.rename(&self.name, name, replace)?;
         // A rename goes by name: only now is it known what was renamed.

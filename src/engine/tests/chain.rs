@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::crew::controller::Controller;
-use crate::crew::{
-    self, Assignment, Control, Halt, Lane, Ledger, OnReadError, Transfer, Work, copy_buffered,
-};
 use crate::engine::{Engine, Positioned};
 use crate::error::{ErrorKind, Result};
 use crate::io::memory::Memory;
 use crate::plan::{Cursor, Plan};
+use crate::pool::controller::Controller;
+use crate::pool::{
+    self, Assignment, Control, Halt, Ledger, OnReadError, StripeIo, Transfer, Work, copy_buffered,
+};
 use crate::progress::{CancelToken, Event, Progress};
 use crate::range::{ByteRange, RangeSet};
 
@@ -22,9 +22,9 @@ impl Engine for UpTo {
         "up-to"
     }
 
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> std::result::Result<(), Halt> {
+    fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> std::result::Result<(), Halt> {
         let (head, tail) = stripe.split_at(self.0);
-        copy_buffered(head, lane)?;
+        copy_buffered(head, io)?;
         if tail.is_empty() {
             return Ok(());
         }
@@ -76,7 +76,7 @@ fn copy(
     };
     let plan = Plan::new(&RangeSet::from(range), 0, 8192);
     let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&plan) };
-    let (_, result) = crew::run(&control, &work, Controller::fixed(threads));
+    let (_, result) = pool::run(&control, &work, Controller::fixed(threads));
     (transfer, sink.bytes(), progress, result)
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::capabilities::{Capabilities, End, Reflink};
 use crate::engine::{EngineChoice, select};
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::sys::{DirectAlignment, FileSystem, FileSystemKind};
 use crate::words::Word;
 
@@ -26,7 +26,7 @@ fn usual() -> Capabilities {
         kernel_moves: true,
         bytes: 1 << 30,
         fresh: true,
-        warmth: Warmth::Cold,
+        cache_state: CacheState::Cold,
         memory: Some(16 << 30),
         threads: 2,
         ..Capabilities::default()
@@ -51,17 +51,17 @@ fn the_engine_follows_from_what_the_copy_offers() {
     check("positioned", &|c| c.needs_bytes = true);
     check("positioned", &|c| c.same_file_system = false);
     check("positioned", &|c| {
-        (c.source, c.same_file_system, c.warmth) = (device(), false, Warmth::Warm);
+        (c.source, c.same_file_system, c.cache_state) = (device(), false, CacheState::Warm);
     });
-    check("positioned", &|c| c.warmth = Warmth::Warm);
-    check("offload", &|c| (c.warmth, c.threads) = (Warmth::Warm, 1));
+    check("positioned", &|c| c.cache_state = CacheState::Warm);
+    check("offload", &|c| (c.cache_state, c.threads) = (CacheState::Warm, 1));
     check("offload", &|c| {
         // What a server can copy by itself need not travel.
         c.destination = file_on(FileSystemKind::Fuse);
-        c.warmth = Warmth::Warm;
+        c.cache_state = CacheState::Warm;
     });
     check("offload", &|c| c.threads = 1);
-    check("positioned", &|c| (c.needs_bytes, c.warmth) = (true, Warmth::Warm));
+    check("positioned", &|c| (c.needs_bytes, c.cache_state) = (true, CacheState::Warm));
     check("positioned", &|c| c.bytes = 1 << 20);
     check("positioned", &|c| (c.source, c.same_file_system) = (spinning, false));
     check("positioned", &|c| (c.destination, c.same_file_system) = (tmpfs, false));

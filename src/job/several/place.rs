@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::super::CopyJob;
-use crate::durable::leftover::{self, Start};
 use crate::durable::map::MapFile;
-use crate::durable::stage::{Blank, Stage};
+use crate::durable::previous::{self, Start};
+use crate::durable::stage::{Stage, StageShape};
 use crate::durable::target::Target;
 use crate::error::{Error, ErrorKind, Refusal};
 use crate::io::Sink;
@@ -30,7 +30,7 @@ pub struct Place {
 }
 
 impl Place {
-    pub fn begin(&mut self, blank: Blank<'_>, progress: &Progress) {
+    pub fn begin(&mut self, blank: StageShape<'_>, progress: &Progress) {
         let Some((target, start)) = self.target.take().filter(|_| self.error.is_none()) else {
             return;
         };
@@ -125,7 +125,7 @@ pub fn check_distinct(source: &OpenSource, targets: &[Target]) -> Result<(), Ref
     }
     roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
     for target in targets {
-        let map = leftover::default_map_path(target);
+        let map = previous::default_map_path(target);
         roles.add(Role::Side, "the map of a destination", &map)?;
     }
     Ok(())

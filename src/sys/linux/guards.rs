@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxAttributes, StatxFlags};
 
-use super::super::{Directory, Facts};
+use super::super::{Directory, Metadata};
 use super::devices::swap_areas;
 
 /// The bit of a mode that lets only owners replace the files in a directory.
@@ -51,7 +51,7 @@ impl Guards {
     }
 
     /// Whether an open file may be written to, beyond what opening it has said.
-    pub fn check_writable(&self, facts: &Facts) -> io::Result<()> {
+    pub fn check_writable(&self, facts: &Metadata) -> io::Result<()> {
         self.check_swap(facts.device, facts.inode)
     }
 

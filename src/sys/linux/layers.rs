@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags, major};
 use rustix::ioctl;
 
-use super::super::{Facts, Layer, Node, Thing};
+use super::super::{FileKind, Layer, Metadata, Thing};
 use super::devices::{companions, device_number, mounted_from, path_in_dev, slaves};
 use super::{attribute, disk_region, sysfs_device};
 use crate::range::ByteRange;
@@ -20,14 +20,14 @@ type Found = (Layer, Option<PathBuf>);
 
 /// What the bytes of a file or device lie in, itself first; of a directory, what
 /// those of a new file in it will lie in. `path` leads to it.
-pub fn layers(facts: &Facts, path: &Path) -> Vec<Layer> {
+pub fn layers(facts: &Metadata, path: &Path) -> Vec<Layer> {
     let whole = |thing| Layer { thing, start: Some(0), within: ByteRange::to(u64::MAX) };
     let mut found: Vec<Found> = match facts.node {
-        Node::BlockDevice => {
+        FileKind::BlockDevice => {
             let within = ByteRange::to(facts.size.max(1));
-            vec![(Layer { within, ..whole(Thing::Device(facts.represents)) }, None)]
+            vec![(Layer { within, ..whole(Thing::Device(facts.rdev)) }, None)]
         }
-        Node::Directory => on_devices_of(facts.device, path),
+        FileKind::Directory => on_devices_of(facts.device, path),
         _ => {
             let thing = Thing::File { device: facts.device, inode: facts.inode };
             vec![(whole(thing), Some(path.to_owned()))]
@@ -111,7 +111,7 @@ pub(super) struct Backing {
 struct LoopInfo {
     device: u64,
     inode: u64,
-    represents: u64,
+    rdev: u64,
     offset: u64,
     size_limit: u64,
     rest: [u8; 192],
@@ -128,9 +128,9 @@ impl Backing {
         let asked = open_node(&node, device, OFlags::empty()).and_then(|node| ask(&node));
         match asked {
             Some(info) => {
-                let is_device = info.represents != 0 && major(info.represents) != 0;
+                let is_device = info.rdev != 0 && major(info.rdev) != 0;
                 let thing = match is_device {
-                    true => Thing::Device(info.represents),
+                    true => Thing::Device(info.rdev),
                     false => Thing::File { device: info.device, inode: info.inode },
                 };
                 Some(Backing { thing, offset: info.offset, path: Some(path) })
@@ -139,7 +139,7 @@ impl Backing {
             None => {
                 let facts = crate::sys::facts_of_path(&path).ok()??;
                 let thing = match facts.node {
-                    Node::BlockDevice => Thing::Device(facts.represents),
+                    FileKind::BlockDevice => Thing::Device(facts.rdev),
                     _ => Thing::File { device: facts.device, inode: facts.inode },
                 };
                 let offset = attribute(&folder, "loop/offset")?.parse().ok()?;

@@ -6,22 +6,22 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
 
-use super::super::{Facts, Node, Thing, User};
+use super::super::{FileKind, Metadata, Thing, User};
 use super::devices::{folders, mount_points, path_in_dev};
 use super::layers::{Backing, open_node};
 use super::{attribute, parse_device};
 
 /// Who uses the file with these facts as a disk, or has locked bytes of it, which
 /// `file` can be asked for where it is open.
-pub fn users(file: Option<&File>, facts: &Facts) -> Option<User> {
+pub fn users(file: Option<&File>, facts: &Metadata) -> Option<User> {
     as_a_disk(facts).or_else(|| file.and_then(lock))
 }
 
 /// A loop device that stands for the file, and is in use itself. One that is only
 /// there does not count.
-fn as_a_disk(facts: &Facts) -> Option<User> {
+fn as_a_disk(facts: &Metadata) -> Option<User> {
     let itself = match facts.node {
-        Node::BlockDevice => Thing::Device(facts.represents),
+        FileKind::BlockDevice => Thing::Device(facts.rdev),
         _ => Thing::File { device: facts.device, inode: facts.inode },
     };
     let mut mounts = None;

@@ -26,7 +26,7 @@ use windows_sys::Win32::System::Ioctl::{
 };
 
 use super::super::windows_names::{Named, classify};
-use super::super::{DeviceInfo, DiskRegion, Facts, Node};
+use super::super::{DeviceInfo, DiskRegion, FileKind, Metadata};
 use super::call::{self, SeekPenalty};
 use super::{is, is_unsupported};
 use crate::sys::Device;
@@ -59,14 +59,14 @@ pub(super) fn allow_last_sectors(file: &File) {
 }
 
 /// What the device `name`, open as `file`, is.
-pub(super) fn facts(file: &File, name: &str) -> io::Result<Facts> {
+pub(super) fn facts(file: &File, name: &str) -> io::Result<Metadata> {
     let size = size(file)?;
-    Ok(Facts {
-        node: Node::BlockDevice,
+    Ok(Metadata {
+        node: FileKind::BlockDevice,
         size,
         device: 0,
         inode: 0,
-        represents: regions(file).first().copied().unwrap_or_else(|| named_region(name)),
+        rdev: regions(file).first().copied().unwrap_or_else(|| named_region(name)),
         mode: 0,
         owner: 0,
         group: 0,
@@ -75,7 +75,7 @@ pub(super) fn facts(file: &File, name: &str) -> io::Result<Facts> {
         changed: (0, 0),
         accessed: (0, 0),
         // File numbers are not given again here.
-        born: None,
+        created: None,
         allocated: size,
     })
 }
@@ -202,9 +202,9 @@ fn named_region(name: &str) -> u64 {
 }
 
 /// Where the device with number `represents` lies on its whole disk.
-pub fn disk_region(represents: u64) -> DiskRegion {
+pub fn disk_region(rdev: u64) -> DiskRegion {
     let starts = (1 << START_BITS) - 1;
-    DiskRegion { disk: represents & !starts, start: (represents & starts) * 512 }
+    DiskRegion { disk: rdev & !starts, start: (rdev & starts) * 512 }
 }
 
 /// The parts of disks that the device open as `file` lies on.
@@ -304,12 +304,12 @@ pub fn device_name(path: &Path) -> OsString {
 
 /// What keeps others off a device while it is written: locks on the volumes
 /// that lie on it.
-pub struct Claim {
+pub struct DeviceLock {
     /// Open, locked and dismounted.
     volumes: Vec<File>,
 }
 
-impl Claim {
+impl DeviceLock {
     /// Lets others at the device, which has new content, perhaps new partitions.
     pub fn release(self, device: &File) {
         // Only a whole disk knows the request. What it finds is shown by the
@@ -321,7 +321,7 @@ impl Claim {
 
 /// Opens a device for writing, and takes every volume on it away from everyone
 /// else: fails with `ResourceBusy` if one is in use.
-pub fn open_device(path: &Path) -> io::Result<(File, Claim)> {
+pub fn open_device(path: &Path) -> io::Result<(File, DeviceLock)> {
     let Named::Disk(_) = classify(path) else {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,
@@ -345,7 +345,7 @@ pub fn open_device(path: &Path) -> io::Result<(File, Claim)> {
         }
         _ => take(&file)?,
     }
-    Ok((file, Claim { volumes }))
+    Ok((file, DeviceLock { volumes }))
 }
 
 /// Locks a volume, and ends the use of its file system.

@@ -17,7 +17,7 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_SHARE_READ, FILE_SHARE_WRITE,
 };
 
-use super::super::{Facts, Node, Replace, windows_names};
+use super::super::{FileKind, Metadata, Replace, windows_names};
 use super::files::{absent, facts, look, open_unfollowed};
 use super::{call, is, is_unsupported};
 
@@ -50,7 +50,7 @@ impl Directory {
         };
         // Writing is what a sync of the directory takes; reading is enough for the rest.
         let handle = open(GENERIC_READ | GENERIC_WRITE).or_else(|_| open(GENERIC_READ))?;
-        if facts(&handle)?.node != Node::Directory {
+        if facts(&handle)?.node != FileKind::Directory {
             return Err(io::ErrorKind::NotADirectory.into());
         }
         Ok(Directory { handle, path })
@@ -103,7 +103,7 @@ impl Directory {
         options.read(true).write(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT);
         let file = options.open(self.join(name)?)?;
         match facts(&file)?.node {
-            Node::File => Ok(file),
+            FileKind::File => Ok(file),
             _ => Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")),
         }
     }
@@ -114,7 +114,7 @@ impl Directory {
     }
 
     /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
-    pub fn facts(&self, name: &OsStr) -> io::Result<Option<Facts>> {
+    pub fn facts(&self, name: &OsStr) -> io::Result<Option<Metadata>> {
         absent(look(&self.join(name)?, FILE_FLAG_OPEN_REPARSE_POINT))
     }
 
@@ -124,7 +124,7 @@ impl Directory {
     }
 
     /// What the directory itself is.
-    pub fn own_facts(&self) -> io::Result<Facts> {
+    pub fn own_facts(&self) -> io::Result<Metadata> {
         facts(&self.handle)
     }
 

@@ -24,7 +24,7 @@ use windows_sys::Win32::System::Ioctl::{
 };
 
 use super::super::windows_names::{Named, classify};
-use super::super::{Facts, Moment, Node, wtf8};
+use super::super::{FileKind, Metadata, Moment, wtf8};
 use super::call::{self, Standard};
 use super::{device, is};
 use crate::range::{ByteRange, Extent};
@@ -73,7 +73,7 @@ pub fn holds_descriptors(_directory: &super::Directory) -> bool {
 
 /// What is open as `file`, which was opened as `path`: only the name tells an
 /// image that a drive letter stands for from a file.
-pub fn facts_as(file: &File, path: &Path) -> io::Result<Facts> {
+pub fn facts_as(file: &File, path: &Path) -> io::Result<Metadata> {
     match classify(path) {
         Named::Disk(name) => device::facts(file, &name),
         _ => facts(file),
@@ -81,10 +81,10 @@ pub fn facts_as(file: &File, path: &Path) -> io::Result<Facts> {
 }
 
 /// What an open file is.
-pub fn facts(file: &File) -> io::Result<Facts> {
+pub fn facts(file: &File) -> io::Result<Metadata> {
     match call::kind(file) {
-        FILE_TYPE_PIPE => return Ok(no_file(Node::Pipe)),
-        FILE_TYPE_CHAR => return Ok(no_file(Node::CharacterDevice)),
+        FILE_TYPE_PIPE => return Ok(no_file(FileKind::Pipe)),
+        FILE_TYPE_CHAR => return Ok(no_file(FileKind::CharacterDevice)),
         _ => {}
     }
     let basic: FILE_BASIC_INFO = match call::information(file, FileBasicInfo) {
@@ -96,18 +96,18 @@ pub fn facts(file: &File) -> io::Result<Facts> {
     let (device, inode) = identity(file)?;
     let has = |attribute| basic.FileAttributes & attribute != 0;
     let node = if has(FILE_ATTRIBUTE_REPARSE_POINT) && is_link(file) {
-        Node::Link
+        FileKind::Link
     } else if has(FILE_ATTRIBUTE_DIRECTORY) {
-        Node::Directory
+        FileKind::Directory
     } else {
-        Node::File
+        FileKind::File
     };
-    Ok(Facts {
+    Ok(Metadata {
         node,
         size: u64::try_from(standard.end_of_file).unwrap_or(0),
         device,
         inode,
-        represents: 0,
+        rdev: 0,
         mode: if has(FILE_ATTRIBUTE_READONLY) { 0o444 } else { 0o666 },
         owner: 0,
         group: 0,
@@ -116,19 +116,19 @@ pub fn facts(file: &File) -> io::Result<Facts> {
         changed: moment(basic.ChangeTime),
         accessed: moment(basic.LastAccessTime),
         // File numbers are not given again here.
-        born: None,
+        created: None,
         allocated: u64::try_from(standard.allocation_size).unwrap_or(0),
     })
 }
 
 /// What there is to say of something that is no file and no disk.
-fn no_file(node: Node) -> Facts {
-    Facts {
+fn no_file(node: FileKind) -> Metadata {
+    Metadata {
         node,
         size: 0,
         device: 0,
         inode: 0,
-        represents: 0,
+        rdev: 0,
         mode: 0,
         owner: 0,
         group: 0,
@@ -137,7 +137,7 @@ fn no_file(node: Node) -> Facts {
         changed: (0, 0),
         accessed: (0, 0),
         // File numbers are not given again here.
-        born: None,
+        created: None,
         allocated: 0,
     }
 }
@@ -170,29 +170,29 @@ fn moment(time: i64) -> Moment {
 }
 
 /// What a path leads to, without opening its content: `None` if there is nothing.
-pub fn facts_of_path(path: &Path) -> io::Result<Option<Facts>> {
+pub fn facts_of_path(path: &Path) -> io::Result<Option<Metadata>> {
     match classify(path) {
         // A device that is not there is an error: a file cannot have its name.
         Named::Disk(name) => {
             let file = device::open(path, OpenOptions::new().read(true))?;
             device::facts(&file, &name).map(Some)
         }
-        Named::Pipe => Ok(Some(no_file(Node::Pipe))),
-        Named::OtherDevice => Ok(Some(no_file(Node::CharacterDevice))),
+        Named::Pipe => Ok(Some(no_file(FileKind::Pipe))),
+        Named::OtherDevice => Ok(Some(no_file(FileKind::CharacterDevice))),
         Named::File => absent(look(path, 0)),
     }
 }
 
 /// What is at `path`.
-pub(super) fn look(path: &Path, flags: u32) -> io::Result<Facts> {
+pub(super) fn look(path: &Path, flags: u32) -> io::Result<Metadata> {
     let mut options = OpenOptions::new();
     // Attributes alone can be read of a file that another program has for itself.
     options.access_mode(FILE_READ_ATTRIBUTES).custom_flags(FILE_FLAG_BACKUP_SEMANTICS | flags);
     facts(&options.open(path)?)
 }
 
-/// Turns "there is nothing" from an error into an answer.
-pub(super) fn absent(result: io::Result<Facts>) -> io::Result<Option<Facts>> {
+/// InOrder "there is nothing" from an error into an answer.
+pub(super) fn absent(result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match result {
         Ok(facts) => Ok(Some(facts)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -239,7 +239,7 @@ pub fn is_virtual(_file: &File) -> bool {
 }
 
 /// Devices have a namespace of their own.
-pub fn holds_device_nodes(_directory: &Facts) -> bool {
+pub fn holds_device_nodes(_directory: &Metadata) -> bool {
     false
 }
 
@@ -344,7 +344,7 @@ pub fn open_unfollowed(path: &Path) -> io::Result<File> {
     let file =
         OpenOptions::new().read(true).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path)?;
     match facts(&file)?.node {
-        Node::Link => Err(io::Error::new(io::ErrorKind::InvalidInput, "a symbolic link")),
+        FileKind::Link => Err(io::Error::new(io::ErrorKind::InvalidInput, "a symbolic link")),
         _ => Ok(file),
     }
 }

@@ -7,7 +7,7 @@
 //! equally well, the smaller one wins.
 //!
 //! Pure arithmetic on moments and byte counts. It holds no clock and starts no
-//! thread: the supervisor of the crew feeds it and obeys.
+//! thread: the supervisor of the pool feeds it and obeys.
 
 use std::time::Duration;
 
@@ -96,7 +96,7 @@ impl Workers {
         }
     }
 
-    /// The controller for a job of `stripes` stripes: nobody is hired who
+    /// The controller for a job of `stripes` stripes: nobody is spawned who
     /// would find no work.
     pub fn controller(self, stripes: u64, request: u64) -> Controller {
         let most = usize::try_from(stripes).map_or(self.most(), |stripes| stripes.min(self.most()));

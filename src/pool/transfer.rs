@@ -7,12 +7,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::engine::{Engine, copy_buffered};
-use super::lane::{Halt, Lane};
-use super::tap::{Tap, Todo};
+use super::observers::{Observers, Todo};
+use super::stripe_io::{Halt, StripeIo};
 pub use crate::durable::checkpoint::Ledger;
 use crate::durable::intact::Written;
 use crate::error::{Error, ErrorKind};
-use crate::io::manners::Manners;
+use crate::io::page_cache::PageCachePolicy;
 use crate::io::{Sink, Source};
 use crate::progress::{Event, lock};
 use crate::range::{ByteRange, RangeSet, Unread};
@@ -40,7 +40,7 @@ pub struct Transfer {
     /// What to do with zeros that were read.
     pub zeros: Zeros,
     /// What becomes of the page cache.
-    pub manners: Manners,
+    pub page_cache: PageCachePolicy,
     /// Ways to move bytes, best first; unless the user named one, the last
     /// serves everything.
     engines: Vec<Box<dyn Engine>>,
@@ -49,7 +49,7 @@ pub struct Transfer {
     /// Bytes that were not moved but became, or stayed, holes.
     hole_bytes: AtomicU64,
     /// What looks at the bytes as they pass.
-    tap: Tap,
+    observers: Observers,
     record: Mutex<Record>,
 }
 
@@ -82,25 +82,25 @@ impl Transfer {
             sector: u64::from(sector.max(1)),
             holes: RangeSet::new(),
             zeros: Zeros::Write,
-            manners: Manners::none(),
+            page_cache: PageCachePolicy::none(),
             engines,
             engine: AtomicUsize::new(0),
             hole_bytes: AtomicU64::new(0),
-            tap: Tap::none(),
+            observers: Observers::none(),
             record: Mutex::new(Record::default()),
         }
     }
 
-    /// Lets `tap` look at the bytes as they pass. With digests, the stripes
+    /// Lets `observers` look at the bytes as they pass. With digests, the stripes
     /// handed out must cover the whole range, in ascending order.
-    pub fn tapped(mut self, tap: Tap) -> Transfer {
-        self.tap = tap;
+    pub fn observed(mut self, observers: Observers) -> Transfer {
+        self.observers = observers;
         self
     }
 
     /// What looks at the bytes as they pass.
-    pub fn tap(&self) -> &Tap {
-        &self.tap
+    pub fn observers(&self) -> &Observers {
+        &self.observers
     }
 
     /// Source bytes as bytes of the sink.
@@ -119,14 +119,14 @@ impl Transfer {
     pub(super) fn copy(
         &self,
         stripe: ByteRange,
-        lane: &mut Lane<'_>,
+        io: &mut StripeIo<'_>,
     ) -> Result<(), (u64, Option<Error>)> {
-        for (piece, todo) in self.tap.pieces(stripe, &self.holes) {
+        for (piece, todo) in self.observers.pieces(stripe, &self.holes) {
             let result = match todo {
-                Todo::Move => self.move_piece(piece, lane),
-                Todo::MakeHole => lane.copy_hole(&*self.sink, piece),
-                Todo::ReadBack => lane.look_back(piece),
-                Todo::Zeroes => lane.look_at_zeroes(piece),
+                Todo::Move => self.move_piece(piece, io),
+                Todo::MakeHole => io.copy_hole(&*self.sink, piece),
+                Todo::ReadBack => io.look_back(piece),
+                Todo::Zeroes => io.look_at_zeroes(piece),
             };
             result.map_err(|halt| match halt {
                 Halt::Stopped => (piece.start(), None),
@@ -141,28 +141,28 @@ impl Transfer {
     }
 
     /// Moves `piece` and leaves the page cache as it should be left.
-    fn move_piece(&self, piece: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
+    fn move_piece(&self, piece: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
         let target = self.to_sink(piece);
-        let was_cached = self.manners.before(&*self.source, piece);
-        let stays = self.manners.before_write(&*self.sink, target) || was_cached;
-        lane.fingerprinted(piece, |lane| self.copy_data(piece, lane))?;
-        self.manners.after_read(was_cached, &*self.source, piece);
-        self.manners.after_write(stays, &*self.sink, target);
+        let was_cached = self.page_cache.before(&*self.source, piece);
+        let stays = self.page_cache.before_write(&*self.sink, target) || was_cached;
+        io.fingerprinted(piece, |io| self.copy_data(piece, io))?;
+        self.page_cache.after_read(was_cached, &*self.source, piece);
+        self.page_cache.after_write(stays, &*self.sink, target);
         Ok(())
     }
 
     /// Copies `part`, with the next engine from where the first gave way.
-    fn copy_data(&self, part: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-        let (first, mut rest) = part.split_at(self.kept_back().end());
-        copy_buffered(first, lane)?;
+    fn copy_data(&self, part: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
+        let (first, mut rest) = part.split_at(self.deferred().end());
+        copy_buffered(first, io)?;
         if rest.is_empty() {
             return Ok(());
         }
         loop {
             let current = self.engine.load(Ordering::Acquire);
-            match self.engines[current].copy(rest, lane) {
+            match self.engines[current].copy(rest, io) {
                 Err(Halt::Unsupported { at, reason }) => {
-                    self.give_way(current, reason, lane)
+                    self.fall_back(current, reason, io)
                         .map_err(|error| Halt::Failed { at, error })?;
                     rest = rest.split_at(at).1;
                 }
@@ -173,8 +173,8 @@ impl Transfer {
 
     /// What the sink keeps in memory for the end, in bytes of the source: only
     /// requests that go through the sink arrive there.
-    fn kept_back(&self) -> ByteRange {
-        self.to_source(self.sink.kept_back())
+    fn deferred(&self) -> ByteRange {
+        self.to_source(self.sink.deferred())
     }
 
     /// Bytes of the sink, as far as they are part of this, as bytes of the source.
@@ -184,7 +184,7 @@ impl Transfer {
         inside.rebase(written.start(), self.range.start()).unwrap_or_default()
     }
 
-    fn give_way(&self, from: usize, reason: String, lane: &Lane<'_>) -> Result<(), Error> {
+    fn fall_back(&self, from: usize, reason: String, io: &StripeIo<'_>) -> Result<(), Error> {
         let Some(next) = self.engines.get(from + 1) else {
             // A named engine has no stand-in.
             let engine = self.engines[from].name();
@@ -197,7 +197,7 @@ impl Transfer {
             let from = self.engines[from].name().to_owned();
             let fallback = Fallback { from, to: next.name().to_owned(), reason };
             lock(&self.record).fallbacks.push(fallback.clone());
-            lane.progress().event(Event::Fallback(fallback));
+            io.progress().event(Event::Fallback(fallback));
         }
         Ok(())
     }
@@ -209,7 +209,7 @@ impl Transfer {
 
     /// Wakes whoever waits for a turn that will not come.
     pub(super) fn abandon(&self) {
-        self.tap.abandon();
+        self.observers.abandon();
         if let Some(stream) = self.sink.ordered() {
             stream.abandon();
         }
@@ -235,7 +235,7 @@ impl Transfer {
     }
 
     pub(super) fn record_failed(&self, range: ByteRange, error: &str) {
-        self.tap.spoil();
+        self.observers.spoil();
         lock(&self.record).failed.insert(range, error);
     }
 
@@ -290,11 +290,11 @@ impl Ledger for Transfer {
         lock(&self.record).distrusted.clone()
     }
 
-    fn distrust(&self, ranges: &RangeSet) {
+    fn invalidate(&self, ranges: &RangeSet) {
         lock(&self.record).distrusted.merge(ranges);
     }
 
-    fn trust_again(&self) {
+    fn revalidate(&self) {
         lock(&self.record).distrusted = RangeSet::new();
     }
 }

@@ -20,7 +20,7 @@ use crate::sys::{self, PositionedFile};
 
 /// A destination, to be read from its medium; what it keeps back to be written
 /// last, from memory.
-pub struct Medium {
+pub struct ReadBack {
     buffered: Arc<FileIo>,
     direct: Option<PositionedFile>,
     /// Why there are no requests past the cache.
@@ -31,9 +31,9 @@ pub struct Medium {
 /// size in use.
 const UNIT: u64 = ALIGNMENT as u64;
 
-impl Medium {
+impl ReadBack {
     /// Prepares to read `destination`, which has been synced.
-    pub fn new(destination: &Arc<FileIo>) -> Medium {
+    pub fn new(destination: &Arc<FileIo>) -> ReadBack {
         let file = destination.as_file();
         // Also before requests past the cache: some file systems answer them from it.
         sys::drop_cached(file, ByteRange::to(destination.len()));
@@ -41,7 +41,7 @@ impl Medium {
             Ok(direct) => (Some(direct), OnceLock::new()),
             Err(error) => (None, OnceLock::from(crate::error::chain(&error))),
         };
-        Medium { buffered: Arc::clone(destination), direct, refusal }
+        ReadBack { buffered: Arc::clone(destination), direct, refusal }
     }
 
     /// How it was read: `direct`, or `dropped-cache`.
@@ -96,7 +96,7 @@ impl Medium {
     /// If there is no memory.
     pub fn differing(&self, held: &Held) -> crate::Result<(RangeSet, Option<String>)> {
         let range = ByteRange::between(held.at, held.at + as_u64(held.bytes.len()));
-        let mut buffer = Medium::buffer(range.len())?;
+        let mut buffer = ReadBack::buffer(range.len())?;
         Ok(match self.read(range, &mut buffer, &Marks::new()) {
             Ok(found) => {
                 (differing_blocks(held.at, &held.bytes, found).into_iter().collect(), None)
@@ -110,7 +110,7 @@ impl Medium {
     }
 }
 
-impl ReadAt for Medium {
+impl ReadAt for ReadBack {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         if let Some(direct) = self.direct.as_ref().filter(|_| self.is_direct()) {
             match direct.read_at(buffer, offset) {
@@ -132,7 +132,7 @@ impl ReadAt for Medium {
     }
 }
 
-impl Source for Medium {
+impl Source for ReadBack {
     fn size(&self) -> u64 {
         self.buffered.len()
     }
@@ -171,8 +171,8 @@ mod tests {
             let mut file = tempfile::tempfile_in(env!("CARGO_MANIFEST_DIR")).expect("a file");
             file.write_all(&data[..len]).expect("written");
             file.sync_all().expect("synced");
-            let medium = Medium::new(&Arc::new(FileIo::new(file, as_u64(len))));
-            let mut buffer = Medium::buffer(as_u64(len)).expect("memory");
+            let medium = ReadBack::new(&Arc::new(FileIo::new(file, as_u64(len))));
+            let mut buffer = ReadBack::buffer(as_u64(len)).expect("memory");
             for (start, end) in
                 [(0, len), (len / 2, len), (len - 1, len), (0, 1), (len / 3, len / 2)]
             {
@@ -181,7 +181,7 @@ mod tests {
                 assert!(found.expect("a read") == &data[start..end], "{start}..{end} of {len}");
             }
             let beyond = ByteRange::between(0, as_u64(len) + 1);
-            let mut buffer = Medium::buffer(as_u64(len) + 1).expect("memory");
+            let mut buffer = ReadBack::buffer(as_u64(len) + 1).expect("memory");
             assert!(medium.read(beyond, &mut buffer, &Marks::new()).is_err());
         }
     }

@@ -95,7 +95,8 @@ fn whoever_waited_for_bytes_that_will_not_come_goes_on() {
     let bad = Rule::on(Operation::Read).within(0..1).persistent();
     let inner = Faulty::new(Memory::zeroed(2 * STRIPE as usize)).with(bad);
     let first = transfer(Arc::new(SecondFirst { inner, barrier: Barrier::new(2) }));
-    let first = first.tapped(Tap::none().digests(Digester::new(&[Algorithm::Sha256], range)));
+    let first =
+        first.observed(Observers::none().digests(Digester::new(&[Algorithm::Sha256], range)));
     let second = transfer(Arc::new(Memory::zeroed(2 * STRIPE as usize)));
     let work = Parts {
         transfers: [Arc::new(first), Arc::new(second)],
@@ -114,9 +115,9 @@ fn whoever_waited_for_bytes_that_will_not_come_goes_on() {
         on_read_error: OnReadError::Stop,
         throttle: None,
     };
-    let (shift, ended) = run(&control, &work, Wanted::Exactly(2).controller(4, STRIPE));
+    let (run, ended) = run(&control, &work, Wanted::Exactly(2).controller(4, STRIPE));
     ended.unwrap();
-    assert_eq!(shift.threads, 2);
+    assert_eq!(run.threads, 2);
     assert_eq!(work.abandoned.load(Relaxed), 1);
     assert_eq!(work.transfers[1].done().bytes(), 2 * STRIPE);
 }

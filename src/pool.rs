@@ -11,9 +11,9 @@
 
 pub mod controller;
 mod engine;
-mod lane;
+mod observers;
 mod reader;
-mod tap;
+mod stripe_io;
 mod threads;
 mod throttle;
 mod transfer;
@@ -22,8 +22,8 @@ mod transfer;
 mod tests;
 
 pub use engine::{Engine, copy_buffered};
-pub use lane::{Halt, Lane};
-pub use tap::Tap;
+pub use observers::Observers;
+pub use stripe_io::{Halt, StripeIo};
 pub(crate) use threads::check_request;
 pub use threads::{MOST_THREADS, Threads};
 pub use throttle::Throttle;
@@ -128,8 +128,8 @@ pub trait Work: Sync {
     }
 }
 
-/// The shared state of one run of the crew.
-struct Shift<'a> {
+/// The shared state of one run of the pool.
+struct Run<'a> {
     control: &'a Control<'a>,
     work: &'a dyn Work,
     /// Set with the first error: nobody claims any more.
@@ -143,9 +143,9 @@ struct Shift<'a> {
     error: Mutex<Option<(u64, Error)>>,
 }
 
-/// How a run of the crew went.
+/// How a run of the pool went.
 #[derive(Clone, Debug)]
-pub struct ShiftReport {
+pub struct RunReport {
     /// Workers, at most at one time.
     pub threads: usize,
     /// What the thread controller tried, if it had anything to decide.
@@ -159,8 +159,8 @@ pub fn run(
     control: &Control<'_>,
     work: &dyn Work,
     mut controller: Controller,
-) -> (ShiftReport, Result<()>) {
-    let shift = Shift {
+) -> (RunReport, Result<()>) {
+    let state = Run {
         control,
         work,
         stop: AtomicBool::new(false),
@@ -170,19 +170,19 @@ pub fn run(
         error: Mutex::new(None),
     };
     let threads = if controller.is_inline() {
-        shift.work_inline()
+        state.work_inline()
     } else {
-        std::thread::scope(|scope| shift.supervise(scope, &mut controller))
+        std::thread::scope(|scope| state.supervise(scope, &mut controller))
     };
-    let ended = match lock(&shift.error).take() {
+    let ended = match lock(&state.error).take() {
         Some((_, error)) => Err(error),
         None if control.cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
         None => Ok(()),
     };
-    (ShiftReport { threads, decisions: controller.summary() }, ended)
+    (RunReport { threads, decisions: controller.summary() }, ended)
 }
 
-impl<'a> Shift<'a> {
+impl<'a> Run<'a> {
     /// Everything on the calling thread: for jobs so small that starting a
     /// thread would cost more than the copy.
     fn work_inline(&self) -> usize {
@@ -202,7 +202,7 @@ impl<'a> Shift<'a> {
     ) -> usize {
         let (leave, left) = unbounded();
         let mut workers =
-            Workers { shift: self, scope, leave, handles: Vec::new(), hired: 0, most: 0 };
+            Workers { run: self, scope, leave, handles: Vec::new(), spawned: 0, most: 0 };
         workers.fill_up();
         let begin = Instant::now();
         let mut next_tick = begin + controller.look_again_in();
@@ -265,7 +265,7 @@ impl<'a> Shift<'a> {
     }
 
     fn work_until_done(&self, buffer: &mut Buffer) {
-        let seat = self.control.progress.seat();
+        let in_flight = self.control.progress.in_flight();
         while !self.stopping() && !self.leave_if_too_many() {
             let assignment = match self.work.claim() {
                 Ok(Some(assignment)) => assignment,
@@ -276,9 +276,9 @@ impl<'a> Shift<'a> {
                 }
             };
             let transfer = &assignment.transfer;
-            let mut lane = Lane::new(self.control, &self.stop, transfer, buffer, &seat);
+            let mut io = StripeIo::new(self.control, &self.stop, transfer, buffer, &in_flight);
             let guard = AbandonOnPanic(transfer);
-            let copied = transfer.copy(assignment.stripe, &mut lane);
+            let copied = transfer.copy(assignment.stripe, &mut io);
             drop(guard);
             match copied {
                 Ok(()) => {
@@ -334,14 +334,14 @@ impl Drop for AbandonOnPanic<'_> {
     }
 }
 
-/// The worker threads of a shift.
+/// The worker threads of a run.
 struct Workers<'scope, 'env, 'a> {
-    shift: &'scope Shift<'a>,
+    run: &'scope Run<'a>,
     scope: &'scope Scope<'scope, 'env>,
     leave: Sender<()>,
     handles: Vec<ScopedJoinHandle<'scope, ()>>,
     /// Of all times, for their names.
-    hired: usize,
+    spawned: usize,
     most: usize,
 }
 
@@ -349,40 +349,40 @@ impl<'scope> Workers<'scope, '_, '_> {
     /// Starts workers until there are as many as wanted, or asks as many to go. Where a thread or a
     /// buffer cannot be had, there are fewer; none at all is an error.
     fn fill_up(&mut self) {
-        let shift = self.shift;
-        let wanted = shift.wanted.load(Relaxed);
-        let mut hired = shift.present.load(Relaxed);
-        shift.surplus.store(hired.saturating_sub(wanted), Relaxed);
-        self.dismiss_the_gone();
+        let run = self.run;
+        let wanted = run.wanted.load(Relaxed);
+        let mut spawned = run.present.load(Relaxed);
+        run.surplus.store(spawned.saturating_sub(wanted), Relaxed);
+        self.reap();
         // Counted here and not by who is present: where little is left to do,
         // the first are gone before the last have come.
-        while hired < wanted {
-            match shift.buffer_of_thread().and_then(|buffer| self.start(buffer)) {
-                Ok(()) => hired += 1,
-                Err(error) if hired == 0 && self.most == 0 => return shift.fail(0, error),
+        while spawned < wanted {
+            match run.buffer_of_thread().and_then(|buffer| self.start(buffer)) {
+                Ok(()) => spawned += 1,
+                Err(error) if spawned == 0 && self.most == 0 => return run.fail(0, error),
                 Err(error) => {
-                    shift.wanted.store(hired, Relaxed);
+                    run.wanted.store(spawned, Relaxed);
                     let reason = error.chain();
-                    shift.control.progress.event(Event::Threads { threads: hired, reason });
+                    run.control.progress.event(Event::Threads { threads: spawned, reason });
                     break;
                 }
             }
         }
-        self.most = self.most.max(hired);
-        shift.control.progress.set_threads(shift.present.load(Relaxed));
+        self.most = self.most.max(spawned);
+        run.control.progress.set_threads(run.present.load(Relaxed));
     }
 
     fn start(&mut self, mut buffer: Buffer) -> Result<()> {
-        let shift = self.shift;
+        let run = self.run;
         // Counted before it runs, so that the supervisor never sees none at the start.
-        shift.present.fetch_add(1, Relaxed);
-        let farewell = Farewell { leave: self.leave.clone(), present: &shift.present };
+        run.present.fetch_add(1, Relaxed);
+        let farewell = ExitGuard { leave: self.leave.clone(), present: &run.present };
         let worker = move || {
             let _farewell = farewell;
-            shift.work_until_done(&mut buffer);
+            run.work_until_done(&mut buffer);
         };
-        self.hired += 1;
-        let name = format!("copy-{}", self.hired);
+        self.spawned += 1;
+        let name = format!("copy-{}", self.spawned);
         match Builder::new().name(name).stack_size(STACK).spawn_scoped(self.scope, worker) {
             Ok(handle) => {
                 self.handles.push(handle);
@@ -395,7 +395,7 @@ impl<'scope> Workers<'scope, '_, '_> {
 
     /// Joins those that have left. A copy that lasts a night tries other numbers
     /// of workers thousands of times, and each keeps its stack until then.
-    fn dismiss_the_gone(&mut self) {
+    fn reap(&mut self) {
         let gone: Vec<_> = self.handles.extract_if(.., |handle| handle.is_finished()).collect();
         self.join(gone);
     }
@@ -414,19 +414,19 @@ impl<'scope> Workers<'scope, '_, '_> {
                     .map(|text| (*text).to_owned())
                     .or_else(|| panic.downcast_ref::<String>().cloned())
                     .unwrap_or_else(|| "no message".to_owned());
-                self.shift.fail(0, ErrorKind::WorkerPanicked { message }.into());
+                self.run.fail(0, ErrorKind::WorkerPanicked { message }.into());
             }
         }
     }
 }
 
 /// Tells the supervisor that a worker is gone, also when it panicked.
-struct Farewell<'a> {
+struct ExitGuard<'a> {
     leave: Sender<()>,
     present: &'a AtomicUsize,
 }
 
-impl Drop for Farewell<'_> {
+impl Drop for ExitGuard<'_> {
     fn drop(&mut self) {
         self.present.fetch_sub(1, Relaxed);
         // The supervisor may be gone already; then nobody needs to know.

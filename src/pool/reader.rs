@@ -5,7 +5,7 @@
 use std::io;
 
 use super::OnReadError;
-use super::lane::{Halt, Post};
+use super::stripe_io::{Halt, Post};
 use crate::error::{Error, ErrorKind, again};
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet, align_down};

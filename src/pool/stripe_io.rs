@@ -10,7 +10,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::buffer::Buffer;
 use crate::io::fingerprint::{Marked, Marks, Printer};
 use crate::io::{Ordered, Sink, Source, as_u64, as_usize, transfer};
-use crate::progress::{Progress, Seat};
+use crate::progress::{InFlight, Progress};
 use crate::range::ByteRange;
 use crate::sparse::{self, Zeros};
 
@@ -36,22 +36,22 @@ pub enum Halt {
 }
 
 /// What one worker has in hand while it copies one stripe.
-pub struct Lane<'a> {
+pub struct StripeIo<'a> {
     post: Post<'a>,
     buffer: &'a mut Buffer,
     /// The fingerprint being taken of the piece that is being moved.
     printer: Option<(Printer, Marks)>,
 }
 
-impl<'a> Lane<'a> {
+impl<'a> StripeIo<'a> {
     pub(super) fn new(
         control: &'a Control<'a>,
         stop: &'a AtomicBool,
         transfer: &'a Transfer,
         buffer: &'a mut Buffer,
-        seat: &'a Seat,
-    ) -> Lane<'a> {
-        Lane { post: Post { control, stop, transfer, seat }, buffer, printer: None }
+        in_flight: &'a InFlight,
+    ) -> StripeIo<'a> {
+        StripeIo { post: Post { control, stop, transfer, in_flight }, buffer, printer: None }
     }
 
     /// The transfer the stripe belongs to.
@@ -125,7 +125,7 @@ impl<'a> Lane<'a> {
                 let marked = Marked::new(source, marks);
                 let bad = self.post.read(&marked, request, memory)?;
                 if marked.is_suspicious() {
-                    printer.distrust();
+                    printer.invalidate();
                 }
                 bad
             }
@@ -143,7 +143,7 @@ impl<'a> Lane<'a> {
                 printer.add(good.start(), data);
             }
             // After the write: a worker that waits for its turn has nothing left to do.
-            self.post.transfer.tap().bytes(good.start(), data).map_err(|_| Halt::Stopped)?;
+            self.post.transfer.observers().bytes(good.start(), data).map_err(|_| Halt::Stopped)?;
         }
         gap.map_or(Ok(()), |gap| Err(self.post.end_stream(sink, gap)))
     }
@@ -157,7 +157,7 @@ impl<'a> Lane<'a> {
                 .map_err(|error| self.post.write_failed(piece, 0, error))?;
             self.transfer().record_hole(piece.len());
             self.done(piece);
-            self.transfer().tap().zeroes(piece).map_err(|_| Halt::Stopped)?;
+            self.transfer().observers().zeroes(piece).map_err(|_| Halt::Stopped)?;
         }
         Ok(())
     }
@@ -169,13 +169,13 @@ impl<'a> Lane<'a> {
         piece: ByteRange,
         moving: impl FnOnce(&mut Self) -> Result<(), Halt>,
     ) -> Result<(), Halt> {
-        if self.transfer().tap().wants_fingerprints() {
+        if self.transfer().observers().wants_fingerprints() {
             self.printer = Some((Printer::new(piece.start()), Marks::new()));
         }
         moving(self)?;
         let taken = self.printer.take().and_then(|(printer, _)| printer.finish());
         if let Some(fingerprint) = taken.filter(|taken| taken.range == piece) {
-            self.transfer().tap().record(fingerprint);
+            self.transfer().observers().record(fingerprint);
         }
         Ok(())
     }
@@ -183,7 +183,7 @@ impl<'a> Lane<'a> {
     /// Reads `piece` from the destination, for those who look at all bytes.
     pub(super) fn look_back(&mut self, piece: ByteRange) -> Result<(), Halt> {
         let transfer = self.transfer();
-        let Some(back) = transfer.tap().back() else { return Ok(()) };
+        let Some(back) = transfer.observers().back() else { return Ok(()) };
         for request in self.requests(piece) {
             self.before_request(request.len())?;
             let target = transfer.to_sink(request);
@@ -196,7 +196,7 @@ impl<'a> Lane<'a> {
                 let error = ErrorKind::Read { path, range: target, source: stop.error }.into();
                 Halt::Failed { at: request.start(), error }
             })?;
-            transfer.tap().bytes(request.start(), memory).map_err(|_| Halt::Stopped)?;
+            transfer.observers().bytes(request.start(), memory).map_err(|_| Halt::Stopped)?;
         }
         Ok(())
     }
@@ -205,7 +205,7 @@ impl<'a> Lane<'a> {
     pub(super) fn look_at_zeroes(&self, hole: ByteRange) -> Result<(), Halt> {
         for request in hole.pieces(self.hole_size()) {
             self.before_request(0)?;
-            self.transfer().tap().zeroes(request).map_err(|_| Halt::Stopped)?;
+            self.transfer().observers().zeroes(request).map_err(|_| Halt::Stopped)?;
         }
         Ok(())
     }
@@ -216,13 +216,13 @@ impl<'a> Lane<'a> {
     }
 }
 
-/// A lane without its buffer, so that both can be used at once.
+/// A io without its buffer, so that both can be used at once.
 #[derive(Clone, Copy)]
 pub(super) struct Post<'a> {
     pub control: &'a Control<'a>,
     pub stop: &'a AtomicBool,
     pub transfer: &'a Transfer,
-    pub seat: &'a Seat,
+    pub in_flight: &'a InFlight,
 }
 
 impl Post<'_> {
@@ -237,7 +237,7 @@ impl Post<'_> {
     }
 
     pub fn waiting<T>(&self, offset: u64, request: impl FnOnce() -> T) -> T {
-        self.control.progress.waiting(self.seat, offset, request)
+        self.control.progress.waiting(self.in_flight, offset, request)
     }
 
     fn done(&self, range: ByteRange) {

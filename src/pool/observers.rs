@@ -3,7 +3,7 @@
 //!
 //! A digest needs every byte of the range, also those that nobody moves: holes,
 //! and what an earlier run has copied. A plan for a transfer with digests
-//! therefore covers the whole range, and the tap says of each piece whether it
+//! therefore covers the whole range, and the observers says of each piece whether it
 //! is to be moved, read back or taken as zeros.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
@@ -16,7 +16,7 @@ use crate::range::{ByteRange, RangeSet};
 
 /// What looks at the bytes of a transfer as they pass.
 #[derive(Default)]
-pub struct Tap {
+pub struct Observers {
     /// Shared by reading; taken out by writing when the workers are gone.
     digester: RwLock<Option<Digester>>,
     /// Holes of the source that the destination has too: nothing is done about them.
@@ -42,27 +42,32 @@ pub(super) enum Todo {
     Zeroes,
 }
 
-impl Tap {
+impl Observers {
     /// Looks at nothing.
-    pub fn none() -> Tap {
-        Tap::default()
+    pub fn none() -> Observers {
+        Observers::default()
     }
 
     /// Computes digests.
-    pub fn digests(mut self, digester: Digester) -> Tap {
+    pub fn digests(mut self, digester: Digester) -> Observers {
         self.digester = RwLock::new(Some(digester));
         self
     }
 
     /// Of the range, `zeroes` are holes on both sides, and `earlier` is read
     /// back from `back`, the destination.
-    pub fn settled(mut self, zeroes: RangeSet, earlier: RangeSet, back: Arc<dyn Source>) -> Tap {
+    pub fn settled(
+        mut self,
+        zeroes: RangeSet,
+        earlier: RangeSet,
+        back: Arc<dyn Source>,
+    ) -> Observers {
         (self.zeroes, self.earlier, self.back) = (zeroes, earlier, Some(back));
         self
     }
 
     /// Records a fingerprint of every piece that is moved whole.
-    pub fn fingerprints(mut self) -> Tap {
+    pub fn fingerprints(mut self) -> Observers {
         self.fingerprints = Some(Mutex::default());
         self
     }
@@ -166,10 +171,10 @@ mod tests {
         let set = |ranges: &[(u64, u64)]| ranges.iter().map(|&(a, b)| range(a, b)).collect();
         let digester = Digester::new(&[Algorithm::Md5], ByteRange::to(100));
         let back = Arc::new(Memory::zeroed(0));
-        let tap = Tap::none().digests(digester);
-        let tap = tap.settled(set(&[(10, 20)]), set(&[(20, 30), (70, 95)]), back);
+        let observers = Observers::none().digests(digester);
+        let observers = observers.settled(set(&[(10, 20)]), set(&[(20, 30), (70, 95)]), back);
         let check = |stripe, expected: &[(ByteRange, Todo)]| {
-            assert_eq!(tap.pieces(stripe, &set(&[(0, 5), (15, 25)])), expected);
+            assert_eq!(observers.pieces(stripe, &set(&[(0, 5), (15, 25)])), expected);
         };
         check(range(30, 70), &[(range(30, 70), Todo::Move)]);
         check(range(12, 15), &[(range(12, 15), Todo::Zeroes)]);
@@ -188,19 +193,19 @@ mod tests {
 
     #[test]
     fn digests_are_there_once_and_only_if_nothing_was_spoilt() {
-        let tap = |spoil| {
+        let observers = |spoil| {
             let digester = Digester::new(&[Algorithm::Md5], ByteRange::to(3));
-            let tap = Tap::none().digests(digester);
-            assert!(tap.bytes(0, b"abc").is_ok());
+            let observers = Observers::none().digests(digester);
+            assert!(observers.bytes(0, b"abc").is_ok());
             if spoil {
-                tap.spoil();
+                observers.spoil();
             }
-            tap
+            observers
         };
-        let good = tap(false);
+        let good = observers(false);
         assert_eq!(good.take_digests(), Some(vec![hash_slice(Algorithm::Md5, b"abc")]));
         assert_eq!(good.take_digests(), None);
-        assert_eq!(tap(true).take_digests(), None);
-        assert_eq!(Tap::none().take_digests(), None);
+        assert_eq!(observers(true).take_digests(), None);
+        assert_eq!(Observers::none().take_digests(), None);
     }
 }

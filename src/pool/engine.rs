@@ -1,7 +1,7 @@
 //! What a worker asks of a way to move bytes. The ways there are, and the
 //! choice between them, are in the room `engine`.
 
-use super::lane::{Halt, Lane};
+use super::stripe_io::{Halt, StripeIo};
 use crate::range::ByteRange;
 use crate::report::Fallback;
 
@@ -10,12 +10,12 @@ pub trait Engine: Send + Sync {
     /// Its name on the command line and in the report.
     fn name(&self) -> &'static str;
 
-    /// Copies `stripe`, telling `lane` of everything that is done or failed.
+    /// Copies `stripe`, telling `io` of everything that is done or failed.
     ///
     /// # Errors
     ///
     /// See [`Halt`]. Everything before the offset in it has been dealt with.
-    fn copy(&self, stripe: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt>;
+    fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt>;
 
     /// A way of its own that gave way to another when it was made, although it
     /// was to be expected to work.
@@ -31,10 +31,10 @@ pub trait Engine: Send + Sync {
 
 /// Copies `range` by ordinary requests through the buffer: all of `positioned`,
 /// and what every other engine does where its own way is in doubt.
-pub fn copy_buffered(range: ByteRange, lane: &mut Lane<'_>) -> Result<(), Halt> {
-    let transfer = lane.transfer();
-    for request in lane.requests(range) {
-        lane.copy_request(&*transfer.source, &*transfer.sink, request)?;
+pub fn copy_buffered(range: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
+    let transfer = io.transfer();
+    for request in io.requests(range) {
+        io.copy_request(&*transfer.source, &*transfer.sink, request)?;
     }
     Ok(())
 }

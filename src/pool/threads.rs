@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use super::controller::{Workers, for_requests};
 use crate::error::{ErrorKind, Refusal, Result};
-use crate::io::manners::Warmth;
+use crate::io::page_cache::CacheState;
 use crate::size::human;
 use crate::sys;
 
@@ -84,7 +84,7 @@ impl Threads {
     pub(crate) fn choose(
         self,
         rotational: impl IntoIterator<Item = Option<bool>>,
-        warmth: Warmth,
+        cache_state: CacheState,
     ) -> Workers {
         match self {
             Threads::Exactly(threads) => Workers::Exactly(threads),
@@ -94,7 +94,7 @@ impl Threads {
             }
             // Nobody waits for a device: more workers than processors only
             // take turns.
-            Threads::Auto if warmth == Warmth::Warm => {
+            Threads::Auto if cache_state == CacheState::Warm => {
                 Workers::UpTo(num_cpus::get().clamp(2, Workers::auto().most()))
             }
             Threads::Auto => Workers::auto(),
@@ -131,7 +131,7 @@ mod tests {
     #[test]
     fn a_rotating_disk_gets_one_worker_unless_told_otherwise() {
         let check = |threads: Threads, from, to, expected| {
-            assert_eq!(threads.choose([from, to], Warmth::Cold), expected);
+            assert_eq!(threads.choose([from, to], CacheState::Cold), expected);
         };
         check(Threads::Auto, Some(false), None, Workers::auto());
         check(Threads::Auto, None, None, Workers::auto());
@@ -140,17 +140,17 @@ mod tests {
         check(Threads::Exactly(4), Some(true), Some(true), Workers::Exactly(4));
         // Any one of several destinations sets the pace of all.
         let many = [Some(false), None, Some(true), Some(false)];
-        assert_eq!(Threads::Auto.choose(many, Warmth::Warm), Workers::Exactly(1));
+        assert_eq!(Threads::Auto.choose(many, CacheState::Warm), Workers::Exactly(1));
     }
 
     #[test]
     fn a_source_in_memory_gets_no_more_workers_than_there_are_processors() {
-        let check = |warmth, most| {
-            assert_eq!(Threads::Auto.choose([], warmth).most(), most, "{warmth:?}");
-            assert_eq!(Threads::Exactly(9).choose([], warmth).most(), 9, "{warmth:?}");
+        let check = |cache_state, most| {
+            assert_eq!(Threads::Auto.choose([], cache_state).most(), most, "{cache_state:?}");
+            assert_eq!(Threads::Exactly(9).choose([], cache_state).most(), 9, "{cache_state:?}");
         };
-        check(Warmth::Warm, num_cpus::get().clamp(2, 32));
-        check(Warmth::Cold, 32);
-        check(Warmth::Unknown, 32);
+        check(CacheState::Warm, num_cpus::get().clamp(2, 32));
+        check(CacheState::Cold, 32);
+        check(CacheState::Unknown, 32);
     }
 }

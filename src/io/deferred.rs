@@ -6,7 +6,7 @@
 //! interrupted does not look like one that is complete.
 //!
 //! What is kept back is *not* written, so it must not be recorded as done
-//! (invariant I3): [`Head::held`] says what a map has to leave out.
+//! (invariant I3): [`DeferredPrefix::held`] says what a map has to leave out.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard};
@@ -20,7 +20,7 @@ use crate::range::{ByteRange, RangeSet};
 pub const HEAD: u64 = 1 << 20;
 
 /// The first bytes of a device, in memory.
-pub struct Head {
+pub struct DeferredPrefix {
     state: Mutex<State>,
 }
 
@@ -33,11 +33,11 @@ struct State {
     holding: bool,
 }
 
-impl Head {
+impl DeferredPrefix {
     /// Keeps back what will be written to the beginning of a device.
-    pub fn new() -> Head {
+    pub fn new() -> DeferredPrefix {
         let state = State { bytes: Vec::new(), filled: RangeSet::new(), holding: true };
-        Head { state: Mutex::new(state) }
+        DeferredPrefix { state: Mutex::new(state) }
     }
 
     /// Where writes end here, in bytes of the device; empty once they do not.
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn what_is_kept_comes_out_in_the_end_and_no_other_byte() {
-        let head = Head::new();
+        let head = DeferredPrefix::new();
         assert_eq!(head.keep(0, b"table"), Some(5));
         assert_eq!(head.keep(HEAD - 2, b"abcd"), Some(2), "up to where it ends");
         assert_eq!(head.keep(HEAD, b"cd"), None);
@@ -151,7 +151,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_written_is_still_kept() {
-        let head = Head::new();
+        let head = DeferredPrefix::new();
         head.keep(0, b"table");
         assert_eq!(head.release(|_, _| Err("full")).unwrap_err(), "full");
         assert_eq!(head.held().bytes(), 5);

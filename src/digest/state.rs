@@ -7,11 +7,11 @@ const SPOILED: u8 = 1;
 const ABANDONED: u8 = 2;
 
 /// Only ever gets worse: wanted, spoiled, abandoned.
-pub(super) struct Fate(AtomicU8);
+pub(super) struct DigestState(AtomicU8);
 
-impl Fate {
-    pub fn new() -> Fate {
-        Fate(AtomicU8::new(WANTED))
+impl DigestState {
+    pub fn new() -> DigestState {
+        DigestState(AtomicU8::new(WANTED))
     }
 
     /// There will be no digest, but the copy goes on.

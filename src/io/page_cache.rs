@@ -1,4 +1,4 @@
-//! Manners towards the page cache: a large copy does not push out what other
+//! PageCachePolicy towards the page cache: a large copy does not push out what other
 //! programs have there, and the disk is at work before the final sync.
 //!
 //! What was not in the cache before it was read is dropped behind the copy, and
@@ -27,7 +27,7 @@ const PATIENCE: usize = 16;
 
 /// How much of what will be read is in the page cache at the beginning.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Warmth {
+pub enum CacheState {
     /// Next to nothing.
     Cold,
     /// Some: every stripe is looked at.
@@ -39,10 +39,10 @@ pub enum Warmth {
     Unknown,
 }
 
-/// Manners of one copy towards the page cache.
+/// PageCachePolicy of one copy towards the page cache.
 #[derive(Debug, Default)]
-pub struct Manners {
-    warmth: Warmth,
+pub struct PageCachePolicy {
+    cache_state: CacheState,
     drop_source: bool,
     /// Whether written pages get clean soon, so that they can be dropped.
     drop_written: bool,
@@ -81,38 +81,38 @@ const AHEAD: u64 = 8;
 /// are apart.
 const WINDOWS: usize = 4096;
 
-impl Manners {
+impl PageCachePolicy {
     /// Everything stays as it comes.
-    pub fn none() -> Manners {
-        Manners::default()
+    pub fn none() -> PageCachePolicy {
+        PageCachePolicy::default()
     }
 
     /// For a copy of `bytes`, which waits for the disk if `sync`.
-    pub fn new(warmth: Warmth, bytes: u64, sync: bool) -> Manners {
+    pub fn new(cache_state: CacheState, bytes: u64, sync: bool) -> PageCachePolicy {
         if bytes < LARGE {
-            return Manners::none();
+            return PageCachePolicy::none();
         }
         let fills_memory = sys::available_memory().is_some_and(|memory| bytes > memory / 4);
-        Manners {
-            warmth,
+        PageCachePolicy {
+            cache_state,
             drop_source: true,
             drop_written: sync || fills_memory,
             write_early: sync,
-            ..Manners::default()
+            ..PageCachePolicy::default()
         }
     }
 
     /// Into a file that was there before, with so many bytes, if it was.
-    pub fn over(self, standing: Option<u64>) -> Manners {
-        Manners { standing, ..self }
+    pub fn over(self, standing: Option<u64>) -> PageCachePolicy {
+        PageCachePolicy { standing, ..self }
     }
 
     /// Before `part` of the source is read. Says whether it is in the cache.
     pub fn before(&self, source: &dyn Source, part: ByteRange) -> bool {
-        match (self.warmth, source.file()) {
+        match (self.cache_state, source.file()) {
             _ if !self.drop_source => true,
-            (Warmth::Cold, _) => false,
-            (Warmth::Mixed, Some(file)) => self.found.cached(file, source.size(), part),
+            (CacheState::Cold, _) => false,
+            (CacheState::Mixed, Some(file)) => self.found.cached(file, source.size(), part),
             _ => true,
         }
     }

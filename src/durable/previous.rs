@@ -21,7 +21,7 @@ use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
 use super::trust::{self, Examiner, Purpose};
 use crate::error::{Refusal, Result};
 use crate::range::{ByteRange, RangeSet};
-use crate::sys::{self, Facts, Node};
+use crate::sys::{self, FileKind, Metadata};
 use crate::words::words;
 
 words! {
@@ -46,35 +46,35 @@ pub enum Start {
     /// open and locked until then.
     Over(Option<File>),
     /// An earlier run got so far.
-    From(Box<Earlier>),
+    Resume(Box<Previous>),
 }
 
 impl Start {
     /// Whether an earlier run gave its file the final name.
     pub fn is_committed(&self) -> bool {
-        matches!(self, Start::From(earlier) if earlier.committed)
+        matches!(self, Start::Resume(earlier) if earlier.committed)
     }
 
     /// The map that is gone on from, if it is the user's, as one of ddrescue is.
     pub fn map_of_the_user(&self) -> Option<Map> {
-        let Start::From(earlier) = self else { return None };
+        let Start::Resume(earlier) = self else { return None };
         earlier.map.identity.is_none().then(|| earlier.map.clone())
     }
 }
 
 /// What an earlier run got done.
-pub struct Earlier {
+pub struct Previous {
     /// What is done, failed, and not tried.
     pub map: Map,
     /// The file the earlier run wrote, open and locked; `None` where the
     /// destination itself is it.
-    pub file: Option<(File, Facts)>,
+    pub file: Option<(File, Metadata)>,
     /// The earlier run gave the file its final name, because all that was
     /// missing could not be read.
     pub committed: bool,
 }
 
-impl Earlier {
+impl Previous {
     /// Looks whether the file or device still holds what the map calls `done`,
     /// in bytes of `source`; `to` says where a byte of it went.
     ///
@@ -196,10 +196,10 @@ impl Search<'_> {
         let Some(map) = load(self.map_file, self.examiner)? else { return Ok(Start::Fresh) };
         let job = identity(Some(object_id(&target.facts, serial)));
         check_identity(&map, self.map_file, &job)?;
-        if target.facts.node == Node::File {
+        if target.facts.node == FileKind::File {
             check_length(&map, &job, &target.facts, &target.path)?;
         }
-        Ok(Start::From(Box::new(Earlier { map, file: None, committed: false })))
+        Ok(Start::Resume(Box::new(Previous { map, file: None, committed: false })))
     }
 
     fn staged(
@@ -231,7 +231,7 @@ impl Search<'_> {
     fn resume(
         &mut self,
         target: &StagedTarget,
-        part: Option<(File, Facts)>,
+        part: Option<(File, Metadata)>,
         identity: &dyn Fn(Option<ObjectId>) -> Identity,
     ) -> Result<Start> {
         let map_file = self.map_file;
@@ -252,10 +252,10 @@ impl Search<'_> {
             check_identity(&map, map_file, &job)?;
             check_length(&map, &job, &facts, &target.part_path())?;
             let file = Some((file, facts));
-            return Ok(Start::From(Box::new(Earlier { map, file, committed: false })));
+            return Ok(Start::Resume(Box::new(Previous { map, file, committed: false })));
         }
         let (map, file) = resume_committed(target, map_file, map, identity)?;
-        Ok(Start::From(Box::new(Earlier { map, file: Some(file), committed: true })))
+        Ok(Start::Resume(Box::new(Previous { map, file: Some(file), committed: true })))
     }
 
     /// The part, open and locked, if there is one that may be used for `purpose`.
@@ -263,12 +263,12 @@ impl Search<'_> {
         &mut self,
         target: &StagedTarget,
         purpose: Purpose,
-    ) -> Result<Option<(File, Facts)>, Refusal> {
+    ) -> Result<Option<(File, Metadata)>, Refusal> {
         let (name, path) = (target.part_name(), target.part_path());
         // First by name: of another user, it may not even be opened.
         let found =
             target.directory.facts(&name).map_err(|source| cannot(target, &name, source))?;
-        let Some(found) = found.filter(|found| found.node == Node::File) else {
+        let Some(found) = found.filter(|found| found.node == FileKind::File) else {
             return open_locked(target, &name, &path);
         };
         self.examiner.check(&target.directory, &found, (purpose, &path))?;
@@ -317,8 +317,8 @@ fn resume_committed(
     map_file: &MapFile,
     map: Map,
     identity: &dyn Fn(Option<ObjectId>) -> Identity,
-) -> Result<(Map, (File, Facts))> {
-    let is_file = target.existing.as_ref().is_some_and(|facts| facts.node == Node::File);
+) -> Result<(Map, (File, Metadata))> {
+    let is_file = target.existing.as_ref().is_some_and(|facts| facts.node == FileKind::File);
     let standing = if is_file { open_locked(target, &target.name, &target.path)? } else { None };
     let Some((file, facts)) = standing else {
         let reason = format!(
@@ -350,10 +350,10 @@ fn check_had_no_map(
     target: &StagedTarget,
     map_file: &MapFile,
     part: &File,
-    facts: &Facts,
+    facts: &Metadata,
 ) -> Result<(), Refusal> {
     let bytes = recheck::data_up_to(part, facts, LITTLE);
-    let seconds = facts.born.map(|(born, _)| facts.modified.0.saturating_sub(born));
+    let seconds = facts.created.map(|(created, _)| facts.modified.0.saturating_sub(created));
     if bytes <= LITTLE && seconds.is_none_or(|seconds| seconds <= SHORT_RUN) {
         return Ok(());
     }
@@ -373,7 +373,7 @@ fn open_locked(
     target: &StagedTarget,
     name: &OsStr,
     path: &Path,
-) -> Result<Option<(File, Facts)>, Refusal> {
+) -> Result<Option<(File, Metadata)>, Refusal> {
     let found = part::find(&target.directory, name);
     match found.map_err(|source| cannot(target, name, source))? {
         Found::Nothing => Ok(None),
@@ -419,11 +419,11 @@ pub fn check_map(
     map_file: &MapFile,
     purpose: Purpose,
     examiner: &mut Examiner,
-) -> Result<Option<Facts>, Refusal> {
+) -> Result<Option<Metadata>, Refusal> {
     let bad =
         |error| Refusal::BadMap { path: map_file.path(), reason: crate::error::chain(&error) };
     let found = map_file.look().map_err(bad)?;
-    let Some((facts, directory)) = found.filter(|(facts, _)| facts.node == Node::File) else {
+    let Some((facts, directory)) = found.filter(|(facts, _)| facts.node == FileKind::File) else {
         return Ok(None);
     };
     examiner.check(&directory, &facts, (purpose, &map_file.path()))?;
@@ -448,7 +448,7 @@ fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), R
 
 /// A file that ends before what the map calls done was cut by somebody else:
 /// what is missing would come back as zeros.
-fn check_length(map: &Map, job: &Identity, facts: &Facts, path: &Path) -> Result<(), Refusal> {
+fn check_length(map: &Map, job: &Identity, facts: &Metadata, path: &Path) -> Result<(), Refusal> {
     let needed = needed_length(map, job);
     if facts.size >= needed {
         return Ok(());
@@ -470,13 +470,13 @@ pub fn needed_length(map: &Map, job: &Identity) -> u64 {
 }
 
 /// What tells a file or device from every other.
-pub fn object_id(facts: &Facts, serial: Option<String>) -> ObjectId {
+pub fn object_id(facts: &Metadata, serial: Option<String>) -> ObjectId {
     match facts.node {
-        Node::BlockDevice => ObjectId::Device { number: facts.represents, serial },
+        FileKind::BlockDevice => ObjectId::Device { number: facts.rdev, serial },
         _ => ObjectId::File {
             device: facts.device,
             inode: facts.inode,
-            born_ns: facts.born.map(|(seconds, nanoseconds)| {
+            born_ns: facts.created.map(|(seconds, nanoseconds)| {
                 i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds)
             }),
         },

@@ -13,15 +13,15 @@ use super::{Extent, Holes, Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet};
 
 /// Reads the wanted ranges of a source, and what lies between them if it can.
-pub struct Sieve {
+pub struct GapReader {
     source: Arc<dyn Source>,
     wanted: RangeSet,
 }
 
-impl Sieve {
+impl GapReader {
     /// Of `source`, only `wanted` matters.
-    pub fn new(source: Arc<dyn Source>, wanted: RangeSet) -> Sieve {
-        Sieve { source, wanted }
+    pub fn new(source: Arc<dyn Source>, wanted: RangeSet) -> GapReader {
+        GapReader { source, wanted }
     }
 
     /// Reads wanted ranges one by one, up to the first that fails.
@@ -45,7 +45,7 @@ impl Sieve {
     }
 }
 
-impl ReadAt for Sieve {
+impl ReadAt for GapReader {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         self.source.read_at(offset, buffer).or_else(|error| {
             match ByteRange::with_len(offset, as_u64(buffer.len())) {
@@ -56,7 +56,7 @@ impl ReadAt for Sieve {
     }
 }
 
-impl Source for Sieve {
+impl Source for GapReader {
     fn size(&self) -> u64 {
         self.source.size()
     }
@@ -98,7 +98,7 @@ mod tests {
         let rule = Rule::on(Operation::Read).within(bad).errno(5).persistent();
         let disk = Arc::new(Faulty::new(Memory::new(vec![1; 4096])).with(rule));
         let mut buffer = vec![7; 4096];
-        let read = read_full(&Sieve::new(disk, wanted.clone()), 0, &mut buffer);
+        let read = read_full(&GapReader::new(disk, wanted.clone()), 0, &mut buffer);
         assert_eq!(read.err().map(|stop| stop.moved), moved);
         let end = moved.unwrap_or(4096);
         for (at, &byte) in buffer.iter().enumerate().take(end) {

@@ -8,11 +8,11 @@
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::content::Content;
-use super::fate::Fate;
+use super::state::DigestState;
 use super::{Algorithm, Digest, Hasher, into_inner, lock};
 
 /// The hasher, handed from piece to piece in ascending order.
-pub(super) struct Turns {
+pub(super) struct InOrder {
     len: u64,
     turn: Mutex<Turn>,
     moved: Condvar,
@@ -25,22 +25,22 @@ struct Turn {
     hasher: Option<Hasher>,
 }
 
-impl Turns {
+impl InOrder {
     /// For a range of `len` bytes.
-    pub fn new(algorithm: Algorithm, len: u64) -> Turns {
+    pub fn new(algorithm: Algorithm, len: u64) -> InOrder {
         let turn = Turn { next: 0, hasher: Some(Hasher::new(algorithm)) };
-        Turns { len, turn: Mutex::new(turn), moved: Condvar::new() }
+        InOrder { len, turn: Mutex::new(turn), moved: Condvar::new() }
     }
 
     /// Waits until everything before `start` was hashed, then hashes `content`.
     /// Returns early, without having hashed it, once the digest is lost.
-    pub fn update(&self, start: u64, content: Content<'_>, fate: &Fate) {
-        let Some(mut hasher) = self.wait_for(start, fate) else {
+    pub fn update(&self, start: u64, content: Content<'_>, state: &DigestState) {
+        let Some(mut hasher) = self.wait_for(start, state) else {
             return;
         };
         // Zeros may be many: a cancelled copy does not wait for them.
         for block in content.blocks() {
-            if fate.is_lost() {
+            if state.is_lost() {
                 return;
             }
             hasher.update(block);
@@ -52,9 +52,9 @@ impl Turns {
         self.moved.notify_all();
     }
 
-    fn wait_for(&self, start: u64, fate: &Fate) -> Option<Hasher> {
+    fn wait_for(&self, start: u64, state: &DigestState) -> Option<Hasher> {
         let mut turn = lock(&self.turn);
-        while !fate.is_lost() {
+        while !state.is_lost() {
             if turn.next == start {
                 return turn.hasher.take();
             }
