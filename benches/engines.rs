@@ -5,8 +5,8 @@
 use std::path::PathBuf;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use pcopy::CopyJob;
 use pcopy::engine::TABLE;
-use pcopy::{CancelToken, CopyJob, Progress};
 
 const LEN: usize = 64 << 20;
 
@@ -29,7 +29,7 @@ fn engines(criterion: &mut Criterion) {
             .threads(2)
             .sync(false)
             .force(true);
-        let copy = || job.run(&Progress::new(), &CancelToken::new());
+        let copy = || job.run();
         if let Err(error) = copy() {
             eprintln!("left out: {}", error.chain());
             continue;

@@ -17,8 +17,6 @@ pub mod runner;
 pub mod stats;
 pub mod sweep;
 
-use std::fmt;
-
 use crate::pool::Threads;
 
 pub use ends::{Null, Zeros};
@@ -63,15 +61,6 @@ pub fn combinations(
         }
     }
     settings
-}
-
-impl fmt::Display for Threads {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Threads::Auto => f.pad("auto"),
-            Threads::Exactly(threads) => f.pad(&threads.to_string()),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,6 @@ mod stream;
 pub use crate::pool::{MOST_THREADS, Threads};
 pub use crate::sparse::Preallocate;
 pub use options::CopyJob;
-pub(crate) use options::{LARGEST_IO_SIZE, power_of_two};
 
 use std::sync::Arc;
 
@@ -24,11 +23,10 @@ use crate::durable::target::Target;
 use crate::durable::trust::Examiner;
 use crate::engine::{self, Capabilities, Preferences, Selection};
 use crate::error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
-use crate::io::page_cache::{CacheState, PageCachePolicy};
 use crate::plan::{Cursor, Plan};
 use crate::pool::controller::{Controller, Workers};
-use crate::pool::{self, Control, Throttle, Transfer};
-use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::pool::{self, Transfer};
+use crate::progress::{CancelToken, Event, Phase, Progress, Watch};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{Outcome, Report};
 use crate::safety::{self, Preflight};
@@ -51,10 +49,20 @@ impl CopyJob {
     ///
     /// Everything else, as an [`Error`] that carries the report of what was
     /// done where the job got far enough to have one.
-    pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> JobResult<Report> {
+    pub fn run(&self) -> JobResult<Report> {
+        self.run_watched(Watch::new(&Progress::new(), &CancelToken::new()))
+    }
+
+    /// As [`CopyJob::run`]; `watch` sees how far it is, and can stop it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`CopyJob::run`], and [`ErrorKind::Cancelled`].
+    pub fn run_watched(&self, watch: Watch<'_>) -> JobResult<Report> {
+        let Watch { progress, cancel } = watch;
         self.wait_for_devices(progress, cancel)?;
         if !self.also.is_empty() {
-            return self.run_to_several(progress, cancel);
+            return self.run_to_several(watch);
         }
         let mut ready = self.prepare(progress)?;
         let mut clock = Clock::start();
@@ -86,17 +94,17 @@ impl CopyJob {
     /// Opens, looks, refuses, plans. Writes nothing.
     fn prepare(&self, progress: &Progress) -> Result<Ready> {
         progress.enter(Phase::Preparing);
-        self.check_options()?;
+        self.options.check()?;
         let source = OpenSource::open(&self.source)?;
         source.will_read_in_sequence();
-        let (from, clamped) = source.resolve(&self.range, self.clamp)?;
-        let target = Target::look(&self.destination, &source.path, self.consent)?;
+        let (from, clamped) = source.resolve(&self.options.range, self.options.clamp)?;
+        let target = Target::look(&self.destination, &source.path, self.options.consent())?;
         self.check_preserve(&source, &target, from)?;
         let to = self.resolve_destination(&source, &target, from)?;
-        let mut examiner = Examiner::new(self.trust);
+        let mut examiner = Examiner::new(self.options.trust);
         let (map_file, start) =
             self.look_for_leftovers((&source, &target), (from, to), &mut examiner)?;
-        let layout = Layout::of(&*source.io, from, self.sparse);
+        let layout = Layout::of(&*source.io, from, self.options.sparse);
         let (data, mut holes) = bytes_to_copy(&layout, &target, from);
         let (todo, resumed) = what_is_left(from, &data, &mut holes, &start);
         let mut kept_holes = data.missing_from(from);
@@ -127,7 +135,7 @@ impl CopyJob {
         report.notes.extend(self.nothing_to_resume(&start));
         report.notes.extend(source.note().into_iter().chain(layout.note(&source.path)));
         report.notes.extend(target.who_keeps_the_old());
-        report.notes.extend(self.threads.note_fewer(sizes.workers, sizes.request));
+        report.notes.extend(self.options.threads.note_fewer(sizes.workers, sizes.request));
         report.notes.extend(examiner.into_notes());
         announce(&report, bytes, &target, progress);
         let id = target.facts().filter(|_| report.in_place);
@@ -137,8 +145,8 @@ impl CopyJob {
             identity: identity(self, &source, &target, from, to, id),
             map_of_the_user: start.map_of_the_user(),
             settled: todo.missing_from(from),
-            digests: self.wanted_digests(),
-            verify: self.verify || self.repair,
+            digests: self.options.wanted_digests(),
+            verify: self.options.verifies(),
             workers: sizes.workers,
             begin: Some((target, start)),
             source,
@@ -160,7 +168,7 @@ impl CopyJob {
         (from, to): (ByteRange, ByteRange),
         space_needed: u64,
     ) -> Preflight<'a> {
-        let allow_same_device = self.allow_same_device;
+        let allow_same_device = self.options.allow_same_device;
         Preflight { source, target, from, to, space_needed, allow_same_device }
     }
 
@@ -174,7 +182,7 @@ impl CopyJob {
     ) -> Result<(Selection, Sparse), Refusal> {
         // The part of an earlier run is as private as a new one.
         let fresh = matches!(target, Target::Staged(_)) && !start.is_committed();
-        engine::select_for(self.engine, layout, |sparse| {
+        engine::select_for(self.options.engine, layout, |sparse| {
             let preferences = self.preferences(sparse);
             Capabilities::of(source, target, ranges, bytes, fresh, preferences)
         })
@@ -182,11 +190,14 @@ impl CopyJob {
 
     /// How many workers move `bytes` in requests and stripes of what length.
     fn sizes(&self, selection: &Selection, sector: u32, bytes: u64) -> Result<Sizes> {
-        let request = self.request_size(sector, selection.io_size())?;
+        let request = self.options.request_size(sector, selection.io_size())?;
         let about = selection.capabilities();
         let ends = [about.source, about.destination];
-        let workers =
-            self.threads.choose(ends.map(|end| end.rotational), about.cache_state).bounded(request);
+        let workers = self
+            .options
+            .threads
+            .choose(ends.map(|end| end.rotational), about.cache_state)
+            .bounded(request);
         let stripe = self.scheduling_size(sector, bytes, workers.most(), request)?;
         Ok(Sizes { workers, request, stripe })
     }
@@ -205,18 +216,21 @@ impl CopyJob {
         let fresh = !resumed && matches!(target, Target::Staged(_));
         let over = matches!(start, Start::Over(_));
         let standing = target.facts().filter(|_| ready.report.in_place).map(|facts| facts.size);
-        if self.leftovers != Leftovers::Refuse {
+        if self.options.leftovers != Leftovers::Refuse {
             ready.map_file.clear_temporaries();
         }
-        if !resumed && self.leftovers != Leftovers::Refuse {
+        if !resumed && self.options.leftovers != Leftovers::Refuse {
             // Before its part is gone: a map without a part must never remain.
             ready.map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
-        let mut stage = Stage::begin(target, ready.blank(self.reflink), start)?;
+        let mut stage = Stage::begin(target, ready.blank(self.options.reflink), start)?;
         let about = ready.selection.capabilities();
-        let page_cache = self.page_cache(about.cache_state, about.bytes, self.sync).over(standing);
+        let page_cache = self
+            .options
+            .page_cache(about.cache_state, about.bytes, self.options.sync)
+            .over(standing);
         let prepared = ready
-            .reserve(&stage, self.preallocate.beside(ready.sparse))
+            .reserve(&stage, self.options.preallocate.beside(ready.sparse))
             .and_then(|()| ready.transfer(&stage, ready.sparse.zeros(fresh), page_cache, progress));
         let transfer = match prepared {
             Ok(transfer) => Arc::new(transfer),
@@ -225,16 +239,22 @@ impl CopyJob {
                 return Err(if over { too_late(error) } else { error });
             }
         };
-        let checkpointer = ready.checkpointer(&stage, self.checkpoint_every, resumed)?;
-        let copied =
-            self.complete(ready, &stage, &transfer, &checkpointer, clock, (progress, cancel));
+        let checkpointer = ready.checkpointer(&stage, self.options.checkpoint_every, resumed)?;
+        let copied = self.complete(
+            ready,
+            &stage,
+            &transfer,
+            &checkpointer,
+            clock,
+            Watch { progress, cancel },
+        );
         if let Err(error) = copied {
             ready.keep(&transfer, &checkpointer, &error);
             return Err(error);
         }
         self.commit(ready, &mut stage, &transfer, &checkpointer)?;
         clock.finished();
-        ready.report.durable = self.sync;
+        ready.report.durable = self.options.sync;
         ready.report.outcome = ready.outcome();
         Ok(())
     }
@@ -247,14 +267,14 @@ impl CopyJob {
         transfer: &Arc<Transfer>,
         checkpointer: &Checkpointer,
         clock: &mut Clock,
-        (progress, cancel): (&Progress, &CancelToken),
+        Watch { progress, cancel }: Watch<'_>,
     ) -> Result<()> {
         progress.enter(Phase::Copying);
-        let moved = self.move_bytes(ready, transfer, checkpointer, (progress, cancel));
+        let moved = self.move_bytes(ready, transfer, checkpointer, Watch { progress, cancel });
         clock.copied();
         ready.record(transfer, progress);
         moved?;
-        ready.check_source_is_unchanged(self.allow_changed_source)?;
+        ready.check_source_is_unchanged(self.options.allow_changed_source)?;
         ready.take_digests(transfer);
 
         progress.enter(Phase::Syncing);
@@ -262,7 +282,7 @@ impl CopyJob {
         transfer.page_cache.finish(&*transfer.source, &*transfer.sink);
         clock.synced();
         let ledger = Ledger { transfer, checkpointer };
-        self.prove(ready, stage, ledger, clock, (progress, cancel))?;
+        self.prove(ready, stage, ledger, clock, Watch { progress, cancel })?;
         ready.check_intact(stage, ledger, cancel)?;
         if !ready.report.failed.is_empty() {
             // The map says what is missing, to a later run or to ddrescue.
@@ -276,11 +296,11 @@ impl CopyJob {
     /// a new file gets `rights` at most.
     fn settle(&self, stage: &Stage, rights: u32) -> Result<()> {
         stage.fill_up()?;
-        if !self.preserve {
+        if !self.options.preserve {
             // Before the sync, which covers it.
             stage.set_final_mode(rights)?;
         }
-        if self.sync { stage.sync() } else { Ok(()) }
+        if self.options.sync { stage.sync() } else { Ok(()) }
     }
 
     fn move_bytes(
@@ -288,17 +308,9 @@ impl CopyJob {
         ready: &mut Ready,
         transfer: &Arc<Transfer>,
         checkpointer: &Checkpointer,
-        (progress, cancel): (&Progress, &CancelToken),
+        Watch { progress, cancel }: Watch<'_>,
     ) -> Result<()> {
-        let control = Control {
-            progress,
-            cancel,
-            io_size: ready.report.io_size,
-            kernel_io_size: self.kernel_io_size(ready.report.io_size),
-            retries: self.retries,
-            on_read_error: self.on_read_error,
-            throttle: self.limit_rate.map(Throttle::new),
-        };
+        let control = self.options.control(ready.report.io_size, Watch { progress, cancel });
         let controller = self.controller(ready);
         let cursor = Cursor::new(&ready.plan);
         let work = OneCopy { transfer: Arc::clone(transfer), cursor, checkpointer, progress };
@@ -312,7 +324,7 @@ impl CopyJob {
     /// long: nobody but the supervisor of threads makes checkpoints.
     fn controller(&self, ready: &Ready) -> Controller {
         let Report { stripe_size, io_size, .. } = ready.report;
-        let is_long = self.limit_rate.is_some() || stripe_size > LONGEST_UNWATCHED;
+        let is_long = self.options.limit_rate.is_some() || stripe_size > LONGEST_UNWATCHED;
         match ready.plan.stripes() {
             1 if is_long => Controller::fixed(1),
             stripes => ready.workers.controller(stripes, io_size),
@@ -321,7 +333,7 @@ impl CopyJob {
 
     /// What the workers must see: for a digest also what they need not move.
     fn bytes_to_see(&self, todo: &RangeSet, from: ByteRange) -> RangeSet {
-        if self.wanted_digests().is_empty() { todo.clone() } else { from.into() }
+        if self.options.wanted_digests().is_empty() { todo.clone() } else { from.into() }
     }
 
     fn resolve_destination(
@@ -331,7 +343,7 @@ impl CopyJob {
         from: ByteRange,
     ) -> Result<ByteRange> {
         let too_far = || Refusal::TooFar { path: target.path().to_owned() };
-        let offset = source.bytes(self.dest_offset).map_err(|_| too_far())?;
+        let offset = source.bytes(self.options.dest_offset).map_err(|_| too_far())?;
         let to = ByteRange::with_len(offset, from.len()).ok_or_else(too_far)?;
         // Files are addressed with signed 64-bit offsets.
         if to.end() > i64::MAX as u64 {
@@ -343,7 +355,7 @@ impl CopyJob {
     /// Bytes of storage that a new file with `layout` will need for certain, on
     /// top of what the part of an earlier run takes, to be kept or given back.
     fn space_needed(&self, from: ByteRange, layout: &Layout, start: &Start) -> u64 {
-        let whole = match (self.preallocate, layout.sparse()) {
+        let whole = match (self.options.preallocate, layout.sparse()) {
             (Preallocate::Full, _) => from.len(),
             (_, Sparse::Always) => 0,
             _ => layout.data.bytes(),
@@ -358,20 +370,12 @@ impl CopyJob {
         whole.saturating_sub(part.unwrap_or(0))
     }
 
-    fn page_cache(&self, cache_state: CacheState, bytes: u64, sync: bool) -> PageCachePolicy {
-        if self.keep_cache {
-            PageCachePolicy::none()
-        } else {
-            PageCachePolicy::new(cache_state, bytes, sync)
-        }
-    }
-
     fn preferences(&self, sparse: Sparse) -> Preferences {
         Preferences {
-            reflink: self.reflink,
+            reflink: self.options.reflink,
             sparse,
-            needs_bytes: !self.wanted_digests().is_empty(),
-            threads: self.threads.most(),
+            needs_bytes: !self.options.wanted_digests().is_empty(),
+            threads: self.options.threads.most(),
         }
     }
 }

@@ -17,6 +17,7 @@
 //! | `job` | the builder, and `run`: reads as "a copy" |
 //! | `range`, `size` | the arithmetic and the grammar of ranges and sizes |
 //! | `words` | choices that have a word each |
+//! | `options` | what can be asked of a job |
 //! | `plan` | range → stripes; pure |
 //! | `source` | opening what is read |
 //! | `sparse` | holes: where they are, and where they are made |
@@ -79,6 +80,7 @@ pub mod error;
 pub mod io;
 pub mod job;
 pub mod manifest;
+pub mod options;
 pub mod plan;
 pub mod pool;
 pub mod preserve;
@@ -99,8 +101,9 @@ pub use durable::previous::Leftovers;
 pub use durable::trust::Trust;
 pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
 pub use job::{CopyJob, Threads};
+pub use options::Options;
 pub use pool::OnReadError;
-pub use progress::{CancelToken, Event, Phase, Progress, Snapshot};
+pub use progress::{CancelToken, Event, Phase, Progress, Snapshot, Watch};
 pub use range::{ByteRange, RangeSet, RangeSpec};
 pub use report::{Outcome, Report};
 pub use size::Size;

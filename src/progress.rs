@@ -347,6 +347,22 @@ impl CancelToken {
     }
 }
 
+/// Who watches a job: what it says of itself, and whether it is to stop.
+#[derive(Clone, Copy)]
+pub struct Watch<'a> {
+    /// Counters and events.
+    pub progress: &'a Progress,
+    /// The caller's wish to stop.
+    pub cancel: &'a CancelToken,
+}
+
+impl<'a> Watch<'a> {
+    /// Hears what happens by `progress`, and stops the job by `cancel`.
+    pub fn new(progress: &'a Progress, cancel: &'a CancelToken) -> Watch<'a> {
+        Watch { progress, cancel }
+    }
+}
+
 /// A panicking worker must not take the report down with it: the data behind
 /// these locks is valid at every point where one can be poisoned.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

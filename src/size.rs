@@ -122,6 +122,14 @@ impl fmt::Display for Size {
     }
 }
 
+crate::words::stored_as_text!(Size);
+
+impl From<u64> for Size {
+    fn from(bytes: u64) -> Size {
+        Size::Bytes(bytes)
+    }
+}
+
 /// The bytes a text stands for, where sectors make no sense: a request size, a rate.
 pub fn parse_bytes(input: &str) -> Result<u64, SizeError> {
     match input.parse()? {

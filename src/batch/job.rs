@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Condvar, Mutex, OnceLock};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::beside::{Beside, look_at_roles};
 use super::handles::Handles;
 use super::large::Settings;
-use super::moving::{How, Moving};
+use super::moving::{How, Moving, check_sizes, io_size};
 use super::output::{Outputs, Previous, Wanted};
 use super::partial::{Look, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
@@ -21,17 +21,16 @@ use super::sources::{Named, Sources};
 use super::tally::Tally;
 use super::work::BatchWork;
 use crate::cpu::Pool;
-use crate::digest::Algorithm;
-use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::previous::Leftovers;
-use crate::durable::trust::{Examiner, Trust};
+use crate::durable::trust::Examiner;
 use crate::engine::capabilities::Place;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, ManifestErrors};
+use crate::options::{Options, setters};
 use crate::pool::controller::{Controller, Workers};
-use crate::pool::{self, Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, Throttle};
-use crate::progress::{CancelToken, Phase, Progress};
+use crate::pool::{self, Threads};
+use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::sys::{self, Directory, Metadata};
 
 /// Request size of a batch where the user names none: one request fetches many
@@ -42,7 +41,6 @@ pub const DEFAULT_IO_SIZE: u64 = 1 << 20;
 ///
 /// ```
 /// use pcopy::{Batch, manifest::{self, ReadOptions}};
-/// use pcopy::{CancelToken, Progress};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let disk = folder.path().join("disk.img");
@@ -52,7 +50,7 @@ pub const DEFAULT_IO_SIZE: u64 = 1 << 20;
 ///
 /// let report = Batch::new(items, folder.path().join("out"))
 ///     .source(&disk)
-///     .run(&Progress::new(), &CancelToken::new(), &|_item| {})?;
+///     .run()?;
 ///
 /// assert!(report.items.all_good());
 /// assert_eq!(std::fs::read(folder.path().join("out/b.txt"))?, b"second");
@@ -68,21 +66,7 @@ pub struct Batch {
     /// Whether `into` is made if it is missing.
     make_into: bool,
     source: Option<PathBuf>,
-    threads: Threads,
-    io_size: u64,
-    /// The same where no request goes through memory.
-    kernel_io_size: u64,
-    sync: bool,
-    force: bool,
-    leftovers: Leftovers,
-    trust: Trust,
-    allow_same_device: bool,
-    on_read_error: OnReadError,
-    retries: u32,
-    limit_rate: Option<u64>,
-    checkpoint_every: Duration,
-    algorithms: Vec<Algorithm>,
-    pub(super) how: How,
+    pub(super) options: Options,
     pub(super) beside: Beside,
 }
 
@@ -96,20 +80,7 @@ impl Batch {
             into: into.into(),
             make_into: true,
             source: None,
-            threads: Threads::Auto,
-            io_size: DEFAULT_IO_SIZE,
-            kernel_io_size: KERNEL_IO_SIZE,
-            sync: true,
-            force: false,
-            leftovers: Leftovers::Refuse,
-            trust: Trust::Own,
-            allow_same_device: false,
-            on_read_error: OnReadError::Record,
-            retries: RETRIES,
-            limit_rate: None,
-            checkpoint_every: CHECKPOINT_EVERY,
-            algorithms: Vec::new(),
-            how: How::default(),
+            options: Options::default(),
             beside: Beside::default(),
         }
     }
@@ -134,106 +105,41 @@ impl Batch {
         self
     }
 
-    /// How many workers: a number, or [`Threads::Auto`]. Default: as many as the storage rewards.
-    pub fn threads(mut self, threads: impl Into<Threads>) -> Batch {
-        self.threads = threads.into();
-        self
-    }
+    setters!(all);
+    setters!(copying);
 
-    /// Largest single request in bytes, rounded up to a power of two.
-    /// Default: [`DEFAULT_IO_SIZE`].
-    pub fn io_size(mut self, bytes: u64) -> Batch {
-        self.io_size = bytes.clamp(4096, 1 << 30).next_power_of_two();
-        self.kernel_io_size = self.io_size;
-        self
-    }
-
-    /// Whether to wait for the disk. Default: yes.
-    pub fn sync(mut self, sync: bool) -> Batch {
-        self.sync = sync;
-        self
-    }
-
-    /// Replaces existing files. Default: refuse.
-    pub fn force(mut self, force: bool) -> Batch {
-        self.force = force;
-        self
-    }
-
-    /// What to do with what an interrupted run left. Resuming also skips files
-    /// that are there already with the right size, and the digest that their
-    /// item expects, if it does. Default: refuse to start.
-    pub fn leftovers(mut self, leftovers: Leftovers) -> Batch {
-        self.leftovers = leftovers;
-        self
-    }
-
-    /// Whose leftovers are resumed or discarded, as of
-    /// [`CopyJob::trust`](crate::CopyJob::trust), and whose complete files are
-    /// taken for complete where the list gives no digest. Default: our own.
-    pub fn trust(mut self, trust: Trust) -> Batch {
-        self.trust = trust;
-        self
-    }
-
-    /// Accepts a directory on the device that is being read. Default: refuse.
-    pub fn allow_same_device(mut self, allow: bool) -> Batch {
-        self.allow_same_device = allow;
-        self
-    }
-
-    /// What to do with ranges that cannot be read. With [`OnReadError::Stop`]
-    /// the item fails; the others go on. Default: record them.
-    pub fn on_read_error(mut self, policy: OnReadError) -> Batch {
-        self.on_read_error = policy;
-        self
-    }
-
-    /// How often a failed request is repeated before it is split. Default: [`RETRIES`].
-    pub fn retries(mut self, retries: u32) -> Batch {
-        self.retries = retries;
-        self
-    }
-
-    /// Most bytes a second, over all workers. Default: no limit.
-    pub fn limit_rate(mut self, bytes_per_second: u64) -> Batch {
-        self.limit_rate = Some(bytes_per_second);
-        self
-    }
-
-    /// Time between checkpoints of large files.
-    pub fn checkpoint_every(mut self, time: Duration) -> Batch {
-        self.checkpoint_every = time;
-        self
-    }
-
-    /// Digests to work out for every item, besides those it expects.
-    pub fn digests(mut self, algorithms: Vec<Algorithm>) -> Batch {
-        self.algorithms = algorithms;
-        self
-    }
-
-    /// Copies every item. `on_item` hears of each as it ends, from any thread.
+    /// Copies every item.
     ///
     /// # Errors
     ///
     /// If nothing can be done or the batch must stop: see [`ErrorKind`]. Items
     /// that fail are data in the report.
-    pub fn run(
+    pub fn run(&self) -> JobResult<BatchReport> {
+        self.run_watched(Watch::new(&Progress::new(), &CancelToken::new()), &|_| {})
+    }
+
+    /// As [`Batch::run`]; `watch` sees how far it is, and can stop it, and
+    /// `on_item` hears of each item as it ends, from any thread.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Batch::run`], and [`ErrorKind::Cancelled`].
+    pub fn run_watched(
         &self,
-        progress: &Progress,
-        cancel: &CancelToken,
+        watch: Watch<'_>,
         on_item: &(dyn Fn(&ItemReport<'_>) + Sync),
     ) -> JobResult<BatchReport> {
+        let Watch { progress, cancel } = watch;
         let start = Instant::now();
         let ready = self.prepare(&OnceLock::new(), progress)?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         progress.expect_items(self.items.len() as u64);
         let skipped = Skipped::of(&self.items, &ready.skipped, (&ready.plan, &ready.sources));
-        skipped.report(&ready.root, &tally, ready.workers.most(), (progress, cancel));
+        skipped.report(&ready.root, &tally, ready.workers.most(), Watch { progress, cancel });
         let Ready { sources, root, plan, wanted, skipped, workers, notes } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
-        let moving = Moving::new(self.how, &root, self.sync, self.handles().threads);
+        let moving =
+            Moving::new(How::of(&self.options), &root, self.options.sync, self.handles().threads);
         let root = (root, self.into.clone());
         let work = BatchWork {
             items: &self.items,
@@ -244,11 +150,11 @@ impl Batch {
                 wanted,
                 self.earlier(),
                 self.handles(),
-                self.sync,
+                self.options.sync,
             )),
             progress,
             cancel,
-            algorithms: &self.algorithms,
+            algorithms: &self.options.digests,
             large: self.settings(&moving, progress),
             next: Mutex::default(),
             begun: Condvar::new(),
@@ -260,19 +166,19 @@ impl Batch {
         };
         progress.expect(plan.bytes(), 0);
         progress.enter(Phase::Copying);
-        let control = self.control(progress, cancel);
+        let control = self.options.control(io_size(&self.options), watch);
         let (run, moved) = pool::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
         let moved = work.end(moved, skipped.contains(&true));
         work.leave();
         progress.enter(Phase::Finished);
-        let mut report = tally.into_report(start, copied, self.sync);
+        let mut report = tally.into_report(start, copied, self.options.sync);
         moving.record(&mut report);
         report.notes.extend(notes);
         report.threads = run.threads;
         report.notes.extend(run.decisions);
-        report.notes.extend(self.threads.note_fewer(workers, self.io_size));
+        report.notes.extend(self.options.threads.note_fewer(workers, io_size(&self.options)));
         let changed = (0..sources.len() as u32)
             .filter(|&number| plan.is_shared(number))
             .find_map(|number| sources.change(number).map(|what| (number, what)));
@@ -287,36 +193,24 @@ impl Batch {
         finish(report, result)
     }
 
-    fn control<'a>(&self, progress: &'a Progress, cancel: &'a CancelToken) -> Control<'a> {
-        Control {
-            progress,
-            cancel,
-            io_size: self.io_size,
-            kernel_io_size: self.kernel_io_size,
-            retries: self.retries,
-            on_read_error: self.on_read_error,
-            throttle: self.limit_rate.map(Throttle::new),
-        }
-    }
-
     /// What becomes of parts that an earlier run left.
     fn earlier(&self) -> Previous {
         Previous {
-            discard: self.leftovers != Leftovers::Refuse,
-            resume: self.leftovers == Leftovers::Resume,
-            trust: self.trust,
+            discard: self.options.leftovers != Leftovers::Refuse,
+            resume: self.options.leftovers == Leftovers::Resume,
+            trust: self.options.trust,
         }
     }
 
     /// What all large outputs share.
     fn settings<'a>(&self, moving: &'a Moving, progress: &'a Progress) -> Settings<'a> {
         Settings {
-            every: self.checkpoint_every,
+            every: self.options.checkpoint_every,
             moving,
             progress,
-            stripe_size: self.how.stripes(self.io_size),
-            io_size: self.io_size,
-            scattered: self.how.scattered(self.io_size),
+            stripe_size: How::of(&self.options).stripes(io_size(&self.options)),
+            io_size: io_size(&self.options),
+            scattered: How::of(&self.options).scattered(io_size(&self.options)),
         }
     }
 
@@ -346,28 +240,32 @@ impl Batch {
     /// and not that if it refuses.
     fn prepare(&self, made: &OnceLock<Metadata>, progress: &Progress) -> Result<Ready> {
         progress.enter(Phase::Preparing);
-        self.threads.check()?;
+        self.options.check()?;
         let ready = self.check(made);
         ready.inspect_err(|_| remove_if_made(&self.into, made))
     }
 
     fn check(&self, made: &OnceLock<Metadata>) -> Result<Ready> {
-        pool::check_request(self.io_size)?;
+        check_sizes(&self.options)?;
+        pool::check_request(io_size(&self.options))?;
         let stay_open = self.handles().sources;
         let named = Named::open(&self.items, self.source.as_deref(), stay_open);
         self.check_manifest(&named)?;
         let sources = &named.sources;
         let roles = self.beside.roles(sources)?;
         let root = open_root(&self.into, self.make_into, made)?;
-        self.how.check(&self.items, sources, &root, !self.algorithms.is_empty())?;
+        let how = How::of(&self.options);
+        how.check(&self.items, sources, &root, !self.options.digests.is_empty())?;
         let source_of = |item: &Item| named.of(item);
-        let request = self.how.scattered(self.io_size);
-        let mut examiner = Examiner::new(self.trust);
+        let request = how.scattered(io_size(&self.options));
+        let mut examiner = Examiner::new(self.options.trust);
         let look = Look { items: &self.items, into: &self.into, root: &root, sources };
         // Where files are to be replaced, that they are there says nothing: it
         // may as well be the old ones.
-        let standing = match self.leftovers {
-            Leftovers::Resume if !self.force => look.find(&source_of, request, &mut examiner)?,
+        let standing = match self.options.leftovers {
+            Leftovers::Resume if !self.options.force => {
+                look.find(&source_of, request, &mut examiner)?
+            }
             _ => Standing::of_nothing(self.items.len()),
         };
         let skip = |row: usize| standing.complete[row];
@@ -375,16 +273,15 @@ impl Batch {
         let (plan, mut wanted) =
             BatchPlan::new(&self.items, source_of, skip, partial, sources.len(), request)?;
         let mut parents = Parents::new(&root);
-        let (force, leftovers) = (self.force, self.leftovers);
-        let consent = Consent { force, leftovers, same_device: self.allow_same_device };
+        let (force, leftovers) = (self.options.force, self.options.leftovers);
+        let consent = Consent { force, leftovers, same_device: self.options.allow_same_device };
         let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
         look_at_parents(&mut parents, &wanted, &line).map_err(|errors| refused(&errors))?;
         look_at_roles((&mut parents, &self.into), &wanted, &roles)?;
         let consent = (consent, &mut examiner);
         look_at_names((&mut parents, &self.into), consent, &mut wanted, (sources, &roles))?;
-        let space =
-            Space { plan: &plan, wanted: &wanted, sources, how: &self.how, scattered: request };
-        space.check(&root, &self.into, self.leftovers)?;
+        let space = Space { plan: &plan, wanted: &wanted, sources, how: &how, scattered: request };
+        space.check(&root, &self.into, self.options.leftovers)?;
         let workers = self.workers(&root, sources);
         let skipped = standing.complete;
         let notes = examiner.into_notes();
@@ -394,8 +291,8 @@ impl Batch {
     /// How many workers there may be, as for a single copy.
     fn workers(&self, root: &Directory, sources: &Sources) -> Workers {
         let spins = || Place::of_directory(root).rotational() == Some(true) || sources.spin();
-        match self.threads {
-            Threads::Exactly(threads) => Workers::Exactly(threads).bounded(self.io_size),
+        match self.options.threads {
+            Threads::Exactly(threads) => Workers::Exactly(threads).bounded(io_size(&self.options)),
             // Heads that move between files cost more than they bring.
             Threads::Auto if spins() => Workers::Exactly(1),
             // Nobody waits for a device: more workers than processors only take turns.
@@ -414,14 +311,19 @@ impl Batch {
             // Small files, far apart, make small requests.
             Workers::UpTo(_) => {
                 let mean = plan.bytes() / (plan.queue.tasks() as u64).max(1);
-                Controller::auto(most, mean.clamp(4096, self.io_size))
+                Controller::auto(most, mean.clamp(4096, io_size(&self.options)))
             }
         }
     }
 
     /// What may be open at once, and how many workers that serves.
     fn handles(&self) -> Handles {
-        let threads = self.threads.choose([], CacheState::Unknown).bounded(self.io_size).most();
+        let threads = self
+            .options
+            .threads
+            .choose([], CacheState::Unknown)
+            .bounded(io_size(&self.options))
+            .most();
         Handles::within(sys::open_file_limit(), threads)
     }
 

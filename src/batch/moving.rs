@@ -11,7 +11,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
-use super::Batch;
+use super::DEFAULT_IO_SIZE;
 use super::output::Output;
 use super::queue::Segment;
 use super::report::BatchReport;
@@ -20,15 +20,17 @@ use crate::engine::capabilities::{Place, WORTH_ASKING};
 use crate::engine::{
     self, Capabilities, EngineChoice, EngineContext, Positioned, Preferences, Reflink,
 };
-use crate::error::{ErrorKind, Refusal, Result};
+use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::page_cache::{LARGE, PageCachePolicy};
 use crate::io::{self, FileIo};
 use crate::manifest::{Item, Run};
+use crate::options::{LARGEST_IO_SIZE, LARGEST_STRIPE, Options};
 use crate::plan::longest_stripe;
 use crate::pool::Transfer;
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::Fallback;
+use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sparse::{Layout, Preallocate, Sparse};
 use crate::sys::{self, Directory};
@@ -47,47 +49,49 @@ pub struct How {
     stripe_size: Option<u64>,
 }
 
-impl Batch {
-    /// How bytes move. A named engine that cannot serve is a refusal; where it
-    /// is any but `positioned`, small files are not read together. Default:
-    /// for each large file the engine that suits best.
-    pub fn engine(mut self, engine: EngineChoice) -> Batch {
-        self.how.engine = engine;
-        self
+impl How {
+    /// What `options` say of it.
+    pub fn of(options: &Options) -> How {
+        let Options { engine, reflink, sparse, preallocate, keep_cache, .. } = *options;
+        let stripe_size = options.stripe_size.and_then(in_bytes);
+        How { engine, reflink, sparse, preallocate, keep_cache, stripe_size }
     }
+}
 
-    /// Whether extents are shared with the sources. Default: those of large
-    /// files, where the file system can.
-    pub fn reflink(mut self, reflink: Reflink) -> Batch {
-        self.how.reflink = reflink;
-        self
-    }
+/// Size of a request of a batch, in bytes.
+pub fn io_size(options: &Options) -> u64 {
+    options.io_size.and_then(in_bytes).unwrap_or(DEFAULT_IO_SIZE)
+}
 
-    /// What becomes of holes and zeros. Default: holes of a large file stay holes.
-    pub fn sparse(mut self, sparse: Sparse) -> Batch {
-        self.how.sparse = sparse;
-        self
+fn in_bytes(size: Size) -> Option<u64> {
+    match size {
+        Size::Bytes(bytes) => Some(bytes),
+        Size::Sectors(_) => None,
     }
+}
 
-    /// Whether storage is reserved before it is written. Default: where that
-    /// makes writing faster.
-    pub fn preallocate(mut self, preallocate: Preallocate) -> Batch {
-        self.how.preallocate = preallocate;
-        self
-    }
-
-    /// Whether everything stays in the page cache. Default: what was read and
-    /// written of a large file does not push out what others have there.
-    pub fn keep_cache(mut self, keep: bool) -> Batch {
-        self.how.keep_cache = keep;
-        self
-    }
-
-    /// Unit of scheduling of large files in bytes, rounded up to a power of two.
-    pub fn stripe_size(mut self, bytes: u64) -> Batch {
-        self.how.stripe_size = Some(bytes.clamp(512, 1 << 40).next_power_of_two());
-        self
-    }
+/// Refuses sizes that offsets cannot be masked with, or that have no length in
+/// bytes: the sectors of sources may differ.
+///
+/// # Errors
+///
+/// [`ErrorKind::Usage`].
+pub fn check_sizes(options: &Options) -> Result<()> {
+    let check = |option: &str, size: Option<Size>, least: u64, most: u64| {
+        let problem = match size {
+            None => return Ok(()),
+            Some(Size::Bytes(bytes)) => {
+                if bytes.is_power_of_two() && (least..=most).contains(&bytes) {
+                    return Ok(());
+                }
+                format!("must be a power of two from {least} to {most} bytes, not {bytes}")
+            }
+            Some(Size::Sectors(_)) => "of a batch is in bytes: its sources may differ".to_owned(),
+        };
+        Err(Error::from(ErrorKind::Usage(format!("{option} {problem}"))))
+    };
+    check("--io-size", options.io_size, 4096, LARGEST_IO_SIZE)?;
+    check("--stripe-size", options.stripe_size, 512, LARGEST_STRIPE)
 }
 
 impl How {

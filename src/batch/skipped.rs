@@ -16,7 +16,7 @@ use crate::digest::Digest;
 use crate::error::chain;
 use crate::io::FileIo;
 use crate::manifest::Item;
-use crate::progress::{CancelToken, Phase, Progress};
+use crate::progress::{CancelToken, Phase, Watch};
 use crate::range::ByteRange;
 use crate::sys::{self, Directory, FileKind};
 
@@ -45,7 +45,7 @@ impl<'a> Skipped<'a> {
         root: &Directory,
         tally: &Tally<'_>,
         threads: usize,
-        (progress, cancel): (&Progress, &CancelToken),
+        Watch { progress, cancel }: Watch<'_>,
     ) {
         let (to_read, rest): (Vec<_>, Vec<_>) =
             self.0.iter().partition(|(item, _)| !item.expected().is_empty());

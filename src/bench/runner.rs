@@ -16,9 +16,10 @@ use crate::engine::{
     self, Capabilities, EngineChoice, EngineEntry, Preferences, Reflink, Support, TABLE,
 };
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
-use crate::job::{CopyJob, LARGEST_IO_SIZE, Threads, power_of_two};
+use crate::job::CopyJob;
+use crate::options::{LARGEST_IO_SIZE, power_of_two};
 use crate::pool::OnReadError;
-use crate::progress::{CancelToken, Progress};
+use crate::progress::{CancelToken, Progress, Watch};
 use crate::range::{ByteRange, RangeSpec};
 use crate::size::Size;
 use crate::source::{DEFAULT_SECTOR, OpenSource};
@@ -292,10 +293,8 @@ impl Runner {
         cancel: &CancelToken,
     ) -> Result<usize> {
         let mut job = CopyJob::new(from, to)
-            .range(RangeSpec::Bounds(
-                Size::Bytes(self.range.start()),
-                Size::Bytes(self.range.end()),
-            ))
+            .range(self.range.start()..self.range.end())
+            .threads(setting.threads)
             .sync(self.sync)
             .engine(setting.engine.parse()?)
             .reflink(Reflink::Never)
@@ -303,13 +302,10 @@ impl Runner {
             .sparse(Sparse::Never)
             .on_read_error(OnReadError::Stop)
             .to_device(self.to_device);
-        if let Threads::Exactly(threads) = setting.threads {
-            job = job.threads(threads);
-        }
         if let Some(size) = setting.io_size {
-            job = job.io_size(Size::Bytes(size));
+            job = job.io_size(size);
         }
-        let report = job.run(&Progress::new(), cancel)?;
+        let report = job.run_watched(Watch::new(&Progress::new(), cancel))?;
         Ok(report.threads)
     }
 
@@ -368,6 +364,7 @@ fn read_through(source: &OpenSource, range: ByteRange) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Threads;
 
     const LEN: usize = 3 << 20;
 

@@ -5,7 +5,6 @@ mod report_file;
 
 use std::collections::HashMap;
 use std::io;
-use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -14,12 +13,11 @@ use clap::Args;
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
 use pcopy::digest;
 use pcopy::error::{plain, quoted};
-use pcopy::job::MOST_THREADS;
 use pcopy::manifest::{Item, Runs};
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::words::Word;
-use pcopy::{ErrorKind, Failure, Leftovers, Outcome, Progress, Size};
+use pcopy::{ErrorKind, Failure, Outcome, Progress, Watch};
 
 use self::list::ListArgs;
 use self::report_file::ReportFile;
@@ -239,8 +237,8 @@ fn copy(
     heard: &(dyn Fn(&ItemReport<'_>) + Sync),
     signals: &Signals,
 ) -> Exit {
-    let batch = match configure(batch, args) {
-        Ok(batch) => batch,
+    let batch = match config::batch(args) {
+        Ok(options) => batch.options(options),
         Err(message) => return usage(&message),
     };
     let progress = Progress::new();
@@ -273,7 +271,7 @@ fn copy(
         }
     };
     let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
-        batch.run(progress, cancel, &on_item)
+        batch.run_watched(Watch::new(progress, cancel), &on_item)
     });
     let failures = failures.into_inner().unwrap_or_else(|error| error.into_inner());
     list_failures(&failures);
@@ -294,60 +292,6 @@ fn copy(
             }
         }
         Err(error) => failed(error, args),
-    }
-}
-
-fn configure(batch: Batch, args: &CommonArgs) -> Result<Batch, String> {
-    let leftovers = match (args.resume, args.restart) {
-        (true, _) => Leftovers::Resume,
-        (_, true) => Leftovers::Restart,
-        _ => Leftovers::Refuse,
-    };
-    let mut batch = batch
-        .force(args.force)
-        .leftovers(leftovers)
-        .trust(config::trust(args.trust_leftovers))
-        .allow_same_device(args.allow_same_device)
-        .sync(!args.no_sync)
-        .on_read_error(args.how.on_read_error)
-        .retries(args.how.retries)
-        .digests(args.digest.clone())
-        .checkpoint_every(args.checkpoint_every)
-        .engine(args.how.engine)
-        .reflink(args.how.reflink)
-        .sparse(args.how.sparse)
-        .preallocate(args.how.preallocate)
-        .keep_cache(args.how.keep_cache);
-    match (args.jobs, args.how.threads) {
-        (Some(jobs), _) if !(1..=MOST_THREADS).contains(&jobs) => {
-            return Err(format!("--jobs must be a number from 1 to {MOST_THREADS}"));
-        }
-        (Some(jobs), _) => batch = batch.threads(jobs),
-        (None, threads) => batch = batch.threads(threads),
-    }
-    if let Some(size) = args.how.io_size.0 {
-        batch = batch.io_size(power_of_two("--io-size", size, 4096..=1 << 30)?);
-    }
-    if let Some(size) = args.how.stripe_size.0 {
-        batch = batch.stripe_size(power_of_two("--stripe-size", size, 512..=1 << 40)?);
-    }
-    if let Some(rate) = args.how.limit_rate {
-        batch = batch.limit_rate(rate);
-    }
-    Ok(batch)
-}
-
-/// A size that offsets are masked with, in bytes: the sectors of sources may differ.
-fn power_of_two(option: &str, size: Size, within: RangeInclusive<u64>) -> Result<u64, String> {
-    match size {
-        Size::Bytes(bytes) if bytes.is_power_of_two() && within.contains(&bytes) => Ok(bytes),
-        Size::Bytes(bytes) => {
-            let (least, most) = within.into_inner();
-            Err(format!(
-                "{option} must be a power of two from {least} to {most} bytes, not {bytes}"
-            ))
-        }
-        _ => Err(format!("{option} of a batch is in bytes: its sources may differ")),
     }
 }
 

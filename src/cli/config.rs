@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use pcopy::job::MOST_THREADS;
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::sys::{FileKind, facts_of_path};
-use pcopy::{CopyJob, Leftovers, RangeSpec, Trust};
+use pcopy::{CopyJob, Leftovers, Options, RangeSpec, Trust};
 
-use super::args::{CopyArgs, VerifyArgs, WhatArgs};
+use super::args::{CopyArgs, HowArgs, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
 use pcopy::verify::VerifyJob;
 
@@ -47,7 +48,7 @@ pub fn check_is_file(option: &str, path: &Path) -> Result<(), String> {
 }
 
 /// Whose leftovers are taken for those of an earlier run.
-pub fn trust(leftovers: bool) -> Trust {
+fn trust(leftovers: bool) -> Trust {
     if leftovers { Trust::Anybody } else { Trust::Own }
 }
 
@@ -103,18 +104,13 @@ pub fn verify(args: &VerifyArgs) -> Result<VerifyJob, String> {
             .and_then(|()| roles.add(Role::Side, "--digest-file", file))
             .map_err(|clash| clash.to_string())?;
     }
-    let mut job = VerifyJob::new(&args.source, &args.destination)
-        .range(range(&args.what))
-        .clamp(args.what.clamp)
-        .dest_offset(args.what.dest_offset)
-        .keep_cache(args.keep_cache);
-    for algorithm in &args.digests.digest {
-        job = job.digest(*algorithm);
-    }
-    for expected in &args.digests.expect {
-        job = job.expect(expected.clone());
-    }
-    Ok(job.threads(args.threads))
+    let mut options = Options::default();
+    set_range(&mut options, &args.what);
+    options.threads = args.threads;
+    options.keep_cache = args.keep_cache;
+    options.digests.clone_from(&args.digests.digest);
+    options.expected.clone_from(&args.digests.expect);
+    Ok(VerifyJob::new(&args.source, &args.destination).options(options))
 }
 
 /// The job that the arguments describe.
@@ -134,60 +130,86 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
         check_is_file("--digest-file", file)?;
         check_digest_file(args, file, source, destination)?;
     }
-    let leftovers = match (args.resume.resume, args.resume.restart) {
+    let job = CopyJob::new(source, destination).options(options(args));
+    Ok(args.consent.also.iter().fold(job, CopyJob::also))
+}
+
+/// The options of a copy, as typed.
+fn options(args: &CopyArgs) -> Options {
+    let CopyArgs { what, consent, resume, how, proof, .. } = args;
+    let mut options = Options::default();
+    set_range(&mut options, what);
+    set_how(&mut options, how);
+    options.force = consent.force;
+    options.in_place = consent.in_place;
+    options.to_device = consent.to_device;
+    options.wait = consent.wait;
+    options.even_if_in_use = consent.even_if_in_use;
+    options.allow_same_device = consent.allow_same_device;
+    options.preserve = consent.preserve;
+    options.sync = !consent.no_sync;
+    options.leftovers = leftovers(resume.resume, resume.restart);
+    options.trust = trust(resume.trust_leftovers);
+    options.map.clone_from(&resume.map);
+    options.checkpoint_every = resume.checkpoint_every;
+    options.allow_changed_source = resume.allow_changed_source;
+    options.digests.clone_from(&proof.digests.digest);
+    options.expected.clone_from(&proof.digests.expect);
+    options.verify = proof.verify;
+    options.repair = proof.repair;
+    options
+}
+
+/// The options of a batch, as typed.
+///
+/// # Errors
+///
+/// A message for the user.
+pub fn batch(args: &CommonArgs) -> Result<Options, String> {
+    let mut options = Options::default();
+    set_how(&mut options, &args.how);
+    if let Some(jobs) = args.jobs {
+        if !(1..=MOST_THREADS).contains(&jobs) {
+            return Err(format!("--jobs must be a number from 1 to {MOST_THREADS}"));
+        }
+        options.threads = jobs.into();
+    }
+    options.force = args.force;
+    options.allow_same_device = args.allow_same_device;
+    options.sync = !args.no_sync;
+    options.leftovers = leftovers(args.resume, args.restart);
+    options.trust = trust(args.trust_leftovers);
+    options.checkpoint_every = args.checkpoint_every;
+    options.digests.clone_from(&args.digest);
+    Ok(options)
+}
+
+fn leftovers(resume: bool, restart: bool) -> Leftovers {
+    match (resume, restart) {
         (true, _) => Leftovers::Resume,
         (_, true) => Leftovers::Restart,
         _ => Leftovers::Refuse,
-    };
-    let mut job = CopyJob::new(source, destination)
-        .range(range(&args.what))
-        .clamp(args.what.clamp)
-        .dest_offset(args.what.dest_offset)
-        .force(args.consent.force)
-        .in_place(args.consent.in_place)
-        .to_device(args.consent.to_device)
-        .wait(args.consent.wait)
-        .even_if_in_use(args.consent.even_if_in_use)
-        .allow_same_device(args.consent.allow_same_device)
-        .sync(!args.consent.no_sync)
-        .verify(args.proof.verify)
-        .preserve(args.consent.preserve)
-        .repair(args.proof.repair)
-        .on_read_error(args.how.on_read_error)
-        .retries(args.how.retries)
-        .leftovers(leftovers)
-        .trust(trust(args.resume.trust_leftovers))
-        .checkpoint_every(args.resume.checkpoint_every)
-        .allow_changed_source(args.resume.allow_changed_source);
-    for also in &args.consent.also {
-        job = job.also(also);
     }
-    for algorithm in &args.proof.digests.digest {
-        job = job.digest(*algorithm);
-    }
-    for expected in &args.proof.digests.expect {
-        job = job.expect(expected.clone());
-    }
-    if let Some(map) = &args.resume.map {
-        job = job.map(map);
-    }
-    job = job
-        .engine(args.how.engine)
-        .reflink(args.how.reflink)
-        .sparse(args.how.sparse)
-        .preallocate(args.how.preallocate)
-        .keep_cache(args.how.keep_cache)
-        .threads(args.how.threads);
-    if let Some(size) = args.how.stripe_size.0 {
-        job = job.stripe_size(size);
-    }
-    if let Some(size) = args.how.io_size.0 {
-        job = job.io_size(size);
-    }
-    if let Some(rate) = args.how.limit_rate {
-        job = job.limit_rate(rate);
-    }
-    Ok(job)
+}
+
+fn set_range(options: &mut Options, what: &WhatArgs) {
+    options.range = range(what);
+    options.clamp = what.clamp;
+    options.dest_offset = what.dest_offset;
+}
+
+fn set_how(options: &mut Options, how: &HowArgs) {
+    options.threads = how.threads;
+    options.stripe_size = how.stripe_size.0;
+    options.io_size = how.io_size.0;
+    options.engine = how.engine;
+    options.reflink = how.reflink;
+    options.sparse = how.sparse;
+    options.preallocate = how.preallocate;
+    options.keep_cache = how.keep_cache;
+    options.on_read_error = how.on_read_error;
+    options.retries = how.retries;
+    options.limit_rate = how.limit_rate;
 }
 
 /// The options of a copy of several files.

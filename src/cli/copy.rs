@@ -5,7 +5,7 @@ use std::fs::File;
 use std::path::Path;
 
 use pcopy::error::quoted;
-use pcopy::{JobResult, Progress, Report};
+use pcopy::{JobResult, Progress, Report, Watch};
 
 use super::args::CopyArgs;
 use super::exit::{self, Exit};
@@ -62,8 +62,8 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
         None if args.dry_run => job.dry_run(&progress),
         Some(stdout) if args.dry_run => job.dry_run_into(stdout, &progress),
         stdout => watch::run(&args.output, &progress, signals, |progress, cancel| match stdout {
-            None => job.run(progress, cancel),
-            Some(stdout) => job.run_into(stdout, progress, cancel),
+            None => job.run_watched(Watch::new(progress, cancel)),
+            Some(stdout) => job.run_into(stdout, Watch::new(progress, cancel)),
         }),
     };
     if let Err(error) = &result

@@ -1,6 +1,6 @@
 //! `pcopy verify`: a destination against its source, later and on its own.
 
-use pcopy::{Failure, JobResult, Progress, Report};
+use pcopy::{Failure, JobResult, Progress, Report, Watch};
 
 use super::args::VerifyArgs;
 use super::exit::Exit;
@@ -20,8 +20,9 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
         return exit;
     }
     let progress = Progress::new();
-    let result =
-        watch::run(&args.output, &progress, signals, |progress, cancel| job.run(progress, cancel));
+    let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
+        job.run_watched(Watch::new(progress, cancel))
+    });
     tell(args, &result);
     let report = result.as_ref().map_or_else(Failure::report, Some);
     let give_up = || signals.asked_to_stop();

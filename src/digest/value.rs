@@ -107,6 +107,8 @@ impl fmt::Display for Expectation {
     }
 }
 
+crate::words::stored_as_text!(Expectation);
+
 impl FromStr for Expectation {
     type Err = ExpectationError;
 

@@ -25,14 +25,16 @@ use super::part;
 use crate::error::{Refusal, quoted};
 use crate::sys::{self, Directory, Metadata};
 
-/// Whose leftovers are taken for those of an earlier run.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Trust {
-    /// Those of this user that nobody else could have written.
-    #[default]
-    Own,
-    /// Those of any user.
-    Anybody,
+crate::words::words! {
+    /// Whose leftovers are taken for those of an earlier run.
+    #[derive(Default)]
+    pub enum Trust {
+        /// Those of this user that nobody else could have written.
+        #[default]
+        Own = "own",
+        /// Those of any user.
+        Anybody = "anybody",
+    }
 }
 
 /// What is to be done with a leftover.

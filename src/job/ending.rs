@@ -21,8 +21,8 @@ impl CopyJob {
         transfer: &Transfer,
         checkpointer: &Checkpointer,
     ) -> Result<()> {
-        if let Err(error) = stage.commit(self.sync) {
-            ready.keep_complete(transfer, checkpointer, self.sync);
+        if let Err(error) = stage.commit(self.options.sync) {
+            ready.keep_complete(transfer, checkpointer, self.options.sync);
             return Err(error);
         }
         if let Err(error) = stage.check_name(ready.to) {

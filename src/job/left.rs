@@ -14,7 +14,7 @@ use crate::source::OpenSource;
 
 impl CopyJob {
     pub(super) fn map_file(&self, target: &Target) -> Result<MapFile> {
-        let path = self.map.clone().unwrap_or_else(|| previous::default_map_path(target));
+        let path = self.options.map.clone().unwrap_or_else(|| previous::default_map_path(target));
         let unusable = |error| Refusal::BadMap { path: path.clone(), reason: chain(&error) };
         Ok(MapFile::new(&path).map_err(unusable)?)
     }
@@ -27,14 +27,16 @@ impl CopyJob {
         examiner: &mut Examiner,
     ) -> Result<(MapFile, Start)> {
         let map_file = self.map_file(target)?;
-        roles::check_map_is_apart((&map_file.path(), self.map.is_some()), source, target)?;
+        roles::check_map_is_apart((&map_file.path(), self.options.map.is_some()), source, target)?;
         let identity = |id| identity(self, source, target, from, to, id);
-        let start = previous::find(target, &map_file, (self.leftovers, examiner), identity)?;
+        let start =
+            previous::find(target, &map_file, (self.options.leftovers, examiner), identity)?;
         // Verifying finds all of it in a part, which is nobody else's; what may be
         // is never written before somebody has looked.
-        let is_verified = (self.verify || self.repair) && matches!(target, Target::Staged(_));
+        let is_verified =
+            (self.options.verify || self.options.repair) && matches!(target, Target::Staged(_));
         if let Start::Resume(earlier) = &start
-            && !(is_verified || self.allow_changed_source)
+            && !(is_verified || self.options.allow_changed_source)
         {
             let done = earlier.map.done.within(from);
             let to = |part: ByteRange| part.rebase(from.start(), to.start());
@@ -52,7 +54,7 @@ impl CopyJob {
             Start::Resume(earlier) => earlier.map.done.is_empty(),
             Start::Fresh | Start::Over(_) => true,
         };
-        (is_empty && self.leftovers == Leftovers::Resume)
+        (is_empty && self.options.leftovers == Leftovers::Resume)
             .then(|| "nothing was left to go on from: copied from the beginning".to_owned())
     }
 }

@@ -18,8 +18,8 @@ use crate::io::page_cache::CacheState;
 use crate::io::{Held, as_u64, transfer};
 use crate::plan::{Cursor, Plan};
 use crate::pool::controller::Workers;
-use crate::pool::{self, Control, Observers, OnReadError, Throttle, Transfer};
-use crate::progress::{CancelToken, Phase, Progress};
+use crate::pool::{self, Control, Observers, OnReadError, Transfer};
+use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::range::{ByteRange, Failed, RangeSet};
 use crate::report::Report;
 use crate::size::Size;
@@ -33,15 +33,6 @@ use crate::verify::read_back::ReadBack;
 const BLOCK: u64 = 4096;
 
 impl CopyJob {
-    pub(super) fn check_options(&self) -> Result<()> {
-        self.threads.check()?;
-        if (self.verify || self.repair) && !self.sync {
-            let reason = "--verify reads what is on the disk; it cannot go with --no-sync";
-            return Err(ErrorKind::Usage(reason.to_owned()).into());
-        }
-        Ok(())
-    }
-
     /// Reads back what is to be verified, and compares the digests with what
     /// is expected; then writes what comes last, and reads that back, too.
     pub(super) fn prove(
@@ -50,19 +41,19 @@ impl CopyJob {
         stage: &Stage,
         ledger: Ledger<'_>,
         clock: &mut Clock,
-        watch: (&Progress, &CancelToken),
+        watch: Watch<'_>,
     ) -> Result<()> {
         if ready.verify {
-            watch.0.enter(Phase::Verifying);
+            watch.progress.enter(Phase::Verifying);
             let verified = self.verify_and_repair(ready, stage, ledger, watch);
             clock.verified();
             verified?;
         }
-        ready.check_digests(&self.expected)?;
+        ready.check_digests(&self.options.expected)?;
         self.write_head(ready, stage, ledger)?;
-        if self.preserve {
+        if self.options.preserve {
             // Reading back changes the time of access, so this comes after it.
-            let lost = stage.preserve(&ready.source, self.sync)?;
+            let lost = stage.preserve(&ready.source, self.options.sync)?;
             ready.report.notes.extend(lost);
         }
         Ok(())
@@ -77,9 +68,9 @@ impl CopyJob {
     ) -> Result<()> {
         let whole = source.facts.node == FileKind::File
             && from == ByteRange::to(source.facts.size)
-            && self.dest_offset == Size::Bytes(0)
+            && self.options.dest_offset == Size::Bytes(0)
             && matches!(target, Target::Staged(_));
-        if self.preserve && !whole {
+        if self.options.preserve && !whole {
             let reason = "--preserve is for a whole file that is copied to a file of its own";
             return Err(ErrorKind::Usage(reason.to_owned()).into());
         }
@@ -89,9 +80,9 @@ impl CopyJob {
     /// How up to `bytes` are read back.
     pub(super) fn reading(&self, bytes: u64) -> Reading {
         Reading {
-            page_cache: self.page_cache(CacheState::Mixed, bytes, false),
-            throttle: self.limit_rate.map(Throttle::new),
-            retries: self.retries,
+            page_cache: self.options.page_cache(CacheState::Mixed, bytes, false),
+            throttle: self.options.throttle(),
+            retries: self.options.retries,
             // It has been read a moment ago.
             sector: None,
         }
@@ -101,12 +92,12 @@ impl CopyJob {
     /// written and not with the source, which may have changed since: what is
     /// there must be of one piece.
     fn write_head(&self, ready: &mut Ready, stage: &Stage, ledger: Ledger<'_>) -> Result<()> {
-        let head = stage.write_head(self.sync)?;
+        let head = stage.write_head(self.options.sync)?;
         if !ready.verify || head.is_empty() {
             return Ok(());
         }
         let (mut wrong, mut reasons) = differing(stage, &head)?;
-        if !wrong.is_empty() && self.repair {
+        if !wrong.is_empty() && self.options.repair {
             for held in &head {
                 transfer::write_full(&**stage.io(), held.at, &held.bytes).map_err(|stop| {
                     let range = ByteRange::between(held.at, held.at + as_u64(held.bytes.len()));
@@ -133,7 +124,7 @@ impl CopyJob {
         ready: &mut Ready,
         stage: &Stage,
         ledger: Ledger<'_>,
-        watch: (&Progress, &CancelToken),
+        watch: Watch<'_>,
     ) -> Result<()> {
         let copied = &ready.report.failed_set().missing_from(ready.report.range);
         let fingerprints = ledger.transfer.observers().take_fingerprints();
@@ -142,7 +133,7 @@ impl CopyJob {
         // At once: what comes next may fail, and nobody must go on from this.
         ledger.invalidate_ranges(&findings.differing, ready.report.range)?;
         ended?;
-        if !findings.pieces.is_empty() && self.repair {
+        if !findings.pieces.is_empty() && self.options.repair {
             findings = self.repair_once(ready, stage, ledger, &findings, watch)?;
         }
         ready.report.verified = Some(findings.pieces.is_empty());
@@ -161,11 +152,11 @@ impl CopyJob {
         stage: &Stage,
         ledger: Ledger<'_>,
         found: &Findings,
-        watch: (&Progress, &CancelToken),
+        watch: Watch<'_>,
     ) -> Result<Findings> {
         // They are written as a whole, so as a whole they are in doubt.
         ledger.invalidate_ranges(&found.pieces, ready.report.range)?;
-        self.copy_again(ready, stage, &found.pieces, watch.1)?;
+        self.copy_again(ready, stage, &found.pieces, watch.cancel)?;
         stage.sync()?;
         let reading = self.reading(found.pieces.bytes());
         let (findings, ended) = ready.compare(stage, &found.pieces, &[], &reading, watch);
@@ -176,7 +167,7 @@ impl CopyJob {
         let bytes = found.differing.bytes();
         let note = format!("{bytes} bytes differed after the copy; their stripes were repaired");
         ready.report.notes.push(note);
-        self.digest_again(ready, stage, watch.1)?;
+        self.digest_again(ready, stage, watch.cancel)?;
         Ok(findings)
     }
 
@@ -215,16 +206,11 @@ impl CopyJob {
         pieces: &RangeSet,
         cancel: &CancelToken,
     ) -> Result<Arc<Transfer>> {
-        let control = Control {
-            // The counters are those of the copy, which is over.
-            progress: &Progress::new(),
-            cancel,
-            io_size: ready.report.io_size,
-            kernel_io_size: self.kernel_io_size(ready.report.io_size),
-            retries: self.retries,
-            on_read_error: OnReadError::Stop,
-            throttle: self.limit_rate.map(Throttle::new),
-        };
+        // The counters are those of the copy, which is over.
+        let progress = Progress::new();
+        let watch = Watch { progress: &progress, cancel };
+        let control = self.options.control(ready.report.io_size, watch);
+        let control = Control { on_read_error: OnReadError::Stop, ..control };
         let plan = ready.copied().plan_of(pieces);
         let transfer = Arc::new(transfer);
         let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&plan) };
@@ -277,7 +263,7 @@ impl Ready {
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
         reading: &Reading,
-        watch: (&Progress, &CancelToken),
+        watch: Watch<'_>,
     ) -> (Findings, Result<()>) {
         let medium = ReadBack::new(stage.io());
         let found = self.copied().compare(&medium, ranges, fingerprints, reading, watch);
@@ -316,7 +302,7 @@ impl Copied<'_> {
         ranges: &RangeSet,
         fingerprints: &[Fingerprint],
         reading: &Reading,
-        (progress, cancel): (&Progress, &CancelToken),
+        Watch { progress, cancel }: Watch<'_>,
     ) -> (Findings, Result<()>) {
         let comparison = Comparison {
             source: &*self.source.io,

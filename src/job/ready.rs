@@ -363,7 +363,7 @@ pub fn identity(
             size: source.facts.size,
             mtime_ns: is_file.then(|| nanoseconds(source.facts.modified)),
             ctime_ns: is_file.then(|| nanoseconds(source.facts.changed)),
-            may_change: job.allow_changed_source || writes_source(source, target),
+            may_change: job.options.allow_changed_source || writes_source(source, target),
             id: Some(object_id(&source.facts, serial)),
         },
         range: from,

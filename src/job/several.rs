@@ -28,8 +28,8 @@ use crate::io::fingerprint::Fingerprint;
 use crate::io::page_cache::CacheState;
 use crate::plan::{Cursor, Plan};
 use crate::pool::controller::Workers;
-use crate::pool::{self, Control, Observers, Throttle, Transfer};
-use crate::progress::{CancelToken, Phase, Progress};
+use crate::pool::{self, Observers, Transfer};
+use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::range::{ByteRange, RangeSet};
 use crate::report::{AlsoReport, Outcome, Report};
 use crate::safety;
@@ -60,12 +60,11 @@ struct Several {
 impl CopyJob {
     pub(super) fn run_to_several(
         &self,
-        progress: &Progress,
-        cancel: &CancelToken,
+        Watch { progress, cancel }: Watch<'_>,
     ) -> JobResult<Report> {
         let mut job = self.prepare_several(progress)?;
         let mut clock = Clock::start();
-        let result = self.copy_to_several(&mut job, &mut clock, (progress, cancel));
+        let result = self.copy_to_several(&mut job, &mut clock, Watch { progress, cancel });
         progress.enter(Phase::Finished);
         clock.read(&mut job.report);
         let result = result.and_then(|()| job.first_error().map_or(Ok(()), Err));
@@ -85,14 +84,14 @@ impl CopyJob {
 
     fn prepare_several(&self, progress: &Progress) -> Result<Several> {
         progress.enter(Phase::Preparing);
-        self.check_options()?;
+        self.options.check()?;
         self.check_options_of_several()?;
         let source = OpenSource::open(&self.source)?;
         source.will_read_in_sequence();
-        let (from, clamped) = source.resolve(&self.range, self.clamp)?;
+        let (from, clamped) = source.resolve(&self.options.range, self.options.clamp)?;
         let paths = std::iter::once(&self.destination).chain(&self.also);
         let targets: Vec<Target> = paths
-            .map(|path| Target::look(path, &source.path, self.consent))
+            .map(|path| Target::look(path, &source.path, self.options.consent()))
             .collect::<Result<_>>()?;
         check_distinct(&source, &targets)?;
         for target in &targets {
@@ -101,8 +100,8 @@ impl CopyJob {
         // Holes are kept where nothing was before.
         let all_new = targets.iter().all(|target| matches!(target, Target::Staged(_)));
         let layout = match all_new {
-            true => Layout::of(&*source.io, from, self.sparse),
-            false => Layout::whole(from, self.sparse),
+            true => Layout::of(&*source.io, from, self.options.sparse),
+            false => Layout::whole(from, self.options.sparse),
         };
         let data = layout.data.clone();
         let to = self.resolve_destination(&source, &targets[0], from)?;
@@ -111,7 +110,7 @@ impl CopyJob {
         let writes_source = targets.iter().any(|target| safety::writes_source(&source, target));
         let kept: Vec<String> = targets.iter().filter_map(Target::who_keeps_the_old).collect();
         let mut places = Vec::new();
-        let mut examiner = Examiner::new(self.trust);
+        let mut examiner = Examiner::new(self.options.trust);
         for target in targets {
             let ranges = (from, to, &layout);
             places.push(self.look_at_place(&source, target, ranges, &mut examiner)?);
@@ -122,9 +121,10 @@ impl CopyJob {
                 .find_map(|place| place.error)
                 .expect("there is a place"));
         }
-        let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
+        let io_size = self.options.request_size(source.sector(), Positioned::IO_SIZE)?;
         let cache_state = cache_state(&source, from);
         let workers = self
+            .options
             .threads
             .choose(ends.into_iter().map(|end| end.rotational), cache_state)
             .bounded(io_size);
@@ -137,7 +137,7 @@ impl CopyJob {
         report.range = from;
         report.dest_offset = to.start();
         report.clamped = clamped;
-        report.notes.extend(self.threads.note_fewer(workers, io_size));
+        report.notes.extend(self.options.threads.note_fewer(workers, io_size));
         report.in_place = !all_new;
         report.bytes.requested = from.len();
         report.bytes.holes = from.len() - data.bytes();
@@ -169,13 +169,13 @@ impl CopyJob {
         let senseless = [
             (
                 "--resume, because it has no map to go on from; --restart begins anew",
-                self.leftovers == Leftovers::Resume,
+                self.options.leftovers == Leftovers::Resume,
             ),
-            ("--map, because it leaves none", self.map.is_some()),
-            ("--repair", self.repair),
-            ("engine but positioned", !self.engine.may_be("positioned")),
-            ("--reflink always", self.reflink == Reflink::Always),
-            ("--preallocate full", self.preallocate == Preallocate::Full),
+            ("--map, because it leaves none", self.options.map.is_some()),
+            ("--repair", self.options.repair),
+            ("engine but positioned", !self.options.engine.may_be("positioned")),
+            ("--reflink always", self.options.reflink == Reflink::Always),
+            ("--preallocate full", self.options.preallocate == Preallocate::Full),
         ];
         match senseless.iter().find(|(_, given)| *given) {
             Some((option, _)) => {
@@ -196,7 +196,7 @@ impl CopyJob {
         examiner: &mut Examiner,
     ) -> Result<Place> {
         let map_file = self.map_file(&target)?;
-        let start = previous::find(&target, &map_file, (self.leftovers, examiner), |id| {
+        let start = previous::find(&target, &map_file, (self.options.leftovers, examiner), |id| {
             identity(self, source, &target, from, to, id)
         })?;
         let map_file = matches!(start, Start::Over(_)).then_some(map_file);
@@ -223,9 +223,9 @@ impl CopyJob {
         &self,
         job: &mut Several,
         clock: &mut Clock,
-        watch: (&Progress, &CancelToken),
+        watch: Watch<'_>,
     ) -> Result<()> {
-        let (progress, _) = watch;
+        let progress = watch.progress;
         for place in &mut job.places {
             let gaps = !job.kept_holes.is_empty() || job.zeros == Zeros::LeaveOut;
             place.begin(StageShape { gaps, ..StageShape::up_to(job.to) }, progress);
@@ -241,7 +241,7 @@ impl CopyJob {
             job.places.iter_mut().for_each(|place| place.settle(self, rights));
             transfer.page_cache.finish(&*transfer.source, &*transfer.sink);
             clock.synced();
-            if self.verify {
+            if self.options.verify {
                 progress.enter(Phase::Verifying);
                 let copied = job.report.failed_set().missing_from(job.report.range);
                 let reading = self.reading(copied.bytes());
@@ -251,18 +251,18 @@ impl CopyJob {
             }
             let made = transfer.made_holes();
             drop(transfer);
-            digest::check(&job.report.digests, &self.expected)?;
-            job.write_heads(self.sync, self.verify);
-            if self.preserve {
-                job.preserve(self.sync);
+            digest::check(&job.report.digests, &self.options.expected)?;
+            job.write_heads(self.options.sync, self.options.verify);
+            if self.options.preserve {
+                job.preserve(self.options.sync);
             }
-            job.check_intact(made, watch.1)
+            job.check_intact(made, watch.cancel)
         });
         let commit = finished.is_ok();
         let outcome =
             if job.report.failed.is_empty() { Outcome::Complete } else { Outcome::Partial };
         for place in &mut job.places {
-            place.end(commit, self.sync, (outcome, job.to));
+            place.end(commit, self.options.sync, (outcome, job.to));
         }
         clock.finished();
         job.report.outcome = outcome;
@@ -274,7 +274,7 @@ impl CopyJob {
         &self,
         job: &mut Several,
         clock: &mut Clock,
-        (progress, cancel): (&Progress, &CancelToken),
+        Watch { progress, cancel }: Watch<'_>,
     ) -> Result<(Arc<Transfer>, Vec<Fingerprint>)> {
         let alive: Vec<usize> =
             (0..job.places.len()).filter(|&index| job.places[index].stage.is_some()).collect();
@@ -284,15 +284,7 @@ impl CopyJob {
         let sinks = alive.iter().filter_map(|&index| job.places[index].sink()).collect();
         let fanout = Arc::new(Fanout::new(sinks));
         let transfer = Arc::new(self.transfer_to_several(job, fanout.clone()));
-        let control = Control {
-            progress,
-            cancel,
-            io_size: job.report.io_size,
-            kernel_io_size: self.kernel_io_size(job.report.io_size),
-            retries: self.retries,
-            on_read_error: self.on_read_error,
-            throttle: self.limit_rate.map(Throttle::new),
-        };
+        let control = self.options.control(job.report.io_size, Watch { progress, cancel });
         progress.enter(Phase::Copying);
         let work = Stripes { transfer: Arc::clone(&transfer), cursor: Cursor::new(&job.plan) };
         let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
@@ -317,11 +309,13 @@ impl CopyJob {
             Err(error) => return Err(job.first_error().unwrap_or(error)),
         }
         if !job.writes_source {
-            job.report.notes.extend(check_unchanged(&job.source, self.allow_changed_source)?);
+            job.report
+                .notes
+                .extend(check_unchanged(&job.source, self.options.allow_changed_source)?);
         }
         match transfer.observers().take_digests() {
             Some(digests) => job.report.digests = digests,
-            None if self.wanted_digests().is_empty() => {}
+            None if self.options.wanted_digests().is_empty() => {}
             None => job.report.notes.push("no digest: bytes could not be read".to_owned()),
         }
         let fingerprints = transfer.observers().take_fingerprints();
@@ -330,10 +324,10 @@ impl CopyJob {
 
     fn transfer_to_several(&self, job: &Several, fanout: Arc<Fanout>) -> Transfer {
         let mut observers = Observers::none();
-        if self.verify {
+        if self.options.verify {
             observers = observers.fingerprints();
         }
-        let wanted = self.wanted_digests();
+        let wanted = self.options.wanted_digests();
         if !wanted.is_empty() {
             let digester = Digester::new(&wanted, job.report.range);
             let back = job.source.io.clone();
@@ -349,7 +343,8 @@ impl CopyJob {
             vec![Box::new(Positioned)],
         );
         transfer.zeros = job.zeros;
-        transfer.page_cache = self.page_cache(job.cache_state, job.plan.bytes(), self.sync);
+        transfer.page_cache =
+            self.options.page_cache(job.cache_state, job.plan.bytes(), self.options.sync);
         transfer.observed(observers)
     }
 }
@@ -398,7 +393,7 @@ impl Several {
         copied: &RangeSet,
         fingerprints: &[Fingerprint],
         reading: &Reading,
-        watch: (&Progress, &CancelToken),
+        watch: Watch<'_>,
     ) -> Result<()> {
         let whole = Copied { source: &self.source, report: &self.report };
         let mut notes = Vec::new();

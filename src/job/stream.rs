@@ -24,8 +24,8 @@ use crate::io::Ordered;
 use crate::io::page_cache::CacheState;
 use crate::plan::{Cursor, Plan};
 use crate::pool::controller::Workers;
-use crate::pool::{self, Control, OnReadError, Throttle, Transfer};
-use crate::progress::{CancelToken, Event, Phase, Progress};
+use crate::pool::{self, Control, OnReadError, Transfer};
+use crate::progress::{CancelToken, Event, Phase, Progress, Watch};
 use crate::range::RangeSet;
 use crate::report::{DestinationReport, Kind, Report};
 use crate::safety::{files_behind, thing};
@@ -52,12 +52,11 @@ impl CopyJob {
     pub fn run_into(
         &self,
         stream: &File,
-        progress: &Progress,
-        cancel: &CancelToken,
+        Watch { progress, cancel }: Watch<'_>,
     ) -> JobResult<Report> {
         let (mut job, file) = self.prepare_stream(stream, progress)?;
         let mut clock = Clock::start();
-        let result = self.pour(&mut job, file, &mut clock, (progress, cancel));
+        let result = self.pour(&mut job, file, &mut clock, Watch { progress, cancel });
         progress.enter(Phase::Finished);
         clock.read(&mut job.report);
         match result {
@@ -83,7 +82,7 @@ impl CopyJob {
         self.check_options_of_stream()?;
         let source = OpenSource::open(&self.source)?;
         source.will_read_in_sequence();
-        let (range, clamped) = source.resolve(&self.range, self.clamp)?;
+        let (range, clamped) = source.resolve(&self.options.range, self.options.clamp)?;
         let facts = sys::facts(stream).map_err(|source| Refusal::CannotOpen {
             side: Side::Destination,
             path: NAME.into(),
@@ -95,7 +94,7 @@ impl CopyJob {
             path: NAME.into(),
             source,
         })?;
-        let io_size = self.request_size(source.sector(), Positioned::IO_SIZE)?;
+        let io_size = self.options.request_size(source.sector(), Positioned::IO_SIZE)?;
         let kind = if facts.node == FileKind::File { Kind::File } else { Kind::Stream };
         let destination = DestinationReport { path: NAME.into(), kind };
         let mut report = Report::new(source.report(), destination);
@@ -108,7 +107,7 @@ impl CopyJob {
         let cache_state = cache_state(&source, range);
         let workers = self.workers_of_stream(&source, cache_state).bounded(io_size);
         report.threads = workers.most();
-        report.notes.extend(self.threads.note_fewer(workers, io_size));
+        report.notes.extend(self.options.threads.note_fewer(workers, io_size));
         report.stripe_size = io_size;
         report.io_size = io_size;
         progress.expect(range.len(), 0);
@@ -129,32 +128,32 @@ impl CopyJob {
     }
 
     fn workers_of_stream(&self, source: &OpenSource, cache_state: CacheState) -> Workers {
-        match self.threads.choose([end_of_source(source).rotational], cache_state) {
+        match self.options.threads.choose([end_of_source(source).rotational], cache_state) {
             Workers::UpTo(most) if cache_state == CacheState::Warm => {
                 // Nobody waits for a device, and whoever reads the stream needs a processor.
                 Workers::UpTo((most - 1).max(1))
             }
             // One reads ahead while the other writes, without moving heads to and fro.
-            Workers::Exactly(_) if self.threads == Threads::Auto => Workers::Exactly(2),
+            Workers::Exactly(_) if self.options.threads == Threads::Auto => Workers::Exactly(2),
             workers => workers,
         }
     }
 
     fn check_options_of_stream(&self) -> Result<()> {
         let senseless = [
-            ("--force", self.consent.force),
-            ("--in-place", self.consent.in_place),
-            ("--to-device", self.consent.to_device),
-            ("--resume and --restart", self.leftovers != Leftovers::Refuse),
-            ("--map", self.map.is_some()),
-            ("--preserve", self.preserve),
+            ("--force", self.options.force),
+            ("--in-place", self.options.in_place),
+            ("--to-device", self.options.to_device),
+            ("--resume and --restart", self.options.leftovers != Leftovers::Refuse),
+            ("--map", self.options.map.is_some()),
+            ("--preserve", self.options.preserve),
             ("--also", !self.also.is_empty()),
-            ("--verify", self.verify || self.repair),
-            ("--dest-offset", self.dest_offset != Size::Bytes(0)),
-            ("an engine but positioned", !self.engine.may_be("positioned")),
-            ("--reflink always", self.reflink == Reflink::Always),
-            ("--sparse always", self.sparse == Sparse::Always),
-            ("--preallocate full", self.preallocate == Preallocate::Full),
+            ("--verify", self.options.verify || self.options.repair),
+            ("--dest-offset", self.options.dest_offset != Size::Bytes(0)),
+            ("an engine but positioned", !self.options.engine.may_be("positioned")),
+            ("--reflink always", self.options.reflink == Reflink::Always),
+            ("--sparse always", self.options.sparse == Sparse::Always),
+            ("--preallocate full", self.options.preallocate == Preallocate::Full),
         ];
         match senseless.iter().find(|(_, given)| *given) {
             Some((option, _)) => {
@@ -170,18 +169,18 @@ impl CopyJob {
         job: &mut Stream,
         file: File,
         clock: &mut Clock,
-        (progress, cancel): (&Progress, &CancelToken),
+        Watch { progress, cancel }: Watch<'_>,
     ) -> Result<()> {
         let transfer = Arc::new(self.transfer_of_stream(job, file, cancel));
         progress.enter(Phase::Copying);
-        let poured = self.pour_stripes(job, &transfer, (progress, cancel));
+        let poured = self.pour_stripes(job, &transfer, Watch { progress, cancel });
         clock.copied();
         job.report.bytes.copied = progress.snapshot().copied;
         poured?;
-        let changed = check_unchanged(&job.source, self.allow_changed_source)?;
+        let changed = check_unchanged(&job.source, self.options.allow_changed_source)?;
         job.report.notes.extend(changed);
         job.report.digests = transfer.observers().take_digests().unwrap_or_default();
-        if self.sync && job.standing.is_some() {
+        if self.options.sync && job.standing.is_some() {
             progress.enter(Phase::Syncing);
             let path = NAME.into();
             transfer.sink.sync_data().map_err(|source| ErrorKind::Sync { path, source })?;
@@ -190,7 +189,7 @@ impl CopyJob {
         transfer.page_cache.finish_reading(&*transfer.source);
         clock.synced();
         job.check_intact(cancel)?;
-        digest::check(&job.report.digests, &self.expected)?;
+        digest::check(&job.report.digests, &self.options.expected)?;
         job.report.outcome = crate::Outcome::Complete;
         Ok(())
     }
@@ -199,18 +198,11 @@ impl CopyJob {
         &self,
         job: &mut Stream,
         transfer: &Arc<Transfer>,
-        (progress, cancel): (&Progress, &CancelToken),
+        Watch { progress, cancel }: Watch<'_>,
     ) -> Result<()> {
-        let control = Control {
-            progress,
-            cancel,
-            io_size: job.report.io_size,
-            kernel_io_size: self.kernel_io_size(job.report.io_size),
-            retries: self.retries,
-            // Workers end a stream at the first gap, after what comes before it.
-            on_read_error: OnReadError::Record,
-            throttle: self.limit_rate.map(Throttle::new),
-        };
+        let control = self.options.control(job.report.io_size, Watch { progress, cancel });
+        // Workers end a stream at the first gap, after what comes before it.
+        let control = Control { on_read_error: OnReadError::Record, ..control };
         let controller = job.workers.controller(job.plan.stripes(), job.report.io_size);
         let work = Stripes { transfer: Arc::clone(transfer), cursor: Cursor::new(&job.plan) };
         let (run, poured) = pool::run(&control, &work, controller);
@@ -231,8 +223,9 @@ impl CopyJob {
             job.source.sector(),
             vec![Box::new(Positioned)],
         );
-        transfer.page_cache = self.page_cache(job.cache_state, job.report.range.len(), false);
-        match self.wanted_digests().as_slice() {
+        transfer.page_cache =
+            self.options.page_cache(job.cache_state, job.report.range.len(), false);
+        match self.options.wanted_digests().as_slice() {
             [] => transfer,
             wanted => {
                 let digester = Digester::new(wanted, job.report.range);

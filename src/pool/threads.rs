@@ -1,5 +1,6 @@
 //! How many workers a job asks for, and how many that is on the ends it has.
 
+use std::fmt;
 use std::str::FromStr;
 
 use super::controller::{Workers, for_requests};
@@ -26,6 +27,17 @@ impl From<usize> for Threads {
         Threads::Exactly(threads)
     }
 }
+
+impl fmt::Display for Threads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Threads::Auto => f.write_str("auto"),
+            Threads::Exactly(threads) => write!(f, "{threads}"),
+        }
+    }
+}
+
+crate::words::stored_as_text!(Threads);
 
 impl FromStr for Threads {
     type Err = String;

@@ -210,6 +210,8 @@ impl fmt::Display for RangeSpec {
     }
 }
 
+crate::words::stored_as_text!(RangeSpec);
+
 impl FromStr for RangeSpec {
     type Err = RangeSyntaxError;
 

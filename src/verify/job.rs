@@ -5,16 +5,16 @@ use std::time::Instant;
 
 use super::compare::{Comparison, Findings, Reading};
 use super::read_back::ReadBack;
-use crate::digest::{self, Algorithm, Digester, Expectation, ordered};
+use crate::digest::{self, Digester, ordered};
 use crate::engine::Positioned;
 use crate::engine::capabilities::end_of_source;
 use crate::error::{ErrorKind, JobResult, Refusal, Result, Side};
-use crate::io::page_cache::{CacheState, PageCachePolicy};
+use crate::io::page_cache::CacheState;
+use crate::options::{Options, setters};
 use crate::plan::{self, Plan};
 use crate::pool::controller::Workers;
-use crate::pool::{RETRIES, Threads};
-use crate::progress::{CancelToken, Phase, Progress};
-use crate::range::{ByteRange, Failed, RangeSet, RangeSpec};
+use crate::progress::{CancelToken, Phase, Progress, Watch};
+use crate::range::{ByteRange, Failed, RangeSet};
 use crate::report::{DestinationReport, FailedRange, Outcome, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
@@ -24,15 +24,14 @@ use crate::sys::FileKind;
 /// past the page cache.
 ///
 /// ```
-/// use pcopy::{CancelToken, ErrorKind, Progress, verify::VerifyJob};
+/// use pcopy::{ErrorKind, verify::VerifyJob};
 ///
 /// let folder = tempfile::tempdir()?;
 /// let (image, file) = (folder.path().join("disk.img"), folder.path().join("file"));
 /// std::fs::write(&image, b"....the bytes in the middle....")?;
 /// std::fs::write(&file, b"the bytes in the muddle")?;
 ///
-/// let verify = VerifyJob::new(&image, &file).range("4+23".parse()?);
-/// let error = verify.run(&Progress::new(), &CancelToken::new()).unwrap_err();
+/// let error = VerifyJob::new(&image, &file).range(4..27).run().unwrap_err();
 /// assert!(matches!(error.kind(), ErrorKind::VerifyMismatch { .. }));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -41,13 +40,7 @@ use crate::sys::FileKind;
 pub struct VerifyJob {
     source: PathBuf,
     destination: PathBuf,
-    range: RangeSpec,
-    clamp: bool,
-    dest_offset: Size,
-    threads: Threads,
-    digests: Vec<Algorithm>,
-    expected: Vec<Expectation>,
-    keep_cache: bool,
+    options: Options,
 }
 
 impl VerifyJob {
@@ -57,61 +50,12 @@ impl VerifyJob {
         VerifyJob {
             source: source.into(),
             destination: destination.into(),
-            range: RangeSpec::default(),
-            clamp: false,
-            dest_offset: Size::Bytes(0),
-            threads: Threads::Auto,
-            digests: Vec::new(),
-            expected: Vec::new(),
-            keep_cache: false,
+            options: Options::default(),
         }
     }
 
-    /// What of the source is compared. Default: all of it.
-    pub fn range(mut self, range: RangeSpec) -> VerifyJob {
-        self.range = range;
-        self
-    }
-
-    /// Compares what exists of a range that reaches beyond the end of the
-    /// source, instead of refusing it. Default: refuse.
-    pub fn clamp(mut self, clamp: bool) -> VerifyJob {
-        self.clamp = clamp;
-        self
-    }
-
-    /// Where the first byte is in the destination. Default: 0.
-    pub fn dest_offset(mut self, offset: Size) -> VerifyJob {
-        self.dest_offset = offset;
-        self
-    }
-
-    /// How many readers: a number, or [`Threads::Auto`]. Default: as many as the storage rewards.
-    pub fn threads(mut self, threads: impl Into<Threads>) -> VerifyJob {
-        self.threads = threads.into();
-        self
-    }
-
-    /// Computes a digest of what is in the destination. May be called for
-    /// several. Default: none.
-    pub fn digest(mut self, algorithm: Algorithm) -> VerifyJob {
-        self.digests.push(algorithm);
-        self
-    }
-
-    /// Fails if what is in the destination does not have this digest. May be
-    /// called for several. Default: whatever there is.
-    pub fn expect(mut self, digest: Expectation) -> VerifyJob {
-        self.expected.push(digest);
-        self
-    }
-
-    /// Whether what is read of a large source stays in the page cache. Default:
-    /// only what was there already.
-    pub fn keep_cache(mut self, keep: bool) -> VerifyJob {
-        self.keep_cache = keep;
-        self
-    }
+    setters!(all);
+    setters!(range);
 
     /// Compares.
     ///
@@ -121,17 +65,26 @@ impl VerifyJob {
     /// report that has all ranges; [`ErrorKind::DigestMismatch`]; a [`Refusal`].
     /// What cannot be read of the source is not compared: the report lists it,
     /// and its outcome is [`Outcome::Partial`].
-    pub fn run(&self, progress: &Progress, cancel: &CancelToken) -> JobResult<Report> {
+    pub fn run(&self) -> JobResult<Report> {
+        self.run_watched(Watch::new(&Progress::new(), &CancelToken::new()))
+    }
+
+    /// As [`VerifyJob::run`]; `watch` sees how far it is, and can stop it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`VerifyJob::run`], and [`ErrorKind::Cancelled`].
+    pub fn run_watched(&self, Watch { progress, cancel }: Watch<'_>) -> JobResult<Report> {
         let begin = Instant::now();
         progress.enter(Phase::Preparing);
-        self.threads.check()?;
+        self.options.threads.check()?;
         let source = OpenSource::open(&self.source)?;
         source.will_read_in_sequence();
-        let (range, clamped) = source.resolve(&self.range, self.clamp)?;
+        let (range, clamped) = source.resolve(&self.options.range, self.options.clamp)?;
         let destination = self.open_destination(&source)?;
         let path = destination.path.clone();
         let too_far = || Refusal::TooFar { path: path.clone() };
-        let offset = source.bytes(self.dest_offset).map_err(|_| too_far())?;
+        let offset = source.bytes(self.options.dest_offset).map_err(|_| too_far())?;
         let to = ByteRange::with_len(offset, range.len()).ok_or_else(too_far)?;
         let kind = destination.report().kind;
         let mut report = Report::new(source.report(), DestinationReport { path, kind });
@@ -142,7 +95,7 @@ impl VerifyJob {
         progress.enter(Phase::Finished);
         let seconds = begin.elapsed().as_secs_f64();
         (report.seconds.verify, report.seconds.total) = (seconds, seconds);
-        match compared.and_then(|()| digest::check(&report.digests, &self.expected)) {
+        match compared.and_then(|()| digest::check(&report.digests, &self.options.expected)) {
             Ok(()) => {
                 report.outcome = match report.failed.is_empty() {
                     true => Outcome::Complete,
@@ -164,7 +117,7 @@ impl VerifyJob {
             path.push(source.path.file_name().unwrap_or_default());
         }
         let opened = OpenSource::open_to_read(Side::Destination, &path)?;
-        if opened.facts.same_thing(&source.facts) && self.dest_offset == Size::Bytes(0) {
+        if opened.facts.same_thing(&source.facts) && self.options.dest_offset == Size::Bytes(0) {
             let (source_path, what) = (source.path.clone(), "file");
             return Err(Refusal::SameFile { source_path, path, what }.into());
         }
@@ -187,7 +140,7 @@ impl VerifyJob {
         // A destination that is too short differs where it ends.
         let there = destination.facts.size.saturating_sub(report.dest_offset);
         let (there, missing) = range.split_at(range.start().saturating_add(there));
-        let wanted = self.wanted_digests();
+        let wanted = self.options.wanted_digests();
         let digester = (!wanted.is_empty()).then(|| Digester::new(&wanted, range));
         let threads = self.threads_for(source, destination);
         let io_size = Positioned::IO_SIZE;
@@ -195,12 +148,14 @@ impl VerifyJob {
             true => io_size,
             false => plan::stripe_size(there.len(), threads, io_size),
         };
-        let page_cache = match self.keep_cache {
-            true => PageCachePolicy::none(),
-            false => PageCachePolicy::new(CacheState::Mixed, range.len(), false),
-        };
+        let page_cache = self.options.page_cache(CacheState::Mixed, range.len(), false);
         let sector = Some(u64::from(source.sector().max(512)));
-        let reading = Reading { page_cache, throttle: None, retries: RETRIES, sector };
+        let reading = Reading {
+            page_cache,
+            throttle: self.options.throttle(),
+            retries: self.options.retries,
+            sector,
+        };
         let comparison = Comparison {
             source: &*source.io,
             source_path: &source.path,
@@ -243,16 +198,8 @@ impl VerifyJob {
         conclude(report, findings, &destination.path, &plan)
     }
 
-    fn wanted_digests(&self) -> Vec<Algorithm> {
-        let expected = self.expected.iter().map(Expectation::algorithm);
-        let mut wanted: Vec<_> = self.digests.iter().copied().chain(expected).collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        wanted
-    }
-
     fn threads_for(&self, source: &OpenSource, destination: &OpenSource) -> usize {
-        match self.threads.choose(
+        match self.options.threads.choose(
             [source, destination].map(|end| end_of_source(end).rotational),
             CacheState::Unknown,
         ) {

@@ -7,7 +7,7 @@ use pcopy::engine::{EngineChoice, Reflink, TABLE};
 #[cfg(unix)]
 use pcopy::job::Preallocate;
 use pcopy::sparse::Sparse;
-use pcopy::{ByteRange, CancelToken, CopyJob, Error, Outcome, Progress, RangeSpec, Report, Size};
+use pcopy::{ByteRange, CopyJob, Error, Outcome, RangeSpec, Report, Size};
 
 use crate::common::skip;
 use crate::copy;
@@ -45,7 +45,7 @@ fn engine(name: &'static str) -> EngineChoice {
 }
 
 fn run(job: CopyJob) -> Result<Report, Error> {
-    Ok(job.run(&Progress::new(), &CancelToken::new())?)
+    Ok(job.run()?)
 }
 
 /// What a copy of `range` to `dest_offset` of a file that holds `before` must give.

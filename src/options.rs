@@ -1,0 +1,287 @@
+//! What can be asked of a job: one struct for all of them, and the builder
+//! methods that they share.
+//!
+//! The struct is also how options are stored in a plan and passed from another
+//! language: it is serialised, and what is not named has its default. This room
+//! must not know any job, nor what a job makes of an option.
+
+mod setters;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::digest::{Algorithm, Expectation};
+use crate::durable::checkpoint::CHECKPOINT_EVERY;
+use crate::durable::previous::Leftovers;
+use crate::durable::target::{Consent, LONGEST_MOMENT};
+use crate::durable::trust::Trust;
+use crate::engine::{EngineChoice, Reflink};
+use crate::error::{ErrorKind, Result};
+use crate::io::page_cache::{CacheState, PageCachePolicy};
+use crate::pool::{
+    Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, Throttle, check_request,
+};
+use crate::progress::Watch;
+use crate::range::RangeSpec;
+use crate::size::Size;
+use crate::sparse::{Preallocate, Sparse};
+
+/// Largest request accepted, in bytes. One Linux system call moves less than 2 GiB.
+pub const LARGEST_IO_SIZE: u64 = 1 << 30;
+
+/// Largest stripe accepted, in bytes.
+pub const LARGEST_STRIPE: u64 = 1 << 40;
+
+/// What can be asked of a job. Each job uses those that mean something for it;
+/// its builder has a method for each of these.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Options {
+    /// What of the source is copied. Default: all of it.
+    pub range: RangeSpec,
+    /// Where the first byte goes in the destination. Default: 0.
+    pub dest_offset: Size,
+    /// Whether what exists is copied of a range that reaches beyond the end of
+    /// the source, instead of refusing it. Default: no.
+    pub clamp: bool,
+
+    /// Whether an existing destination is replaced. Default: no.
+    pub force: bool,
+    /// Whether an existing destination is written where it is. Default: no.
+    pub in_place: bool,
+    /// Whether a block device may be written. Default: no.
+    pub to_device: bool,
+    /// Whether what another program uses or has locked may be written. Default: no.
+    pub even_if_in_use: bool,
+    /// Whether the destination may lie on the device that is read. Default: no.
+    pub allow_same_device: bool,
+    /// How long to wait for a device that another program holds for a moment.
+    /// Default: [`LONGEST_MOMENT`].
+    #[serde(with = "seconds")]
+    pub wait: Duration,
+    /// Whether owner, attributes, mode and times are carried over. Default: no.
+    pub preserve: bool,
+    /// Whether the end of the job waits for the disk. Default: yes.
+    pub sync: bool,
+
+    /// How many workers. Default: as many as the storage rewards.
+    pub threads: Threads,
+    /// Unit of scheduling. Default: chosen.
+    pub stripe_size: Option<Size>,
+    /// Largest single request. Default: chosen.
+    pub io_size: Option<Size>,
+    /// How bytes move. Default: the engine that suits best.
+    pub engine: EngineChoice,
+    /// Whether extents are shared with the source. Default: where possible.
+    pub reflink: Reflink,
+    /// What becomes of holes and zeros. Default: holes stay holes.
+    pub sparse: Sparse,
+    /// Whether storage is reserved. Default: where that makes writing faster.
+    pub preallocate: Preallocate,
+    /// Whether everything stays in the page cache. Default: no.
+    pub keep_cache: bool,
+    /// What to do with ranges that cannot be read. Default: record them.
+    pub on_read_error: OnReadError,
+    /// How often a failed request is repeated. Default: [`RETRIES`].
+    pub retries: u32,
+    /// Most bytes a second, over all workers. Default: no limit.
+    pub limit_rate: Option<u64>,
+
+    /// What to do with what an interrupted run left. Default: refuse to start.
+    pub leftovers: Leftovers,
+    /// Whose leftovers are resumed or discarded. Default: our own.
+    pub trust: Trust,
+    /// Where the resume map lives. Default: beside the destination.
+    pub map: Option<PathBuf>,
+    /// Time between checkpoints. Default: [`CHECKPOINT_EVERY`].
+    #[serde(with = "seconds")]
+    pub checkpoint_every: Duration,
+    /// Whether a source may change during the copy. Default: no.
+    pub allow_changed_source: bool,
+
+    /// Digests to compute. Default: none.
+    pub digests: Vec<Algorithm>,
+    /// Digests that the range must have. Default: whatever it has.
+    pub expected: Vec<Expectation>,
+    /// Whether the destination is read back and compared. Default: no.
+    pub verify: bool,
+    /// Whether what differs then is copied once more. Default: no.
+    pub repair: bool,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options {
+            range: RangeSpec::default(),
+            dest_offset: Size::Bytes(0),
+            clamp: false,
+            force: false,
+            in_place: false,
+            to_device: false,
+            even_if_in_use: false,
+            allow_same_device: false,
+            wait: LONGEST_MOMENT,
+            preserve: false,
+            sync: true,
+            threads: Threads::Auto,
+            stripe_size: None,
+            io_size: None,
+            engine: EngineChoice::Auto,
+            reflink: Reflink::Auto,
+            sparse: Sparse::Auto,
+            preallocate: Preallocate::Auto,
+            keep_cache: false,
+            on_read_error: OnReadError::Record,
+            retries: RETRIES,
+            limit_rate: None,
+            leftovers: Leftovers::Refuse,
+            trust: Trust::Own,
+            map: None,
+            checkpoint_every: CHECKPOINT_EVERY,
+            allow_changed_source: false,
+            digests: Vec::new(),
+            expected: Vec::new(),
+            verify: false,
+            repair: false,
+        }
+    }
+}
+
+impl Options {
+    /// Refuses what contradicts itself.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.threads.check()?;
+        if (self.verify || self.repair) && !self.sync {
+            let reason = "--verify reads what is on the disk; it cannot go with --no-sync";
+            return Err(ErrorKind::Usage(reason.to_owned()).into());
+        }
+        Ok(())
+    }
+
+    /// What the user consents to, for one destination.
+    pub(crate) fn consent(&self) -> Consent {
+        let Options { force, in_place, to_device, even_if_in_use, .. } = *self;
+        Consent { force, in_place, to_device, even_if_in_use }
+    }
+
+    /// Every digest that must be computed, each once.
+    pub(crate) fn wanted_digests(&self) -> Vec<Algorithm> {
+        let expected = self.expected.iter().map(Expectation::algorithm);
+        let mut wanted: Vec<_> = self.digests.iter().copied().chain(expected).collect();
+        wanted.sort_unstable();
+        wanted.dedup();
+        wanted
+    }
+
+    /// Whether fingerprints are taken, to read back and compare.
+    pub(crate) fn verifies(&self) -> bool {
+        self.verify || self.repair
+    }
+
+    /// What the workers of a run share, whose requests have at most `io_size` bytes.
+    pub(crate) fn control<'a>(&self, io_size: u64, watch: Watch<'a>) -> Control<'a> {
+        Control {
+            progress: watch.progress,
+            cancel: watch.cancel,
+            io_size,
+            kernel_io_size: self.kernel_io_size(io_size),
+            retries: self.retries,
+            on_read_error: self.on_read_error,
+            throttle: self.throttle(),
+        }
+    }
+
+    /// The limit on the rate, for one run of workers.
+    pub(crate) fn throttle(&self) -> Option<Throttle> {
+        self.limit_rate.map(Throttle::new)
+    }
+
+    /// What becomes of the page cache in a copy of `bytes`, which waits for the
+    /// disk if `sync`.
+    pub(crate) fn page_cache(&self, state: CacheState, bytes: u64, sync: bool) -> PageCachePolicy {
+        match self.keep_cache {
+            true => PageCachePolicy::none(),
+            false => PageCachePolicy::new(state, bytes, sync),
+        }
+    }
+
+    /// The request size asked for, or `best`, in bytes.
+    pub(crate) fn request_size(&self, sector: u32, best: u64) -> Result<u64> {
+        let Some(size) = self.io_size else { return Ok(best) };
+        let bytes = power_of_two("--io-size", size, sector, LARGEST_IO_SIZE)?;
+        self.sparse.check_grain("--io-size", bytes)?;
+        check_request(bytes)?;
+        Ok(bytes)
+    }
+
+    /// Longest request that moves no bytes through memory, where those that do
+    /// have up to `io_size` bytes: no longer, if the user asked for that.
+    pub(crate) fn kernel_io_size(&self, io_size: u64) -> u64 {
+        if self.io_size.is_some() { io_size } else { io_size.max(KERNEL_IO_SIZE) }
+    }
+
+    /// The stripe size asked for, in bytes.
+    pub(crate) fn stripe_size(&self, sector: u32) -> Result<Option<u64>> {
+        let Some(size) = self.stripe_size else { return Ok(None) };
+        let bytes = power_of_two("--stripe-size", size, sector, LARGEST_STRIPE)?;
+        self.sparse.check_grain("--stripe-size", bytes)?;
+        Ok(Some(bytes))
+    }
+}
+
+/// Sizes that offsets are masked with.
+pub(crate) fn power_of_two(option: &str, size: Size, sector: u32, most: u64) -> Result<u64> {
+    let usage = |problem: &str| ErrorKind::Usage(format!("{option} {problem}"));
+    let bytes = size.bytes(sector).map_err(|error| usage(&error.to_string()))?;
+    if !bytes.is_power_of_two() || bytes < 512 || bytes > most {
+        let range = format!("must be a power of two from 512 to {most} bytes, not {bytes}");
+        return Err(usage(&range).into());
+    }
+    Ok(bytes)
+}
+
+/// Durations as seconds.
+mod seconds {
+    use std::time::Duration;
+
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(time.as_secs_f64())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        let seconds = f64::deserialize(deserializer)?;
+        Duration::try_from_secs_f64(seconds).map_err(serde::de::Error::custom)
+    }
+}
+
+pub(crate) use setters::setters;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_the_same_after_they_were_stored() {
+        let mut options = Options { limit_rate: Some(7), ..Options::default() };
+        options.range = "1KiB..-1".parse().unwrap_or(RangeSpec::Last(Size::Sectors(3)));
+        options.expected.push("crc32c:e3069283".parse().unwrap());
+        options.stripe_size = Some(Size::Bytes(1 << 20));
+        options.threads = Threads::Exactly(3);
+        options.wait = Duration::from_millis(1500);
+        let json = serde_json::to_string(&options).unwrap();
+        assert_eq!(serde_json::from_str::<Options>(&json).unwrap(), options);
+    }
+
+    #[test]
+    fn what_is_not_named_has_its_default_and_what_is_unknown_is_refused() {
+        let some: Options = serde_json::from_str(r#"{"threads":"4","verify":true}"#).unwrap();
+        let expected = Options { verify: true, threads: 4.into(), ..Options::default() };
+        assert_eq!(some, expected);
+        assert!(serde_json::from_str::<Options>(r#"{"thread":"4"}"#).is_err());
+    }
+}
