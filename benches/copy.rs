@@ -67,8 +67,7 @@ fn copy(source: &Arc<Memory>, io_size: u64, threads: usize) -> usize {
     let transfer = Transfer::new(
         (source.clone(), PathBuf::from("source")),
         (Arc::new(Nowhere), PathBuf::from("sink")),
-        range,
-        0,
+        pcopy::Mapping::to_start(range),
         512,
         vec![Box::new(Positioned)],
     );

@@ -10,8 +10,6 @@
 
 pub mod advice;
 pub mod chart;
-mod ends;
-mod half;
 mod room;
 pub mod runner;
 pub mod stats;
@@ -19,7 +17,6 @@ pub mod sweep;
 
 use crate::pool::Threads;
 
-pub use ends::{Null, Zeros};
 pub use runner::{Cache, Place, Runner};
 pub use stats::Spread;
 pub use sweep::{Outcome, Sample, Series, Step, sweep};

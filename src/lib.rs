@@ -3,7 +3,7 @@
 //!
 //! # The story of a copy
 //!
-//! A [`CopyJob`] opens the source and looks at the destination; `safety`
+//! A [`CopyJob`] names two ends ([`endpoint`]); `copy` looks at them and
 //! refuses what must not be done before a byte is written. The range is cut
 //! into **stripes** by `plan`; the workers of `pool` claim them in ascending
 //! order, and an `engine` moves each by positioned reads and writes. A new file
@@ -14,7 +14,9 @@
 //!
 //! | room | holds |
 //! |---|---|
-//! | `job` | the builder, and `run`: reads as "a copy" |
+//! | `job` | the builder of a copy |
+//! | `copy` | the pipeline: `copy::run` reads as "a copy" |
+//! | `endpoint` | what can be read and written: one file a kind |
 //! | `range`, `size` | the arithmetic and the grammar of ranges and sizes |
 //! | `words` | choices that have a word each |
 //! | `options` | what can be asked of a job |
@@ -71,10 +73,12 @@
 
 pub mod batch;
 pub mod bench;
+mod copy;
 mod cpu;
 pub mod devices;
 pub mod digest;
 pub mod durable;
+pub mod endpoint;
 pub mod engine;
 pub mod error;
 pub mod io;
@@ -100,11 +104,11 @@ pub mod words;
 pub use durable::previous::Leftovers;
 pub use durable::trust::Trust;
 pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
-pub use job::{CopyJob, Threads};
+pub use job::CopyJob;
 pub use options::Options;
-pub use pool::OnReadError;
+pub use pool::{OnReadError, Threads};
 pub use progress::{CancelToken, Event, Phase, Progress, Snapshot, Watch};
-pub use range::{ByteRange, RangeSet, RangeSpec};
+pub use range::{ByteRange, Mapping, RangeSet, RangeSpec};
 pub use report::{Outcome, Report};
 pub use size::Size;
 

@@ -4,12 +4,14 @@
 //! overflow is decided once. This room knows nothing of files, sources or
 //! stripes; it is arithmetic on `u64`.
 
+mod mapping;
 mod set;
 mod spec;
 #[cfg(test)]
 mod tests;
 mod unread;
 
+pub use mapping::Mapping;
 pub use set::RangeSet;
 pub use spec::{RangeError, RangeSpec, RangeSyntaxError};
 pub use unread::{Failed, Unread};

@@ -16,8 +16,8 @@ use crate::sys::{self, DeviceInfo, Directory, FileKind, Layer, Metadata, Thing};
 
 /// A copy that is about to begin.
 pub struct Preflight<'a> {
-    /// What is read.
-    pub source: &'a OpenSource,
+    /// What is read; `None` if that is neither a file nor a device.
+    pub source: Option<&'a OpenSource>,
     /// What is written.
     pub target: &'a Target,
     /// What of the source.
@@ -86,7 +86,8 @@ impl Preflight<'_> {
     /// Source and destination under any two names: a link, a bind mount,
     /// another node of the same device, the file behind a device.
     fn is_not_itself(&self) -> Result<(), Refusal> {
-        let source = &self.source.facts;
+        let Some(open) = self.source else { return Ok(()) };
+        let source = &open.facts;
         // Replacing a link to the source is refused too: what stands at the
         // name is asked, and what it leads to.
         // Nor is the source what an earlier run left, which this one discards.
@@ -98,7 +99,7 @@ impl Preflight<'_> {
         let mut named = self.target.facts().cloned().into_iter().chain(others);
         let is_staged = matches!(self.target, Target::Staged(_));
         let behind: Vec<Thing> = match is_staged {
-            true => files_behind(source, &self.source.path).collect(),
+            true => files_behind(source, &open.path).collect(),
             // Compared by ranges.
             false => Vec::new(),
         };
@@ -107,7 +108,7 @@ impl Preflight<'_> {
         let path = self.target.path().to_owned();
         let what = word(thing(&found));
         if is_staged {
-            let source_path = self.source.path.clone();
+            let source_path = open.path.clone();
             return Err(Refusal::SameFile { source_path, path, what });
         }
         match self.from.overlaps(self.to) {
@@ -119,6 +120,7 @@ impl Preflight<'_> {
     /// What is read and what is written must have no byte in common, whatever lies
     /// between the two and the disk.
     fn is_apart(&self) -> Result<(), Refusal> {
+        let Some(open) = self.source else { return Ok(()) };
         let (facts, path) = match self.target {
             Target::Staged(target) => match target.directory.own_facts() {
                 Ok(facts) => (facts, &target.directory_path),
@@ -128,17 +130,17 @@ impl Preflight<'_> {
                 (target.facts.clone(), &target.path)
             }
         };
-        let source = &self.source.facts;
+        let source = &open.facts;
         if are_beside(source, &facts) {
             return Ok(());
         }
         let read = match self.target {
             // Nothing that is there is written: what the source file lies on is no matter.
             Target::Staged(_) if source.node != FileKind::BlockDevice => itself(source),
-            _ => sys::layers(source, &self.source.path),
+            _ => sys::layers(source, &open.path),
         };
         let meeting = meet(&read, self.from, &sys::layers(&facts, path), self.to);
-        let (path, source_path) = (self.target.path().to_owned(), self.source.path.clone());
+        let (path, source_path) = (self.target.path().to_owned(), open.path.clone());
         match meeting {
             Meeting::Apart => Ok(()),
             Meeting::Overlap(what) => {

@@ -28,7 +28,7 @@ use crate::options::{LARGEST_IO_SIZE, LARGEST_STRIPE, Options};
 use crate::plan::longest_stripe;
 use crate::pool::Transfer;
 use crate::progress::{Event, Progress, lock};
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, Mapping, RangeSet};
 use crate::report::Fallback;
 use crate::size::Size;
 use crate::source::OpenSource;
@@ -286,8 +286,8 @@ impl Moving {
         let mut transfer = Transfer::new(
             (source, large.source.path.clone()),
             (sink, large.path.to_owned()),
-            range,
-            at,
+            Mapping::new(range, at)
+                .ok_or_else(|| Refusal::TooFar { path: large.path.to_owned() })?,
             large.source.sector(),
             engines,
         );

@@ -20,7 +20,7 @@ use crate::io::{GapReader, Source};
 use crate::manifest::Item;
 use crate::pool::{Assignment, Transfer, Work};
 use crate::progress::{CancelToken, Progress, lock};
-use crate::range::{ByteRange, Failed, RangeSet};
+use crate::range::{ByteRange, Failed, Mapping, RangeSet};
 
 /// Active items whose names are shown.
 const NAMES_SHOWN: usize = 3;
@@ -300,8 +300,7 @@ impl<'a> BatchWork<'a> {
         let transfer = Arc::new(Transfer::new(
             (reader, source.path.clone()),
             (scatter, self.outputs.path(std::path::Path::new(""))),
-            span,
-            0,
+            Mapping::to_start(span),
             source.sector(),
             vec![Box::new(Positioned)],
         ));

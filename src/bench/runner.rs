@@ -1,20 +1,17 @@
 //! Runs one setting on real storage and measures it.
 //!
-//! From a file to a file or device it is an ordinary [`CopyJob`], with every
-//! check that belongs to it. Where one end is missing (`null:`, `zero:`) the
-//! pool works on the other one alone (`half`).
+//! It is an ordinary [`CopyJob`], with every check that belongs to it, also where
+//! one end is `null:` or `zero:`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use super::half::Half;
 use super::room::Room;
 use super::{Outcome, Sample, Setting};
 use crate::durable::target::{Consent, MAP_SUFFIX, PART_SUFFIX, Target, sibling_name};
-use crate::engine::{
-    self, Capabilities, EngineChoice, EngineEntry, Preferences, Reflink, Support, TABLE,
-};
+use crate::endpoint::{null, zero};
+use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink, TABLE};
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
 use crate::job::CopyJob;
 use crate::options::{LARGEST_IO_SIZE, power_of_two};
@@ -36,6 +33,15 @@ pub enum Place {
     Path(PathBuf),
     /// `zero:` as a source, `null:` as a destination: costs nothing.
     Nothing,
+}
+
+impl Place {
+    fn path<'a>(&'a self, nothing: &'a str) -> &'a Path {
+        match self {
+            Place::Path(path) => path,
+            Place::Nothing => Path::new(nothing),
+        }
+    }
 }
 
 /// Whether the source is in the page cache when a run starts.
@@ -134,31 +140,32 @@ impl Runner {
     ///
     /// If an end cannot be opened any more.
     pub fn engines(&self) -> Result<Vec<String>> {
-        let (reflink, sparse) = (Reflink::Never, Sparse::Never);
-        let about = self.capabilities(Preferences { reflink, sparse, ..Preferences::default() })?;
-        let suits = |row: &&EngineEntry| matches!((row.suits)(&about), Support::Yes(_));
-        Ok(TABLE.iter().filter(suits).map(|row| row.name.to_owned()).collect())
+        let mut names = Vec::new();
+        for row in &TABLE {
+            let choice = row.name.parse().map_err(|error| unknown(&error))?;
+            let job = self.job(&self.source, &self.destination).engine(choice);
+            match job.dry_run(&Progress::new()) {
+                Ok(_) => names.push(row.name.to_owned()),
+                Err(error) => match error.kind() {
+                    ErrorKind::Refused(Refusal::EngineUnsuitable { .. }) => {}
+                    _ => return Err(error.into()),
+                },
+            }
+        }
+        Ok(names)
     }
 
-    fn capabilities(&self, preferences: Preferences) -> Result<Capabilities> {
-        let (Place::Path(from), Place::Path(to)) = (&self.source, &self.destination) else {
-            return self.half(&self.destination).capabilities();
-        };
+    fn capabilities(
+        &self,
+        from: &Path,
+        to: &Path,
+        preferences: Preferences,
+    ) -> Result<Capabilities> {
         let source = OpenSource::open(from)?;
         let target = Target::look(to, from, self.consent())?;
         let to = ByteRange::to(self.range.len());
         let fresh = matches!(target, Target::Staged(_));
         Ok(Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, preferences))
-    }
-
-    fn half<'a>(&'a self, destination: &'a Place) -> Half<'a> {
-        Half {
-            source: &self.source,
-            destination,
-            range: self.range,
-            sync: self.sync,
-            consent: self.consent(),
-        }
     }
 
     fn consent(&self) -> Consent {
@@ -176,8 +183,7 @@ impl Runner {
     ///
     /// [`ErrorKind::Usage`], as from the copy.
     pub fn check(&self, setting: &Setting) -> Result<()> {
-        let unknown = |message| ErrorKind::Usage(format!("--engine {message}"));
-        setting.engine.parse::<EngineChoice>().map_err(unknown)?;
+        setting.engine.parse::<EngineChoice>().map_err(|error| unknown(&error))?;
         if let Some(size) = setting.io_size {
             power_of_two("--io-size", Size::Bytes(size), DEFAULT_SECTOR, LARGEST_IO_SIZE)?;
         }
@@ -241,10 +247,10 @@ impl Runner {
     /// A copy that is told nothing may have nothing to move, which is faster
     /// than whatever is measured.
     fn look_for_sharing(&mut self) -> Result<()> {
-        let (Place::Path(_), Place::Path(_)) = (&self.source, &self.destination) else {
+        let (Place::Path(from), Place::Path(to)) = (&self.source, &self.destination) else {
             return Ok(());
         };
-        let about = self.capabilities(Preferences::default())?;
+        let about = self.capabilities(from, to, Preferences::default())?;
         if engine::select(EngineChoice::default(), about)?.may_share() {
             let note = "without --engine a copy shares extents here and moves next to nothing: \
                         what is recommended is for one that has storage of its own";
@@ -272,10 +278,7 @@ impl Runner {
     fn time(&self, to: &Place, setting: &Setting, cancel: &CancelToken) -> Result<Sample> {
         sys::forget_peak_memory();
         let (before, begin) = (sys::usage(), Instant::now());
-        let threads = match (&self.source, to) {
-            (Place::Path(from), Place::Path(to)) => self.copy(from, to, setting, cancel)?,
-            _ => self.half(to).run(setting, cancel)?,
-        };
+        let threads = self.copy(to, setting, cancel)?;
         let (seconds, after) = (begin.elapsed().as_secs_f64(), sys::usage());
         Ok(Sample {
             seconds,
@@ -285,28 +288,27 @@ impl Runner {
         })
     }
 
-    fn copy(
-        &self,
-        from: &Path,
-        to: &Path,
-        setting: &Setting,
-        cancel: &CancelToken,
-    ) -> Result<usize> {
-        let mut job = CopyJob::new(from, to)
-            .range(self.range.start()..self.range.end())
-            .threads(setting.threads)
+    fn copy(&self, to: &Place, setting: &Setting, cancel: &CancelToken) -> Result<usize> {
+        let mut job = self
+            .job(&self.source, to)
             .sync(self.sync)
             .engine(setting.engine.parse()?)
+            .threads(setting.threads);
+        if let Some(size) = setting.io_size {
+            job = job.io_size(size);
+        }
+        Ok(job.run_watched(Watch::new(&Progress::new(), cancel))?.threads)
+    }
+
+    /// A copy that moves every byte, so that settings can be compared.
+    fn job(&self, from: &Place, to: &Place) -> CopyJob {
+        CopyJob::new(from.path(zero::NAME), to.path(null::NAME))
+            .range(self.range.start()..self.range.end())
             .reflink(Reflink::Never)
             // A hole that is kept costs nothing, and would count as moved.
             .sparse(Sparse::Never)
             .on_read_error(OnReadError::Stop)
-            .to_device(self.to_device);
-        if let Some(size) = setting.io_size {
-            job = job.io_size(size);
-        }
-        let report = job.run_watched(Watch::new(&Progress::new(), cancel))?;
-        Ok(report.threads)
+            .to_device(self.to_device && *to != Place::Nothing)
     }
 
     fn prepare_cache(&mut self) -> Result<()> {
@@ -339,6 +341,10 @@ impl Runner {
         }
         Ok(())
     }
+}
+
+fn unknown(engine: &crate::words::UnknownWord) -> ErrorKind {
+    ErrorKind::Usage(format!("--engine {engine}"))
 }
 
 fn range_of(path: &Path, range: RangeSpec) -> Result<ByteRange> {

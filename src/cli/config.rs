@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use pcopy::job::MOST_THREADS;
+use pcopy::pool::MOST_THREADS;
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::sys::{FileKind, facts_of_path};
 use pcopy::{CopyJob, Leftovers, Options, RangeSpec, Trust};

@@ -367,6 +367,7 @@ mod tests {
     use crate::io::memory::Memory;
     use crate::io::transfer::write_full;
     use crate::pool::Transfer;
+    use crate::range::Mapping;
     use crate::testing::{Faulty, Operation, Rule, Volatile};
     use std::sync::Arc;
 
@@ -382,7 +383,8 @@ mod tests {
         let source = (Arc::new(Memory::zeroed(512)) as Arc<_>, "source".into());
         let range = ByteRange::to(512);
         let sink = (Arc::clone(&disk) as Arc<_>, "sink".into());
-        let transfer = Transfer::new(source, sink, range, 0, 512, vec![Box::new(Positioned)]);
+        let transfer =
+            Transfer::new(source, sink, Mapping::to_start(range), 512, vec![Box::new(Positioned)]);
         let every = Duration::ZERO;
         let settled = RangeSet::new();
         let identity = identity(range);
@@ -407,7 +409,8 @@ mod tests {
         let source = (Arc::new(Memory::zeroed(512)) as Arc<_>, "source".into());
         let sink = (Arc::new(Memory::zeroed(512)) as Arc<_>, "sink".into());
         let range = ByteRange::to(512);
-        let transfer = Transfer::new(source, sink, range, 0, 512, vec![Box::new(Positioned)]);
+        let transfer =
+            Transfer::new(source, sink, Mapping::to_start(range), 512, vec![Box::new(Positioned)]);
         let (every, settled) = (Duration::ZERO, RangeSet::new());
         let checkpointer = Checkpointer::new(file, identity(range), every, range, settled, false);
         let progress = Progress::new();

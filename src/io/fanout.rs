@@ -41,6 +41,16 @@ impl Fanout {
         Fanout { branches: sinks.into_iter().map(branch).collect() }
     }
 
+    /// Leaves the sink at `index` out from now on.
+    pub fn leave_out(&self, index: usize) {
+        self.branches[index].failed.store(true, Ordering::Release);
+    }
+
+    /// Whether the sink at `index` is left out.
+    pub fn has_failed(&self, index: usize) -> bool {
+        self.branches[index].failed.load(Ordering::Acquire)
+    }
+
     /// The failure of the sink at `index`, if it failed. It is taken out.
     pub fn take_failure(&self, index: usize) -> Option<Failure> {
         lock(&self.branches[index].failure).take()

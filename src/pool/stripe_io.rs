@@ -102,7 +102,7 @@ impl<'a> StripeIo<'a> {
     /// multiple of the request size, so that no two requests share a block there.
     pub fn requests(&self, stripe: ByteRange) -> impl Iterator<Item = ByteRange> + use<> {
         let transfer = self.transfer();
-        let phase = transfer.dest_offset.wrapping_sub(transfer.range.start());
+        let phase = transfer.mapping.grid().wrapping_neg();
         stripe.pieces_on_grid(self.io_size(), phase)
     }
 

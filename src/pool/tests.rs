@@ -6,6 +6,7 @@ use super::*;
 use crate::digest::{Algorithm, Digester};
 use crate::engine::Positioned;
 use crate::io::memory::Memory;
+use crate::range::Mapping;
 use crate::testing::{Faulty, Operation, Rule};
 
 const STRIPE: u64 = 4096;
@@ -84,7 +85,7 @@ fn transfer(source: Arc<dyn crate::io::Source>) -> Transfer {
     let sink = Arc::new(Memory::zeroed(2 * STRIPE as usize));
     let range = ByteRange::to(2 * STRIPE);
     let engines: Vec<Box<dyn crate::engine::Engine>> = vec![Box::new(Positioned)];
-    Transfer::new((source, "a".into()), (sink, "b".into()), range, 0, 4096, engines)
+    Transfer::new((source, "a".into()), (sink, "b".into()), Mapping::to_start(range), 4096, engines)
 }
 
 /// Where work consists of independent parts, the failure of one of them must

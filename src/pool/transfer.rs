@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::io::page_cache::PageCachePolicy;
 use crate::io::{Sink, Source};
 use crate::progress::{Event, lock};
-use crate::range::{ByteRange, RangeSet, Unread};
+use crate::range::{ByteRange, Mapping, RangeSet, Unread};
 use crate::report::Fallback;
 use crate::sparse::Zeros;
 
@@ -29,10 +29,8 @@ pub struct Transfer {
     pub sink: Arc<dyn Sink>,
     /// Its name, for messages.
     pub sink_path: PathBuf,
-    /// What is copied, in bytes of the source.
-    pub range: ByteRange,
-    /// Where its first byte goes in the sink.
-    pub dest_offset: u64,
+    /// What is copied, and where it goes.
+    pub mapping: Mapping,
     /// Smallest unit the source can be read in, in bytes: where splitting stops.
     pub sector: u64,
     /// Holes of the source that must be made in the sink, in bytes of the source.
@@ -67,8 +65,7 @@ impl Transfer {
     pub fn new(
         source: (Arc<dyn Source>, PathBuf),
         sink: (Arc<dyn Sink>, PathBuf),
-        range: ByteRange,
-        dest_offset: u64,
+        mapping: Mapping,
         sector: u32,
         engines: Vec<Box<dyn Engine>>,
     ) -> Transfer {
@@ -77,8 +74,7 @@ impl Transfer {
             source_path: source.1,
             sink: sink.0,
             sink_path: sink.1,
-            range,
-            dest_offset,
+            mapping,
             sector: u64::from(sector.max(1)),
             holes: RangeSet::new(),
             zeros: Zeros::Write,
@@ -105,9 +101,7 @@ impl Transfer {
 
     /// Source bytes as bytes of the sink.
     pub fn to_sink(&self, range: ByteRange) -> ByteRange {
-        range
-            .rebase(self.range.start(), self.dest_offset)
-            .expect("preflight has checked that the whole range fits behind the offset")
+        self.mapping.to_destination(range)
     }
 
     /// Copies the data of `stripe` and makes its holes, in ascending order,
@@ -174,14 +168,7 @@ impl Transfer {
     /// What the sink keeps in memory for the end, in bytes of the source: only
     /// requests that go through the sink arrive there.
     fn deferred(&self) -> ByteRange {
-        self.to_source(self.sink.deferred())
-    }
-
-    /// Bytes of the sink, as far as they are part of this, as bytes of the source.
-    fn to_source(&self, range: ByteRange) -> ByteRange {
-        let written = self.to_sink(self.range);
-        let inside = range.intersect(written);
-        inside.rebase(written.start(), self.range.start()).unwrap_or_default()
+        self.mapping.to_source(self.sink.deferred())
     }
 
     fn fall_back(&self, from: usize, reason: String, io: &StripeIo<'_>) -> Result<(), Error> {
@@ -213,6 +200,11 @@ impl Transfer {
         if let Some(stream) = self.sink.ordered() {
             stream.abandon();
         }
+    }
+
+    /// What was handed to the sink so far.
+    pub(crate) fn recorded(&self) -> RangeSet {
+        lock(&self.record).done.clone()
     }
 
     pub(crate) fn record_done(&self, range: ByteRange) {
@@ -265,11 +257,11 @@ impl Ledger for Transfer {
     }
 
     fn done(&self) -> RangeSet {
-        let mut done = lock(&self.record).done.clone();
+        let mut done = self.recorded();
         // Asked after `done` was taken, and never more than that: whatever
         // becomes written in between is left out once.
         for kept in self.sink.not_written().iter() {
-            done.remove(self.to_source(kept));
+            done.remove(self.mapping.to_source(kept));
         }
         done
     }
@@ -280,9 +272,10 @@ impl Ledger for Transfer {
 
     fn lost(&self) -> RangeSet {
         let Some(file) = self.sink.file() else { return RangeSet::new() };
-        let mut holes = self.done().missing_from(self.range);
+        let mut holes = self.done().missing_from(self.mapping.from());
         holes.merge(&self.holes);
-        let (range, to, made) = (self.range, self.dest_offset, self.made_holes());
+        let (range, to) = (self.mapping.from(), self.mapping.to().start());
+        let made = self.made_holes();
         Written { source: &*self.source, range, to, holes, made }.probably_lost(file)
     }
 

@@ -13,6 +13,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use crate::durable::previous::default_map_path;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, StagedTarget, Target, sibling_name};
 use crate::error::{Refusal, quoted};
 use crate::source::OpenSource;
@@ -290,6 +291,36 @@ pub fn check_map_is_apart(
             Refusal::Other(format!("--map {map} is what the copy itself reads or writes"))
         }
     })
+}
+
+/// Refuses one destination under two names, and what is a destination or the
+/// source and also the part or the map of one.
+///
+/// # Errors
+///
+/// The refusal.
+pub(crate) fn check_distinct(
+    source: Option<&OpenSource>,
+    targets: &[&Target],
+) -> Result<(), Refusal> {
+    let mut roles = Roles::default();
+    for target in targets {
+        roles.add_target(target).map_err(|clash| match (clash.known.role, clash.added.role) {
+            (Role::Destination, Role::Destination) => {
+                let (source_path, path) = (clash.known.path, clash.added.path);
+                Refusal::SameFile { source_path, path, what: "destination" }
+            }
+            _ => clash.into(),
+        })?;
+    }
+    if let Some(source) = source {
+        roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
+    }
+    for target in targets {
+        let map = default_map_path(target);
+        roles.add(Role::Side, "the map of a destination", &map)?;
+    }
+    Ok(())
 }
 
 /// The directory and the name that `path` leads to, behind links that need not

@@ -18,7 +18,7 @@ use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;
 use crate::pool::Throttle;
 use crate::progress::{CancelToken, Progress, lock};
-use crate::range::{ByteRange, RangeSet, Unread};
+use crate::range::{ByteRange, Mapping, RangeSet, Unread};
 use crate::sparse;
 
 /// Grain in which differences are reported: the smallest unit of a medium.
@@ -53,10 +53,8 @@ pub struct Comparison<'a> {
     pub reading: &'a Reading,
     /// Where they went.
     pub medium: &'a ReadBack,
-    /// What was copied, in bytes of the source.
-    pub range: ByteRange,
-    /// Where its first byte went.
-    pub dest_offset: u64,
+    /// What was copied, and where it went.
+    pub mapping: Mapping,
     /// Is shown every byte of the destination that is compared with the source.
     pub digester: Option<&'a Digester>,
     /// Requests are at least as long, and as long if a digest wants them in order.
@@ -129,20 +127,14 @@ impl Comparison<'_> {
 
     /// What need not be read: it is a hole on both sides.
     pub fn holes(&self) -> RangeSet {
-        let mut holes = sparse::data_in(self.source, self.range).missing_from(self.range);
+        let range = self.mapping.from();
+        let mut holes = sparse::data_in(self.source, range).missing_from(range);
         if holes.is_empty() {
             return holes;
         }
-        let back = |part: ByteRange| part.rebase(self.dest_offset, self.range.start());
-        let data = sparse::data_in(self.medium, self.to_destination(self.range));
-        holes.subtract(&data.iter().filter_map(back).collect());
+        let data = sparse::data_in(self.medium, self.mapping.to());
+        holes.subtract(&self.mapping.set_to_source(&data));
         holes
-    }
-
-    fn to_destination(&self, range: ByteRange) -> ByteRange {
-        range
-            .rebase(self.range.start(), self.dest_offset)
-            .expect("preflight has checked that the whole range fits behind the offset")
     }
 
     fn request(&self) -> u64 {
@@ -317,7 +309,7 @@ impl Round<'_> {
         let mut hasher = Xxh3::new();
         for request in piece.pieces(self.comparison.request()) {
             self.before_request(request.len())?;
-            let target = self.comparison.to_destination(request);
+            let target = self.comparison.mapping.to_destination(request);
             match self.comparison.medium.read(target, &mut desk.ours, &desk.marks) {
                 Ok(bytes) => hasher.update(bytes),
                 // The comparison meets it again and says what cannot be read.
@@ -345,7 +337,7 @@ impl Round<'_> {
             self.before_request(request.len())?;
             let theirs = desk.theirs.at(request.start(), request.len());
             let unread = self.read_what_can_be_read(request, theirs)?;
-            let target = self.comparison.to_destination(request);
+            let target = self.comparison.mapping.to_destination(request);
             let ours = match self.comparison.medium.read(target, &mut desk.ours, &desk.marks) {
                 Ok(ours) => ours,
                 Err(error) => {
@@ -372,7 +364,7 @@ impl Round<'_> {
 
     fn found(&self, piece: ByteRange, differing: ByteRange) {
         // Requests may begin in the middle of a sector.
-        let differing = differing.align_out(GRAIN).intersect(self.comparison.range);
+        let differing = differing.align_out(GRAIN).intersect(self.comparison.mapping.from());
         let mut findings = lock(&self.findings);
         findings.pieces.insert(piece);
         findings.differing.insert(differing);
@@ -436,8 +428,7 @@ mod tests {
                     sector: None,
                 },
                 medium: &medium,
-                range,
-                dest_offset: 0,
+                mapping: Mapping::to_start(range),
                 digester: (!digests.is_empty()).then_some(&digester),
                 io_size,
                 threads,

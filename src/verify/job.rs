@@ -14,7 +14,7 @@ use crate::options::{Options, setters};
 use crate::plan::{self, Plan};
 use crate::pool::controller::Workers;
 use crate::progress::{CancelToken, Phase, Progress, Watch};
-use crate::range::{ByteRange, Failed, RangeSet};
+use crate::range::{ByteRange, Failed, Mapping, RangeSet};
 use crate::report::{DestinationReport, FailedRange, Outcome, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
@@ -136,7 +136,8 @@ impl VerifyJob {
         cancel: &CancelToken,
     ) -> Result<()> {
         let medium = ReadBack::new(&destination.io);
-        let range = report.range;
+        let mapping = Mapping::new(report.range, report.dest_offset).expect("it fits");
+        let range = mapping.from();
         // A destination that is too short differs where it ends.
         let there = destination.facts.size.saturating_sub(report.dest_offset);
         let (there, missing) = range.split_at(range.start().saturating_add(there));
@@ -161,8 +162,7 @@ impl VerifyJob {
             source_path: &source.path,
             reading: &reading,
             medium: &medium,
-            range,
-            dest_offset: report.dest_offset,
+            mapping,
             digester: digester.as_ref(),
             io_size,
             threads,

@@ -21,7 +21,9 @@ use crate::sys::{self, PositionedFile};
 /// A destination, to be read from its medium; what it keeps back to be written
 /// last, from memory.
 pub struct ReadBack {
-    buffered: Arc<FileIo>,
+    buffered: Arc<dyn Source>,
+    /// The same, if it is a file or device.
+    file: Option<Arc<FileIo>>,
     direct: Option<PositionedFile>,
     /// Why there are no requests past the cache.
     refusal: OnceLock<String>,
@@ -41,12 +43,24 @@ impl ReadBack {
             Ok(direct) => (Some(direct), OnceLock::new()),
             Err(error) => (None, OnceLock::from(crate::error::chain(&error))),
         };
-        ReadBack { buffered: Arc::clone(destination), direct, refusal }
+        let file = Some(Arc::clone(destination));
+        ReadBack { buffered: Arc::clone(destination) as Arc<_>, file, direct, refusal }
     }
 
-    /// How it was read: `direct`, or `dropped-cache`.
+    /// Of what is neither file nor device, and knows itself how to be read past
+    /// what it keeps in memory.
+    pub fn of(destination: Arc<dyn Source>) -> ReadBack {
+        ReadBack { buffered: destination, file: None, direct: None, refusal: OnceLock::new() }
+    }
+
+    /// How it was read: `direct`, or `dropped-cache`; or `read`, where it is neither
+    /// file nor device.
     pub fn how(&self) -> &'static str {
-        if self.refusal.get().is_none() { "direct" } else { "dropped-cache" }
+        match self.file {
+            None => "read",
+            Some(_) if self.refusal.get().is_none() => "direct",
+            Some(_) => "dropped-cache",
+        }
     }
 
     /// Why requests past the cache were not possible, if they were not.
@@ -76,7 +90,8 @@ impl ReadBack {
         buffer: &'b mut Buffer,
         marks: &Marks,
     ) -> io::Result<&'b [u8]> {
-        let around = if self.is_direct() { range.align_out(UNIT) } else { range };
+        let around =
+            if self.direct.is_some() && self.is_direct() { range.align_out(UNIT) } else { range };
         let memory = buffer.at(around.start(), around.len());
         match transfer::read_full(&Marked::new(self, marks), around.start(), memory) {
             // The file may end in the middle of the last block.
@@ -117,12 +132,14 @@ impl ReadAt for ReadBack {
                 // Some say so only when it is tried; the end of the file is met
                 // at an offset that is no multiple of anything.
                 Err(error) if sys::is_unsupported(&error) => {
-                    if offset < self.buffered.len() && offset.is_multiple_of(UNIT) {
+                    if offset < self.buffered.size() && offset.is_multiple_of(UNIT) {
                         self.refusal.get_or_init(|| error.to_string());
                     }
                 }
                 Ok(read) => {
-                    self.buffered.overlay(offset, buffer, read);
+                    if let Some(file) = &self.file {
+                        file.overlay(offset, buffer, read);
+                    }
                     return Ok(read);
                 }
                 result => return result,
@@ -134,7 +151,7 @@ impl ReadAt for ReadBack {
 
 impl Source for ReadBack {
     fn size(&self) -> u64 {
-        self.buffered.len()
+        self.buffered.size()
     }
 
     fn next_extent(&self, from: u64) -> io::Result<Extent> {

@@ -49,9 +49,7 @@ fn nothing_is_written_where_one_destination_is_refused() {
     scene.run("--also a source a").code(3).says(&["same destination"]);
     scene.run("--also ./a source a").code(3).says(&["same destination"]);
     scene.run("--also nowhere/b source a").code(3);
-    for options in ["--resume", "--map m", "--verify --repair"] {
-        scene.run(&format!("{options} --also b source a")).code(2).says(&["--also"]);
-    }
+    scene.run("--map m --also b source a").code(2).says(&["--also"]);
     scene.run("--also b source -").code(2);
     scene.run("-n --also b source a").code(0);
     assert_eq!(scene.names(), ["old", "source"]);
@@ -62,12 +60,18 @@ fn nothing_is_written_where_one_destination_is_refused() {
 fn options_that_cannot_be_kept_are_refused() {
     let scene = Scene::new();
     scene.source("source", 1000);
-    for options in ["--engine mmap", "--reflink always", "--preallocate full"] {
+    for options in ["--engine mmap", "--reflink always"] {
         scene.run(&format!("{options} --also b source a")).code(2).says(&["--also"]);
         assert_eq!(scene.names(), ["source"], "{options}");
     }
-    for options in ["--engine positioned", "--reflink never", "--preallocate off", "--sparse never"]
-    {
+    for options in [
+        "--engine positioned",
+        "--reflink never",
+        "--preallocate off",
+        "--preallocate full",
+        "--sparse never",
+        "--verify --repair",
+    ] {
         scene.run(&format!("{options} -f --also b source a")).code(0);
     }
 }
@@ -163,12 +167,20 @@ fn an_interrupt_after_a_failed_destination_is_an_interrupt() {
     let report = running.end().died_by(rustix::process::Signal::INT).report();
     assert_eq!(report["outcome"], "interrupted");
     assert_eq!(report["also"][0]["outcome"], "failed", "{report}");
-    assert_eq!(scene.names(), ["small", "source"]);
+    // What is left of the other one can be resumed.
+    assert_eq!(scene.names(), ["a.pcopy-map", "a.pcopy-part", "small", "source"]);
 }
 
-/// A kill leaves parts, which the message says how to get rid of.
+/// A kill leaves parts, each with a map of its own: what all have done is not
+/// copied again.
 #[test]
-fn what_a_killed_run_left_is_begun_anew_where_the_user_says_so() {
+fn what_a_killed_run_left_is_resumed_or_begun_anew() {
+    for way in ["--resume", "--restart"] {
+        check_killed(way);
+    }
+}
+
+fn check_killed(way: &str) {
     let scene = Scene::new();
     let bytes = scene.source("source", 4 << 20);
     let line = "--limit-rate 2MiB --io-size 64KiB --progress json --also b source a";
@@ -178,12 +190,17 @@ fn what_a_killed_run_left_is_begun_anew_where_the_user_says_so() {
     let left = scene.names();
     assert!(left.contains(&"a.pcopy-part".to_owned()), "{left:?}");
     scene.run("--also b source a").code(3).says(&["pcopy-part", "--restart"]);
-    scene.run("--resume --also b source a").code(2).says(&["--resume", "--restart"]);
     assert_eq!(scene.names(), left);
+    let map = std::fs::read(scene.path("b.pcopy-map")).ok();
     scene.write("b.pcopy-map", b"no map");
     scene.run("--restart --also b source a").code(3).says(&["b.pcopy-map"]);
     std::fs::remove_file(scene.path("b.pcopy-map")).unwrap();
-    scene.run("--restart --also b source a").code(0).says(&["to 'a'", "and to 'b'"]);
+    if let Some(map) = map {
+        scene.write("b.pcopy-map", &map);
+        private(&scene.path("b.pcopy-map"));
+    }
+    let line = format!("{way} --also b source a");
+    scene.run(&line).code(0).says(&["to 'a'", "and to 'b'"]);
     assert_eq!(scene.names(), ["a", "b", "source"]);
     for name in ["a", "b"] {
         assert_same(&scene.read(name), &bytes, name);
@@ -208,4 +225,38 @@ fn a_destination_that_does_not_get_its_name_leaves_nothing() {
     assert_eq!(report["also"][0]["outcome"], "failed", "{report}");
     assert_eq!(scene.names(), ["a", "source"]);
     assert_same(&scene.read("a"), &bytes, "the other");
+}
+
+/// Readable by nobody else, as a map of ours is.
+fn private(path: &std::path::Path) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let _ = path;
+}
+
+/// An interruption leaves a map for each, and what both have done is not copied
+/// again; verified, repaired and with a digest, all in one.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_copy_to_several_is_resumed() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 8 << 20);
+    let line = "--limit-rate 4MiB --io-size 64KiB --checkpoint-every 0.1 --progress json \
+                --also b --also null: source a";
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copied(3 << 20);
+    running.signal(rustix::process::Signal::INT);
+    running.end().died_by(rustix::process::Signal::INT);
+    let line = "--resume --verify --repair -p --digest md5 --json --also b source a";
+    let report = scene.run(line).code(0).report();
+    assert!(report["bytes"]["resumed"].as_u64().unwrap() >= 1 << 20, "{report}");
+    assert_eq!(report["verified"], true, "{report}");
+    assert_eq!(report["also"][0]["verified"], true, "{report}");
+    assert_eq!(scene.names(), ["a", "b", "source"]);
+    for name in ["a", "b"] {
+        assert_same(&scene.read(name), &bytes, name);
+    }
 }

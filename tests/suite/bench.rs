@@ -372,15 +372,19 @@ fn zeros_are_written_as_a_copy_writes() {
     }
     let scene = Scene::new();
     let calls = "fallocate,sync_file_range,fadvise64";
-    let has = |found: &[(String, u64)], name: &str| found.iter().any(|call| call.0 == name);
+    let count =
+        |found: &[(String, u64)], name: &str| found.iter().filter(|call| call.0 == name).count();
     let line = "--rounds 1 -t 1 --size 64MiB --engine positioned zero: copy";
     let found = traced(&scene, calls, line);
-    assert!(has(&found, "sync_file_range") && has(&found, "fadvise64"), "{found:?}");
-    assert!(!has(&found, "fallocate"), "{found:?}");
+    assert!(count(&found, "sync_file_range") > 0, "{found:?}");
+    assert!(count(&found, "fadvise64") > 0, "{found:?}");
+    // Room for the map of each run, as for any copy that long.
+    let line = "--rounds 1 -t 1 --size 1MiB --engine positioned zero: copy";
+    let plain = count(&traced(&scene, calls, line), "fallocate");
     let line = "--rounds 1 -t 1 --size 1MiB --engine direct zero: copy";
     if scene.run(&format!("bench {line}")).status.code() == Some(5) {
         return crate::common::skip("engine direct cannot serve in the temporary folder");
     }
     let found = traced(&scene, calls, line);
-    assert!(has(&found, "fallocate"), "{found:?}");
+    assert!(count(&found, "fallocate") > plain, "{plain}: {found:?}");
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pcopy::engine::{EngineChoice, Reflink, TABLE};
 #[cfg(unix)]
-use pcopy::job::Preallocate;
+use pcopy::sparse::Preallocate;
 use pcopy::sparse::Sparse;
 use pcopy::{ByteRange, CopyJob, Error, Outcome, RangeSpec, Report, Size};
 

@@ -127,7 +127,8 @@ fn copy(
     let engines: Vec<Box<dyn Engine>> = vec![Box::new(Positioned)];
     let names = [PathBuf::from("source"), PathBuf::from("sink")];
     let [from, to] = names;
-    let transfer = Transfer::new((source, from), (sink, to), range, dest_offset, 512, engines);
+    let mapping = pcopy::Mapping::new(range, dest_offset).expect("small");
+    let transfer = Transfer::new((source, from), (sink, to), mapping, 512, engines);
     let transfer = Arc::new(transfer);
     let plan = Plan::new(&range.into(), range.start().wrapping_sub(dest_offset), case.stripe);
     let progress = Progress::new();

@@ -154,7 +154,8 @@ impl World {
         );
         let engines: Vec<Box<dyn Engine>> = vec![Box::new(Positioned)];
         let (source, sink) = ((source, "source".into()), (sink, "sink".into()));
-        let transfer = Arc::new(Transfer::new(source, sink, whole, 0, 512, engines));
+        let transfer =
+            Arc::new(Transfer::new(source, sink, pcopy::Mapping::to_start(whole), 512, engines));
         let plan = Plan::new(&todo, 0, STRIPE);
         let result = self.copy(&transfer, &checkpointer, &plan, workers, progress);
         match result {

@@ -1,8 +1,8 @@
 //! How far a sweep is: one line on a terminal, a line or a JSON event for each
 //! run, or nothing.
 
+use pcopy::Threads;
 use pcopy::bench::{Outcome, Setting, Step};
-use pcopy::job::Threads;
 use serde_json::{Value, json};
 
 use crate::cli::args::{OutputArgs, ProgressArg};

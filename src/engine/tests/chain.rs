@@ -12,7 +12,7 @@ use crate::pool::{
     self, Assignment, Control, Halt, Ledger, OnReadError, StripeIo, Transfer, Work, copy_buffered,
 };
 use crate::progress::{CancelToken, Event, Progress};
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, Mapping, RangeSet};
 
 /// Copies up to an offset and gives way there.
 struct UpTo(u64);
@@ -59,8 +59,7 @@ fn copy(
     let transfer = Arc::new(Transfer::new(
         (source, PathBuf::from("source")),
         (sink.clone(), PathBuf::from("sink")),
-        range,
-        0,
+        Mapping::to_start(range),
         512,
         engines,
     ));

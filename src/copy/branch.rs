@@ -1,0 +1,194 @@
+//! One destination of a copy: what is known of it, and what is recorded for it.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use crate::durable::checkpoint::{Checkpointer, Ledger};
+use crate::durable::intact::Written;
+use crate::endpoint::{Abilities, Destination, Draft, Journal};
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::io::{Fanout, Sink};
+use crate::pool::Transfer;
+use crate::progress::lock;
+use crate::range::{ByteRange, RangeSet};
+use crate::report::DestinationReport;
+
+/// What is known to be wrong is widened to whole blocks of the page cache, so
+/// that no block is half trusted.
+const BLOCK: u64 = 4096;
+
+/// One destination of a copy.
+pub struct Branch {
+    pub report: DestinationReport,
+    pub abilities: Abilities,
+    /// Until it is begun.
+    pub destination: Option<Box<dyn Destination>>,
+    /// What an earlier run has written, in bytes of the source.
+    pub done: RangeSet,
+    /// Until it is begun: where progress is recorded.
+    pub journal: Option<Journal>,
+    /// While it is written.
+    pub draft: Option<Box<dyn Draft>>,
+    /// The same, where progress is recorded.
+    pub checkpointer: Option<Checkpointer>,
+    /// What of it was found to be wrong, in bytes of the source.
+    distrusted: Mutex<RangeSet>,
+    /// Why it is left out.
+    pub error: Option<Error>,
+    /// The same in words, where the copy ended in that error.
+    pub said: Option<String>,
+    pub outcome: Outcome,
+    pub verified: Option<bool>,
+    pub verified_by: Option<&'static str>,
+    pub mismatches: Vec<ByteRange>,
+    pub durable: bool,
+    pub resumable: bool,
+}
+
+impl Branch {
+    /// One that was looked at.
+    pub fn new(destination: Box<dyn Destination>) -> Branch {
+        Branch {
+            report: crate::endpoint::destination_report(&*destination),
+            abilities: destination.abilities(),
+            destination: Some(destination),
+            done: RangeSet::new(),
+            journal: None,
+            draft: None,
+            checkpointer: None,
+            distrusted: Mutex::default(),
+            error: None,
+            said: None,
+            outcome: Outcome::Failed,
+            verified: None,
+            verified_by: None,
+            mismatches: Vec::new(),
+            durable: false,
+            resumable: false,
+        }
+    }
+
+    /// Its final name.
+    pub fn path(&self) -> &Path {
+        &self.report.path
+    }
+
+    /// Whether it is still to become complete.
+    pub fn is_alive(&self) -> bool {
+        self.error.is_none() && self.said.is_none()
+    }
+
+    /// Leaves it out from now on. What was written of it goes away.
+    pub fn fail(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+        self.discard();
+    }
+
+    /// Takes away what was written, and its map.
+    pub fn discard(&mut self) {
+        if let Some(draft) = self.draft.take() {
+            draft.discard();
+        }
+        if let Some(checkpointer) = self.checkpointer.take() {
+            checkpointer.close();
+            // Best effort: the error that brought us here says more.
+            let _ = checkpointer.remove();
+        }
+    }
+
+    /// The error of a write of `range` of it, or of a sync.
+    pub fn write_error(&self, range: Option<ByteRange>, source: io::Error) -> Error {
+        let path = self.path().to_owned();
+        match range {
+            Some(range) => ErrorKind::Write { path, range, source }.into(),
+            None => ErrorKind::Sync { path, source }.into(),
+        }
+    }
+
+    /// What `transfer` has done for it. `number` is its place in `fanout`.
+    pub fn ledger<'a>(&'a self, transfer: &'a Transfer, fanout: Option<Member<'a>>) -> Record<'a> {
+        let sink = self.draft.as_ref().map(|draft| draft.sink());
+        let path = self.draft.as_ref().map_or(self.path(), |draft| draft.path()).to_owned();
+        Record { branch: self, transfer, sink, path, fanout }
+    }
+
+    /// Takes back that `wrong`, a part of the range, is done, and has its map say
+    /// so, that nobody resumes from it whatever comes next.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Journal`].
+    pub fn invalidate(&self, transfer: &Transfer, wrong: &RangeSet) -> crate::Result<()> {
+        let Some(checkpointer) = &self.checkpointer else { return Ok(()) };
+        let range = transfer.mapping.from();
+        let wrong = wrong.iter().map(|part| part.align_out(BLOCK).intersect(range)).collect();
+        checkpointer.invalidate_ranges(&self.ledger(transfer, None), &wrong)
+    }
+}
+
+/// One of several sinks.
+#[derive(Clone, Copy)]
+pub struct Member<'a> {
+    pub fanout: &'a Fanout,
+    pub number: usize,
+}
+
+/// What is known of the bytes of one destination.
+pub struct Record<'a> {
+    branch: &'a Branch,
+    transfer: &'a Transfer,
+    sink: Option<Arc<dyn Sink>>,
+    path: PathBuf,
+    fanout: Option<Member<'a>>,
+}
+
+impl Ledger for Record<'_> {
+    fn destination(&self) -> &Path {
+        &self.path
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.sink.as_ref().map_or(Ok(()), |sink| sink.sync_data())
+    }
+
+    fn done(&self) -> RangeSet {
+        let mut done = self.transfer.recorded();
+        // Asked after `done` was taken: what fails later is not in it.
+        if self.fanout.is_some_and(|member| member.fanout.has_failed(member.number)) {
+            return RangeSet::new();
+        }
+        for kept in self.sink.iter().flat_map(|sink| sink.not_written().iter().collect::<Vec<_>>())
+        {
+            done.remove(self.transfer.mapping.to_source(kept));
+        }
+        done
+    }
+
+    fn unreadable(&self) -> RangeSet {
+        self.transfer.failed().ranges()
+    }
+
+    fn distrusted(&self) -> RangeSet {
+        lock(&self.branch.distrusted).clone()
+    }
+
+    fn lost(&self) -> RangeSet {
+        let Some(file) = self.sink.as_ref().and_then(|sink| sink.file()) else {
+            return RangeSet::new();
+        };
+        let mapping = self.transfer.mapping;
+        let mut holes = self.done().missing_from(mapping.from());
+        holes.merge(&self.transfer.holes);
+        let (range, to, made) = (mapping.from(), mapping.to().start(), self.transfer.made_holes());
+        Written { source: &*self.transfer.source, range, to, holes, made }.probably_lost(file)
+    }
+
+    fn invalidate(&self, ranges: &RangeSet) {
+        lock(&self.branch.distrusted).merge(ranges);
+    }
+
+    fn revalidate(&self) {
+        *lock(&self.branch.distrusted) = RangeSet::new();
+    }
+}

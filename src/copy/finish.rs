@@ -1,0 +1,288 @@
+//! The end of a copy: made durable, looked at once more, given its name, and
+//! found under it. The order of these steps is here and nowhere else.
+//!
+//! A checkpoint is true before any of them (invariant I3), a name is given after
+//! all of them (I4), and an error of a sync or of a record ends the destination
+//! (I9).
+
+use super::branch::Branch;
+use super::moving::{Moved, Sent};
+use super::resolve::Task;
+use crate::durable::intact::Written;
+use crate::durable::stage;
+use crate::endpoint::Origin;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::pool::Transfer;
+use crate::progress::CancelToken;
+use crate::range::RangeSet;
+
+impl Task<'_> {
+    /// What becomes of a step of destination `number`: the error of the only one
+    /// is that of the copy, and so is a wish to stop; another one is left out.
+    ///
+    /// # Errors
+    ///
+    /// Those two.
+    pub fn settle_result(&mut self, number: usize, result: Result<()>) -> Result<()> {
+        match result {
+            Ok(()) => Ok(()),
+            Err(error) if self.is_alone() || matches!(error.kind(), ErrorKind::Cancelled) => {
+                Err(error)
+            }
+            Err(error) => {
+                self.branches[number].fail(error);
+                Ok(())
+            }
+        }
+    }
+
+    /// Does `step` for every destination that is written.
+    fn each(&mut self, mut step: impl FnMut(&Self, &Branch) -> Result<()>) -> Result<()> {
+        for number in 0..self.branches.len() {
+            if self.branches[number].draft.is_some() {
+                let result = step(self, &self.branches[number]);
+                self.settle_result(number, result)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes durable what has been written, unless the user does not want that.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`] among others.
+    pub fn settle(&mut self, sent: &Sent) -> Result<()> {
+        // A new file has at most the rights of the source, unless it gets all of them.
+        let range = self.mapping.from();
+        let rights = match (self.options.preserve, self.origin.file()) {
+            (true, _) => None,
+            (false, Some(source)) => Some(stage::rights(source, range)),
+            (false, None) => Some(crate::preserve::OF_ANY_FILE),
+        };
+        self.each(|task, branch| {
+            let Some(draft) = &branch.draft else { return Ok(()) };
+            draft.settle(rights)?;
+            if task.options.sync { draft.sync() } else { Ok(()) }
+        })?;
+        let transfer = &sent.transfer;
+        match self.is_ordered() {
+            true => transfer.page_cache.finish_reading(&*transfer.source),
+            false => transfer.page_cache.finish(&*transfer.source, &*transfer.sink),
+        }
+        Ok(())
+    }
+
+    /// A source that changed while it was read is a mixture of two states, never
+    /// to be passed off as either.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SourceChanged`].
+    pub fn check_source(&self, moved: &mut Moved) -> Result<()> {
+        if self.writes_source {
+            // It was this copy that changed it, outside the range that was read.
+            return Ok(());
+        }
+        moved.notes.extend(check_unchanged(&*self.origin, self.options.allow_changed_source)?);
+        Ok(())
+    }
+
+    /// Carries over what the source has besides its content. Reading back changes
+    /// the time of access, so this comes after it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`].
+    pub fn preserve(&mut self, moved: &mut Moved) -> Result<()> {
+        let mut lost = Vec::new();
+        self.each(|task, branch| {
+            if let (Some(draft), Some(source)) = (&branch.draft, task.origin.file()) {
+                lost.extend(draft.preserve(source, task.options.sync)?);
+            }
+            Ok(())
+        })?;
+        moved.take_notes(lost);
+        Ok(())
+    }
+
+    /// Makes sure, after the last sync, that every destination still has the
+    /// bytes that were written. What it lacks is not recorded as done.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DestinationChanged`] among others.
+    pub fn check_intact(&mut self, sent: &Sent, moved: &Moved, cancel: &CancelToken) -> Result<()> {
+        let source = self.origin.source();
+        let mut holes = self.kept_holes.clone();
+        holes.merge(&sent.transfer.holes);
+        holes.merge(&moved.failed_set());
+        let written = Written {
+            source: &*source,
+            range: self.mapping.from(),
+            to: self.mapping.to().start(),
+            holes,
+            made: sent.transfer.made_holes(),
+        };
+        self.each(|_, branch| {
+            let Some(draft) = &branch.draft else { return Ok(()) };
+            let lost: RangeSet = draft.lost(&written, cancel)?;
+            branch.invalidate(&sent.transfer, &lost)?;
+            draft.check_written(&lost)
+        })
+    }
+
+    /// Has the maps say what could not be read, to a later run or to ddrescue.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Journal`] among others.
+    pub fn record_missing(&mut self, sent: &Sent, moved: &Moved) -> Result<()> {
+        if moved.failed.is_empty() {
+            return Ok(());
+        }
+        self.each(|_, branch| match &branch.checkpointer {
+            Some(checkpointer) => checkpointer.save(&branch.ledger(&sent.transfer, None)),
+            None => Ok(()),
+        })?;
+        for branch in self.branches.iter_mut().filter(|branch| branch.checkpointer.is_some()) {
+            branch.resumable = true;
+        }
+        Ok(())
+    }
+
+    /// Gives every destination its name, and looks whether the path that the user
+    /// gave leads to what was written.
+    ///
+    /// # Errors
+    ///
+    /// Of the only destination.
+    pub fn commit(&mut self, sent: &Sent, moved: &mut Moved) -> Result<()> {
+        let outcome = match moved.failed.is_empty() {
+            true => Outcome::Complete,
+            false => Outcome::Partial,
+        };
+        for number in 0..self.branches.len() {
+            if self.branches[number].draft.is_none() {
+                continue;
+            }
+            let result = self.commit_one(number, &sent.transfer, moved);
+            if result.is_ok() {
+                let branch = &mut self.branches[number];
+                let is_durable = branch.draft.as_ref().is_some_and(|draft| draft.is_durable());
+                (branch.outcome, branch.durable) = (outcome, self.options.sync && is_durable);
+            }
+            self.settle_result(number, result)?;
+        }
+        Ok(())
+    }
+
+    fn commit_one(&mut self, number: usize, transfer: &Transfer, moved: &mut Moved) -> Result<()> {
+        let (sync, to, alone) = (self.options.sync, self.mapping.to(), self.is_alone());
+        let branch = &mut self.branches[number];
+        let Some(draft) = &mut branch.draft else { return Ok(()) };
+        if let Err(error) = draft.commit(sync) {
+            if alone {
+                branch.keep_complete(transfer, sync, moved);
+            }
+            return Err(error);
+        }
+        let found = draft.check_name(to);
+        let in_place = branch.abilities.in_place;
+        let Some(checkpointer) = &branch.checkpointer else { return found };
+        let ledger = branch.ledger(transfer, None);
+        if let Err(error) = found {
+            if in_place {
+                // Best effort: all of it is there, wherever that is, and there
+                // is nothing to resume under this name.
+                let _ = checkpointer.conclude(&ledger);
+            }
+            return Err(error);
+        }
+        if moved.failed.is_empty() { checkpointer.conclude(&ledger) } else { Ok(()) }
+    }
+
+    /// Leaves a state to resume from after `error`. What several destinations
+    /// hold that is not what was expected is of no use to any.
+    pub fn keep(&mut self, sent: &Sent, moved: &mut Moved, error: &Error) {
+        if !self.is_alone() && error.outcome() == Outcome::Mismatch {
+            self.branches.iter_mut().for_each(Branch::discard);
+            return;
+        }
+        // What is gone cannot be asked; a later run asks when it is back.
+        let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
+        for number in 0..self.branches.len() {
+            let branch = &self.branches[number];
+            let Some(checkpointer) = branch.checkpointer.as_ref().filter(|_| branch.is_alive())
+            else {
+                continue;
+            };
+            let ledger = branch.ledger(&sent.transfer, sent.member(number));
+            let kept = checkpointer.keep(&ledger, error);
+            let has_saved = checkpointer.has_saved();
+            note_unrecorded(kept, moved);
+            if !has_saved {
+                continue;
+            }
+            let resumable = is_gone || self.source_is_as_in_the_map();
+            self.branches[number].resumable = resumable;
+            if !resumable {
+                let note = "the source is not what it was: --restart copies it anew, and only \
+                            with --allow-changed-source does --resume go on from here";
+                moved.take_notes(vec![note.to_owned()]);
+            }
+        }
+    }
+
+    /// Whether a later run will find the source that the map speaks of.
+    fn source_is_as_in_the_map(&self) -> bool {
+        self.options.allow_changed_source
+            || self.writes_source
+            || matches!(self.origin.change(), Ok(None))
+    }
+
+    /// The error that a copy to several destinations ends in: a failure rather
+    /// than a mismatch.
+    pub fn first_error(&mut self) -> Option<Error> {
+        let is_mismatch = |error: &Error| error.outcome() == Outcome::Mismatch;
+        let failed = |b: &Branch| b.error.as_ref().is_some_and(|error| !is_mismatch(error));
+        let first = self.branches.iter().position(failed);
+        let first = first.or_else(|| self.branches.iter().position(|b| b.error.is_some()))?;
+        self.branches[first].take_error()
+    }
+}
+
+impl Branch {
+    /// Leaves a state to resume from when all was there but for the name. The
+    /// data was synced, unless the user did not want that: only the directory
+    /// may have failed to be.
+    fn keep_complete(&mut self, transfer: &Transfer, synced: bool, moved: &mut Moved) {
+        let Some(checkpointer) = &self.checkpointer else { return };
+        let ledger = self.ledger(transfer, None);
+        let saved =
+            if synced { checkpointer.save_synced(&ledger) } else { checkpointer.save(&ledger) };
+        let has_saved = checkpointer.has_saved();
+        note_unrecorded(saved, moved);
+        self.resumable = has_saved;
+    }
+}
+
+fn note_unrecorded(saved: Result<()>, moved: &mut Moved) {
+    if let Err(error) = saved {
+        let why = error.chain();
+        moved.notes.push(format!("what was copied could not be recorded: {why}"));
+    }
+}
+
+/// What changed in `origin` since it was opened, as a note if that is allowed.
+fn check_unchanged(origin: &dyn Origin, allow: bool) -> Result<Option<String>> {
+    let what = match origin.change() {
+        Ok(None) => return Ok(None),
+        Ok(Some(what)) => what,
+        Err(error) => format!("it cannot be asked any more ({error})"),
+    };
+    if allow {
+        return Ok(Some(format!("the source changed during the copy: {what}")));
+    }
+    Err(ErrorKind::SourceChanged { path: origin.path().to_owned(), what }.into())
+}

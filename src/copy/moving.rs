@@ -1,0 +1,444 @@
+//! Moving the bytes: destinations are begun, engines made, stripes handed to the
+//! workers, and checkpoints made meanwhile.
+
+use std::sync::{Arc, Mutex};
+
+use super::branch::{Branch, Member};
+use super::resolve::Task;
+use crate::digest::{Digest, Digester};
+use crate::durable::stage::StageShape;
+use crate::endpoint::Shape;
+use crate::endpoint::file::too_late;
+use crate::engine::{Engine, EngineContext, Positioned, Reflink};
+use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::io::{Fanout, Sink};
+use crate::plan::{Cursor, Plan};
+use crate::pool::controller::{Controller, Workers};
+use crate::pool::{self, Assignment, Control, Observers, OnReadError, Transfer, Work};
+use crate::progress::{Event, Phase, Progress, Watch, lock};
+use crate::range::{ByteRange, RangeSet};
+use crate::report::{FailedRange, Fallback};
+use crate::sparse::{Preallocate, Sparse};
+use crate::sys;
+
+/// Bytes that any storage copies in less time than lies between checkpoints.
+const LONGEST_UNWATCHED: u64 = 16 << 20;
+
+/// Most pieces of a file whose storage is reserved unasked.
+const MOST_RESERVED: usize = 1024;
+
+/// What came of moving the bytes.
+#[derive(Default)]
+pub struct Moved {
+    /// The engine in use at the end.
+    pub engine: Option<&'static str>,
+    /// Workers, at most at one time.
+    pub threads: usize,
+    /// Bytes copied.
+    pub copied: u64,
+    /// Bytes that became, or stayed, holes on the way.
+    pub holes: u64,
+    /// What could not be read.
+    pub failed: Vec<FailedRange>,
+    pub fallbacks: Vec<Fallback>,
+    pub digests: Vec<Digest>,
+    pub notes: Vec<String>,
+}
+
+impl Moved {
+    /// What could not be read, in bytes of the source.
+    pub fn failed_set(&self) -> RangeSet {
+        self.failed.iter().filter_map(|part| ByteRange::new(part.start, part.end)).collect()
+    }
+}
+
+/// A transfer to the destinations that could be begun.
+pub struct Sent {
+    pub transfer: Arc<Transfer>,
+    /// Where there are several: what writes to all, and their numbers.
+    several: Option<(Arc<Fanout>, Vec<usize>)>,
+}
+
+impl Sent {
+    /// The place of branch `number` among several sinks.
+    pub fn member(&self, number: usize) -> Option<Member<'_>> {
+        let (fanout, numbers) = self.several.as_ref()?;
+        let number = numbers.iter().position(|&branch| branch == number)?;
+        Some(Member { fanout, number })
+    }
+}
+
+/// The stripes of one transfer.
+pub struct Stripes<'a> {
+    pub transfer: Arc<Transfer>,
+    pub cursor: Cursor<'a>,
+    /// Called every now and then, where anything is recorded.
+    pub checkpoint: Option<&'a (dyn Fn() -> Result<()> + Sync)>,
+}
+
+impl Work for Stripes<'_> {
+    fn claim(&self) -> Result<Option<Assignment>> {
+        let assign =
+            |stripe| Assignment { transfer: Arc::clone(&self.transfer), stripe, ticket: 0 };
+        Ok(self.cursor.claim().map(assign))
+    }
+
+    fn checkpoint(&self) -> Result<()> {
+        self.checkpoint.map_or(Ok(()), |checkpoint| checkpoint())
+    }
+}
+
+impl Task<'_> {
+    /// Makes every destination ready to be written. One of several that cannot
+    /// be is left out.
+    ///
+    /// # Errors
+    ///
+    /// If none can be.
+    pub fn begin(&mut self, watch: Watch<'_>) -> Result<()> {
+        let (origin, alone) = (Arc::clone(&self.origin), self.is_alone());
+        let gaps = !self.kept_holes.is_empty()
+            || self.sparse == Sparse::Always
+            || self.mapping.to().start() > 0;
+        let like = origin.file().filter(|_| self.may_clone()).map(|source| source.io.as_file());
+        let shape = Shape {
+            mapping: self.mapping,
+            stage: StageShape { gaps, like, ..StageShape::up_to(self.mapping.to()) },
+            workers: self.workers.most(),
+            discards: self.options.leftovers != crate::Leftovers::Refuse,
+            cancel: watch.cancel,
+        };
+        for branch in self.branches.iter_mut().filter(|branch| branch.is_alive()) {
+            let Some(destination) = branch.destination.take() else { continue };
+            match destination.begin(&shape) {
+                Ok(draft) => branch.draft = Some(draft),
+                Err(error) if alone => return Err(error),
+                Err(error) => branch.error = Some(error),
+            }
+        }
+        let grows = |branch: &Branch| branch.draft.as_ref().is_some_and(|draft| draft.grows());
+        if self.branches.iter().any(grows) {
+            // What a second one skipped would be written twice.
+            self.workers = Workers::Exactly(1);
+        }
+        match self.branches.iter().any(Branch::is_alive) {
+            true => Ok(()),
+            false => Err(self.first_error().unwrap_or_else(|| ErrorKind::Cancelled.into())),
+        }
+    }
+
+    /// Whether the destination may begin as a clone of the source: only where
+    /// extents would be shared anyhow, because then it is the same, sooner.
+    fn may_clone(&self) -> bool {
+        let Some(source) = self.origin.file() else { return false };
+        let whole = ByteRange::to(source.facts.size);
+        self.is_alone()
+            && self.selection.name() == "offload"
+            && self.selection.capabilities().same_file_system
+            && self.options.reflink != Reflink::Never
+            && (self.mapping.from(), self.mapping.to()) == (whole, whole)
+    }
+
+    /// The transfer, with storage reserved and engines made; the records of
+    /// progress begun.
+    ///
+    /// # Errors
+    ///
+    /// If there is no room, or the engine asked for does not work here after
+    /// all. What was begun has been taken back then.
+    pub fn send(&mut self, moved: &mut Moved, progress: &Progress) -> Result<Sent> {
+        let made = self.reserve(moved).and_then(|()| self.transfer(moved, progress));
+        let sent = match made {
+            Ok(sent) => sent,
+            Err(error) => {
+                let discards = |journal: &crate::endpoint::Journal| journal.discards;
+                let over = self.branches.iter().any(|b| b.journal.as_ref().is_some_and(discards));
+                self.branches.iter_mut().for_each(Branch::discard);
+                return Err(if over { too_late(error) } else { error });
+            }
+        };
+        let range = self.mapping.from();
+        for branch in self.branches.iter_mut().filter(|branch| branch.is_alive()) {
+            let (Some(draft), Some(journal)) = (&branch.draft, branch.journal.take()) else {
+                continue;
+            };
+            let id = draft.id()?;
+            // What all have done, and what it has besides: it is written once more.
+            let settled = self.settled.clone().within(range);
+            branch.checkpointer = Some(journal.checkpointer(id, settled, self.options));
+        }
+        Ok(sent)
+    }
+
+    /// Reserves storage for what will be written, where that is wanted.
+    fn reserve(&self, moved: &mut Moved) -> Result<()> {
+        let how = self.options.preallocate.beside(self.sparse);
+        for branch in self.branches.iter().filter(|branch| branch.is_alive()) {
+            let Some(draft) = &branch.draft else { continue };
+            let range = self.mapping.from();
+            let pieces = match how {
+                Preallocate::Off => return Ok(()),
+                Preallocate::Full => range.into(),
+                Preallocate::Auto if !self.selection.wants_space() || draft.grows() => continue,
+                Preallocate::Auto => {
+                    let mut data = self.settled.missing_from(range);
+                    data.subtract(&self.holes);
+                    // Many small pieces cost more than reserving them brings.
+                    if data.as_slice().len() > MOST_RESERVED {
+                        return Ok(());
+                    }
+                    data
+                }
+            };
+            let sink = draft.sink();
+            let Some(file) = sink.file() else { continue };
+            for piece in pieces.iter() {
+                match sys::reserve(file, self.mapping.to_destination(piece)) {
+                    Ok(()) => {}
+                    Err(error) if sys::is_unsupported(&error) => {
+                        if how == Preallocate::Full {
+                            moved.notes.push(format!("space cannot be reserved here: {error}"));
+                        }
+                        break;
+                    }
+                    Err(source) => {
+                        let (path, bytes) = (draft.path().to_owned(), pieces.bytes());
+                        return Err(Refusal::CannotReserve { path, bytes, source }.into());
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn transfer(&mut self, moved: &mut Moved, progress: &Progress) -> Result<Sent> {
+        let source = self.origin.source();
+        let alive = |(_, branch): &(usize, &Branch)| branch.draft.is_some();
+        let numbers: Vec<usize> =
+            self.branches.iter().enumerate().filter(alive).map(|(number, _)| number).collect();
+        let drafts: Vec<_> =
+            numbers.iter().filter_map(|&number| self.branches[number].draft.as_ref()).collect();
+        let first = drafts.first().expect("a destination has begun");
+        let path = match self.is_alone() {
+            true => first.path().to_owned(),
+            false => self.branches[0].path().to_owned(),
+        };
+        let (sink, several): (Arc<dyn Sink>, _) = match self.is_alone() {
+            true => (first.sink(), None),
+            false => {
+                let all = Arc::new(Fanout::new(drafts.iter().map(|draft| draft.sink()).collect()));
+                (all.clone(), Some((all, numbers)))
+            }
+        };
+        let made = self.selection.make(&EngineContext {
+            source: &source,
+            sink: &sink,
+            range: self.mapping.from(),
+            dest_offset: self.mapping.to().start(),
+            sink_len: first.len(),
+            is_clone: first.is_clone(),
+            io_size: self.io_size,
+            capabilities: self.selection.capabilities(),
+        })?;
+        for fallback in &made.fallbacks {
+            progress.event(Event::Fallback(fallback.clone()));
+        }
+        moved.fallbacks = made.fallbacks;
+        let written = first.written();
+        let fresh = self.is_new()
+            && self
+                .branches
+                .iter()
+                .all(|b| b.journal.as_ref().is_none_or(|journal| !journal.resumed));
+        let mut transfer = Transfer::new(
+            (source, self.origin.path().to_owned()),
+            (sink, path),
+            self.mapping,
+            self.origin.sector(),
+            made.engines,
+        );
+        transfer.zeros = self.sparse.zeros(fresh);
+        let about = self.selection.capabilities();
+        let sync = self.options.sync && !self.is_ordered();
+        let policy = self.options.page_cache(about.cache_state, about.bytes, sync);
+        transfer.page_cache = policy.over(self.standing);
+        transfer.holes = self.holes.clone();
+        let mut observers = Observers::none();
+        if self.options.verifies() {
+            observers = observers.fingerprints();
+        }
+        if !self.digests.is_empty() {
+            let mut earlier = self.settled.clone();
+            earlier.subtract(&self.kept_holes);
+            observers = observers.digests(Digester::new(&self.digests, self.mapping.from()));
+            if let Some(back) = written {
+                observers = observers.settled(self.kept_holes.clone(), earlier, back);
+            }
+        }
+        Ok(Sent { transfer: Arc::new(transfer.observed(observers)), several })
+    }
+
+    /// Copies every stripe, and finds out which destinations took all of them.
+    ///
+    /// # Errors
+    ///
+    /// What ended the copy before every stripe was written.
+    pub fn move_bytes(&mut self, sent: &Sent, moved: &mut Moved, watch: Watch<'_>) -> Result<()> {
+        watch.progress.enter(Phase::Copying);
+        let control = self.options.control(self.io_size, watch);
+        let on_read_error = match self.is_ordered() {
+            // Workers end a stream at the first gap, after what comes before it.
+            true => OnReadError::Record,
+            false => self.options.on_read_error,
+        };
+        let control = Control { on_read_error, ..control };
+        let troubles: Mutex<Vec<(usize, Error)>> = Mutex::default();
+        let checkpoint = || self.checkpoint(sent, &troubles, watch.progress);
+        let work = Stripes {
+            transfer: Arc::clone(&sent.transfer),
+            cursor: Cursor::new(&self.plan),
+            checkpoint: Some(&checkpoint),
+        };
+        let (run, result) = pool::run(&control, &work, self.controller());
+        let troubles = std::mem::take(&mut *lock(&troubles));
+        self.take_failures(sent, troubles);
+        moved.record(&run, &sent.transfer, watch.progress);
+        match result {
+            Ok(()) => Ok(()),
+            // Each of several destinations says for itself why it failed; that
+            // the copy was to stop is no fault of theirs.
+            Err(error) if self.is_alone() || matches!(error.kind(), ErrorKind::Cancelled) => {
+                Err(error)
+            }
+            Err(error) => Err(self.first_error().unwrap_or(error)),
+        }
+    }
+
+    /// Records how far each destination got. One of several whose record fails
+    /// is left out.
+    fn checkpoint(
+        &self,
+        sent: &Sent,
+        troubles: &Mutex<Vec<(usize, Error)>>,
+        progress: &Progress,
+    ) -> Result<()> {
+        for (number, branch) in self.branches.iter().enumerate() {
+            let Some(checkpointer) = &branch.checkpointer else { continue };
+            let member = sent.member(number);
+            if member.is_some_and(|member| member.fanout.has_failed(member.number)) {
+                continue;
+            }
+            let ledger = branch.ledger(&sent.transfer, member);
+            match (checkpointer.tick(&ledger, progress), member) {
+                (Ok(()), _) => {}
+                (Err(error), Some(member)) => {
+                    member.fanout.leave_out(member.number);
+                    lock(troubles).push((number, error));
+                }
+                (Err(error), None) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    fn take_failures(&mut self, sent: &Sent, troubles: Vec<(usize, Error)>) {
+        for (number, error) in troubles {
+            self.branches[number].fail(error);
+        }
+        let Some((fanout, numbers)) = &sent.several else { return };
+        for (place, &number) in numbers.iter().enumerate() {
+            if let Some(failure) = fanout.take_failure(place) {
+                let branch = &mut self.branches[number];
+                let error = branch.write_error(failure.range, failure.error);
+                branch.fail(error);
+            }
+        }
+    }
+
+    /// One stripe is copied without a thread of its own, unless that may take
+    /// long: only the supervisor of threads makes checkpoints.
+    fn controller(&self) -> Controller {
+        let is_long = self.options.limit_rate.is_some() || self.stripe_size > LONGEST_UNWATCHED;
+        match self.plan.stripes() {
+            1 if is_long => Controller::fixed(1),
+            stripes => self.workers.controller(stripes, self.io_size),
+        }
+    }
+
+    /// Copies `pieces` of the source to one destination once more, by the
+    /// plainest way there is, or only shows them to `observers`.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops it.
+    pub fn copy_again(
+        &self,
+        branch: &Branch,
+        pieces: &RangeSet,
+        observers: Observers,
+        (threads, watch): (usize, Watch<'_>),
+    ) -> Result<Arc<Transfer>> {
+        let draft = branch.draft.as_ref().expect("it is being written");
+        let engines: Vec<Box<dyn Engine>> = vec![Box::new(Positioned)];
+        let transfer = Transfer::new(
+            (self.origin.source(), self.origin.path().to_owned()),
+            (draft.sink(), draft.path().to_owned()),
+            self.mapping,
+            self.origin.sector(),
+            engines,
+        );
+        let transfer = Arc::new(transfer.observed(observers));
+        // The counters are those of the copy, which is over.
+        let progress = Progress::new();
+        let control = self.options.control(self.io_size, Watch::new(&progress, watch.cancel));
+        let control = Control { on_read_error: OnReadError::Stop, ..control };
+        let plan = self.stripes_of(pieces);
+        let work = Stripes {
+            transfer: Arc::clone(&transfer),
+            cursor: Cursor::new(&plan),
+            checkpoint: None,
+        };
+        let controller = Workers::Exactly(threads.max(1)).controller(plan.stripes(), self.io_size);
+        pool::run(&control, &work, controller).1?;
+        Ok(transfer)
+    }
+
+    /// The stripes of `pieces`, on the grid of the copy.
+    pub fn stripes_of(&self, pieces: &RangeSet) -> Plan {
+        Plan::new(pieces, self.mapping.grid(), self.stripe_size)
+    }
+}
+
+impl Moved {
+    fn record(&mut self, run: &pool::RunReport, transfer: &Transfer, progress: &Progress) {
+        self.threads = run.threads;
+        self.notes.extend(run.decisions.clone());
+        self.failed = transfer.failed().into_iter().map(FailedRange::from).collect();
+        self.fallbacks.extend(transfer.fallbacks());
+        self.engine = Some(transfer.engine().name());
+        self.notes.extend(transfer.engine().notes());
+        self.holes = transfer.hole_bytes();
+        self.copied = progress.snapshot().copied - self.holes;
+    }
+
+    /// Takes notes, each once.
+    pub fn take_notes(&mut self, notes: Vec<String>) {
+        for note in notes {
+            if !self.notes.contains(&note) {
+                self.notes.push(note);
+            }
+        }
+    }
+
+    /// Takes the digests, or says why there are none.
+    pub fn take_digests(&mut self, transfer: &Transfer, wanted: bool) {
+        match transfer.observers().take_digests() {
+            Some(digests) => self.digests = digests,
+            None if wanted => {
+                let failed = self.failed_set().bytes();
+                self.notes.push(format!("no digest: {failed} bytes could not be read"));
+            }
+            None => {}
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a copy did, written down when it is over. Nothing reads the report back.
+
+use super::branch::Branch;
+use super::clock::Clock;
+use super::moving::Moved;
+use super::resolve::Task;
+use super::run::outcome;
+use crate::endpoint::source_report;
+use crate::error::{Error, ErrorKind, Outcome};
+use crate::report::{AlsoReport, Report};
+
+/// The report of a copy that is planned and not made.
+pub fn planned(task: Task<'_>) -> Report {
+    let mut report = begun(&task);
+    report.outcome = Outcome::Complete;
+    report.notes = task.notes;
+    report.notes.push("dry run: nothing was written".to_owned());
+    report.also = task.branches.into_iter().skip(1).map(also).collect();
+    report
+}
+
+/// The report of a copy that is over.
+pub fn assemble(task: Task<'_>, moved: Moved, clock: &Clock) -> Report {
+    let mut report = begun(&task);
+    report.outcome = outcome(&moved);
+    report.bytes.copied = moved.copied;
+    report.bytes.holes += moved.holes;
+    report.bytes.failed = moved.failed_set().bytes();
+    report.engine = moved.engine.unwrap_or(report.engine);
+    if moved.threads > 0 {
+        report.threads = moved.threads;
+    }
+    report.failed = moved.failed;
+    report.fallbacks = moved.fallbacks;
+    report.digests = moved.digests;
+    report.notes = task.notes;
+    report.notes.extend(moved.notes);
+    let mut branches = task.branches.into_iter().map(Branch::over);
+    if let Some(first) = branches.next() {
+        report.verified = first.verified;
+        report.verified_by = first.verified_by;
+        report.durable = first.durable;
+        report.resumable = first.resumable;
+        report.mismatches = first.mismatches;
+    }
+    report.also = branches.map(also).collect();
+    clock.read(&mut report);
+    report
+}
+
+/// What is known of a copy before its first byte.
+fn begun(task: &Task<'_>) -> Report {
+    let mut report = Report::new(source_report(&*task.origin), task.branches[0].report.clone());
+    report.range = task.mapping.from();
+    report.dest_offset = task.mapping.to().start();
+    report.clamped = task.clamped;
+    report.in_place = task.branches.iter().any(|branch| branch.abilities.in_place);
+    report.bytes.requested = task.mapping.len();
+    report.bytes.holes = task.kept_holes.bytes();
+    report.bytes.resumed = task.resumed;
+    report.engine = task.selection.name();
+    report.engine_reason.clone_from(&task.selection.reason);
+    report.threads = task.workers.most();
+    (report.stripe_size, report.io_size) = (task.stripe_size, task.io_size);
+    report
+}
+
+fn also(branch: Branch) -> AlsoReport {
+    AlsoReport {
+        destination: branch.report,
+        outcome: branch.outcome,
+        verified: branch.verified,
+        verified_by: branch.verified_by,
+        mismatches: branch.mismatches,
+        durable: branch.durable,
+        error: branch.said,
+    }
+}
+
+impl Branch {
+    /// The same, with what its error says of it.
+    fn over(mut self) -> Branch {
+        if let Some(error) = self.error.take() {
+            self.note(&error);
+        }
+        self
+    }
+
+    /// Takes its error, as that of the whole copy.
+    pub fn take_error(&mut self) -> Option<Error> {
+        let error = self.error.take()?;
+        self.note(&error);
+        Some(match error.outcome() {
+            Outcome::Refused => ErrorKind::LeftOut { reason: error.chain() }.into(),
+            _ => error,
+        })
+    }
+
+    fn note(&mut self, error: &Error) {
+        self.outcome = as_failure(error);
+        self.said = Some(error.chain());
+    }
+}
+
+/// When others have been written, nobody can say that nothing was.
+fn as_failure(error: &Error) -> Outcome {
+    match error.outcome() {
+        Outcome::Refused => Outcome::Failed,
+        outcome => outcome,
+    }
+}

@@ -1,0 +1,426 @@
+//! From a request to a task: ends are looked at, what must not be done is
+//! refused, the range is cut into stripes, an engine is chosen. Nothing is
+//! written.
+
+use std::sync::Arc;
+
+use super::branch::Branch;
+use crate::digest::{Algorithm, ordered};
+use crate::durable::trust::Examiner;
+use crate::endpoint::{Destination, End, Look, Origin};
+use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink, Selection};
+use crate::error::{ErrorKind, Refusal, Result};
+use crate::io::page_cache::CacheState;
+use crate::options::Options;
+use crate::plan::{self, Plan};
+use crate::pool::Threads;
+use crate::pool::controller::Workers;
+use crate::progress::{Event, Phase, Progress};
+use crate::range::{ByteRange, Mapping, RangeSet};
+use crate::safety::{roles, writes_source};
+use crate::sparse::{Layout, Sparse};
+use crate::sys;
+
+/// What is asked for: both ends open, nothing looked at.
+pub struct Request<'a> {
+    pub origin: Arc<dyn Origin>,
+    /// At least one.
+    pub destinations: Vec<Box<dyn Destination>>,
+    pub options: &'a Options,
+}
+
+/// A copy that has passed every check.
+pub struct Task<'a> {
+    pub options: &'a Options,
+    pub origin: Arc<dyn Origin>,
+    pub mapping: Mapping,
+    /// Whether a range beyond the end of the source was cut to what exists.
+    pub clamped: bool,
+    pub branches: Vec<Branch>,
+    pub plan: Plan,
+    /// Bytes of the range that need no work: done earlier, or holes.
+    pub settled: RangeSet,
+    /// Holes that must be made in what is there already.
+    pub holes: RangeSet,
+    /// Holes of the source that the destinations have too.
+    pub kept_holes: RangeSet,
+    /// Bytes to be moved.
+    pub bytes: u64,
+    /// Bytes that an earlier run moved.
+    pub resumed: u64,
+    /// What becomes of zeros.
+    pub sparse: Sparse,
+    /// What is computed while the bytes pass.
+    pub digests: Vec<Algorithm>,
+    pub selection: Selection,
+    pub workers: Workers,
+    /// Longest request in bytes.
+    pub io_size: u64,
+    /// Longest stripe in bytes.
+    pub stripe_size: u64,
+    /// What is written is a part of the source, outside the range that is read.
+    pub writes_source: bool,
+    /// Length of the only destination, where it was there before, in bytes.
+    pub standing: Option<u64>,
+    pub notes: Vec<String>,
+}
+
+/// How the work is divided.
+struct Sizes {
+    workers: Workers,
+    request: u64,
+    stripe: u64,
+}
+
+/// Opens, looks, refuses, plans.
+///
+/// # Errors
+///
+/// Whatever must not be done.
+pub fn resolve<'a>(request: Request<'a>, progress: &Progress) -> Result<Task<'a>> {
+    progress.enter(Phase::Preparing);
+    let Request { origin, destinations, options } = request;
+    options.check()?;
+    origin.will_read_in_sequence();
+    let (from, clamped) = origin.resolve(&options.range, options.clamp)?;
+    let mut branches: Vec<Branch> = destinations.into_iter().map(Branch::new).collect();
+    check_abilities(&*origin, &branches, options)?;
+    let mapping = map(&*origin, &branches[0], from, options)?;
+    let look = Look { origin: &*origin, mapping, options };
+    let mut examiner = Examiner::new(options.trust);
+    let mut notes = Vec::new();
+    for branch in &mut branches {
+        let Some(destination) = &mut branch.destination else { continue };
+        let looked = destination.look(&look, &mut examiner)?;
+        (branch.done, branch.journal) = (looked.done, looked.journal);
+        notes.extend(looked.notes);
+    }
+    let layout = layout(&*origin, &branches, from, options.sparse);
+    let bytes = Bytes::of(&layout, &branches, from);
+    for branch in &branches {
+        branch.destination.as_ref().map_or(Ok(()), |destination| destination.check(&look))?;
+    }
+    let choice = Choice { origin: &*origin, branches: &branches, mapping, options };
+    let (selection, sparse) = choice.select(&layout, bytes.todo.bytes())?;
+    let may_share = selection.may_share();
+    check_room(&mut branches, &look, &layout, may_share)?;
+    let sizes = sizes(&selection, &*origin, &branches, bytes.todo.bytes(), options)?;
+
+    let digests = options.wanted_digests();
+    // For a digest also what need not be moved is seen.
+    let seen = if digests.is_empty() { bytes.todo.clone() } else { from.into() };
+    // Stripe edges are aligned in the destination: there, two workers in one
+    // block would wait for each other.
+    let plan = Plan::new(&seen, mapping.grid(), sizes.stripe);
+    let mut all_notes: Vec<String> =
+        origin.note().into_iter().chain(layout.note(origin.path())).collect();
+    all_notes.extend(notes);
+    all_notes.extend(options.threads.note_fewer(sizes.workers, sizes.request));
+    all_notes.extend(examiner.into_notes());
+    let writes = branches.iter().any(|branch| writes_to_source(&*origin, branch));
+    let task = Task {
+        options,
+        mapping,
+        clamped,
+        plan,
+        settled: bytes.todo.missing_from(from),
+        holes: bytes.holes,
+        kept_holes: bytes.kept_holes,
+        bytes: bytes.todo.bytes(),
+        resumed: bytes.resumed,
+        sparse,
+        digests,
+        selection,
+        workers: sizes.workers,
+        io_size: sizes.request,
+        stripe_size: sizes.stripe,
+        writes_source: writes,
+        standing: standing(&branches),
+        notes: all_notes,
+        origin,
+        branches,
+    };
+    task.announce(progress);
+    Ok(task)
+}
+
+impl Task<'_> {
+    /// Whether there is one destination, whose failure is that of the copy.
+    pub fn is_alone(&self) -> bool {
+        self.branches.len() == 1
+    }
+
+    /// Whether nothing was there before at any destination.
+    pub fn is_new(&self) -> bool {
+        self.branches.iter().all(|branch| branch.abilities.is_new)
+    }
+
+    /// Whether bytes have to arrive in order.
+    pub fn is_ordered(&self) -> bool {
+        self.branches.iter().any(|branch| branch.abilities.ordered)
+    }
+
+    /// Tells a watcher what will be done.
+    fn announce(&self, progress: &Progress) {
+        progress.expect(self.bytes, self.resumed);
+        for branch in self.branches.iter().filter(|branch| branch.is_alive()) {
+            progress.event(Event::Planned {
+                destination: branch.destination.as_ref().map_or_else(String::new, |d| d.describe()),
+                engine: self.selection.name(),
+                reason: self.selection.reason.clone(),
+            });
+        }
+    }
+}
+
+/// What is refused of destinations before each is looked at: what they cannot do
+/// by their kind, and what several of them cannot do together.
+fn check_abilities(origin: &dyn Origin, branches: &[Branch], options: &Options) -> Result<()> {
+    let unreadable = |branch: &&Branch| !branch.abilities.reads_back && !branch.abilities.ordered;
+    if let Some(branch) = branches.iter().find(unreadable).filter(|_| options.verifies()) {
+        let name = crate::error::quoted(branch.path());
+        let reason = format!("--verify reads the destination back, and {name} keeps nothing");
+        return Err(ErrorKind::Usage(reason).into());
+    }
+    if branches.len() == 1 {
+        return Ok(());
+    }
+    let cannot = [
+        ("engine but positioned", !options.engine.may_be("positioned")),
+        (
+            "--reflink always: extents are shared by one at a time",
+            options.reflink == Reflink::Always,
+        ),
+        ("--map: each destination has a map of its own", options.map.is_some()),
+    ];
+    if let Some((option, _)) = cannot.iter().find(|(_, given)| *given) {
+        let reason = format!("a copy to several destinations (--also) has no {option}");
+        return Err(ErrorKind::Usage(reason).into());
+    }
+    if let Some(branch) = branches.iter().find(|branch| branch.abilities.ordered) {
+        let name = crate::error::quoted(branch.path());
+        let reason = format!("{name} cannot be one of several destinations (--also)");
+        return Err(ErrorKind::Usage(reason).into());
+    }
+    let files = branches.iter().filter_map(|branch| branch.destination.as_ref()?.file());
+    let targets: Vec<_> = files.map(|file| file.target()).collect();
+    Ok(roles::check_distinct(origin.file(), &targets)?)
+}
+
+/// Where `from` goes: to the same place of every destination.
+fn map(
+    origin: &dyn Origin,
+    first: &Branch,
+    from: ByteRange,
+    options: &Options,
+) -> Result<Mapping, Refusal> {
+    let too_far = || Refusal::TooFar { path: first.path().to_owned() };
+    let offset = origin.bytes(options.dest_offset).map_err(|_| too_far())?;
+    let mapping = Mapping::new(from, offset).ok_or_else(too_far)?;
+    // Files are addressed with signed 64-bit offsets.
+    if mapping.to().end() > i64::MAX as u64 { Err(too_far()) } else { Ok(mapping) }
+}
+
+fn layout(origin: &dyn Origin, branches: &[Branch], from: ByteRange, sparse: Sparse) -> Layout {
+    match branches.iter().any(|branch| branch.abilities.ordered) {
+        // Every byte is written, in its turn.
+        true => Layout::whole(from, sparse),
+        false => Layout::of(&*origin.source(), from, sparse),
+    }
+}
+
+/// What is to be done with the bytes of the range.
+struct Bytes {
+    todo: RangeSet,
+    holes: RangeSet,
+    kept_holes: RangeSet,
+    resumed: u64,
+}
+
+impl Bytes {
+    /// In new files, holes of the source stay holes and need no work; elsewhere
+    /// they are made. What an earlier run has done in every destination is not
+    /// done again.
+    fn of(layout: &Layout, branches: &[Branch], from: ByteRange) -> Bytes {
+        let is_new = branches.iter().all(|branch| branch.abilities.is_new);
+        let (data, mut holes) = match is_new {
+            true => (layout.data.clone(), RangeSet::new()),
+            false => (from.into(), layout.data.missing_from(from)),
+        };
+        let mut done = RangeSet::from(from);
+        for branch in branches {
+            done = common(&branch.done, &done);
+        }
+        let mut todo = data.clone();
+        todo.subtract(&done);
+        let resumed = data.bytes() - todo.bytes();
+        let is_resumed = branches.iter().any(|branch| {
+            branch.journal.as_ref().map_or(!branch.done.is_empty(), |journal| journal.resumed)
+        });
+        if is_resumed {
+            // Unless an earlier run found other bytes there.
+            let mut spoilt = data.missing_from(from);
+            spoilt.subtract(&done);
+            todo.merge(&spoilt);
+            holes.merge(&spoilt);
+        }
+        let mut kept_holes = data.missing_from(from);
+        kept_holes.subtract(&holes);
+        Bytes { todo, holes, kept_holes, resumed }
+    }
+}
+
+/// What is in both.
+fn common(one: &RangeSet, other: &RangeSet) -> RangeSet {
+    let (mut only, mut both) = (one.clone(), one.clone());
+    only.subtract(other);
+    both.subtract(&only);
+    both
+}
+
+/// Refuses what there is no room for. Of several destinations, the one without
+/// room is left out.
+fn check_room(
+    branches: &mut [Branch],
+    look: &Look<'_>,
+    layout: &Layout,
+    may_share: bool,
+) -> Result<()> {
+    let alone = branches.len() == 1;
+    for branch in branches.iter_mut() {
+        let Some(destination) = &branch.destination else { continue };
+        match destination.check_room(look, layout, may_share) {
+            Err(error) if alone => return Err(error),
+            Err(error) => branch.error = Some(error),
+            Ok(()) => {}
+        }
+    }
+    if branches.iter().any(Branch::is_alive) {
+        return Ok(());
+    }
+    Err(branches.iter_mut().find_map(|branch| branch.error.take()).expect("there is one"))
+}
+
+/// What an engine is chosen by.
+struct Choice<'a> {
+    origin: &'a dyn Origin,
+    branches: &'a [Branch],
+    mapping: Mapping,
+    options: &'a Options,
+}
+
+impl Choice<'_> {
+    fn select(&self, layout: &Layout, bytes: u64) -> Result<(Selection, Sparse), Refusal> {
+        let forced = match self.branches {
+            [only] if only.abilities.ordered => Some("a stream is written in order"),
+            [_] => None,
+            _ => Some("one read, several writes"),
+        };
+        let Some(reason) = forced else {
+            let choice = self.options.engine;
+            return engine::select_for(choice, layout, |sparse| self.capabilities(bytes, sparse));
+        };
+        let about = self.capabilities(bytes, layout.sparse());
+        let mut selection = engine::select(EngineChoice::Positioned, about)?;
+        selection.reason = reason.to_owned();
+        Ok((selection, layout.sparse()))
+    }
+
+    fn end(&self) -> End {
+        let first = self.branches.first().and_then(|branch| branch.destination.as_ref());
+        first.map(|destination| destination.end()).unwrap_or_default()
+    }
+
+    fn capabilities(&self, bytes: u64, sparse: Sparse) -> Capabilities {
+        let preferences = Preferences {
+            reflink: self.options.reflink,
+            sparse,
+            needs_bytes: !self.options.wanted_digests().is_empty(),
+            threads: self.options.threads.most(),
+        };
+        let ranges = (self.mapping.from(), self.mapping.to());
+        let file = self.branches.iter().find_map(|branch| branch.destination.as_ref()?.file());
+        if let (Some(source), Some(file)) = (self.origin.file(), file) {
+            let fresh = file.is_fresh();
+            return Capabilities::of(source, file.target(), ranges, bytes, fresh, preferences);
+        }
+        let is_new = self.branches.iter().all(|branch| branch.abilities.is_new);
+        Capabilities {
+            source: self.origin.end(),
+            destination: self.end(),
+            congruent: self.mapping.grid().is_multiple_of(CONGRUENT),
+            kernel_moves: sys::MOVES_BYTES,
+            bytes,
+            fresh: is_new,
+            cache_state: self.origin.cache_state(self.mapping.from()),
+            memory: sys::available_memory(),
+            needs_bytes: preferences.needs_bytes || sparse == Sparse::Always,
+            only_looks: preferences.needs_bytes && sparse != Sparse::Always,
+            keep_no_holes: sparse == Sparse::Never,
+            reflink: preferences.reflink,
+            threads: preferences.threads,
+            ..Capabilities::default()
+        }
+    }
+}
+
+/// Offsets that differ by a multiple of this are the same within a block of
+/// every end that is not a file.
+const CONGRUENT: u64 = 4096;
+
+/// How many workers move `bytes` in requests and stripes of what length.
+fn sizes(
+    selection: &Selection,
+    origin: &dyn Origin,
+    branches: &[Branch],
+    bytes: u64,
+    options: &Options,
+) -> Result<Sizes> {
+    let request = options.request_size(origin.sector(), selection.io_size())?;
+    let about = selection.capabilities();
+    let is_ordered = branches.iter().any(|branch| branch.abilities.ordered);
+    let written = match branches {
+        [_] => vec![about.destination.rotational],
+        _ => {
+            branches.iter().filter_map(|b| Some(b.destination.as_ref()?.end().rotational)).collect()
+        }
+    };
+    let rotational = written.into_iter().chain([about.source.rotational]);
+    let cache_state = about.cache_state;
+    let workers = options.threads.choose(rotational, cache_state);
+    let workers = match is_ordered {
+        true => workers_of_stream(workers, options.threads, cache_state),
+        false => workers,
+    };
+    let workers = workers.bounded(request);
+    let stripe = match options.stripe_size(origin.sector())? {
+        _ if is_ordered => request,
+        Some(bytes) => bytes,
+        // A worker that waits for the turn of its stripe holds one request, not many.
+        None if ordered(&options.wanted_digests()) => request,
+        None => plan::stripe_size(bytes, workers.most(), request),
+    };
+    Ok(Sizes { workers, request, stripe })
+}
+
+fn workers_of_stream(workers: Workers, asked: Threads, cache_state: CacheState) -> Workers {
+    match workers {
+        Workers::UpTo(most) if cache_state == CacheState::Warm => {
+            // Nobody waits for a device, and whatever reads the stream needs a processor.
+            Workers::UpTo((most - 1).max(1))
+        }
+        // One reads ahead while the other writes, without moving heads to and fro.
+        Workers::Exactly(_) if asked == Threads::Auto => Workers::Exactly(2),
+        workers => workers,
+    }
+}
+
+fn standing(branches: &[Branch]) -> Option<u64> {
+    let [only] = branches else { return None };
+    only.destination.as_ref()?.file()?.standing()
+}
+
+fn writes_to_source(origin: &dyn Origin, branch: &Branch) -> bool {
+    let file = branch.destination.as_ref().and_then(|destination| destination.file());
+    origin.file().zip(file).is_some_and(|(source, file)| writes_source(source, file.target()))
+}

@@ -1,0 +1,478 @@
+//! The ends of a copy: what is read, and what is written.
+//!
+//! One file holds one kind of end. An end knows what it is, what it refuses,
+//! what an earlier run left of it, and how it becomes complete; it must not
+//! know how bytes get from one end to the other, nor that there are others.
+//!
+//! An [`Origin`] is open and does not change while it is read, or says so. A
+//! [`Destination`] has been looked at and nothing of it has been changed; it
+//! becomes a [`Draft`], which is written and has no final name until it is
+//! committed. Whoever implements the three for something of their own gets the
+//! whole copy for it: workers, retries, digests, verification and the report.
+
+pub mod file;
+mod kinds;
+pub mod null;
+pub mod stream;
+pub mod zero;
+
+pub use kinds::{destination, origin};
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::durable::checkpoint::Checkpointer;
+use crate::durable::intact::Written;
+use crate::durable::map::{self, Identity, Map, MapFile, ObjectId};
+use crate::durable::stage::StageShape;
+use crate::durable::trust::Examiner;
+pub use crate::engine::capabilities::End;
+use crate::error::{ErrorKind, Refusal, Result, quoted};
+use crate::io::page_cache::CacheState;
+use crate::io::{Held, Sink, Source};
+use crate::options::Options;
+use crate::progress::CancelToken;
+use crate::range::{ByteRange, Mapping, RangeSet, RangeSpec};
+pub use crate::report::Kind;
+use crate::report::{DestinationReport, SourceReport};
+use crate::size::{Size, TooManySectors};
+use crate::source::{DEFAULT_SECTOR, OpenSource};
+use crate::sparse::Layout;
+use crate::verify::read_back::ReadBack;
+
+/// Where the bytes of a copy come from.
+pub trait Origin: Send + Sync {
+    /// Its name, for messages, the report and the map.
+    fn path(&self) -> &Path;
+
+    /// What is read, from any offset and by several threads at once.
+    fn source(&self) -> Arc<dyn Source>;
+
+    /// What it is.
+    fn kind(&self) -> Kind {
+        Kind::Other
+    }
+
+    /// Logical sector in bytes, where splitting a request ends.
+    fn sector(&self) -> u32 {
+        DEFAULT_SECTOR
+    }
+
+    /// `size` in bytes of this end.
+    ///
+    /// # Errors
+    ///
+    /// If it is more than 64 bits count.
+    fn bytes(&self, size: Size) -> Result<u64, TooManySectors> {
+        size.bytes(self.sector())
+    }
+
+    /// Where `range` lies in it, and whether it was cut to what exists, which
+    /// `clamp` allows.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Range`] if it does not lie inside.
+    fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
+        let (size, sector) = (self.source().size(), self.sector());
+        let resolved = match clamp {
+            true => range.resolve_clamped(size, sector),
+            false => range.resolve(size, sector).map(|range| (range, false)),
+        };
+        resolved.map_err(|source| Refusal::Range { path: self.path().to_owned(), source })
+    }
+
+    /// What a map says of it, by which a later run knows it again.
+    fn identity(&self) -> map::Source {
+        map::Source {
+            path: self.path().to_owned(),
+            kind: "other".to_owned(),
+            size: self.source().size(),
+            mtime_ns: None,
+            ctime_ns: None,
+            may_change: false,
+            id: None,
+        }
+    }
+
+    /// What changed since it was opened, in words; `None` if nothing did.
+    ///
+    /// # Errors
+    ///
+    /// If there is no telling.
+    fn change(&self) -> io::Result<Option<String>> {
+        Ok(None)
+    }
+
+    /// What an engine may know of it.
+    fn end(&self) -> End {
+        End::default()
+    }
+
+    /// How much of `range` is in the page cache.
+    fn cache_state(&self, range: ByteRange) -> CacheState {
+        let _ = range;
+        CacheState::Unknown
+    }
+
+    /// Says that one range will be read from its start to its end.
+    fn will_read_in_sequence(&self) {}
+
+    /// Things worth knowing about it.
+    fn note(&self) -> Option<String> {
+        None
+    }
+
+    /// The file or device, if it is one: for what only these have.
+    fn file(&self) -> Option<&OpenSource> {
+        None
+    }
+}
+
+/// What a destination can do.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Abilities {
+    /// Whether nothing is there before: what is not written reads as zeros.
+    pub is_new: bool,
+    /// Whether bytes have to arrive in order.
+    pub ordered: bool,
+    /// Whether what was written can be read again.
+    pub reads_back: bool,
+    /// Whether an existing content is changed where it is.
+    pub in_place: bool,
+}
+
+impl Default for Abilities {
+    /// A new thing that takes bytes at any offset and can be read again.
+    fn default() -> Abilities {
+        Abilities { is_new: true, ordered: false, reads_back: true, in_place: false }
+    }
+}
+
+impl Abilities {
+    /// Bytes have to arrive in order, and cannot be read again.
+    #[must_use]
+    pub fn ordered(self) -> Abilities {
+        Abilities { ordered: true, reads_back: false, is_new: false, ..self }
+    }
+
+    /// What was written cannot be read again.
+    #[must_use]
+    pub fn without_read_back(self) -> Abilities {
+        Abilities { reads_back: false, ..self }
+    }
+}
+
+/// What a destination is asked before anything is written.
+pub struct Look<'a> {
+    /// What will be read.
+    pub origin: &'a dyn Origin,
+    /// What of it, and where it will go.
+    pub mapping: Mapping,
+    /// What the caller wants.
+    pub options: &'a Options,
+}
+
+/// What an earlier run left of a destination, and where this one records how
+/// far it got.
+#[derive(Default)]
+pub struct Looked {
+    /// What an earlier run has written, in bytes of the source.
+    pub done: RangeSet,
+    /// Where progress is recorded; `None` where nothing can be resumed.
+    pub journal: Option<Journal>,
+    /// Things worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// Where a destination records how far a copy got.
+pub struct Journal {
+    /// The map.
+    pub file: MapFile,
+    /// What the map is of. The object that is written is filled in when there is one.
+    pub identity: Identity,
+    /// The map as it is, where it is not of this program.
+    pub of_the_user: Option<Map>,
+    /// Whether there is a map already, of the run that is resumed.
+    pub resumed: bool,
+    /// Whether what an earlier run left is discarded when this one begins.
+    pub discards: bool,
+}
+
+impl Journal {
+    /// A checkpointer for a draft that has the identity `id`, of which `settled`
+    /// needs no more work.
+    pub(crate) fn checkpointer(
+        mut self,
+        id: Option<ObjectId>,
+        settled: RangeSet,
+        options: &Options,
+    ) -> Checkpointer {
+        if self.identity.destination.id.is_none() {
+            self.identity.destination.id = id;
+        }
+        let (range, every) = (self.identity.range, options.checkpoint_every);
+        let is_new = self.identity.destination.mode == map::Mode::New;
+        let resumed = self.resumed;
+        let made = Checkpointer::new(self.file, self.identity, every, range, settled, resumed);
+        match self.of_the_user {
+            Some(map) => made.in_the_map_of_the_user(map),
+            None if !resumed && is_new => made.with_room().from_the_start(),
+            None => made.with_room(),
+        }
+    }
+}
+
+/// What a destination will be like.
+pub struct Shape<'a> {
+    /// What is read, and where it goes.
+    pub mapping: Mapping,
+    /// Up to where it will be written, and what it may begin as.
+    pub stage: StageShape<'a>,
+    /// Workers that write, at most.
+    pub workers: usize,
+    /// What earlier runs left may be discarded.
+    pub discards: bool,
+    /// The caller's wish to stop.
+    pub cancel: &'a CancelToken,
+}
+
+/// Where the bytes of a copy are to go: looked at, and not changed.
+pub trait Destination: Send + Sync {
+    /// Its final name, for messages and the report.
+    fn path(&self) -> &Path;
+
+    /// What it can do.
+    fn abilities(&self) -> Abilities {
+        Abilities::default()
+    }
+
+    /// What it is.
+    fn kind(&self) -> Kind {
+        Kind::Other
+    }
+
+    /// What an engine may know of it.
+    fn end(&self) -> End {
+        End::default()
+    }
+
+    /// It in one line.
+    fn describe(&self) -> String {
+        quoted(self.path()).to_string()
+    }
+
+    /// Refuses what it cannot do, and finds what an earlier run left; `examiner`
+    /// judges whose that is.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], or [`ErrorKind::Usage`].
+    fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
+        let _ = examiner;
+        refuse_leftovers(look.options, self.path())?;
+        Ok(Looked::default())
+    }
+
+    /// Refuses what must not be written here, whatever room there is.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`].
+    fn check(&self, look: &Look<'_>) -> Result<()> {
+        let _ = look;
+        Ok(())
+    }
+
+    /// Refuses what there is no room for. With `may_share` nobody can say how
+    /// much storage it will need.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`].
+    fn check_room(&self, look: &Look<'_>, layout: &Layout, may_share: bool) -> Result<()> {
+        let _ = (look, layout, may_share);
+        Ok(())
+    }
+
+    /// Makes it ready to be written.
+    ///
+    /// # Errors
+    ///
+    /// If that fails, with nothing left behind that was not there before.
+    fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>>;
+
+    /// The file or device, if it is one: for what only these have.
+    fn file(&self) -> Option<&file::FileDestination> {
+        None
+    }
+}
+
+/// A destination that is being written and has no final name yet.
+pub trait Draft: Send + Sync {
+    /// Where bytes are written, at any offset and by several threads at once.
+    fn sink(&self) -> Arc<dyn Sink>;
+
+    /// The path it has while it is written, for messages.
+    fn path(&self) -> &Path;
+
+    /// Its length in bytes when it is complete.
+    fn len(&self) -> u64;
+
+    /// Whether nothing will be in it.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// What was written so far, to be read at the same offsets.
+    fn written(&self) -> Option<Arc<dyn Source>> {
+        None
+    }
+
+    /// The same, past every cache there is, once it was synced.
+    fn read_back(&self) -> Option<ReadBack> {
+        self.written().map(ReadBack::of)
+    }
+
+    /// Which object it is, for the map.
+    ///
+    /// # Errors
+    ///
+    /// If the system does not say.
+    fn id(&self) -> Result<Option<ObjectId>> {
+        Ok(None)
+    }
+
+    /// Whether it began with all the bytes of the source, in the same storage.
+    fn is_clone(&self) -> bool {
+        false
+    }
+
+    /// Whether it gets its length by being written, best in ascending order.
+    fn grows(&self) -> bool {
+        false
+    }
+
+    /// Gives it its length and its final rights, of which a new file has
+    /// `rights` at most; `None` where they are carried over from the source.
+    ///
+    /// # Errors
+    ///
+    /// If the system refuses.
+    fn settle(&self, rights: Option<u32>) -> Result<()> {
+        let _ = rights;
+        Ok(())
+    }
+
+    /// Waits until everything written is durable.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`]. Never to be retried.
+    fn sync(&self) -> Result<()> {
+        let path = self.path().to_owned();
+        self.sink().sync_data().map_err(|source| ErrorKind::Sync { path, source }.into())
+    }
+
+    /// Whether what was synced stays, come what may.
+    fn is_durable(&self) -> bool {
+        true
+    }
+
+    /// Writes what is to be written last, and returns what that was.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`], or [`ErrorKind::Write`].
+    fn write_deferred(&self, durable: bool) -> Result<Vec<Held>> {
+        let _ = durable;
+        Ok(Vec::new())
+    }
+
+    /// Gives it what `source` has besides its content. Returns what could not
+    /// be carried over.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`], if that is to be made durable and cannot.
+    fn preserve(&self, source: &OpenSource, sync: bool) -> Result<Vec<String>> {
+        let _ = (source, sync);
+        Ok(vec!["owner, mode and times are not carried over to this destination".to_owned()])
+    }
+
+    /// What of `written` is not there any more, in bytes of the source.
+    ///
+    /// # Errors
+    ///
+    /// If there is no telling.
+    fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
+        let _ = (written, cancel);
+        Ok(RangeSet::new())
+    }
+
+    /// Makes sure that nothing was `lost` and that no error was kept for the close.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DestinationChanged`], or [`ErrorKind::Sync`].
+    fn check_written(&self, lost: &RangeSet) -> Result<()> {
+        let _ = lost;
+        Ok(())
+    }
+
+    /// Makes it visible under its final name; with `durable`, for good.
+    ///
+    /// # Errors
+    ///
+    /// The step that failed.
+    fn commit(&mut self, durable: bool) -> Result<()>;
+
+    /// Looks, after the commit, whether the path that the user gave leads to
+    /// what was written, which is `to` of it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Destination`].
+    fn check_name(&self, to: ByteRange) -> Result<()> {
+        let _ = to;
+        Ok(())
+    }
+
+    /// Takes back what was done to begin.
+    fn discard(self: Box<Self>);
+}
+
+/// The part of the report that describes `origin`.
+pub(crate) fn source_report(origin: &dyn Origin) -> SourceReport {
+    SourceReport {
+        path: origin.path().to_owned(),
+        kind: origin.kind(),
+        size: origin.source().size(),
+        logical_sector: origin.sector(),
+    }
+}
+
+/// The part of the report that describes `destination`.
+pub(crate) fn destination_report(destination: &dyn Destination) -> DestinationReport {
+    DestinationReport { path: destination.path().to_owned(), kind: destination.kind() }
+}
+
+/// Refuses to resume or discard where there is nothing of the kind.
+///
+/// # Errors
+///
+/// [`ErrorKind::Usage`].
+fn refuse_leftovers(options: &Options, path: &Path) -> Result<()> {
+    let name = quoted(path);
+    if options.leftovers != crate::Leftovers::Refuse {
+        let what = format!("{name} keeps nothing of an earlier run: there is nothing to resume");
+        return Err(ErrorKind::Usage(what).into());
+    }
+    if options.map.is_some() {
+        let what = format!("{name} has no map: a copy to it cannot be resumed");
+        return Err(ErrorKind::Usage(what).into());
+    }
+    Ok(())
+}
