@@ -28,7 +28,7 @@ pub use ordered::Ordered;
 use std::fs::File;
 use std::io;
 
-use positioned_io::ReadAt;
+pub use positioned_io::ReadAt;
 
 pub use crate::range::Extent;
 use crate::range::{ByteRange, RangeSet};

@@ -23,8 +23,9 @@ mod ddrescue;
 mod digest;
 #[cfg(target_os = "linux")]
 mod docs;
-mod engine_sizes;
 #[cfg(target_os = "linux")]
+mod ends;
+mod engine_sizes;
 mod engines;
 #[cfg(target_os = "linux")]
 mod faults;
