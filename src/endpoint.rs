@@ -23,13 +23,14 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::intact::Written;
-use crate::durable::map::{self, Identity, Map, MapFile, ObjectId};
-use crate::durable::stage::StageShape;
-use crate::durable::trust::Examiner;
+pub use crate::durable::intact::Written;
+use crate::durable::map;
+pub use crate::durable::map::{Identity, Map, MapFile, ObjectId};
+pub use crate::durable::stage::StageShape;
+pub use crate::durable::trust::Examiner;
 pub use crate::engine::capabilities::End;
 use crate::error::{ErrorKind, Refusal, Result, quoted};
-use crate::io::page_cache::CacheState;
+pub use crate::io::page_cache::CacheState;
 use crate::io::{Held, Sink, Source};
 use crate::options::Options;
 use crate::progress::CancelToken;
@@ -39,7 +40,7 @@ use crate::report::{DestinationReport, SourceReport};
 use crate::size::{Size, TooManySectors};
 use crate::source::{DEFAULT_SECTOR, OpenSource};
 use crate::sparse::Layout;
-use crate::verify::read_back::ReadBack;
+pub use crate::verify::read_back::ReadBack;
 
 /// Where the bytes of a copy come from.
 pub trait Origin: Send + Sync {

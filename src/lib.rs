@@ -73,36 +73,52 @@
 
 pub mod batch;
 pub mod bench;
-mod copy;
-mod cpu;
 pub mod devices;
 pub mod digest;
-pub mod durable;
 pub mod endpoint;
-pub mod engine;
 pub mod error;
 pub mod io;
-pub mod job;
 pub mod manifest;
 pub mod options;
-pub mod plan;
-pub mod pool;
-pub mod preserve;
 pub mod progress;
 pub mod range;
 pub mod report;
-pub mod safety;
 pub mod size;
-pub mod source;
-pub mod sparse;
-pub mod sys;
-#[cfg(any(test, feature = "testing"))]
-pub mod testing;
 pub mod verify;
 pub mod words;
 
+mod copy;
+mod cpu;
+mod job;
+
+// Rooms behind the facade. The command and the tests of this package look into
+// them; they are no part of what a version promises.
+#[doc(hidden)]
+pub mod durable;
+#[doc(hidden)]
+pub mod engine;
+#[doc(hidden)]
+pub mod plan;
+#[doc(hidden)]
+pub mod pool;
+#[doc(hidden)]
+pub mod preserve;
+#[doc(hidden)]
+pub mod safety;
+#[doc(hidden)]
+pub mod source;
+#[doc(hidden)]
+pub mod sparse;
+#[doc(hidden)]
+pub mod sys;
+#[cfg(any(test, feature = "testing"))]
+#[doc(hidden)]
+pub mod testing;
+
+pub use batch::Batch;
 pub use durable::previous::Leftovers;
 pub use durable::trust::Trust;
+pub use engine::{EngineChoice, Reflink};
 pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
 pub use job::CopyJob;
 pub use options::Options;
@@ -111,6 +127,8 @@ pub use progress::{CancelToken, Event, Phase, Progress, Snapshot, Watch};
 pub use range::{ByteRange, Mapping, RangeSet, RangeSpec};
 pub use report::{Outcome, Report};
 pub use size::Size;
+pub use sparse::{Preallocate, Sparse};
+pub use verify::VerifyJob;
 
 /// The examples of the book are tests.
 #[cfg(doctest)]
