@@ -76,8 +76,9 @@ fn check(copy: &Path, bytes: &[u8], how: &str, complete: bool, what: &str) {
         Ok(_) if how == "--in-place" && !complete => {}
         Ok(found) if how == "--force" && !complete && found == OLD => {}
         Ok(found) => assert_same(&found, bytes, &format!("{what}: the final name")),
-        Err(_) => {
-            assert!(!complete && how.is_empty(), "{what}: what was there or complete is gone")
+        Err(error) => {
+            let gone = format!("{what}: what was there or complete is gone: {error}");
+            assert!(!complete && how.is_empty(), "{gone}")
         }
     }
     let map = MapFile::new(&folder.join("copy.pcopy-map")).expect("a good name");
