@@ -1,7 +1,7 @@
 //! `--in-place`: outside the range nothing changes, and nothing is cut off
 //! (invariant I2 on the disk).
 
-use crate::common::{Scene, assert_same, pattern};
+use crate::common::{Scene, assert_same, pattern, skip};
 
 const LEN: usize = 200_000;
 
@@ -84,7 +84,9 @@ fn mode_and_inode_stay() {
     scene.write("image", &pattern(2, 5000));
     let path = scene.path("image");
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-    std::fs::hard_link(&path, scene.path("link")).unwrap();
+    if std::fs::hard_link(&path, scene.path("link")).is_err() {
+        return skip("this file system has no hard links");
+    }
     let before = path.metadata().unwrap();
     scene.run("--in-place source image").code(0);
     let after = path.metadata().unwrap();
@@ -106,6 +108,10 @@ fn an_empty_range_changes_nothing() {
             scene.write(name, b"eighteen bytes, no");
             let file = std::fs::File::options().write(true).open(scene.path(name));
             file.expect("it opens").set_modified(long_ago).expect("set");
+            let data = scene.path(name).metadata().expect("it is there");
+            if data.modified().expect("a time") != long_ago {
+                return skip("this file system changes times by itself");
+            }
         }
         let line = format!("--in-place {range} --dest-offset 30 {more} source image");
         scene.run(&line).code(0);
