@@ -25,6 +25,7 @@ mod partial;
 mod plan;
 mod preflight;
 mod queue;
+mod refused;
 mod report;
 mod scatter;
 mod skipped;

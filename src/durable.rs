@@ -13,6 +13,7 @@ pub mod checkpoint;
 pub mod intact;
 pub mod map;
 pub mod part;
+pub mod partitions;
 pub mod previous;
 pub mod recheck;
 pub mod side;

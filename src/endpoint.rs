@@ -125,6 +125,12 @@ pub trait Origin: Send + Sync {
         None
     }
 
+    /// Who may write to `range` of it while it is read, in words.
+    fn who_may_write(&self, range: ByteRange) -> Option<String> {
+        let _ = range;
+        None
+    }
+
     /// The file or device, if it is one: for what only these have.
     fn file(&self) -> Option<&OpenSource> {
         None
@@ -358,13 +364,14 @@ pub trait Draft: Send + Sync {
 
     /// Gives it its length and its final rights, of which a new file has
     /// `rights` at most; `None` where they are carried over from the source.
+    /// Returns what it could not be given, in words.
     ///
     /// # Errors
     ///
-    /// If the system refuses.
-    fn settle(&self, rights: Option<u32>) -> Result<()> {
+    /// If the system fails.
+    fn settle(&self, rights: Option<u32>) -> Result<Vec<String>> {
         let _ = rights;
-        Ok(())
+        Ok(Vec::new())
     }
 
     /// Waits until everything written is durable.
@@ -439,6 +446,12 @@ pub trait Draft: Send + Sync {
     fn check_name(&self, to: ByteRange) -> Result<()> {
         let _ = to;
         Ok(())
+    }
+
+    /// What is worth knowing of it after the commit, when `to` of it is new.
+    fn notes(&self, to: ByteRange) -> Vec<String> {
+        let _ = to;
+        Vec::new()
     }
 
     /// Takes back what was done to begin.

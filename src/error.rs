@@ -9,9 +9,11 @@
 //! the chain once, as [`Error::chain`] does.
 
 mod refusal;
+mod remedy;
 mod shown;
 
 pub use refusal::{Fault, Refusal};
+pub use remedy::Remedy;
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 
 use std::fmt;
@@ -143,6 +145,20 @@ pub enum ErrorKind {
         /// The step, as a verb: "resize", "rename".
         step: &'static str,
         /// The destination.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// All of the copy is there, and the system does not give it its name.
+    #[error(
+        "the copy is complete in {}, which cannot be renamed to {}",
+        quoted(part),
+        quoted(path)
+    )]
+    NotNamed {
+        /// Where it is.
+        part: PathBuf,
+        /// What it was to be called.
         path: PathBuf,
         /// Why.
         source: io::Error,

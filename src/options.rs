@@ -58,6 +58,9 @@ pub struct Options {
     pub even_if_in_use: bool,
     /// Whether the destination may lie on the device that is read. Default: no.
     pub allow_same_device: bool,
+    /// Whether the job begins although the file system seems to have no room for it.
+    /// Default: no.
+    pub ignore_space: bool,
     /// How long to wait for a device that another program holds for a moment.
     /// Default: [`LONGEST_MOMENT`].
     #[serde(with = "seconds")]
@@ -123,6 +126,7 @@ impl Default for Options {
             to_device: false,
             even_if_in_use: false,
             allow_same_device: false,
+            ignore_space: false,
             wait: LONGEST_MOMENT,
             preserve: false,
             sync: true,
@@ -205,6 +209,16 @@ impl Options {
         match self.keep_cache {
             true => PageCachePolicy::none(),
             false => PageCachePolicy::new(state, bytes, sync),
+        }
+    }
+
+    /// Whether storage is reserved for a copy that treats zeros in this way. Where
+    /// the room is not believed to be what it seems, only if the user says so: what
+    /// is reserved is not compressed.
+    pub(crate) fn reservation(&self, sparse: Sparse) -> Preallocate {
+        match self.preallocate.beside(sparse) {
+            Preallocate::Auto if self.ignore_space => Preallocate::Off,
+            how => how,
         }
     }
 

@@ -8,6 +8,7 @@
 //! content is what was asked for. This room knows open files and no jobs.
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs::{File, FileTimes};
 use std::io;
 use std::time::{Duration, SystemTime};
@@ -25,21 +26,67 @@ const ACCESS_LIST: &str = "system.posix_acl_access";
 /// group are the mask of the access list where there is one.
 const NOT_OF_THE_GROUP: u32 = 0o707;
 
-/// Gives `to` the mode and the access list of the file `name` in `directory`,
-/// which it is going to replace and which is `facts`. Content changed, so
-/// special bits do not carry over. Where it cannot be told whether there is a
-/// list, or it cannot be given, the group gets nothing: what the mode shows for
-/// it may be more than it had.
+/// What a file was not given, because the system keeps it from this process.
+/// The file is then as private as it was made.
+#[derive(Debug)]
+pub struct NotGiven {
+    /// "mode", "owner", "time".
+    pub what: &'static str,
+    /// What the system said.
+    pub why: io::Error,
+}
+
+impl fmt::Display for NotGiven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} could not be set: {}", self.what, chain(&self.why))
+    }
+}
+
+/// Takes a call that was refused for what was not given.
 ///
 /// # Errors
 ///
-/// If the file system refuses the mode.
+/// All others, as those of a disk.
+pub fn unless_refused(what: &'static str, result: io::Result<()>) -> io::Result<Option<NotGiven>> {
+    match result {
+        Err(why) if sys::is_refused(&why) => Ok(Some(NotGiven { what, why })),
+        result => result.map(|()| None),
+    }
+}
+
+/// Gives `to` the owner, the mode and the access list of the file `name` in
+/// `directory`, which it is going to replace and which is `facts`. Content
+/// changed, so special bits do not carry over. Where it cannot be told whether
+/// there is a list, or it cannot be given, the group gets nothing: what the mode
+/// shows for it may be more than it had. Returns what could not be given.
+///
+/// # Errors
+///
+/// If the file system fails.
 pub fn take_place_of(
     directory: &Directory,
     name: &OsStr,
     facts: &Metadata,
     to: &File,
-) -> io::Result<()> {
+) -> io::Result<Vec<NotGiven>> {
+    let owner = take_owner(facts, to)?;
+    let mode = unless_refused("mode", take_mode(directory, name, facts, to))?;
+    Ok(owner.into_iter().chain(mode).collect())
+}
+
+/// Gives `to` the owner and group of `facts`. That somebody else than root keeps
+/// what he replaces is no surprise, and told to nobody.
+fn take_owner(facts: &Metadata, to: &File) -> io::Result<Option<NotGiven>> {
+    const ROOT: u32 = 0;
+    let refused = unless_refused("owner", sys::set_owner(to, facts.owner, facts.group))?;
+    if refused.is_some() {
+        // The group alone, which the mode speaks of; its own user may give it.
+        let _ = sys::set_owner(to, sys::user(), facts.group);
+    }
+    Ok(refused.filter(|_| sys::user() == ROOT))
+}
+
+fn take_mode(directory: &Directory, name: &OsStr, facts: &Metadata, to: &File) -> io::Result<()> {
     let mode = facts.mode & 0o777;
     let has_list = directory.open_to_read(name).and_then(|replaced| {
         let has_list = has_access_list(&replaced)?;
@@ -52,11 +99,9 @@ pub fn take_place_of(
     });
     match has_list {
         Ok(true) => Ok(()),
-        Ok(false) => {
-            take_access_list_from(to)?;
-            sys::set_mode(to, mode)
-        }
-        Err(_) => sys::set_mode(to, mode & NOT_OF_THE_GROUP),
+        Ok(false) if take_access_list_from(to).is_ok() => sys::set_mode(to, mode),
+        // With no rights for the group, nobody on a list has any.
+        Ok(false) | Err(_) => sys::set_mode(to, mode & NOT_OF_THE_GROUP),
     }
 }
 

@@ -183,6 +183,16 @@ impl OpenSource {
         })
     }
 
+    /// Who may write to `range` of it while it is read, in words.
+    pub fn who_may_write(&self, range: ByteRange) -> Option<String> {
+        let user = sys::writers(self.io.as_file(), &self.facts, range)?;
+        let name = crate::error::quoted(&self.path);
+        Some(format!(
+            "{name} is in use ({user}): the copy may have some of what is written to it \
+             meanwhile, and not the rest"
+        ))
+    }
+
     /// What changed since it was opened, in words; `None` if nothing did.
     /// Devices have no times worth comparing; their size is.
     ///

@@ -35,6 +35,8 @@ mod sectors;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
+mod unix_directory;
+#[cfg(unix)]
 mod unix_side;
 #[cfg(unix)]
 mod unix_streams;
@@ -72,6 +74,8 @@ pub use plain_guards::*;
 pub use positioned::PositionedFile;
 #[cfg(unix)]
 pub use unix::*;
+#[cfg(unix)]
+pub use unix_directory::Directory;
 #[cfg(unix)]
 pub use unix_side::*;
 #[cfg(unix)]
@@ -297,6 +301,14 @@ pub enum User {
         from: u64,
     },
 }
+
+/// That a file or folder only takes what is added to it.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("{0} is append-only (chattr -a)")]
+pub struct AppendOnly(
+    /// What is.
+    pub &'static str,
+);
 
 /// What to do when the new name of a rename is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

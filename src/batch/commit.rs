@@ -258,14 +258,19 @@ impl Commit<'_> {
     fn set_attributes(&self, member: &Member<'_>, file: &FileIo) -> io::Result<()> {
         let details = || member.rows.iter().filter_map(|row| row.item.details.as_deref());
         match details().find_map(|details| details.mode) {
-            Some(mode) => sys::set_mode(file.as_file(), mode)?,
+            Some(mode) => {
+                let set = || sys::set_mode(file.as_file(), mode);
+                self.outputs.try_to("mode", &member.output, set)?;
+            }
             None => {
                 let rights = (self.rights)(&member.output);
                 self.outputs.give_mode(&member.output, file.as_file(), rights)?;
             }
         }
         if let Some(time) = details().find_map(|details| details.mtime).and_then(moment) {
-            file.as_file().set_times(FileTimes::new().set_modified(time))?;
+            let times = FileTimes::new().set_modified(time);
+            let set = || file.as_file().set_times(times);
+            self.outputs.try_to("time", &member.output, set)?;
         }
         Ok(())
     }

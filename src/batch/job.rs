@@ -13,7 +13,8 @@ use super::output::{Outputs, Previous, Wanted};
 use super::partial::{Look, Standing};
 use super::plan::{BatchPlan, BatchPlanned};
 use super::preflight::{
-    Consent, Parents, Space, look_at_names, look_at_parents, open_root, remove_if_made,
+    Consent, Parents, Space, check_renames, look_at_names, look_at_parents, open_root,
+    remove_if_made,
 };
 use super::report::{BatchReport, ItemReport};
 use super::skipped::Skipped;
@@ -131,7 +132,10 @@ impl Batch {
     ) -> JobResult<BatchReport> {
         let Watch { progress, cancel } = watch;
         let start = Instant::now();
-        let ready = self.prepare(&OnceLock::new(), progress)?;
+        let made = OnceLock::new();
+        let ready = self.prepare(&made, progress)?;
+        check_renames(&ready.root, &self.into)
+            .inspect_err(|_| remove_if_made(&self.into, &made))?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         progress.expect_items(self.items.len() as u64);
         let skipped = Skipped::of(&self.items, &ready.skipped, (&ready.plan, &ready.sources));
@@ -172,10 +176,12 @@ impl Batch {
         progress.enter(Phase::Syncing);
         let moved = work.end(moved, skipped.contains(&true));
         work.leave();
+        let refused = work.outputs.refused.notes();
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, copied, self.options.sync);
         moving.record(&mut report);
         report.notes.extend(notes);
+        report.notes.extend(refused);
         report.threads = run.threads;
         report.notes.extend(run.decisions);
         report.notes.extend(self.options.threads.note_fewer(workers, io_size(&self.options)));
@@ -281,10 +287,13 @@ impl Batch {
         let consent = (consent, &mut examiner);
         look_at_names((&mut parents, &self.into), consent, &mut wanted, (sources, &roles))?;
         let space = Space { plan: &plan, wanted: &wanted, sources, how: &how, scattered: request };
-        space.check(&root, &self.into, self.options.leftovers)?;
+        if !self.options.ignore_space {
+            space.check(&root, &self.into, self.options.leftovers)?;
+        }
         let workers = self.workers(&root, sources);
         let skipped = standing.complete;
-        let notes = examiner.into_notes();
+        let mut notes = examiner.into_notes();
+        notes.extend(sources.who_may_write());
         Ok(Ready { sources: named.sources, root, plan, wanted, skipped, workers, notes })
     }
 

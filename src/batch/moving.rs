@@ -47,14 +47,17 @@ pub struct How {
     preallocate: Preallocate,
     keep_cache: bool,
     stripe_size: Option<u64>,
+    /// No storage is reserved unasked: what is reserved is not compressed.
+    ignore_space: bool,
 }
 
 impl How {
     /// What `options` say of it.
     pub fn of(options: &Options) -> How {
-        let Options { engine, reflink, sparse, preallocate, keep_cache, .. } = *options;
+        let Options { engine, reflink, sparse, preallocate, keep_cache, ignore_space, .. } =
+            *options;
         let stripe_size = options.stripe_size.and_then(in_bytes);
-        How { engine, reflink, sparse, preallocate, keep_cache, stripe_size }
+        How { engine, reflink, sparse, preallocate, keep_cache, stripe_size, ignore_space }
     }
 }
 
@@ -259,7 +262,7 @@ impl Moving {
             let (selection, zeros) = engine::select_for(self.how.engine, large.layout, about)?;
             sparse = zeros;
             let reserves = self.how.preallocate.beside(sparse) == Preallocate::Auto;
-            if selection.wants_space() && reserves {
+            if selection.wants_space() && reserves && !self.how.ignore_space {
                 self.reserve_pieces(large)?;
             }
             let made = selection.make(&EngineContext {
@@ -359,7 +362,7 @@ impl Moving {
 /// Reserves storage where the system can.
 fn reserve(file: &File, range: ByteRange) -> std::io::Result<()> {
     match sys::reserve(file, range) {
-        Err(error) if sys::is_unsupported(&error) => Ok(()),
+        Err(error) if sys::is_refused(&error) => Ok(()),
         result => result,
     }
 }

@@ -14,6 +14,7 @@ use super::folders::Folders;
 use super::group_sync::GroupSync;
 use super::handles::Handles;
 use super::partial::Partial;
+use super::refused::Refused;
 use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::durable::trust::Trust;
@@ -195,6 +196,8 @@ pub struct Outputs {
     handles: Handles,
     /// How files become durable; `None` if nobody waits for that.
     group_sync: Option<GroupSync>,
+    /// What they could not be given.
+    pub refused: Refused,
     /// Files that this run made.
     pub(super) ours: Mutex<HashSet<(u64, u64)>>,
     /// Permission bits that the umask leaves: asking the system takes longer
@@ -221,6 +224,7 @@ impl Outputs {
             wanted,
             earlier,
             handles,
+            refused: Refused::default(),
             ours: Mutex::default(),
             left_by_umask: sys::left_by_umask(0o777),
             active: Mutex::default(),

@@ -19,6 +19,7 @@ use super::sources::Sources;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::previous::Leftovers;
+use crate::durable::side;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result, chain, quoted};
@@ -70,6 +71,17 @@ pub fn open_root(path: &Path, make: bool, made: &OnceLock<Metadata>) -> Result<D
         }
         _ => Ok(root),
     }
+}
+
+/// Whether files can get their names in `root`, which is at `path`, in the end. A
+/// dry run does not ask: it takes a file.
+///
+/// # Errors
+///
+/// [`Refusal::NoRename`].
+pub fn check_renames(root: &Directory, path: &Path) -> Result<(), Refusal> {
+    side::check_renames(root, OsStr::new("batch"))
+        .map_err(|source| Refusal::NoRename { directory: path.to_owned(), source })
 }
 
 /// What stands under the names of the batch: refused, or to be replaced.

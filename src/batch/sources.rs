@@ -123,6 +123,16 @@ impl Sources {
         self.kept.len() == self.slots.len() && self.kept.iter().all(is_warm)
     }
 
+    /// Who may write, in words, to those that are not one of many: the devices, and
+    /// the first of those that are files.
+    pub fn who_may_write(&self) -> Vec<String> {
+        let is_device = |slot: &Slot| slot.facts.node == FileKind::BlockDevice;
+        let asked = (0..).zip(&self.slots).filter(|(at, slot)| *at == 0 || is_device(slot));
+        let opened = asked.filter_map(|(number, _)| self.open(number).ok());
+        let note = |source: Arc<OpenSource>| source.who_may_write(ByteRange::to(source.facts.size));
+        opened.filter_map(note).collect()
+    }
+
     /// Tells which source a file is, if it is one.
     pub fn find(&self) -> Find<'_> {
         let is_device = |slot: &&Slot| slot.facts.node == FileKind::BlockDevice;

@@ -18,6 +18,7 @@ use crate::durable::side;
 use crate::durable::sizing;
 use crate::durable::target::{MAP_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
+use crate::error::plain;
 use crate::io::FileIo;
 use crate::preserve;
 use crate::progress::lock;
@@ -110,6 +111,10 @@ impl Outputs {
 
     /// Gives `file`, of `output`, what the umask leaves of `rights`, or the mode
     /// of the file that it replaces. One that has its name already keeps what it has.
+    ///
+    /// # Errors
+    ///
+    /// Of the system; what it refuses is told in [`Outputs::refused`].
     pub fn give_mode(&self, output: &Output, file: &std::fs::File, rights: u32) -> io::Result<()> {
         if output.wanted.partial.is_some() {
             return Ok(());
@@ -119,10 +124,29 @@ impl Outputs {
             let standing =
                 directory.facts(output.name())?.filter(|facts| facts.node == FileKind::File);
             if let Some(facts) = standing {
-                return preserve::take_place_of(&directory, output.name(), &facts, file);
+                let missing = preserve::take_place_of(&directory, output.name(), &facts, file)?;
+                self.refused.extend(missing, &output.wanted.name);
+                return Ok(());
             }
         }
-        sys::set_mode(file, rights & self.left_by_umask)
+        self.try_to("mode", output, || sys::set_mode(file, rights & self.left_by_umask))
+    }
+
+    /// Does `step`, which an output needs for nothing. That it is refused is told
+    /// in [`Outputs::refused`].
+    ///
+    /// # Errors
+    ///
+    /// All else that the system says.
+    pub fn try_to(
+        &self,
+        what: &'static str,
+        output: &Output,
+        step: impl FnOnce() -> io::Result<()>,
+    ) -> io::Result<()> {
+        let missing = preserve::unless_refused(what, step())?;
+        self.refused.extend(missing, &output.wanted.name);
+        Ok(())
     }
 
     /// Gives a complete output its final name.
@@ -149,7 +173,13 @@ impl Outputs {
         if output.wanted.partial.is_some() {
             return Ok(());
         }
-        directory.rename(&output.part_name(), output.name(), replace)?;
+        directory.rename(&output.part_name(), output.name(), replace).map_err(|error| {
+            // Complete, it is worth keeping.
+            output.made.store(false, Ordering::Release);
+            let part = crate::error::quoted(output.part_name());
+            let what = format!("it is complete in {part}, which cannot be renamed");
+            io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
+        })?;
         output.made.store(false, Ordering::Release);
         part::check_is_at(&directory, output.name(), ours).map(drop)
     }

@@ -151,6 +151,10 @@ pub struct ConsentArgs {
     #[arg(long)]
     pub allow_same_device: bool,
 
+    /// Go ahead although there seems to be less room than the copy takes
+    #[arg(long)]
+    pub ignore_space: bool,
+
     /// Write to DEST even if it is mounted as an image, or another program has locked it
     #[arg(long)]
     pub even_if_in_use: bool,

@@ -23,8 +23,8 @@ use self::list::ListArgs;
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
-use super::hint::resume_command;
-use super::render::{check_place, usage};
+use super::hint::{batch_remedy, resume_command};
+use super::render::{check_place, is_of_threads, usage};
 use super::signals::Signals;
 use super::terminal::{json_to_stdout, lines_to_stdout, to_stderr};
 use super::{config, watch};
@@ -93,6 +93,10 @@ pub struct CommonArgs {
     /// Go ahead although the files land on the device that is being read
     #[arg(long)]
     pub allow_same_device: bool,
+
+    /// Go ahead although there seems to be less room than the files take
+    #[arg(long)]
+    pub ignore_space: bool,
 
     /// Do not wait for the disk
     #[arg(long)]
@@ -323,7 +327,7 @@ fn finished(report: &BatchReport, args: &CommonArgs) {
     if args.output.quiet || (args.output.json && !args.output.verbose) {
         return;
     }
-    to_stderr(&summary(report));
+    to_stderr(&summary(report, args.output.verbose));
     if args.output.verbose {
         to_stderr(&ways(report));
     }
@@ -350,7 +354,7 @@ fn ways(report: &BatchReport) -> String {
     text.join("\n")
 }
 
-fn summary(report: &BatchReport) -> String {
+fn summary(report: &BatchReport, verbose: bool) -> String {
     let items = &report.items;
     let mut text = format!(
         "copied {} of {} files, {} in {:.2} s, {}/s",
@@ -373,6 +377,9 @@ fn summary(report: &BatchReport) -> String {
     if !report.durable {
         text += "\n  not synced";
     }
+    for note in report.notes.iter().filter(|note| verbose || !is_of_threads(note)) {
+        text += &format!("\n  {note}");
+    }
     if let Some(slow) = report.slowest.first().filter(|slow| slow.seconds >= 1.0) {
         text += &format!("\n  slowest: {} ({:.1} s)", quoted(&slow.name), slow.seconds);
     }
@@ -385,11 +392,11 @@ fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
             json_to_stdout(report.to_json());
         }
         if !args.output.quiet {
-            to_stderr(&summary(report));
+            to_stderr(&summary(report, args.output.verbose));
         }
     }
     to_stderr(&format!("pcopy: {}", error.chain()));
-    for way in list::ways_out(error) {
+    for way in list::ways_out(error).into_iter().chain(error.remedy().and_then(batch_remedy)) {
         to_stderr(&format!("pcopy: {way}"));
     }
     let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });

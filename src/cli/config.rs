@@ -146,6 +146,7 @@ fn options(args: &CopyArgs) -> Options {
     options.wait = consent.wait;
     options.even_if_in_use = consent.even_if_in_use;
     options.allow_same_device = consent.allow_same_device;
+    options.ignore_space = consent.ignore_space;
     options.preserve = consent.preserve;
     options.sync = !consent.no_sync;
     options.leftovers = leftovers(resume.resume, resume.restart);
@@ -176,6 +177,7 @@ pub fn batch(args: &CommonArgs) -> Result<Options, String> {
     }
     options.force = args.force;
     options.allow_same_device = args.allow_same_device;
+    options.ignore_space = args.ignore_space;
     options.sync = !args.no_sync;
     options.leftovers = leftovers(args.resume, args.restart);
     options.trust = trust(args.trust_leftovers);
@@ -243,6 +245,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         restart: args.resume.restart,
         trust_leftovers: args.resume.trust_leftovers,
         allow_same_device: args.consent.allow_same_device,
+        ignore_space: args.consent.ignore_space,
         no_sync: args.consent.no_sync,
         digest: args.proof.digests.digest.clone(),
         jobs: None,

@@ -2,7 +2,9 @@
 
 use std::ffi::{OsStr, OsString};
 
-use pcopy::error::is_shown;
+use std::path::Path;
+
+use pcopy::error::{Remedy, is_shown};
 
 /// Commands whose options follow their name.
 const COMMANDS: [&str; 2] = ["batch", "verify"];
@@ -13,6 +15,34 @@ pub fn resume_command(engine: &str) -> String {
     let without: &[&str] = if engine == "mmap" { &["--engine"] } else { &[] };
     resumed(std::env::args_os().collect(), without)
 }
+
+/// The command that would do for one copy.
+pub fn way_on(remedy: Remedy, (source, destination): (&Path, &Path)) -> Option<String> {
+    let words = [source, destination].map(|path| shell_word(path.as_os_str()));
+    let [source, destination] = &words;
+    let streams = |into: &str| {
+        format!("this writes in order, to the end: pcopy {source} - {into} {destination}")
+    };
+    match remedy {
+        Remedy::InOrder => Some(streams(">")),
+        Remedy::Append => Some(streams(">>")),
+        Remedy::IgnoreSpace => Some(IGNORE_SPACE.to_owned()),
+        _ => None,
+    }
+}
+
+/// What would do for a batch.
+pub fn batch_remedy(remedy: Remedy) -> Option<&'static str> {
+    match remedy {
+        Remedy::InOrder | Remedy::Append => {
+            Some("one file at a time goes there in order: pcopy SOURCE - > DEST")
+        }
+        Remedy::IgnoreSpace => Some(IGNORE_SPACE),
+        _ => None,
+    }
+}
+
+const IGNORE_SPACE: &str = "--ignore-space goes ahead, as where the file system compresses";
 
 /// Options `without` are left out with their values.
 fn resumed(typed: Vec<OsString>, without: &[&str]) -> String {

@@ -14,7 +14,7 @@ use serde_json::json;
 use super::args::{DigestArgs, OutputArgs, ProgressArg};
 use super::config::is_stdout;
 use super::exit::Exit;
-use super::hint::resume_command;
+use super::hint::{resume_command, way_on};
 use super::terminal::{event_to_stderr, json_to_stdout, lines_to_stdout, to_stderr, to_stdout};
 
 /// Unreadable ranges listed in the text; the JSON report has all.
@@ -86,7 +86,8 @@ impl Style {
             json_to_stdout(report.to_json());
         }
         self.say("error", &format!("pcopy: {}", error.chain()));
-        if let Some(hint) = hint(error) {
+        let remedy = error.remedy().and_then(|remedy| way_on(remedy, (source, destination)));
+        for hint in hint(error).map(str::to_owned).into_iter().chain(remedy) {
             self.say("message", &format!("pcopy: {hint}"));
         }
         let Some(report) = error.report() else { return };
@@ -284,11 +285,14 @@ fn plan(report: &Report) -> String {
     if bytes.resumed > 0 {
         text += &format!("\n  {} were there from an earlier run", human(bytes.resumed));
     }
-    text + "\n  nothing was written"
+    for note in report.notes.iter().filter(|note| !is_of_threads(note)) {
+        text += &format!("\n  {note}");
+    }
+    text
 }
 
 /// Whether a note tells what the thread controller tried, which few want to know.
-fn is_of_threads(note: &str) -> bool {
+pub fn is_of_threads(note: &str) -> bool {
     note.starts_with(controller::SUMMARY)
 }
 

@@ -85,6 +85,15 @@ impl Branch {
         self.discard();
     }
 
+    /// The same, with all that was written left where it is: it is complete.
+    pub fn leave(&mut self, error: Error) {
+        self.error.get_or_insert(error);
+        drop(self.draft.take());
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.close();
+        }
+    }
+
     /// Takes away what was written, and its map.
     pub fn discard(&mut self) {
         if let Some(draft) = self.draft.take() {

@@ -30,7 +30,10 @@ impl Task<'_> {
                 Err(error)
             }
             Err(error) => {
-                self.branches[number].fail(error);
+                match error.kind() {
+                    ErrorKind::NotNamed { .. } => self.branches[number].leave(error),
+                    _ => self.branches[number].fail(error),
+                }
                 Ok(())
             }
         }
@@ -52,7 +55,7 @@ impl Task<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::Sync`] among others.
-    pub fn settle(&mut self, sent: &Sent) -> Result<()> {
+    pub fn settle(&mut self, sent: &Sent, moved: &mut Moved) -> Result<()> {
         // A new file has at most the rights of the source, unless it gets all of them.
         let range = self.mapping.from();
         let rights = match (self.options.preserve, self.origin.file()) {
@@ -60,11 +63,13 @@ impl Task<'_> {
             (false, Some(source)) => Some(stage::rights(source, range)),
             (false, None) => Some(crate::preserve::OF_ANY_FILE),
         };
+        let mut missing = Vec::new();
         self.each(|task, branch| {
             let Some(draft) = &branch.draft else { return Ok(()) };
-            draft.settle(rights)?;
+            missing.extend(draft.settle(rights)?);
             if task.options.sync { draft.sync() } else { Ok(()) }
         })?;
+        moved.take_notes(missing);
         let transfer = &sent.transfer;
         match self.is_ordered() {
             true => transfer.page_cache.finish_reading(&*transfer.source),
@@ -182,11 +187,12 @@ impl Task<'_> {
         let branch = &mut self.branches[number];
         let Some(draft) = &mut branch.draft else { return Ok(()) };
         if let Err(error) = draft.commit(sync) {
-            if alone {
+            if alone || matches!(error.kind(), ErrorKind::NotNamed { .. }) {
                 branch.keep_complete(transfer, sync, moved);
             }
             return Err(error);
         }
+        moved.take_notes(draft.notes(to));
         let found = draft.check_name(to);
         let in_place = branch.abilities.in_place;
         let Some(checkpointer) = &branch.checkpointer else { return found };

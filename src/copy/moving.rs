@@ -172,7 +172,7 @@ impl Task<'_> {
 
     /// Reserves storage for what will be written, where that is wanted.
     fn reserve(&self, moved: &mut Moved) -> Result<()> {
-        let how = self.options.preallocate.beside(self.sparse);
+        let how = self.options.reservation(self.sparse);
         for branch in self.branches.iter().filter(|branch| branch.is_alive()) {
             let Some(draft) = &branch.draft else { continue };
             let range = self.mapping.from();
@@ -195,7 +195,7 @@ impl Task<'_> {
             for piece in pieces.iter() {
                 match sys::reserve(file, self.mapping.to_destination(piece)) {
                     Ok(()) => {}
-                    Err(error) if sys::is_unsupported(&error) => {
+                    Err(error) if sys::is_refused(&error) => {
                         if how == Preallocate::Full {
                             moved.notes.push(format!("space cannot be reserved here: {error}"));
                         }

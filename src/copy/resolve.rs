@@ -114,6 +114,7 @@ pub fn resolve<'a>(request: Request<'a>, progress: &Progress) -> Result<Task<'a>
     let plan = Plan::new(&seen, mapping.grid(), sizes.stripe);
     let mut all_notes: Vec<String> =
         origin.note().into_iter().chain(layout.note(origin.path())).collect();
+    all_notes.extend(origin.who_may_write(from));
     all_notes.extend(notes);
     all_notes.extend(options.threads.note_fewer(sizes.workers, sizes.request));
     all_notes.extend(examiner.into_notes());

@@ -71,7 +71,7 @@ fn complete(
     moved.take_digests(&sent.transfer, !task.digests.is_empty());
 
     watch.progress.enter(Phase::Syncing);
-    task.settle(sent)?;
+    task.settle(sent, moved)?;
     clock.synced();
     if task.options.verifies() {
         watch.progress.enter(Phase::Verifying);

@@ -83,8 +83,9 @@ pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
 ///
 /// Of the system, if it is not as private as a file that is made in `directory`.
 pub fn adopt(directory: &Directory, file: &File) -> io::Result<()> {
+    let is_private = || Ok::<_, io::Error>(sys::facts(file)?.mode == PRIVATE);
     sys::take_ownership(file)
-        .and_then(|()| sys::set_mode(file, PRIVATE))
+        .and_then(|()| if is_private()? { Ok(()) } else { sys::set_mode(file, PRIVATE) })
         .or_else(|error| if trust::says_nothing(directory, file) { Ok(()) } else { Err(error) })
 }
 

@@ -30,7 +30,7 @@ use std::io::{self, Read};
 
 use super::part;
 use super::target::sibling_name;
-use crate::sys::{self, Directory, FileKind, Metadata};
+use crate::sys::{self, Directory, FileKind, FileSystemKind, Metadata, Replace};
 
 /// What the random part of a name comes after.
 const MARK: &str = ".pcopy-";
@@ -121,6 +121,28 @@ pub fn begins_as(file: &mut impl Read, beginning: &[u8]) -> io::Result<bool> {
     let mut start = Vec::new();
     file.take(beginning.len() as u64).read_to_end(&mut start)?;
     Ok(beginning.starts_with(&start))
+}
+
+/// Makes sure that a file can get another name in `directory`, if a program serves
+/// its file system, as those do that have objects and no files: found out with a
+/// temporary of the file `of`, because a copy would find it out in the end.
+///
+/// # Errors
+///
+/// Why it cannot. What cannot be tried is no error.
+pub fn check_renames(directory: &Directory, of: &OsStr) -> io::Result<()> {
+    let is_served = |system: sys::FileSystem| system.kind == FileSystemKind::Fuse;
+    let (before, after) = (random_name(of), random_name(of));
+    if !sys::file_system(directory).is_ok_and(is_served) || directory.create_new(&before).is_err() {
+        return Ok(());
+    }
+    let renamed = directory.rename(&before, &after, Replace::Yes);
+    // Best effort: both names are new, and nobody else knows them.
+    let _ = directory.remove(if renamed.is_ok() { &after } else { &before });
+    match renamed {
+        Err(error) if sys::is_refused(&error) => Err(error),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a folder beside `name`, in `directory`, under a name that nobody has.

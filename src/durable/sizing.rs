@@ -4,7 +4,8 @@
 //! that serve a file system, may write zeros up to it: a whole copy of zeros
 //! before the first byte, in one call that hears no wish to stop. Where that is
 //! so, a file gets its length by being written, in ascending order, because what
-//! is skipped is filled with zeros as well.
+//! is skipped is filled with zeros as well. The same where a length is refused, as
+//! by stores that only take what is added at the end.
 
 use std::fs::File;
 use std::io;
@@ -15,19 +16,22 @@ use crate::sys::{self, FileSystemKind};
 /// in units of at most so many bytes where zeros are written.
 const TRIAL: u64 = 64 << 10;
 
-/// Gives `file` the length `len`, unless that would write zeros. Whether it
-/// would: then the length comes with what is written, and [`fill_up`] must be
-/// called in the end. `gaps` as of [`sys::set_len`].
+/// Gives `file` the length `len`, unless that would write zeros or is refused.
+/// Whether it is so: then the length comes with what is written, and [`fill_up`]
+/// must be called in the end. `gaps` as of [`sys::set_len`].
 ///
 /// # Errors
 ///
-/// If the file system refuses.
+/// If the file system takes no file of that length, or fails.
 pub fn size_ahead(file: &File, len: u64, gaps: bool) -> io::Result<bool> {
     if is_in_doubt(file) {
         let before = sys::facts(file)?;
         let trial = before.size.saturating_add(TRIAL);
         if trial < len {
-            sys::set_len(file, trial, gaps)?;
+            match sys::set_len(file, trial, gaps) {
+                Err(error) if sys::is_refused(&error) => return Ok(true),
+                result => result?,
+            }
             let taken = sys::facts(file)?.allocated.saturating_sub(before.allocated);
             if taken >= TRIAL {
                 let fits = sys::largest_file(file).is_none_or(|largest| len <= largest);
@@ -35,8 +39,10 @@ pub fn size_ahead(file: &File, len: u64, gaps: bool) -> io::Result<bool> {
             }
         }
     }
-    sys::set_len(file, len, gaps)?;
-    Ok(false)
+    match sys::set_len(file, len, gaps) {
+        Err(error) if sys::is_refused(&error) => Ok(true),
+        result => result.map(|()| false),
+    }
 }
 
 /// Whether the file system may be one that writes zeros.
@@ -54,5 +60,15 @@ fn is_in_doubt(file: &File) -> bool {
 ///
 /// If the file system refuses.
 pub fn fill_up(file: &File, len: u64) -> io::Result<()> {
-    if sys::facts(file)?.size < len { file.set_len(len) } else { Ok(()) }
+    if sys::facts(file)?.size >= len {
+        return Ok(());
+    }
+    match file.set_len(len) {
+        // Its last byte, a zero, makes it as long.
+        Err(error) if sys::is_refused(&error) => match sys::write_at(file, &[0], len - 1)? {
+            0 => Err(error),
+            _ => Ok(()),
+        },
+        result => result,
+    }
 }

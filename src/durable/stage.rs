@@ -13,10 +13,11 @@ use std::sync::Arc;
 
 use super::intact::{self, Name, Written};
 use super::part;
+use super::partitions;
 use super::previous::{Previous, Start};
 use super::side;
 use super::sizing;
-use super::target::{StagedTarget, Target};
+use super::target::{MAP_SUFFIX, StagedTarget, Target, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::{FileIo, HeadError, Held};
 use crate::preserve;
@@ -55,6 +56,8 @@ pub struct Stage {
     pending: Option<StagedTarget>,
     /// Keeps others off a device until it is complete.
     claim: Option<DeviceLock>,
+    /// Sectors of a device, in bytes.
+    sector: Option<u64>,
     /// Set for a file that an earlier run gave its name: only whether the name
     /// is on the disk is not known.
     named: Option<StagedTarget>,
@@ -62,6 +65,8 @@ pub struct Stage {
     is_clone: bool,
     /// Whether it gets its length by being written; see [`sizing`].
     grows: bool,
+    /// Whether what is in it can be read.
+    is_readable: bool,
     undo: Undo,
 }
 
@@ -83,6 +88,14 @@ impl Stage {
     ///
     /// A file-system error, with nothing left behind that was not there before.
     pub fn begin(target: Target, blank: StageShape<'_>, start: Start) -> Result<Stage> {
+        if let Target::Staged(target) = &target {
+            // As a map is saved: what a killed run leaves of it is cleared away likewise.
+            let map = sibling_name(&target.name, MAP_SUFFIX);
+            side::check_renames(&target.directory, &map).map_err(|source| Refusal::NoRename {
+                directory: target.directory_path.clone(),
+                source,
+            })?;
+        }
         match target {
             Target::Staged(target) => match start {
                 Start::Resume(earlier) => Stage::go_on(target, *earlier, blank),
@@ -109,22 +122,34 @@ impl Stage {
                     undo = Undo::Shorten(size);
                 }
                 let io = Arc::new(FileIo::new(target.file, end.max(size)));
-                let (path, is_clone, claim) = (target.path, false, None);
-                Ok(Stage { io, path, pending: None, named: None, claim, is_clone, grows, undo })
+                Ok(Stage {
+                    grows,
+                    undo,
+                    is_readable: target.is_readable,
+                    ..Stage::at(target.path, io)
+                })
             }
             Target::Device(target, info, claim) => {
                 let io = FileIo::device(target.file, &info).with_head_last();
-                Ok(Stage {
-                    io: Arc::new(io),
-                    path: target.path,
-                    pending: None,
-                    named: None,
-                    is_clone: false,
-                    grows: false,
-                    claim: Some(claim),
-                    undo: Undo::Nothing,
-                })
+                let (claim, sector) = (Some(claim), Some(u64::from(info.logical_sector)));
+                Ok(Stage { claim, sector, ..Stage::at(target.path, Arc::new(io)) })
             }
+        }
+    }
+
+    /// What is written at `path`, where it is, and was not changed to begin.
+    fn at(path: PathBuf, io: Arc<FileIo>) -> Stage {
+        Stage {
+            io,
+            path,
+            pending: None,
+            claim: None,
+            sector: None,
+            named: None,
+            is_clone: false,
+            grows: false,
+            is_readable: true,
+            undo: Undo::Nothing,
         }
     }
 
@@ -149,7 +174,7 @@ impl Stage {
         })?;
         let io = Arc::new(FileIo::new(file, blank.end));
         let (pending, undo) = (Some(target), Undo::Remove);
-        Ok(Stage { io, path, pending, named: None, claim: None, is_clone, grows, undo })
+        Ok(Stage { pending, is_clone, grows, undo, ..Stage::at(path, io) })
     }
 
     fn go_on(target: StagedTarget, earlier: Previous, blank: StageShape<'_>) -> Result<Stage> {
@@ -166,8 +191,7 @@ impl Stage {
         let io = Arc::new(FileIo::new(file, blank.end));
         let (pending, named) =
             if earlier.committed { (None, Some(target)) } else { (Some(target), None) };
-        let (is_clone, undo) = (false, Undo::Nothing);
-        Ok(Stage { io, path, pending, named, claim: None, is_clone, grows, undo })
+        Ok(Stage { pending, named, grows, ..Stage::at(path, io) })
     }
 
     /// Whether it has all the bytes of the source already, in the same storage.
@@ -277,7 +301,10 @@ impl Stage {
         if self.claim.is_some() {
             return Ok(RangeSet::new());
         }
-        written.lost(&self.io, &self.path, cancel)
+        match self.is_readable {
+            true => written.lost(&self.io, &self.path, cancel),
+            false => written.lost_unread(self.io.as_file(), &self.path, cancel),
+        }
     }
 
     /// Makes sure, when all is written and synced, that nothing of it is
@@ -323,6 +350,14 @@ impl Stage {
         })
     }
 
+    /// What is to be said of a device that has got new content, `written` of it.
+    /// After the commit.
+    pub fn notes_of_device(&self, written: ByteRange) -> Vec<String> {
+        let Some(sector) = self.sector else { return Vec::new() };
+        let (io, len) = (&*self.io, self.io.len());
+        partitions::notes((io, io.as_file()), &self.path, written, (len, sector))
+    }
+
     /// Gives the final name. With `durable`, the name is on the disk when this
     /// returns; the content must have been synced before.
     ///
@@ -344,8 +379,8 @@ impl Stage {
             // Last: what a name leads to may change at any time.
             let ours = self.known_at(target, &part)?;
             target.directory.rename(&part, name, target.replace()).map_err(|source| {
-                let (step, path) = ("rename the finished copy to", target.path.clone());
-                ErrorKind::Destination { step, path, source }
+                let (part, path) = (target.part_path(), target.path.clone());
+                ErrorKind::NotNamed { part, path, source }
             })?;
             // A rename goes by name: only now is it known what was renamed. That is
             // compared with what the file was before: not every system can still
@@ -372,25 +407,31 @@ impl Stage {
         checked.map_err(|source| not_found_at(target, name, source).into())
     }
 
-    /// Gives the file the mode it will have under its final name: that of the
-    /// file it replaces, with its access list, or what the umask leaves of
-    /// `rights`. Before the final sync, so that the sync covers it.
+    /// Gives the file the owner and mode it will have under its final name: those
+    /// of the file it replaces, with its access list, or what the umask leaves of
+    /// `rights`. Before the final sync, so that the sync covers it. Returns what
+    /// is refused, in words: the content is there all the same.
     ///
     /// # Errors
     ///
-    /// If the file system refuses.
-    pub fn set_final_mode(&self, rights: u32) -> Result<()> {
-        let Some(target) = &self.pending else { return Ok(()) };
+    /// If the file system fails.
+    pub fn set_final_mode(&self, rights: u32) -> Result<Vec<String>> {
+        let Some(target) = &self.pending else { return Ok(Vec::new()) };
         let replaced = target.existing.as_ref().filter(|facts| facts.node == FileKind::File);
         let file = self.io.as_file();
         let given = match replaced {
             Some(facts) => preserve::take_place_of(&target.directory, &target.name, facts, file),
-            None => sys::set_mode(file, sys::left_by_umask(rights)),
+            None => {
+                let set = sys::set_mode(file, sys::left_by_umask(rights));
+                preserve::unless_refused("mode", set).map(|refused| refused.into_iter().collect())
+            }
         };
-        given.map_err(|source| {
+        let missing = given.map_err(|source| {
             let step = "set the mode of";
-            ErrorKind::Destination { step, path: self.path.clone(), source }.into()
-        })
+            ErrorKind::Destination { step, path: self.path.clone(), source }
+        })?;
+        let name = crate::error::quoted(&target.path);
+        Ok(missing.into_iter().map(|missing| format!("{missing} ({name})")).collect())
     }
 }
 

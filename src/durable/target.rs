@@ -65,8 +65,10 @@ pub struct StagedTarget {
 pub struct OpenTarget {
     /// Path, for messages.
     pub path: PathBuf,
-    /// Open for reading and writing.
+    /// Open for writing, and for reading where that is allowed.
     pub file: File,
+    /// Whether it can be read.
+    pub is_readable: bool,
     /// What it is.
     pub facts: Metadata,
 }
@@ -149,6 +151,14 @@ impl Target {
         match self {
             Target::Staged(target) => target.existing.as_ref(),
             Target::InPlace(target) | Target::Device(target, ..) => Some(&target.facts),
+        }
+    }
+
+    /// Whether what is written can be read back. A new file always can.
+    pub fn is_readable(&self) -> bool {
+        match self {
+            Target::Staged(_) => true,
+            Target::InPlace(target) | Target::Device(target, ..) => target.is_readable,
         }
     }
 
@@ -306,7 +316,7 @@ fn open_in_place(path: PathBuf, consent: Consent) -> Result<Target> {
         let path = path.to_owned();
         Refusal::CannotOpen { side: Side::Destination, path, source }
     };
-    let file = sys::open_in_place(&path).map_err(|error| {
+    let (file, is_readable) = sys::open_in_place(&path).map_err(|error| {
         let source = sys::why_not_writable(&path).unwrap_or(error);
         cannot_open(&path, source)
     })?;
@@ -317,7 +327,7 @@ fn open_in_place(path: PathBuf, consent: Consent) -> Result<Target> {
     }
     Guards::now().check_writable(&facts).map_err(|source| cannot_open(&path, source))?;
     check_unused(&path, &file, &facts, consent)?;
-    Ok(Target::InPlace(OpenTarget { path, file, facts }))
+    Ok(Target::InPlace(OpenTarget { path, file, is_readable, facts }))
 }
 
 /// Before any lock of our own: some servers make no difference between its kind
@@ -368,7 +378,8 @@ fn open_device(path: PathBuf, consent: Consent) -> Result<Target> {
     }
     check_unused(&path, &file, &facts, consent)?;
     let info = device_info_of(&path, &file)?;
-    Ok(Target::Device(OpenTarget { path, file, facts }, info, claim))
+    let target = OpenTarget { path, file, is_readable: true, facts };
+    Ok(Target::Device(target, info, claim))
 }
 
 /// How long whoever holds a device for a moment may hold it, where the user does

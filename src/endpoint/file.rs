@@ -84,6 +84,10 @@ impl Origin for OpenSource {
         OpenSource::note(self)
     }
 
+    fn who_may_write(&self, range: ByteRange) -> Option<String> {
+        OpenSource::who_may_write(self, range)
+    }
+
     fn file(&self) -> Option<&OpenSource> {
         Some(self)
     }
@@ -179,6 +183,16 @@ impl FileDestination {
             return Err(ErrorKind::Usage(reason.to_owned()).into());
         }
         Ok(())
+    }
+
+    /// Refuses to read back what may only be written: all of it to verify, and for
+    /// digests what an earlier run has copied.
+    fn check_readable(&self, options: &Options) -> Result<(), Refusal> {
+        let reads_digests = self.is_resumed() && !options.wanted_digests().is_empty();
+        match self.target.is_readable() || !(options.verifies() || reads_digests) {
+            true => Ok(()),
+            false => Err(Refusal::WriteOnly { path: self.target.path().to_owned() }),
+        }
     }
 
     fn preflight<'a>(&'a self, look: &Look<'a>, space_needed: u64) -> Preflight<'a> {
@@ -288,6 +302,7 @@ impl Destination for FileDestination {
 
     fn check(&self, look: &Look<'_>) -> Result<()> {
         self.preflight(look, 0).check()?;
+        self.check_readable(look.options)?;
         if !self.start.is_committed() {
             self.target.check_replaceable()?;
         }
@@ -297,7 +312,7 @@ impl Destination for FileDestination {
     fn check_room(&self, look: &Look<'_>, layout: &Layout, may_share: bool) -> Result<()> {
         let preflight = self.preflight(look, self.space_needed(look, layout));
         preflight.check_length()?;
-        if !may_share {
+        if !may_share && !look.options.ignore_space {
             preflight.check_space()?;
         }
         Ok(())
@@ -373,9 +388,9 @@ impl Draft for FileDraft {
         self.stage.grows()
     }
 
-    fn settle(&self, rights: Option<u32>) -> Result<()> {
+    fn settle(&self, rights: Option<u32>) -> Result<Vec<String>> {
         self.stage.fill_up()?;
-        rights.map_or(Ok(()), |rights| self.stage.set_final_mode(rights))
+        rights.map_or(Ok(Vec::new()), |rights| self.stage.set_final_mode(rights))
     }
 
     fn sync(&self) -> Result<()> {
@@ -404,6 +419,10 @@ impl Draft for FileDraft {
 
     fn check_name(&self, to: ByteRange) -> Result<()> {
         self.stage.check_name(to)
+    }
+
+    fn notes(&self, to: ByteRange) -> Vec<String> {
+        self.stage.notes_of_device(to)
     }
 
     fn discard(self: Box<Self>) {

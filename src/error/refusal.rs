@@ -339,6 +339,20 @@ pub enum Refusal {
         /// Why.
         source: io::Error,
     },
+    /// A file cannot get its name when it is complete.
+    #[error("no file can be renamed in {}, so a copy cannot get its name there", quoted(directory))]
+    NoRename {
+        /// The directory.
+        directory: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What is written can never be read, and the job is to read it.
+    #[error("{} can be written and not be read, so it cannot be verified", quoted(path))]
+    WriteOnly {
+        /// The destination.
+        path: PathBuf,
+    },
     /// A named engine cannot serve this copy.
     #[error("engine {engine} cannot copy this: {reason}")]
     EngineUnsuitable {

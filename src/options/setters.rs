@@ -91,6 +91,15 @@ macro_rules! setters {
             self
         }
 
+        /// Begins although the file system seems to have no room for the copy. That
+        /// is an estimate: a file system that compresses takes more than it says is
+        /// free, and one with quotas may take less. Unless asked for, no storage is
+        /// reserved then. Default: refuse.
+        pub fn ignore_space(mut self, ignore: bool) -> Self {
+            self.options.ignore_space = ignore;
+            self
+        }
+
         /// Carries over owner, extended attributes, mode and times of a whole
         /// file. What cannot be carried over is a note in the report. Default: no.
         pub fn preserve(mut self, preserve: bool) -> Self {

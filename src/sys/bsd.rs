@@ -8,7 +8,6 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use rustix::fs::AtFlags;
 use rustix::ioctl::{self, opcode};
 
 pub use super::plain_data::*;
@@ -105,9 +104,11 @@ pub fn zero_range(_file: &File, _range: ByteRange) -> io::Result<()> {
 
 /// Renames within `directory`, unless `to` exists: a link fails if it does.
 pub(super) fn rename_new(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
-    rustix::fs::linkat(&directory, from, &directory, to, AtFlags::empty())?;
-    Ok(rustix::fs::unlinkat(&directory, from, AtFlags::empty())?)
+    super::unix_directory::link_then_unlink(directory, from, to)
 }
+
+/// How a directory is opened that cannot be read: not at all.
+pub(super) const REACH: Option<rustix::fs::OFlags> = None;
 
 /// There is no such call.
 pub(super) fn sync_covers_files(_file: impl AsFd) -> bool {

@@ -5,6 +5,8 @@ mod data;
 mod devices;
 mod guards;
 mod layers;
+mod partitions;
+mod umask;
 mod users;
 
 pub use cgroup::memory_limit;
@@ -13,7 +15,9 @@ pub use devices::devices;
 pub(super) use devices::is_claimed_for_a_moment;
 pub use guards::*;
 pub use layers::layers;
-pub use users::users;
+pub use partitions::{has_partitions, reread_partitions};
+pub use umask::left_by_umask;
+pub use users::{users, writers};
 
 use std::borrow::Cow;
 use std::ffi::OsStr;
@@ -210,7 +214,7 @@ pub(super) fn rename_new(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::
 pub(super) fn sync_covers_files(file: impl AsFd) -> bool {
     // syncfs(2) reports lost data since 5.8, and what went wrong with the file
     // system itself since 5.17; where a server has the data, it is not asked.
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let release = kernel_release().unwrap_or_default();
     let mut numbers = release.split(['.', '-', '\n']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     let is_local = |found: super::FileSystem| {
@@ -218,6 +222,17 @@ pub(super) fn sync_covers_files(file: impl AsFd) -> bool {
         matches!(found.kind, Btrfs | Ext | Tmpfs | Xfs)
     };
     version >= (5, 17) && file_system(file).is_ok_and(is_local)
+}
+
+/// The release of the kernel, as `uname -r` prints it.
+fn kernel_release() -> Option<String> {
+    // SAFETY: a structure of characters, for which zeros are valid.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: the call fills this one structure, alive during the call.
+    let result = unsafe { libc::uname(&raw mut name) };
+    // SAFETY: the kernel ends the text within its array.
+    let release = unsafe { std::ffi::CStr::from_ptr(name.release.as_ptr()) };
+    (result == 0).then(|| release.to_string_lossy().into_owned())
 }
 
 /// Makes everything on the file system of an open file durable.
@@ -245,16 +260,8 @@ pub(super) fn create_unnamed(directory: impl AsFd) -> std::io::Result<File> {
     Ok(rustix::fs::openat(directory, ".", flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
-/// What the umask leaves of the permission bits `mode` of a new file.
-pub fn left_by_umask(mode: u32) -> u32 {
-    // The kernel shows the umask here; asking umask(2) would change it for
-    // every thread of the process for a moment.
-    let umask = std::fs::read_to_string("/proc/self/status").ok().and_then(|status| {
-        let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
-        u32::from_str_radix(line.trim(), 8).ok()
-    });
-    mode & !umask.unwrap_or(0o077)
-}
+/// How a directory is opened that cannot be read: to reach what is in it.
+pub(super) const REACH: Option<rustix::fs::OFlags> = Some(rustix::fs::OFlags::PATH);
 
 /// Makes the names in a directory durable.
 pub(super) fn sync_directory(directory: impl AsFd) -> rustix::io::Result<()> {

@@ -114,6 +114,9 @@ pub(super) fn rename_new(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::
     Ok(rustix::fs::renameat_with(&directory, from, &directory, to, flags)?)
 }
 
+/// How a directory is opened that cannot be read: not at all.
+pub(super) const REACH: Option<rustix::fs::OFlags> = None;
+
 /// There is no such call.
 pub(super) fn sync_covers_files(_file: impl AsFd) -> bool {
     false

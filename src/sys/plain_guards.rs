@@ -65,6 +65,21 @@ pub fn users(_file: Option<&File>, _facts: &Metadata) -> Option<User> {
     None
 }
 
+/// Who may change a source while it is read: not asked.
+pub fn writers(_file: &File, _facts: &Metadata, _range: ByteRange) -> Option<User> {
+    None
+}
+
+/// Whether the system has partitions of a disk that it read earlier: not asked.
+pub fn has_partitions(_device: &File) -> Option<bool> {
+    None
+}
+
+/// Has the system read a partition table again, which it does by itself.
+pub fn reread_partitions(_device: &File) -> io::Result<()> {
+    Ok(())
+}
+
 /// Longest file that this process may write, in bytes.
 pub fn longest_file(_directory: &Directory, _len: u64) -> u64 {
     i64::MAX as u64

@@ -3,14 +3,13 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, TryLockError};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{FileExt, FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{FileKind, Metadata, Replace};
+use super::{FileKind, Metadata};
 
 /// Reads at `offset` without moving a cursor. May be short; 0 is the end.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -24,7 +23,7 @@ pub fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
 
 /// Flags for opening what may turn out to be a pipe or a terminal: neither
 /// wait for a writer nor become our terminal.
-const CAREFUL: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
+pub(super) const CAREFUL: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(OFlags::CLOEXEC);
 
 /// Opens for reading, whatever it is, without waiting.
 pub fn open_source(path: &Path) -> io::Result<File> {
@@ -33,11 +32,18 @@ pub fn open_source(path: &Path) -> io::Result<File> {
     Ok(fd.into())
 }
 
-/// Opens an existing file for writing inside it. Symbolic links are followed:
-/// the user named the file behind them.
-pub fn open_in_place(path: &Path) -> io::Result<File> {
-    let fd = rustix::fs::open(path, OFlags::RDWR | CAREFUL, Mode::empty())?;
-    Ok(fd.into())
+/// Opens an existing file for writing inside it, and whether it can be read as
+/// well. Symbolic links are followed: the user named the file behind them.
+pub fn open_in_place(path: &Path) -> io::Result<(File, bool)> {
+    let open = |access| rustix::fs::open(path, access | CAREFUL, Mode::empty()).map(File::from);
+    match open(OFlags::RDWR) {
+        // Who may write a file need not be allowed to read it.
+        Err(error @ rustix::io::Errno::ACCESS) => match open(OFlags::WRONLY) {
+            Ok(file) => Ok((file, false)),
+            Err(_) => Err(error.into()),
+        },
+        result => Ok((result?, true)),
+    }
 }
 
 /// Opens a block device for writing, exclusively: fails with
@@ -52,7 +58,7 @@ pub fn open_device(path: &Path) -> io::Result<(File, DeviceLock)> {
 pub struct DeviceLock;
 
 impl DeviceLock {
-    /// Lets others at the device, which has new content. Unix looks at it again by itself.
+    /// Lets others at the device, which has new content.
     pub fn release(self, device: &File) {
         let _ = device;
     }
@@ -125,13 +131,13 @@ pub fn facts_of_path(path: &Path) -> io::Result<Option<Metadata>> {
     Ok(Some(facts))
 }
 
-fn absent<T>(error: rustix::io::Errno) -> io::Result<Option<T>> {
+pub(super) fn absent<T>(error: rustix::io::Errno) -> io::Result<Option<T>> {
     use rustix::io::Errno;
     if error == Errno::NOENT || error == Errno::NOTDIR { Ok(None) } else { Err(error.into()) }
 }
 
 #[allow(clippy::unnecessary_cast, clippy::cast_lossless)] // Field types differ between systems.
-fn facts_of(stat: &rustix::fs::Stat) -> Metadata {
+pub(super) fn facts_of(stat: &rustix::fs::Stat) -> Metadata {
     let node = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => FileKind::File,
         FileType::Directory => FileKind::Directory,
@@ -177,6 +183,15 @@ pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
 
+/// Whether an error says that a call is kept from this process, by the file
+/// system or by a sandbox, or does not exist here; none of a disk, and none that
+/// says that there is no room.
+pub fn is_refused(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::PERM | Errno::ACCESS)) || is_unsupported(error)
+}
+
 /// Makes `file` belong to the user and group of this process, if it does not.
 pub fn take_ownership(file: &File) -> io::Result<()> {
     let found = file.metadata()?;
@@ -189,174 +204,17 @@ pub fn take_ownership(file: &File) -> io::Result<()> {
 
 /// Gives `to` the owner and group of `from`, if it has others.
 pub fn copy_owner(from: &File, to: &File) -> io::Result<()> {
-    let (wanted, found) = (from.metadata()?, to.metadata()?);
-    if (wanted.uid(), wanted.gid()) == (found.uid(), found.gid()) {
+    let wanted = from.metadata()?;
+    set_owner(to, wanted.uid(), wanted.gid())
+}
+
+/// Gives `file` this owner and group, if it has others.
+pub fn set_owner(file: &File, owner: u32, group: u32) -> io::Result<()> {
+    let found = file.metadata()?;
+    if (owner, group) == (found.uid(), found.gid()) {
         return Ok(());
     }
-    std::os::unix::fs::fchown(to, Some(wanted.uid()), Some(wanted.gid()))
-}
-
-/// An open directory. Names are looked up in it, never along a path again, so
-/// that nobody can swap a parent for a symbolic link in between.
-pub struct Directory {
-    fd: OwnedFd,
-}
-
-impl Directory {
-    /// Opens the directory at `path`, following links on the way.
-    pub fn open(path: &Path) -> io::Result<Directory> {
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        Ok(Directory { fd: rustix::fs::open(path, flags, Mode::empty())? })
-    }
-
-    /// Opens a directory in this one; a symbolic link is an error.
-    pub fn subdirectory(&self, name: &OsStr) -> io::Result<Directory> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        Ok(Directory { fd: rustix::fs::openat(&self.fd, name, flags, Mode::empty())? })
-    }
-
-    /// Makes a directory in this one, with the mode the umask leaves. Its
-    /// being there already is no error.
-    pub fn make_subdirectory(&self, name: &OsStr) -> io::Result<()> {
-        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
-            Err(error) if error != rustix::io::Errno::EXIST => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Creates `name`, which must not exist, readable and writable by the owner alone.
-    pub fn create_new(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlags::RDWR
-            | OFlags::CREATE
-            | OFlags::EXCL
-            | OFlags::NOFOLLOW
-            | OFlags::CLOEXEC
-            | OFlags::NOCTTY;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
-        Ok(fd.into())
-    }
-
-    /// Creates a file without a name, for the owner alone. Fails where that is
-    /// not supported.
-    pub fn create_unnamed(&self) -> io::Result<File> {
-        super::create_unnamed(&self.fd)
-    }
-
-    /// Creates `name`, which must not exist, as a second name for the storage of
-    /// all of `from`, for the owner alone. Fails where that is not supported.
-    pub fn create_clone(&self, from: &File, name: &OsStr) -> io::Result<File> {
-        super::clone_file(from, &self.fd, name)?;
-        let file = self.open_existing(name)?;
-        set_mode(&file, 0o600)?;
-        Ok(file)
-    }
-
-    /// Opens `name` for reading and writing; a symbolic link is an error.
-    pub fn open_existing(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlags::RDWR | OFlags::NOFOLLOW | CAREFUL;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
-        Ok(fd.into())
-    }
-
-    /// Opens `name` for reading, without waiting for the writer of a pipe; a
-    /// symbolic link is an error.
-    pub fn open_to_read(&self, name: &OsStr) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | CAREFUL;
-        Ok(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?.into())
-    }
-
-    /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
-    pub fn facts(&self, name: &OsStr) -> io::Result<Option<Metadata>> {
-        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(facts_of(&stat))),
-            Err(error) => absent(error),
-        }
-    }
-
-    /// Whether there is no name in it.
-    pub fn is_empty(&self) -> io::Result<bool> {
-        for entry in rustix::fs::Dir::read_from(&self.fd)? {
-            let entry = entry?;
-            if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// What the directory itself is.
-    pub fn own_facts(&self) -> io::Result<Metadata> {
-        Ok(facts_of(&rustix::fs::fstat(&self.fd)?))
-    }
-
-    /// Whether this process may create names here, and give them to files later.
-    pub fn check_writable(&self) -> io::Result<()> {
-        use rustix::fs::Access;
-        // First, because it says more.
-        super::check_directory(&self.fd)?;
-        let flags = AtFlags::EACCESS;
-        Ok(rustix::fs::accessat(&self.fd, ".", Access::WRITE_OK | Access::EXEC_OK, flags)?)
-    }
-
-    /// Gives `from` the name `to`, in this directory.
-    pub fn rename(&self, from: &OsStr, to: &OsStr, replace: Replace) -> io::Result<()> {
-        if replace == Replace::Never {
-            match super::rename_new(&self.fd, from, to) {
-                Err(error) if is_unsupported(&error) => {
-                    // A file system without the flag: the check and the rename are two steps.
-                    if self.facts(to)?.is_some() {
-                        return Err(io::ErrorKind::AlreadyExists.into());
-                    }
-                }
-                result => return result,
-            }
-        }
-        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
-    }
-
-    /// Removes `name`. Its not being there is no error.
-    pub fn remove(&self, name: &OsStr) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
-            Err(error) if error != rustix::io::Errno::NOENT => Err(error.into()),
-            _ => Ok(()),
-        }
-    }
-
-    /// Makes the names in the directory durable.
-    pub fn sync(&self) -> io::Result<()> {
-        match super::sync_directory(&self.fd) {
-            // Some file systems (FUSE, CIFS) have nothing to sync in a directory.
-            Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => Ok(()),
-            result => Ok(result?),
-        }
-    }
-
-    /// Whether an error that a write to any file of this file system met later
-    /// shows in [`sync_file_system`](Directory::sync_file_system).
-    pub fn sync_covers_files(&self) -> bool {
-        super::sync_covers_files(&self.fd)
-    }
-
-    /// Makes everything on the file system of this directory durable.
-    pub fn sync_file_system(&self) -> io::Result<()> {
-        super::sync_file_system(&self.fd)
-    }
-
-    /// Bytes that this process could still write on the file system.
-    pub fn available_space(&self) -> io::Result<u64> {
-        let space = rustix::fs::fstatvfs(&self.fd)?;
-        // The blocks kept back for root are root's to use.
-        let root = rustix::process::geteuid().is_root();
-        let blocks = if root { space.f_bfree } else { space.f_bavail };
-        Ok(blocks.saturating_mul(space.f_frsize))
-    }
-}
-
-impl AsFd for Directory {
-    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
-        self.fd.as_fd()
-    }
+    std::os::unix::fs::fchown(file, Some(owner), Some(group))
 }
 
 /// How many files this process may have open at once.

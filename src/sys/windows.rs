@@ -32,8 +32,8 @@ pub use directory::Directory;
 pub use files::{
     bytes_of, copy_owner, facts, facts_as, facts_of_path, holds_descriptors, holds_device_nodes,
     is_virtual, left_by_umask, next_extent, open_in_place, open_source, open_stream, os_string,
-    path_from_bytes, read_at, set_len, set_mode, standard_input, standard_output, take_ownership,
-    try_lock, user, wait_readable, wait_writable, write_at, zero_range,
+    path_from_bytes, read_at, set_len, set_mode, set_owner, standard_input, standard_output,
+    take_ownership, try_lock, user, wait_readable, wait_writable, write_at, zero_range,
 };
 pub use handles::Handles;
 
@@ -79,6 +79,11 @@ pub fn is_unsupported(error: &io::Error) -> bool {
         ERROR_CALL_NOT_IMPLEMENTED,
     ];
     error.kind() == io::ErrorKind::Unsupported || LIST.iter().any(|&code| is(error, code))
+}
+
+/// Whether an error says that a call is kept from this process, or does not exist here.
+pub fn is_refused(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied || is_unsupported(error)
 }
 
 /// Whether an error of a read says that there is nothing to read from any more:

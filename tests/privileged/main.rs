@@ -24,6 +24,8 @@ mod bench;
 #[cfg(target_os = "linux")]
 mod block;
 #[cfg(target_os = "linux")]
+mod calls;
+#[cfg(target_os = "linux")]
 mod claims;
 #[cfg(target_os = "linux")]
 mod engines;
@@ -35,6 +37,8 @@ mod flush;
 mod grows;
 #[cfg(target_os = "linux")]
 mod hints;
+#[cfg(target_os = "linux")]
+mod in_use;
 #[cfg(target_os = "linux")]
 mod leftovers;
 #[cfg(target_os = "linux")]

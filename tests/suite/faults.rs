@@ -185,7 +185,7 @@ fn every_step_around_the_bytes_fails() {
             (Target::new, "renameat2", "error=EINVAL", "", Then::Fine),
             (Target::new, "ftruncate", "error=EFBIG", "", Then::Stops),
             (Target::new, "ftruncate", "error=ENOSPC", "", Then::Stops),
-            (Target::new, "fchmod", "error=EPERM", "", Then::Stops),
+            (Target::new, "fchmod", "error=EIO", "", Then::Stops),
             (Target::new, "flock", "error=EAGAIN", "", Then::Stops),
             (Target::new, "flock", "error=ENOLCK", "", Then::Fine),
             (Target::new, "openat", "error=EMFILE", "", Then::Stops),
@@ -194,6 +194,26 @@ fn every_step_around_the_bytes_fails() {
             (Target::new, "lseek", "error=EINVAL", "", Then::Fine),
             // The answer of a file that is nothing but a hole.
             (Target::new, "lseek", "error=ENXIO", "", Then::Fine),
+        ],
+    );
+}
+
+/// What a sandbox or a file system keeps from a copy that needs nothing of it.
+#[test]
+fn every_call_that_is_not_needed_is_refused() {
+    sweep_all(
+        "refused calls that are not needed",
+        &[
+            (Target::new, "fchmod", "error=EPERM", "+", Then::Fine),
+            (Target::with_an_old_file, "fchmod", "error=EACCES", "+", Then::Fine),
+            (Target::new, "ftruncate", "error=EPERM", "+", Then::Fine),
+            (Target::in_place, "ftruncate", "error=ENOSYS", "+", Then::Fine),
+            (Target::new, "faccessat2", "error=EPERM", "+", Then::Fine),
+            (Target::in_place, "faccessat2", "error=ENOSYS", "+", Then::Fine),
+            (Target::new, "renameat2", "error=EPERM", "+", Then::Fine),
+            (Target::with_checkpoints, "renameat2", "error=ENOSYS", "+", Then::Fine),
+            (Target::new, "flock", "error=EPERM", "+", Then::Fine),
+            (Target::new, "fstatfs", "error=EPERM", "+", Then::Fine),
         ],
     );
 }

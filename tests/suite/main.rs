@@ -65,6 +65,8 @@ mod roles;
 mod rules;
 mod safety;
 #[cfg(target_os = "linux")]
+mod sandbox;
+#[cfg(target_os = "linux")]
 mod shared_folder;
 #[cfg(target_os = "linux")]
 mod side_files;

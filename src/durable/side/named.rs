@@ -177,7 +177,7 @@ impl Place {
     fn give_mode(&self, file: &File, replaced: Option<&Metadata>) {
         let given = match replaced {
             Some(facts) if facts.owner == sys::user() => {
-                preserve::take_place_of(&self.directory, &self.name, facts, file)
+                preserve::take_place_of(&self.directory, &self.name, facts, file).map(drop)
             }
             _ => sys::set_mode(file, sys::left_by_umask(preserve::OF_ANY_FILE)),
         };

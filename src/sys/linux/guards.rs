@@ -10,7 +10,7 @@ use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxAttributes, StatxFlags};
 
-use super::super::{Directory, Metadata};
+use super::super::{AppendOnly, Directory, Metadata};
 use super::devices::swap_areas;
 
 /// The bit of a mode that lets only owners replace the files in a directory.
@@ -77,12 +77,12 @@ fn look(directory: &Directory, name: &OsStr) -> io::Result<Statx> {
     Ok(rustix::fs::statx(directory, name, flags, StatxFlags::BASIC_STATS)?)
 }
 
-fn check_attributes(what: &str, file: &Statx) -> io::Result<()> {
+fn check_attributes(what: &'static str, file: &Statx) -> io::Result<()> {
     if file.stx_attributes.contains(StatxAttributes::IMMUTABLE) {
         return Err(denied(&format!("{what} is immutable (chattr -i)")));
     }
     if file.stx_attributes.contains(StatxAttributes::APPEND) {
-        return Err(denied(&format!("{what} is append-only (chattr -a)")));
+        return Err(io::Error::new(io::ErrorKind::PermissionDenied, AppendOnly(what)));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use rustix::fs::{Mode, OFlags, major};
 use rustix::ioctl;
 
 use super::super::{FileKind, Layer, Metadata, Thing};
-use super::devices::{companions, device_number, mounted_from, path_in_dev, slaves};
+use super::devices::{companions, device_number, mounted_from, of_btrfs, path_in_dev, slaves};
 use super::{attribute, disk_region, sysfs_device};
 use crate::range::ByteRange;
 
@@ -92,8 +92,18 @@ fn on_devices_of(file_system: u64, path: &Path) -> Vec<Found> {
     } else if let Some(number) = mounted_from(path).and_then(|from| device_number(&from)) {
         devices.extend(companions(number));
         devices.push(number);
+    } else if let Some(id) = id_of(path) {
+        // Without a list of mounts, as where /proc is not mounted.
+        devices.extend(of_btrfs(id));
     }
     devices.into_iter().map(|device| (anywhere(device), None)).collect()
+}
+
+/// What the btrfs that `path` lies on calls itself.
+fn id_of(path: &Path) -> Option<[u8; 16]> {
+    let there =
+        std::fs::File::open(if path.as_os_str().is_empty() { Path::new(".") } else { path });
+    crate::sys::file_system(there.ok()?).ok()?.id
 }
 
 /// What a loop device stands for.

@@ -54,10 +54,10 @@ pub fn open_source(path: &Path) -> io::Result<File> {
     }
 }
 
-/// Opens an existing file for writing inside it. Symbolic links are followed:
-/// the user named the file behind them.
-pub fn open_in_place(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).open(path)
+/// Opens an existing file for writing inside it, and whether it can be read as
+/// well. Symbolic links are followed: the user named the file behind them.
+pub fn open_in_place(path: &Path) -> io::Result<(File, bool)> {
+    Ok((OpenOptions::new().read(true).write(true).open(path)?, true))
 }
 
 /// Opens what is no file and has no positions, such as a pipe or a console, for
@@ -214,6 +214,11 @@ pub fn take_ownership(_file: &File) -> io::Result<()> {
 
 /// Owners are not carried over: a file belongs to whoever makes it.
 pub fn copy_owner(_from: &File, _to: &File) -> io::Result<()> {
+    Ok(())
+}
+
+/// The same of an owner and a group, which have no numbers here.
+pub fn set_owner(_file: &File, _owner: u32, _group: u32) -> io::Result<()> {
     Ok(())
 }
 
@@ -381,9 +386,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x");
         std::fs::write(&path, b"content").unwrap();
-        let first = open_in_place(&path).unwrap();
+        let (first, _) = open_in_place(&path).unwrap();
         try_lock(&first).unwrap();
-        let second = open_in_place(&path).unwrap();
+        let (second, _) = open_in_place(&path).unwrap();
         assert!(matches!(try_lock(&second), Err(TryLockError::WouldBlock)));
         assert_eq!(write_at(&second, b"C", 0).unwrap(), 1);
         assert_eq!(std::fs::read(&path).unwrap(), b"Content");
