@@ -90,7 +90,8 @@ pub struct Bytes {
     pub requested: u64,
     /// Copied by this run.
     pub copied: u64,
-    /// Left as holes because the source has holes or zeros there.
+    /// Left as holes because the source has holes or zeros there; in a
+    /// comparison, what is a hole on both sides and was not read.
     pub holes: u64,
     /// Done by an earlier run.
     pub resumed: u64,

@@ -205,6 +205,9 @@ impl BatchWork<'_> {
             // Best effort: a map that stays makes the next run look twice.
             let _ = self.outputs.map_file(&output).map(|map| map.remove());
         }
+        if verdict.rows.iter().any(|row| row.status.is_named()) {
+            (self.on_file)(output.counted(failed.ranges().bytes()));
+        }
         // Everybody who comes later has nothing to say of it.
         self.plan.first_report(output.index);
         for (row, verdict) in self.plan.rows(output.index).iter().zip(verdict.rows) {
@@ -219,7 +222,7 @@ impl BatchWork<'_> {
         let failed = failed_of(item, size, failed);
         let lost: u64 = failed.iter().map(|part| part.end - part.start).sum();
         let len = item.runs.len(size).unwrap_or(0);
-        let good = matches!(verdict.status, Status::Complete | Status::Partial);
+        let good = verdict.status.is_named();
         (self.on_item)(&ItemReport {
             item,
             status: verdict.status,

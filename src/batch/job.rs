@@ -167,6 +167,7 @@ impl Batch {
             finished: Mutex::default(),
             finished_bytes: AtomicU64::new(0),
             on_item: &on_item,
+            on_file: &|bytes| tally.hear_file(bytes),
         };
         progress.expect(plan.bytes(), 0);
         progress.enter(Phase::Copying);
@@ -228,11 +229,13 @@ impl Batch {
     pub fn dry_run(&self, progress: &Progress) -> Result<BatchPlanned> {
         let made = OnceLock::new();
         let ready = self.prepare(&made, progress)?;
+        let holes = self.holes_of(&ready)?;
         let planned = BatchPlanned {
             items: self.items.len(),
             skipped: ready.skipped.iter().filter(|&&skipped| skipped).count(),
             files: ready.wanted.len(),
-            bytes: ready.plan.wanted_bytes(),
+            bytes: ready.plan.wanted_bytes() - holes,
+            holes,
             requests: ready.plan.queue.tasks(),
         };
         // As long as it is open, not every system removes a directory.
@@ -240,6 +243,20 @@ impl Batch {
         // Made to find out whether it can be.
         remove_if_made(&self.into, &made);
         Ok(planned)
+    }
+
+    /// Bytes of holes in large files, which are kept: what is small is read
+    /// with its neighbours.
+    fn holes_of(&self, ready: &Ready) -> Result<u64> {
+        let queue = &ready.plan.queue;
+        let how = How::of(&self.options);
+        let scattered = how.scattered(io_size(&self.options));
+        let tasks = (0..queue.tasks()).filter_map(|number| queue.task(number));
+        tasks.filter(|task| task.is_large(scattered)).try_fold(0, |sum, task| {
+            let segment = &queue.all()[task.segments.start];
+            let source = ready.sources.open(segment.source)?;
+            Ok(sum + segment.range.len() - how.layout(&source, segment.range).data.bytes())
+        })
     }
 
     /// Opens, looks, refuses, plans. Writes nothing but the directory itself,

@@ -112,6 +112,7 @@ impl Large {
         let mut todo = data.clone();
         todo.subtract(&earlier);
         let to_copy = todo.bytes();
+        output.add_earlier(data.bytes() - to_copy);
         let checkpointer = map.map(|(map_file, identity)| {
             let (settled, resumed) = (todo.missing_from(segment.range), !earlier.is_empty());
             let every = settings.every;
@@ -165,7 +166,10 @@ impl Large {
             checkpointer.close();
         }
         let place = |part: Failed| Failed { range: self.transfer.to_sink(part.range), ..part };
-        self.output.add_failed(self.transfer.failed().into_iter().map(place));
+        let failed = self.transfer.failed();
+        let not_moved = self.transfer.made_holes() + failed.ranges().bytes();
+        self.output.add_moved(self.to_copy.saturating_sub(not_moved));
+        self.output.add_failed(failed.into_iter().map(place));
         self.output.add_holes(self.transfer.made_holes());
         if let Some(digests) = self.transfer.observers().take_digests() {
             self.output.set_digests(digests);

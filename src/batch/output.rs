@@ -22,6 +22,7 @@ use crate::error::{ErrorKind, chain};
 use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
 use crate::range::{Failed, RangeSet, Unread};
+use crate::report::Bytes;
 use crate::sys::{self, Directory, Metadata, Replace};
 
 /// A file that the batch is to make.
@@ -63,6 +64,10 @@ pub struct Output {
     reopened: AtomicBool,
     /// Bytes that became holes on the way.
     made_holes: AtomicU64,
+    /// Bytes that were moved, and not left as holes.
+    moved: AtomicU64,
+    /// Bytes that an earlier run had copied.
+    earlier: AtomicU64,
     /// Whether it gets its length by being written.
     pub(super) grows: AtomicBool,
     trouble: Mutex<Trouble>,
@@ -133,6 +138,28 @@ impl Output {
     /// Bytes that became holes on the way.
     pub fn made_holes(&self) -> u64 {
         self.made_holes.load(Ordering::Relaxed)
+    }
+
+    /// Notes that so many bytes were moved.
+    pub fn add_moved(&self, bytes: u64) {
+        self.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Notes that an earlier run had copied so many bytes.
+    pub fn add_earlier(&self, bytes: u64) {
+        self.earlier.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Where its bytes come from, of which `failed` could not be read.
+    pub fn counted(&self, failed: u64) -> Bytes {
+        let requested = self.wanted.len;
+        let copied = self.moved.load(Ordering::Relaxed);
+        let rest = requested.saturating_sub(copied.saturating_add(failed));
+        let resumed = match self.wanted.partial {
+            Some(_) => rest,
+            None => self.earlier.load(Ordering::Relaxed).min(rest),
+        };
+        Bytes { requested, copied, holes: rest - resumed, resumed, failed }
     }
 
     /// Notes digests of its whole content.
@@ -278,6 +305,8 @@ impl Outputs {
             identity: OnceLock::new(),
             reopened: AtomicBool::new(false),
             made_holes: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            earlier: AtomicU64::new(0),
             grows: AtomicBool::new(false),
             trouble: Mutex::default(),
             wanted,

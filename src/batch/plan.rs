@@ -11,6 +11,7 @@ use super::work::Once;
 use crate::error::{ErrorKind, Result};
 use crate::manifest::{Item, Run};
 use crate::range::{ByteRange, RangeSet};
+use crate::size::human;
 use crate::sys::Replace;
 
 /// What a batch does, in numbers: items, outputs and sources by index.
@@ -141,19 +142,25 @@ pub struct BatchPlanned {
     pub files: usize,
     /// Bytes that would be copied.
     pub bytes: u64,
+    /// Bytes that are holes of large files and would stay so.
+    pub holes: u64,
     /// Runs of neighbouring bytes they would be read in.
     pub requests: usize,
 }
 
 impl std::fmt::Display for BatchPlanned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let BatchPlanned { items, skipped, files, bytes, requests } = self;
+        let BatchPlanned { items, skipped, files, bytes, holes, requests } = self;
         write!(
             f,
             "would copy {} ({bytes} bytes) to {files} files, read in {requests} runs; \
-             {items} items, {skipped} complete already; nothing was written",
-            crate::size::human(*bytes)
-        )
+             {items} items, {skipped} complete already; ",
+            human(*bytes)
+        )?;
+        if *holes > 0 {
+            write!(f, "{} kept as holes; ", human(*holes))?;
+        }
+        f.write_str("nothing was written")
     }
 }
 

@@ -39,6 +39,13 @@ pub struct Task {
     pub span: ByteRange,
 }
 
+impl Task {
+    /// Whether it is one segment that a request of `scattered` bytes cannot hold.
+    pub fn is_large(&self, scattered: u64) -> bool {
+        self.segments.len() == 1 && self.span.len() > scattered
+    }
+}
+
 /// All segments of a batch in the order they are read.
 #[derive(Debug)]
 pub struct Queue {

@@ -38,6 +38,11 @@ impl Status {
     pub fn is_good(self) -> bool {
         matches!(self, Status::Complete | Status::Skipped)
     }
+
+    /// Whether this run has given the file its name.
+    pub(super) fn is_named(self) -> bool {
+        matches!(self, Status::Complete | Status::Partial)
+    }
 }
 
 /// The report of one item: the fields of the manifest and what became of them.
@@ -120,8 +125,12 @@ pub struct BatchReport {
     pub outcome: Outcome,
     /// How many items ended in which way.
     pub items: Items,
-    /// Bytes copied by this run.
+    /// Bytes moved by this run into files that got their names.
     pub bytes: u64,
+    /// Bytes of these files that are holes and were not moved.
+    pub holes: u64,
+    /// Bytes of these files that an earlier run had copied.
+    pub resumed: u64,
     /// Workers, at most at one time.
     pub threads: usize,
     /// Large files, and large fragments of files, by the engine that moved them.
@@ -137,7 +146,7 @@ pub struct BatchReport {
     pub slowest: Vec<Slow>,
     /// Time spent.
     pub seconds: Seconds,
-    /// Bytes copied over the time spent.
+    /// Bytes moved over the time spent.
     pub bytes_per_second: f64,
     /// What ended the batch early, if anything did.
     pub error: Option<String>,

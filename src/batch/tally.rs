@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::report::{BatchReport, ItemReport, Items, SCHEMA, Slow, Status};
 use crate::progress::{Progress, lock};
-use crate::report::{Outcome, Seconds, rate};
+use crate::report::{Bytes, Outcome, Seconds, rate};
 
 /// Slow items named in the report.
 const SLOWEST: usize = 5;
@@ -20,7 +20,7 @@ pub struct Tally<'a> {
 #[derive(Default)]
 struct State {
     items: Items,
-    bytes: u64,
+    bytes: Bytes,
     slowest: Vec<Slow>,
 }
 
@@ -41,7 +41,6 @@ impl<'a> Tally<'a> {
         {
             let mut state = lock(&self.state);
             state.items.count(report.status);
-            state.bytes += report.bytes;
             let seconds = report.seconds;
             let place = state.slowest.partition_point(|slow| slow.seconds >= seconds);
             if place < SLOWEST && report.status != Status::Skipped {
@@ -51,6 +50,14 @@ impl<'a> Tally<'a> {
             }
         }
         (self.on_item)(report);
+    }
+
+    /// A file got its name.
+    pub fn hear_file(&self, bytes: Bytes) {
+        let sum = &mut lock(&self.state).bytes;
+        sum.copied += bytes.copied;
+        sum.holes += bytes.holes;
+        sum.resumed += bytes.resumed;
     }
 
     pub fn into_report(self, start: Instant, copied: Duration, durable: bool) -> BatchReport {
@@ -69,7 +76,9 @@ impl<'a> Tally<'a> {
             schema: SCHEMA,
             outcome: if state.items.all_good() { Outcome::Complete } else { Outcome::Partial },
             items: state.items,
-            bytes: state.bytes,
+            bytes: state.bytes.copied,
+            holes: state.bytes.holes,
+            resumed: state.bytes.resumed,
             threads: 0,
             engines: Default::default(),
             fallbacks: Vec::new(),
@@ -82,7 +91,7 @@ impl<'a> Tally<'a> {
                 verify: 0.0,
                 total: total.as_secs_f64(),
             },
-            bytes_per_second: rate(state.bytes, total),
+            bytes_per_second: rate(state.bytes.copied, total),
             error: None,
         }
     }

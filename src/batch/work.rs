@@ -9,7 +9,7 @@ use super::commit::algorithms_of;
 use super::large::{Large, Settings};
 use super::output::{Output, Outputs, ends_the_batch, storage_error};
 use super::plan::BatchPlan;
-use super::queue::{Segment, Task};
+use super::queue::Segment;
 use super::report::ItemReport;
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
@@ -21,6 +21,7 @@ use crate::manifest::Item;
 use crate::pool::{Assignment, Transfer, Work};
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, Failed, Mapping, RangeSet};
+use crate::report::Bytes;
 
 /// Active items whose names are shown.
 const NAMES_SHOWN: usize = 3;
@@ -43,6 +44,8 @@ pub struct BatchWork<'a> {
     pub finished: Mutex<Vec<Arc<Output>>>,
     pub finished_bytes: AtomicU64,
     pub on_item: &'a (dyn Fn(&ItemReport<'_>) + Sync),
+    /// Told of each file that got its name, and where its bytes come from.
+    pub on_file: &'a (dyn Fn(Bytes) + Sync),
 }
 
 /// Where the hand-out stands.
@@ -113,7 +116,10 @@ impl Work for BatchWork<'_> {
                 let range = part.range.rebase(source.start(), piece.segment.at);
                 Failed { range: range.unwrap_or_default(), ..part }
             };
-            piece.output.add_failed(failed.within(source).into_iter().map(place));
+            let failed = failed.within(source);
+            let unread: u64 = failed.iter().map(|part| part.range.len()).sum();
+            piece.output.add_moved(source.len() - unread);
+            piece.output.add_failed(failed.into_iter().map(place));
             self.segment_over(&piece.output)?;
         }
         Ok(())
@@ -208,7 +214,7 @@ impl<'a> BatchWork<'a> {
                 next.task += 1;
                 let segments = self.plan.queue.segments(task);
                 let ticket = next.ticket()?;
-                if !self.is_large(task) {
+                if !task.is_large(self.large.scattered) {
                     return Ok(Pick::Group(ticket, segments));
                 }
                 next.beginning += 1;
@@ -219,11 +225,6 @@ impl<'a> BatchWork<'a> {
             }
             next = self.begun.wait(next).unwrap_or_else(PoisonError::into_inner);
         }
-    }
-
-    /// A task of one segment that one request cannot hold.
-    fn is_large(&self, task: &Task) -> bool {
-        task.segments.len() == 1 && task.span.len() > self.large.scattered
     }
 
     /// So many stripes of a large task are dealt with.

@@ -374,6 +374,12 @@ fn summary(report: &BatchReport, verbose: bool) -> String {
     for (count, what) in others.into_iter().filter(|&(count, _)| count > 0) {
         text += &format!("\n  {count} {what}");
     }
+    if report.holes > 0 {
+        text += &format!("\n  {} kept as holes", human(report.holes));
+    }
+    if report.resumed > 0 {
+        text += &format!("\n  {} were there from an earlier run", human(report.resumed));
+    }
     if !report.durable {
         text += "\n  not synced";
     }

@@ -221,8 +221,12 @@ pub fn mismatches(report: &Report) {
 
 /// A comparison that found no difference, in all that could be read.
 pub fn verified(report: &Report) {
+    let holes = match report.bytes.holes {
+        0 => String::new(),
+        holes => format!("\n  {} are holes on both sides, and were not read", human(holes)),
+    };
     to_stderr(&format!(
-        "{} of {} are in {} (bytes {}), read back in {:.2} s{}{}",
+        "{} of {} are in {} (bytes {}), read back in {:.2} s{}{holes}{}",
         human(report.range.len() - report.bytes.failed),
         quoted(&report.source.path),
         quoted(&report.destination.path),
@@ -263,7 +267,7 @@ fn hint(error: &Error) -> Option<&'static str> {
 
 fn plan(report: &Report) -> String {
     let bytes = &report.bytes;
-    let left = bytes.requested.saturating_sub(bytes.resumed);
+    let left = bytes.requested.saturating_sub(bytes.resumed + bytes.holes);
     let mut text = format!(
         "would copy {} ({left} bytes of {}) of {} to {} at byte {}\n  \
          engine {} ({}), up to {} threads, stripes of {}, requests of {}\n  holes kept: {}",

@@ -167,13 +167,13 @@ impl VerifyJob {
             io_size,
             threads,
         };
-        progress.expect(range.len(), 0);
-        progress.enter(Phase::Verifying);
         (report.threads, report.stripe_size, report.io_size) = (threads, stripe_size, io_size);
         // A digest takes all bytes, also those of holes.
         let holes = if wanted.is_empty() { comparison.holes() } else { RangeSet::new() };
         let to_read = holes.missing_from(there);
-        progress.add_verified(there.len() - to_read.bytes());
+        report.bytes.holes = there.len() - to_read.bytes();
+        progress.expect(to_read.bytes(), 0);
+        progress.enter(Phase::Verifying);
         let plan = Plan::new(&to_read, range.start(), stripe_size);
         let (mut findings, ended) = comparison.run(&[], &plan, progress, cancel);
         ended?;

@@ -7,6 +7,8 @@ use crate::common::{Ended, Scene, assert_same, pattern};
 
 #[cfg(target_os = "linux")]
 mod faults;
+#[cfg(unix)]
+mod holes;
 #[cfg(target_os = "linux")]
 mod limits;
 mod lists;
