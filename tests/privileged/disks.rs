@@ -162,6 +162,26 @@ impl Served {
     pub fn file(&self) -> PathBuf {
         self.folder.join("nbd")
     }
+
+    /// Kills nbdkit alone: what serves the file loses what it serves.
+    pub fn kill_server(&self) {
+        let fuse = self.fuse.id();
+        let children = std::fs::read_to_string(format!("/proc/{fuse}/task/{fuse}/children"));
+        let children = children.expect("the kernel tells the children of a process");
+        for child in children.split_whitespace() {
+            tool("kill", ["-KILL", child]);
+        }
+    }
+
+    /// Cuts the connection of the kernel to what serves the file, where
+    /// `connections` is a mounted fusectl.
+    pub fn abort(&self, connections: &Path) {
+        use std::os::unix::fs::MetadataExt;
+        let device = self.file().metadata().expect("it is served").dev();
+        // As the kernel counts them: the minor number, with no major one.
+        let connection = connections.join(device.to_string());
+        std::fs::write(connection.join("abort"), b"1").expect("a connection can be cut");
+    }
 }
 
 impl Drop for Served {

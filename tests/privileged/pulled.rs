@@ -1,5 +1,7 @@
 //! Devices and mounts that go away in the middle of a copy.
 
+mod anywhere;
+
 use std::fs::File;
 
 use crate::common::{Scene, assert_same};
