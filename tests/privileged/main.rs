@@ -32,11 +32,15 @@ mod engines;
 #[cfg(target_os = "linux")]
 mod fallbacks;
 #[cfg(target_os = "linux")]
+mod file_systems;
+#[cfg(target_os = "linux")]
 mod flush;
 #[cfg(target_os = "linux")]
 mod grows;
 #[cfg(target_os = "linux")]
 mod hints;
+#[cfg(target_os = "linux")]
+mod images;
 #[cfg(target_os = "linux")]
 mod in_use;
 #[cfg(target_os = "linux")]
