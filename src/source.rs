@@ -111,7 +111,8 @@ impl OpenSource {
     /// As what it is packed, so that its positions are not those of a disk.
     pub fn container(&self) -> Option<Container> {
         match self.device {
-            None => container::container(&*self.io, self.facts.size),
+            None => container::container(&*self.io, self.facts.size)
+                .or_else(|| container::piece(&self.path, self.facts.size)),
             Some(_) => None,
         }
     }

@@ -1,5 +1,8 @@
 //! Files that hold a disk or another file packed: what lies at a position of
-//! the disk lies elsewhere in the file. Told by their first bytes.
+//! the disk lies elsewhere in the file. Told by their first bytes, or their last;
+//! a piece of a split image, which has no mark, by the pieces beside it.
+
+use std::path::Path;
 
 use positioned_io::ReadAt;
 
@@ -21,8 +24,9 @@ const QEMU: &str = "qemu-nbd (or qemu-img convert -O raw) opens it as the disk t
 const EWF: &str = "ewfmount shows it as the disk that it holds";
 const AFF: &str = "affuse shows it as the disk that it holds";
 
-/// Signatures, where they stand, and of what they are.
-const SIGNATURES: [(usize, &[u8], &str, &str); 18] = [
+/// Signatures, where they stand, and of what they are. ZIP is not among them:
+/// an index of its members is a list of ranges of the file itself.
+const SIGNATURES: [(usize, &[u8], &str, &str); 23] = [
     (0, b"QFI\xfb", "qcow2", QEMU),
     (0, b"QED\0", "QED", QEMU),
     (0, b"KDMV", "VMDK", QEMU),
@@ -36,12 +40,32 @@ const SIGNATURES: [(usize, &[u8], &str, &str); 18] = [
     (0, b"EVF2\x0d\x0a\x81\0", "Ex01 (EWF)", EWF),
     (0, b"LVF\x09\x0d\x0a\xff\0", "L01 (EWF)", EWF),
     (0, b"AFF10\r\n\0", "AFF", AFF),
+    (0, b"partclone-image", "partclone", "partclone.restore writes the file system that it holds"),
+    (
+        0,
+        b"\0ntfsclone-image",
+        "ntfsclone",
+        "ntfsclone --restore-image writes the file system that it holds",
+    ),
     (0, b"\x1f\x8b\x08", "gzip, compressed", "gzip -dc unpacks it"),
     (0, b"BZh", "bzip2, compressed", "bzip2 -dc unpacks it"),
     (0, b"\xfd7zXZ\0", "xz, compressed", "xz -dc unpacks it"),
     (0, b"\x28\xb5\x2f\xfd", "zstd, compressed", "zstd -dc unpacks it"),
     (0, b"\x04\x22\x4d\x18", "lz4, compressed", "lz4 -dc unpacks it"),
+    (0, b"LZIP\x01", "lzip, compressed", "lzip -dc unpacks it"),
+    (0, b"\x89LZO\0\r\n\x1a\n", "lzop, compressed", "lzop -dc unpacks it"),
+    (0, b"7z\xbc\xaf\x27\x1c", "7z, compressed", "7z x unpacks it"),
 ];
+
+/// What ends a disk image of macOS that is packed, and how long that is.
+const KOLY: &[u8] = b"koly";
+const KOLY_LEN: u64 = 512;
+const UDIF: Container = Container { name: "UDIF (dmg)", opened_by: "dmg2img unpacks it" };
+
+const PIECE: Container = Container {
+    name: "a piece of a split image",
+    opened_by: "affuse, or cat of all pieces, makes it the whole disk",
+};
 
 /// As what `source`, which has `size` bytes, is packed, if it is. What cannot be
 /// read is not.
@@ -49,7 +73,29 @@ pub fn container(source: &dyn ReadAt, size: u64) -> Option<Container> {
     let mut head = [0; HEAD];
     let head = &mut head[..as_usize(size.min(as_u64(HEAD)))];
     source.read_exact_at(0, head).ok()?;
-    of_head(head)
+    of_head(head).or_else(|| {
+        let mut tail = [0; KOLY.len()];
+        source.read_exact_at(size.checked_sub(KOLY_LEN)?, &mut tail).ok()?;
+        (tail == KOLY).then_some(UDIF)
+    })
+}
+
+/// Whether the file at `path`, which has `size` bytes, is one of several pieces
+/// of an image: `NAME.001`, `NAME.002` and so on, of which all but the last are
+/// of one length.
+pub fn piece(path: &Path, size: u64) -> Option<Container> {
+    let ending = path.extension()?.to_str()?;
+    let number: u32 = match ending.len() == 3 && ending.bytes().all(|byte| byte.is_ascii_digit()) {
+        true => ending.parse().ok()?,
+        false => return None,
+    };
+    let beside = |number: u32| {
+        let facts = path.with_extension(format!("{number:03}")).metadata().ok()?;
+        facts.is_file().then(|| facts.len())
+    };
+    let goes_on = beside(number + 1).is_some_and(|next| next <= size);
+    let began = number.checked_sub(1).and_then(beside).is_some_and(|before| before >= size);
+    (size > 0 && (goes_on || began)).then_some(PIECE)
 }
 
 fn of_head(head: &[u8]) -> Option<Container> {
@@ -72,7 +118,35 @@ mod tests {
             assert_eq!(of_head(&head).map(|found| found.name), Some(name));
             assert_eq!(of_head(&head[..at + mark.len() - 1]), None, "{name}, cut");
         }
+        let mut image = vec![7; 4096];
+        image[4096 - 512..][..4].copy_from_slice(KOLY);
+        assert_eq!(container(&image, 4096), Some(UDIF));
         assert_eq!(of_head(b""), None);
         assert_eq!(of_head(&[0xeb; HEAD]), None);
+    }
+
+    #[test]
+    fn pieces_are_told_by_those_beside_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let make = |name: &str, size: usize| {
+            std::fs::write(folder.path().join(name), vec![1; size]).expect("a file");
+        };
+        let is_piece = |name: &str| {
+            let path = folder.path().join(name);
+            let size = path.metadata().expect("its facts").len();
+            piece(&path, size) == Some(PIECE)
+        };
+        make("disk.001", 1000);
+        assert!(!is_piece("disk.001"), "alone");
+        make("disk.002", 1000);
+        make("disk.003", 10);
+        assert!(["disk.001", "disk.002", "disk.003"].into_iter().all(is_piece));
+        // Of other lengths, they are what they are.
+        make("log.001", 10);
+        make("log.002", 1000);
+        assert!(!is_piece("log.001") && !is_piece("log.002"));
+        make("data.2001", 10);
+        make("data.2002", 10);
+        assert!(!is_piece("data.2001"));
     }
 }

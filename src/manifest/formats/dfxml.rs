@@ -263,7 +263,9 @@ impl File {
             _ if self.size == Some(0) && !self.runs.is_empty() => {
                 Some("a file of size 0 whose byte runs are those of another stream")
             }
-            ("r", _) | ("" | "-", "" | "0" | "1") => None,
+            ("r", _) | ("" | "-", "" | "1") => None,
+            // A name that leads to an inode nobody has.
+            ("" | "-", "0") => Some("object without a type"),
             _ => Some("special file"),
         }
     }

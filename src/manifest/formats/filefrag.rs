@@ -22,6 +22,17 @@ const IN_PLACE: [&str; 4] = ["last", "merged", "shared", "eof"];
 /// Flags of an extent that reads as zeros, whatever lies at its place.
 const ZEROS: [&str; 2] = ["unwritten", "hole"];
 
+/// Flags of an extent that has no place of its own, the plainest reason first.
+const ELSEWHERE: [(&str, &str); 7] = [
+    ("inline", "stored in the inode (inline): copy the file itself"),
+    ("tail_packed", "stored beside the end of another file: copy the file itself"),
+    ("encrypted", "encrypted: copy the file itself"),
+    ("encoded", "compressed or encrypted (encoded): copy the file itself"),
+    ("delalloc", "not written to its place yet (delalloc): sync and list again"),
+    ("unknown_loc", "without a place (unknown_loc): sync and list again"),
+    ("unknown", "without a place (unknown): sync and list again"),
+];
+
 /// File systems whose addresses are not those of a device, by magic number.
 const MAPPED: [(&str, &str); 2] = [("9123683e", "btrfs"), ("ca451a4e", "bcachefs")];
 
@@ -120,14 +131,10 @@ fn extent(line: &[u8], file: &mut File, options: &ReadOptions<'_>) -> Result<(),
     let (_, logical, physical, length) = (next(), next(), next(), next());
     // Before the flags stands the expected block, where there is a gap.
     let flags = columns.next_back().unwrap_or_default();
-    let mut zeros = false;
-    for flag in flags.split(',').map(str::trim).filter(|flag| !flag.is_empty()) {
-        if ZEROS.contains(&flag) {
-            zeros = true;
-        } else if in_radix(flag.as_bytes(), options.radix).is_none() && !IN_PLACE.contains(&flag) {
-            let why = format!("an extent is {flag}: sync and list again, or copy the file itself");
-            file.unmappable.get_or_insert(why);
-        }
+    let flags: Vec<&str> = flags.split(',').map(str::trim).collect();
+    let zeros = flags.iter().any(|flag| ZEROS.contains(flag));
+    if let Some(why) = elsewhere(&flags, options.radix) {
+        file.unmappable.get_or_insert(why);
     }
     if file.unmappable.is_some() {
         return Ok(());
@@ -148,7 +155,28 @@ fn extent(line: &[u8], file: &mut File, options: &ReadOptions<'_>) -> Result<(),
     let (from, to) =
         (in_bytes(logical, file.block).ok_or(past)?, in_bytes(physical, file.block).ok_or(past)?);
     let to = to.rebase(0, options.base).ok_or(past)?;
-    file.add(from, if zeros { Run::Hole(to.len()) } else { Run::Data(to) })
+    file.add(from, if zeros { Run::Hole(to.len()) } else { Run::Data(to) })?;
+    if flags.contains(&"eof") && from.end() < file.size {
+        return Err("an extent that is said to reach the end of the file, and does not (if \
+                    filefrag was run with -X: --radix 16)");
+    }
+    Ok(())
+}
+
+/// Why an extent with `flags` has no place of its own; `None` if it has one.
+fn elsewhere(flags: &[&str], radix: u32) -> Option<String> {
+    if let Some((_, why)) = ELSEWHERE.iter().find(|(flag, _)| flags.contains(flag)) {
+        return Some((*why).to_owned());
+    }
+    let is_known = |flag: &str| {
+        // Where there are no flags, the column before them is the last.
+        flag.is_empty()
+            || in_radix(flag.as_bytes(), radix).is_some()
+            || IN_PLACE.contains(&flag)
+            || ZEROS.contains(&flag)
+    };
+    let unknown = flags.iter().find(|flag| !is_known(flag))?;
+    Some(format!("an extent is {unknown}: copy the file itself"))
 }
 
 fn in_bytes(blocks: ByteRange, block: u64) -> Option<ByteRange> {

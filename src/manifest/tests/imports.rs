@@ -210,24 +210,19 @@ fn extents(lines: &str) -> String {
 
 #[test]
 fn filefrag_extents_without_a_place_are_refused_by_name() {
-    for flags in [
-        "last,unknown_loc,delalloc,eof",
-        "last,not_aligned,inline,eof",
-        "encoded",
-        "encrypted",
-        "tail_packed",
-        "0x00100000",
+    for (flags, why) in [
+        (
+            "last,unknown_loc,delalloc,eof",
+            "not written to its place yet (delalloc): sync and list again",
+        ),
+        ("last,not_aligned,inline,eof", "stored in the inode (inline): copy the file itself"),
+        ("encoded", "compressed or encrypted (encoded): copy the file itself"),
+        ("encoded,encrypted", "encrypted: copy the file itself"),
+        ("tail_packed", "stored beside the end of another file: copy the file itself"),
+        ("0x00100000", "an extent is 0x00100000: copy the file itself"),
     ] {
         let input = extents(&format!("   0:   0..   1:   0..   0:   0:   {flags}\n"));
-        let bad = flags.split(',').find(|flag| !["last", "eof"].contains(flag)).expect("one");
-        fails(
-            Format::Filefrag,
-            input,
-            Refused,
-            &format!(
-                "line 2: \"f\": an extent is {bad}: sync and list again, or copy the file itself"
-            ),
-        );
+        fails(Format::Filefrag, input, Refused, &format!("line 2: \"f\": {why}"));
     }
     let btrfs =
         extents("   0:   0..   1:   7..   8:   2:   last,eof\n").replace("ef53", "9123683e");
@@ -254,6 +249,12 @@ fn filefrag_output_that_is_damaged_is_refused() {
         (
             "   0:   0..   0:   18446744073709551614..  18446744073709551614:   1:   last,eof\n",
             "line 4: filefrag: an extent ends past what 64 bits count",
+        ),
+        // Hexadecimal without a letter: the last extent ends before the file does.
+        (
+            "   0:   0..   0:   10..  10:   1:   last,eof\n",
+            "line 4: filefrag: an extent that is said to reach the end of the file, and does not \
+             (if filefrag was run with -X: --radix 16)",
         ),
     ] {
         fails(Format::Filefrag, extents(lines), Usage, want);
