@@ -230,6 +230,8 @@ fn dfxml_of_what_is_deleted_listed_twice_or_of_another_stream() {
     check(format!("<dfxml>{one}{one}</dfxml>"), false, 1, "1 skipped: listed twice");
     let other = one.replace("512", "1024");
     check(format!("<dfxml>{one}{other}</dfxml>"), false, 2, "");
+    let nobody = "<name_type>-</name_type><meta_type>0</meta_type>";
+    check(object(nobody), false, 0, "1 skipped: object without a type");
     let stream = object(data).replace("<filesize>10<", "<filesize>0<");
     check(
         stream,
