@@ -11,6 +11,7 @@
 //! What is read and written besides must be none of all these (`beside`).
 //! `job` reads as the story of it.
 
+mod assembled;
 mod beside;
 mod commit;
 mod ending;
@@ -24,6 +25,8 @@ mod output;
 mod partial;
 mod plan;
 mod preflight;
+mod preserving;
+mod proof;
 mod queue;
 mod refused;
 mod report;

@@ -3,9 +3,15 @@
 //! One sync after the other would let ten thousand small files wait ten
 //! thousand times for the disk. Finished outputs are therefore gathered, and a
 //! group takes each step of the recipe together: check digests; mode and time;
-//! sync; look once more at the sources; rename; sync each directory once. A
+//! sync; look once more at the sources; rename; sync each directory once. Files
+//! that are to be verified are synced and read back (`prove`) before mode and
+//! time are theirs, as reading and repairing changes times. A
 //! crash at any moment leaves every file complete or absent, or, where some of
 //! its source could not be read, with a map beside it that says so.
+
+mod prove;
+
+pub use prove::Proving;
 
 use std::collections::HashMap;
 use std::fs::FileTimes;
@@ -22,10 +28,11 @@ use super::staging::fill_up;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::durable::map::Identity;
 use crate::error::{Error, ErrorKind, Result, chain};
+use crate::io::fingerprint::Fingerprint;
 use crate::io::{FileIo, transfer};
 use crate::manifest::Item;
 use crate::progress::CancelToken;
-use crate::range::ByteRange;
+use crate::range::{ByteRange, RangeSet};
 use crate::sys;
 
 /// Outputs that wait for their commit, at most. Their files are open.
@@ -62,9 +69,14 @@ pub struct RowVerdict {
     pub status: Status,
     /// What was worked out.
     pub digests: Vec<Digest>,
+    /// Whether it was read back and is as it should be.
+    pub verified: Option<bool>,
     /// What went wrong.
     pub error: Option<String>,
 }
+
+/// Changes the file of an output.
+pub type Change<'a> = dyn Fn(&Output, &FileIo) -> Result<()> + 'a;
 
 /// How a group is committed.
 pub struct Commit<'a> {
@@ -83,6 +95,11 @@ pub struct Commit<'a> {
     pub identity: &'a dyn Fn(&Output) -> Result<Identity>,
     /// What of an output that was written is not in its file any more.
     pub lost: &'a dyn Fn(&Output, &FileIo) -> Result<Option<ByteRange>>,
+    /// Gives the file of an output what its source has besides its content,
+    /// where that is wanted.
+    pub preserve: Option<&'a Change<'a>>,
+    /// How files are compared, if they are.
+    pub proving: Option<Proving<'a>>,
 }
 
 /// A member of a group on its way.
@@ -91,6 +108,8 @@ struct Member<'a> {
     rows: Vec<Row<'a>>,
     digests: Vec<Vec<Digest>>,
     mismatch: Vec<Option<String>>,
+    verified: Vec<Option<bool>>,
+    fingerprints: Vec<Fingerprint>,
     error: Option<String>,
     /// Stopped, or stopped by an error that is not its own: what is there of
     /// it may be good.
@@ -121,11 +140,14 @@ impl Commit<'_> {
     /// Everything up to the names.
     fn steps(&self, members: &mut [Member<'_>]) -> Result<()> {
         self.each(members, |member| self.inspect(member));
-        self.make_durable(members)?;
-        for member in members.iter_mut().filter(|member| member.is_alive()) {
-            if let Some(what) = (self.changed)(member.output.index)? {
-                member.error = Some(format!("the source changed during the copy: {what}"));
-            }
+        if let Some(proving) = &self.proving {
+            self.make_durable(members, |_, _| Ok(()))?;
+            self.check_sources(members)?;
+            self.prove(members, proving)?;
+        }
+        self.make_durable(members, |member, file| self.set_attributes(member, file))?;
+        if self.proving.is_none() {
+            self.check_sources(members)?;
         }
         self.each(members, |member| self.record(member));
         self.each(members, |member| {
@@ -135,6 +157,16 @@ impl Commit<'_> {
         });
         let mut directories = HashMap::new();
         self.each(members, |member| self.check_directory(member, &mut directories));
+        Ok(())
+    }
+
+    /// Fails members whose source is not what it was.
+    fn check_sources(&self, members: &mut [Member<'_>]) -> Result<()> {
+        for member in members.iter_mut().filter(|member| member.is_alive()) {
+            if let Some(what) = (self.changed)(member.output.index)? {
+                member.error = Some(format!("the source changed during the copy: {what}"));
+            }
+        }
         Ok(())
     }
 
@@ -186,42 +218,53 @@ impl Commit<'_> {
         let trouble = member.output.take_trouble();
         (member.error, member.stopped) = (trouble.error, trouble.resumable);
         let known = trouble.digests;
+        member.fingerprints = trouble.fingerprints;
         member.output.add_failed(trouble.failed);
         if member.error.is_some() {
             return Ok(());
         }
         fill_up(self.outputs, &member.output)?;
-        let unreadable = member.output.unreadable();
         for at in 0..member.rows.len() {
-            let row = &member.rows[at];
-            // What could not be read has no digest, and none to compare with.
-            if !unreadable.within(row.range).is_empty() {
-                continue;
-            }
-            let wanted = algorithms_of(row.item, self.algorithms);
-            let is_all = row.range == ByteRange::to(member.output.wanted.len);
-            let digests = if wanted.is_empty() {
-                Vec::new()
-            } else if is_all && !known.is_empty() {
-                known.clone()
-            } else {
-                let file = self.outputs.file(&member.output)?;
-                let Some(digests) = hash_range(&file, row.range, &wanted, self.cancel)? else {
-                    member.stopped = true;
-                    return Err(io::Error::other("interrupted before its digest was known"));
-                };
-                digests
-            };
-            member.mismatch[at] = mismatch(row.item, &digests);
-            member.digests[at] = digests;
+            self.digest(member, at, &known)?;
         }
         Ok(())
     }
 
-    /// Mode and time, last, because writing changes the time; the sync that
-    /// covers them, and what a close tells. A file is synced by the descriptor that they were set
-    /// with: its mode may forbid to open it again.
-    fn make_durable(&self, members: &mut [Member<'_>]) -> Result<()> {
+    /// Works out the digests of a row, and compares them with what is expected.
+    /// `known` are those of the whole output, if there are any.
+    fn digest(&self, member: &mut Member<'_>, at: usize, known: &[Digest]) -> io::Result<()> {
+        let row = &member.rows[at];
+        // What could not be read has no digest, and none to compare with.
+        if !member.output.unreadable().within(row.range).is_empty() {
+            return Ok(());
+        }
+        let wanted = algorithms_of(row.item, self.algorithms);
+        let is_all = row.range == ByteRange::to(member.output.wanted.len);
+        let digests = if wanted.is_empty() {
+            Vec::new()
+        } else if is_all && !known.is_empty() {
+            known.to_vec()
+        } else {
+            let file = self.outputs.file(&member.output)?;
+            let Some(digests) = hash_range(&file, row.range, &wanted, self.cancel)? else {
+                member.stopped = true;
+                return Err(io::Error::other("interrupted before its digest was known"));
+            };
+            digests
+        };
+        member.mismatch[at] = mismatch(row.item, &digests);
+        member.digests[at] = digests;
+        Ok(())
+    }
+
+    /// The last `change` of each file, as of mode and time; the sync that covers
+    /// it, and what a close tells. A file is synced by the descriptor that was
+    /// changed: its mode may forbid to open it again.
+    fn make_durable(
+        &self,
+        members: &mut [Member<'_>],
+        change: impl Fn(&Member<'_>, &FileIo) -> io::Result<()>,
+    ) -> Result<()> {
         let group = self.outputs.group_sync();
         let covers = group.is_some_and(GroupSync::covers_files);
         let alive = || members.iter().filter(|member| member.is_alive());
@@ -236,7 +279,7 @@ impl Commit<'_> {
         self.each(members, |member| {
             let file = self.outputs.file(&member.output)?;
             self.check_written(member, &file)?;
-            self.set_attributes(member, &file)?;
+            change(member, &file)?;
             let is_covered = together && covers && !self.outputs.lies_elsewhere(file.as_file());
             if group.is_some() && !is_covered {
                 file.as_file().sync_all()?;
@@ -255,13 +298,18 @@ impl Commit<'_> {
         Ok(self.outputs.sync_all().map_err(failed)?)
     }
 
+    /// Mode and time, last, because writing changes the time.
     fn set_attributes(&self, member: &Member<'_>, file: &FileIo) -> io::Result<()> {
         let details = || member.rows.iter().filter_map(|row| row.item.details.as_deref());
+        if let Some(preserve) = self.preserve {
+            preserve(&member.output, file).map_err(io::Error::other)?;
+        }
         match details().find_map(|details| details.mode) {
             Some(mode) => {
                 let set = || sys::set_mode(file.as_file(), mode);
                 self.outputs.try_to("mode", &member.output, set)?;
             }
+            None if self.preserve.is_some() => {}
             None => {
                 let rights = (self.rights)(&member.output);
                 self.outputs.give_mode(&member.output, file.as_file(), rights)?;
@@ -282,11 +330,17 @@ impl Commit<'_> {
         if missing.is_empty() {
             return Ok(());
         }
+        let saved = self.save_map(member, missing);
+        member.recorded = saved.is_ok();
+        saved
+    }
+
+    /// Puts a map beside the file of a member that says what it lacks.
+    fn save_map(&self, member: &Member<'_>, missing: RangeSet) -> io::Result<()> {
         let map_file = self.outputs.map_file(&member.output)?;
         let identity = (self.identity)(&member.output).map_err(io::Error::other)?;
-        let saved = partial::save(&map_file, identity, member.output.wanted.len, missing);
-        member.recorded = saved.is_ok();
-        saved.map_err(io::Error::other)
+        let len = member.output.wanted.len;
+        partial::save(&map_file, identity, len, missing).map_err(io::Error::other)
     }
 
     /// Syncs each directory once, and those it lies in, which may be new as
@@ -334,28 +388,36 @@ impl Commit<'_> {
         };
         let map_is_over = (wanted.has_map || member.recorded) && !resumable;
         let other = "another part of the same file does not match".to_owned();
-        let verdict = |(digests, mismatch): (Vec<Digest>, Option<String>)| match mismatch {
-            Some(_) => RowVerdict { status: Status::Mismatch, digests, error: mismatch },
-            None if !alive => {
-                let error = member.error.clone().or_else(|| Some(other.clone()));
-                RowVerdict { status: Status::Failed, digests, error }
-            }
-            None if lacks_something => RowVerdict { status: Status::Partial, digests, error: None },
-            None => RowVerdict { status: Status::Complete, digests, error: None },
+        let verdict = |((digests, mismatch), verified): Found| {
+            let (status, error) = match mismatch {
+                Some(_) => (Status::Mismatch, mismatch),
+                None if !alive => {
+                    (Status::Failed, member.error.clone().or_else(|| Some(other.clone())))
+                }
+                None if lacks_something => (Status::Partial, None),
+                None => (Status::Complete, None),
+            };
+            RowVerdict { status, digests, verified, error }
         };
-        let rows = member.digests.into_iter().zip(member.mismatch).map(verdict).collect();
+        let found = member.digests.into_iter().zip(member.mismatch).zip(member.verified);
+        let rows = found.map(verdict).collect();
         Verdict { output: member.output, rows, map_is_over }
     }
 }
+
+/// What was found of an item: its digests, how it differs, and whether it was verified.
+type Found = ((Vec<Digest>, Option<String>), Option<bool>);
 
 impl<'a> Member<'a> {
     fn new((output, rows): (Arc<Output>, Vec<Row<'a>>)) -> Member<'a> {
         let (digests, mismatch) = (vec![Vec::new(); rows.len()], vec![None; rows.len()]);
         Member {
             output,
-            rows,
             digests,
             mismatch,
+            verified: vec![None; rows.len()],
+            fingerprints: Vec::new(),
+            rows,
             error: None,
             stopped: false,
             recorded: false,

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use super::commit::{Commit, GROUP, GROUP_BYTES, Row, RowVerdict, Verdict};
+use super::assembled::{self, Assembled};
+use super::commit::{Commit, GROUP, GROUP_BYTES, Proving, Row, RowVerdict, Verdict};
 use super::output::Output;
 use super::partial;
 use super::report::{ItemReport, Status};
@@ -85,6 +86,12 @@ impl BatchWork<'_> {
 
     fn commit(&self, group: Vec<Arc<Output>>) -> Result<()> {
         let known = Mutex::new(HashMap::new());
+        let expected = &|output: &Output| self.expected(output);
+        let preserve = self.preserve.map(|lost| {
+            |output: &Output, file: &FileIo| {
+                lost.carry_over((output, file), self.plan, self.sources)
+            }
+        });
         let commit = Commit {
             outputs: &self.outputs,
             algorithms: self.algorithms,
@@ -93,6 +100,8 @@ impl BatchWork<'_> {
             rights: &|output| self.rights(output),
             identity: &|output| self.identity(output),
             lost: &|output, file| self.lost(output, file),
+            preserve: preserve.as_ref().map(|preserve| preserve as _),
+            proving: self.proof.map(|proof| Proving { outputs: &self.outputs, expected, proof }),
         };
         let with_rows = |output: Arc<Output>| {
             let rows = self.plan.rows(output.index).iter().map(|&row| self.row(row)).collect();
@@ -191,6 +200,16 @@ impl BatchWork<'_> {
         Ok(None)
     }
 
+    /// What the file of an output is to hold.
+    fn expected(&self, output: &Output) -> Assembled<'_> {
+        let runs = self.plan.rows(output.index).iter().flat_map(|&row| {
+            let source = self.plan.source_of(row);
+            let data = data_of(&self.items[row as usize], self.sources.size(source));
+            data.map(move |(range, at)| assembled::Run { source, range, at })
+        });
+        Assembled::new(self.sources, runs, output.wanted.len)
+    }
+
     fn row(&self, row: u32) -> Row<'_> {
         let item = &self.items[row as usize];
         let size = self.sources.size(self.plan.source_of(row));
@@ -229,6 +248,7 @@ impl BatchWork<'_> {
             bytes: if good { len - lost.min(len) } else { 0 },
             digests: verdict.digests,
             failed,
+            verified: verdict.verified,
             error: verdict.error,
             seconds,
         });
@@ -242,7 +262,7 @@ impl BatchWork<'_> {
         }
         for &row in self.plan.rows(output) {
             let error = error.map(str::to_owned);
-            let verdict = RowVerdict { status, digests: Vec::new(), error };
+            let verdict = RowVerdict { status, digests: Vec::new(), verified: None, error };
             self.report_row(row, verdict, &Unread::new(), 0.0);
         }
     }
@@ -250,7 +270,7 @@ impl BatchWork<'_> {
 
 /// The ranges of a source of `size` bytes that `item` has, each with its place
 /// in the output.
-fn data_of(item: &Item, size: u64) -> impl Iterator<Item = (ByteRange, u64)> + '_ {
+pub fn data_of(item: &Item, size: u64) -> impl Iterator<Item = (ByteRange, u64)> + '_ {
     let mut at = item.dest_offset;
     item.runs.pieces(size).filter_map(move |run| {
         let place = at;

@@ -16,6 +16,8 @@ use super::preflight::{
     Consent, Parents, Space, check_renames, look_at_names, look_at_parents, open_root,
     remove_if_made,
 };
+use super::preserving::{self, Lost};
+use super::proof::Proof;
 use super::report::{BatchReport, ItemReport};
 use super::skipped::Skipped;
 use super::sources::{Named, Sources};
@@ -138,13 +140,18 @@ impl Batch {
             .inspect_err(|_| remove_if_made(&self.into, &made))?;
         let tally = Tally::new(self.items.len(), progress, on_item);
         progress.expect_items(self.items.len() as u64);
-        let skipped = Skipped::of(&self.items, &ready.skipped, (&ready.plan, &ready.sources));
+        let threads = self.handles().threads.min(ready.workers.most());
+        let proof = || Proof::new(&self.options, (io_size(&self.options), threads), watch);
+        let proof = self.options.verifies().then(proof);
+        let from = (&ready.plan, &ready.sources);
+        let skipped = Skipped::of(&self.items, &ready.skipped, from, proof.as_ref());
         skipped.report(&ready.root, &tally, ready.workers.most(), Watch { progress, cancel });
         let Ready { sources, root, plan, wanted, skipped, workers, notes } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
         let moving =
             Moving::new(How::of(&self.options), &root, self.options.sync, self.handles().threads);
         let root = (root, self.into.clone());
+        let lost = Lost::default();
         let work = BatchWork {
             items: &self.items,
             plan: &plan,
@@ -166,6 +173,8 @@ impl Batch {
             larges: Mutex::default(),
             finished: Mutex::default(),
             finished_bytes: AtomicU64::new(0),
+            proof: proof.as_ref(),
+            preserve: self.options.preserve.then_some(&lost),
             on_item: &on_item,
             on_file: &|bytes| tally.hear_file(bytes),
         };
@@ -181,8 +190,12 @@ impl Batch {
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, copied, self.options.sync);
         moving.record(&mut report);
+        if let Some(proof) = &proof {
+            proof.record(&mut report);
+        }
         report.notes.extend(notes);
         report.notes.extend(refused);
+        report.notes.extend(lost.into_notes());
         report.threads = run.threads;
         report.notes.extend(run.decisions);
         report.notes.extend(self.options.threads.note_fewer(workers, io_size(&self.options)));
@@ -218,6 +231,7 @@ impl Batch {
             stripe_size: How::of(&self.options).stripes(io_size(&self.options)),
             io_size: io_size(&self.options),
             scattered: How::of(&self.options).scattered(io_size(&self.options)),
+            fingerprints: self.options.verifies(),
         }
     }
 
@@ -295,6 +309,9 @@ impl Batch {
         let partial = |row: usize| standing.partial.get(&row).cloned();
         let (plan, mut wanted) =
             BatchPlan::new(&self.items, source_of, skip, partial, sources.len(), request)?;
+        if self.options.preserve {
+            preserving::check(&self.items, (&plan, &wanted), sources)?;
+        }
         let mut parents = Parents::new(&root);
         let (force, leftovers) = (self.options.force, self.options.leftovers);
         let consent = Consent { force, leftovers, same_device: self.options.allow_same_device };

@@ -18,6 +18,7 @@ use crate::durable::recheck;
 use crate::durable::trust::{Examiner, Trust};
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
+use crate::io::fingerprint::Fingerprint;
 use crate::plan::Plan;
 use crate::pool::{Observers, Transfer};
 use crate::progress::Progress;
@@ -43,6 +44,8 @@ pub struct Settings<'a> {
     pub io_size: u64,
     /// Longest request that is scattered: what is longer is striped.
     pub scattered: u64,
+    /// Whether fingerprints are taken, to compare files with.
+    pub fingerprints: bool,
 }
 
 /// A large output being written, or one large fragment of one.
@@ -131,13 +134,17 @@ impl Large {
             digested,
         };
         let mut transfer = settings.moving.transfer(&piece, settings.progress)?;
+        let mut watching = Observers::none();
         if !digests.is_empty() {
             let holes = data.missing_from(segment.range);
-            transfer =
-                transfer.observed(observers(digests, segment.range, holes, earlier, file.clone()));
+            watching = observers(digests, segment.range, holes, earlier, file.clone());
             // Whoever looks at the bytes has to see what needs no copying as well.
             todo = segment.range.into();
         }
+        if settings.fingerprints {
+            watching = watching.fingerprints();
+        }
+        transfer = transfer.observed(watching);
         // Where bytes are looked at in order, later stripes wait for earlier ones.
         let stripe_size = match output.grows.load(Ordering::Acquire) {
             // One worker writes all of it, in ascending order.
@@ -171,6 +178,10 @@ impl Large {
         self.output.add_moved(self.to_copy.saturating_sub(not_moved));
         self.output.add_failed(failed.into_iter().map(place));
         self.output.add_holes(self.transfer.made_holes());
+        let place =
+            |print: Fingerprint| Fingerprint { range: self.transfer.to_sink(print.range), ..print };
+        let fingerprints = self.transfer.observers().take_fingerprints();
+        self.output.add_fingerprints(fingerprints.into_iter().map(place));
         if let Some(digests) = self.transfer.observers().take_digests() {
             self.output.set_digests(digests);
         }

@@ -19,6 +19,7 @@ use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::durable::trust::Trust;
 use crate::error::{ErrorKind, chain};
+use crate::io::fingerprint::Fingerprint;
 use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
 use crate::range::{Failed, RangeSet, Unread};
@@ -82,6 +83,8 @@ pub struct Trouble {
     pub failed: Unread,
     /// Digests of the whole content that were worked out on the way.
     pub digests: Vec<Digest>,
+    /// Of what was read when it was written, in positions of the output.
+    pub fingerprints: Vec<Fingerprint>,
     /// Whether a later run can resume its part.
     pub resumable: bool,
 }
@@ -165,6 +168,11 @@ impl Output {
     /// Notes digests of its whole content.
     pub fn set_digests(&self, digests: Vec<Digest>) {
         lock(&self.trouble).digests = digests;
+    }
+
+    /// Notes fingerprints of what was written, in positions of the output.
+    pub fn add_fingerprints(&self, fingerprints: impl IntoIterator<Item = Fingerprint>) {
+        lock(&self.trouble).fingerprints.extend(fingerprints);
     }
 
     /// Whether it is known already that it cannot be completed.

@@ -23,8 +23,9 @@ pub enum Status {
     Skipped,
     /// Some bytes could not be read and are holes; the rest is in place.
     Partial,
-    /// A digest is not the expected one: nothing has the final name, or what
-    /// had it before is another file.
+    /// A digest is not the expected one, or what was read back is not what was
+    /// read from the source: nothing has the final name, or what had it before
+    /// is another file.
     Mismatch,
     /// It could not be written: nothing has the final name, unless the error
     /// says that the name alone is not durable.
@@ -62,6 +63,10 @@ pub struct ItemReport<'a> {
     pub digests: Vec<Digest>,
     /// What could not be read, in bytes of the source.
     pub failed: Vec<FailedRange>,
+    /// Whether it was read back and is what was read from the source; `None` if
+    /// that was not asked for, or it did not come to that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
     /// What went wrong.
     pub error: Option<String>,
     /// From its first byte to its final name.
@@ -137,6 +142,9 @@ pub struct BatchReport {
     pub engines: BTreeMap<&'static str, u64>,
     /// Where an engine gave way, each once.
     pub fallbacks: Vec<Fallback>,
+    /// Files that were read back, by the way: see [`Report::verified_by`](crate::Report::verified_by).
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub verified_by: BTreeMap<&'static str, u64>,
     /// Whether everything was on the disk when the batch ended.
     pub durable: bool,
     /// Things worth knowing that are no errors.

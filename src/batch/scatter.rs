@@ -1,12 +1,13 @@
 //! One request of the source, written to the several files it holds pieces of.
 
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::output::{self, Output, Outputs};
 use super::queue::Segment;
 use crate::digest::{Algorithm, Digest, hash_slice};
 use crate::error::chain;
+use crate::io::fingerprint::{self, Fingerprint};
 use crate::io::{Sink, as_u64, as_usize};
 use crate::range::ByteRange;
 
@@ -20,6 +21,16 @@ pub struct Piece {
     pub range: ByteRange,
     /// Digests of the whole output to work out, if this piece is all of it.
     pub digests: Vec<Algorithm>,
+    /// The hash of its bytes, where that is wanted and they came at once.
+    pub hash: OnceLock<u128>,
+}
+
+impl Piece {
+    /// The fingerprint of its bytes, in positions of the output.
+    pub fn fingerprint(&self) -> Option<Fingerprint> {
+        let range = ByteRange::with_len(self.segment.at, self.range.len())?;
+        Some(Fingerprint { range, hash: *self.hash.get()? })
+    }
 }
 
 /// A sink that writes pieces of what it is given to the files they belong to,
@@ -28,12 +39,14 @@ pub struct Piece {
 pub struct Scatter {
     outputs: Arc<Outputs>,
     pieces: Vec<Piece>,
+    /// Whether pieces are hashed, to be compared later.
+    fingerprints: bool,
 }
 
 impl Scatter {
     /// Writes to `pieces`.
-    pub fn new(outputs: Arc<Outputs>, pieces: Vec<Piece>) -> Scatter {
-        Scatter { outputs, pieces }
+    pub fn new(outputs: Arc<Outputs>, pieces: Vec<Piece>, fingerprints: bool) -> Scatter {
+        Scatter { outputs, pieces, fingerprints }
     }
 
     /// The pieces it writes to.
@@ -52,6 +65,10 @@ impl Scatter {
             let digests: Vec<Digest> =
                 piece.digests.iter().map(|&algorithm| hash_slice(algorithm, bytes)).collect();
             piece.output.set_digests(digests);
+        }
+        if part == piece.range && self.fingerprints {
+            // Bytes that are written once more were read once more.
+            let _ = piece.hash.set(fingerprint::hash_of(bytes));
         }
         let at = piece.segment.at + (part.start() - piece.range.start());
         match output::write(&self.outputs, &piece.output, at, bytes) {

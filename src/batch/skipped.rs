@@ -1,40 +1,64 @@
 //! Items whose file is there already with its full length. Those of which the
 //! list gives a digest are read and compared with it: who named a digest wants
-//! no file that has not got it, whoever made the file. Nothing is changed here.
+//! no file that has not got it, whoever made the file. Where files are verified,
+//! these are compared with their sources as well. Nothing is changed here.
 
 use std::path::Path;
+use std::sync::Arc;
 
+use super::assembled::{Assembled, Run};
 use super::commit::{algorithms_of, hash_range, mismatch};
+use super::ending::data_of;
 use super::folders::walk;
 use super::plan::BatchPlan;
 use super::preflight::file_name;
+use super::proof::{Proof, Subject, first_difference, why_not};
 use super::report::{ItemReport, Status};
 use super::sources::Sources;
 use super::tally::Tally;
 use crate::cpu::Pool;
 use crate::digest::Digest;
-use crate::error::chain;
+use crate::error::{ErrorKind, Result, chain};
 use crate::io::FileIo;
 use crate::manifest::Item;
 use crate::progress::{CancelToken, Phase, Watch};
-use crate::range::ByteRange;
+use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, Directory, FileKind};
+use crate::verify::compare::Findings;
 
-/// The items that an earlier run completed, each with its place in its file.
-pub struct Skipped<'a>(Vec<(&'a Item, ByteRange)>);
+/// The items that an earlier run completed.
+pub struct Skipped<'a> {
+    rows: Vec<Row<'a>>,
+    sources: &'a Sources,
+    /// How they are compared, if they are.
+    proof: Option<&'a Proof<'a>>,
+}
+
+/// An item, and where it is.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    item: &'a Item,
+    /// The number of its source.
+    source: u32,
+    /// Its place in its file.
+    range: ByteRange,
+}
 
 impl<'a> Skipped<'a> {
     /// Those of `items` that `skipped` names.
     pub fn of(
         items: &'a [Item],
         skipped: &[bool],
-        (plan, sources): (&BatchPlan, &Sources),
+        (plan, sources): (&BatchPlan, &'a Sources),
+        proof: Option<&'a Proof<'a>>,
     ) -> Skipped<'a> {
         let row = |(row, item): (u32, &'a Item)| {
-            (item, item.destination(sources.size(plan.source_of(row))).unwrap_or_default())
+            let source = plan.source_of(row);
+            let range = item.destination(sources.size(source)).unwrap_or_default();
+            Row { item, source, range }
         };
         let rows = (0..).zip(items).filter(|&(row, _)| skipped[row as usize]).map(row);
-        Skipped(rows.collect())
+        Skipped { rows: rows.collect(), sources, proof }
     }
 
     /// Reports each of them, which lie in `root`, to `tally`; at most `threads`
@@ -47,52 +71,103 @@ impl<'a> Skipped<'a> {
         threads: usize,
         Watch { progress, cancel }: Watch<'_>,
     ) {
-        let (to_read, rest): (Vec<_>, Vec<_>) =
-            self.0.iter().partition(|(item, _)| !item.expected().is_empty());
-        for (item, _) in rest {
-            tally.hear(&report_of(item, Status::Skipped, Vec::new(), None));
+        let is_read = |row: &&Row<'_>| self.proof.is_some() || !row.item.expected().is_empty();
+        let (to_read, rest): (Vec<&Row<'_>>, Vec<&Row<'_>>) = self.rows.iter().partition(is_read);
+        for row in rest {
+            tally.hear(&report_of(row.item, Checked::good(Vec::new())));
         }
         if to_read.is_empty() {
             return;
         }
-        let bytes = to_read.iter().map(|(_, range)| range.len());
+        let bytes = to_read.iter().map(|row| row.range.len());
         progress.expect(bytes.fold(0, u64::saturating_add), 0);
         progress.enter(Phase::Verifying);
         // Work for processors, as well as for the disk.
-        Pool::new(threads.min(to_read.len())).each(&to_read, |(item, range)| {
-            tally.hear(&check(root, item, *range, cancel));
-            progress.add_verified(range.len());
+        Pool::new(threads.min(to_read.len())).each(&to_read, |row| {
+            let checked = self.check(root, row, cancel);
+            tally.hear(&report_of(row.item, checked.unwrap_or_else(|error| unreadable(&error))));
+            if self.proof.is_none() {
+                progress.add_verified(row.range.len());
+            }
         });
+    }
+
+    /// Compares what is there for an item with what is expected of it.
+    fn check(
+        &self,
+        root: &Directory,
+        row: &Row<'_>,
+        cancel: &CancelToken,
+    ) -> std::io::Result<Checked> {
+        let wanted = algorithms_of(row.item, &[]);
+        let file = Arc::new(open(root, &row.item.name)?);
+        let Some(digests) = hash_range(&file, row.range, &wanted, cancel)? else {
+            return Ok(Checked::stopped());
+        };
+        if let Some(what) = mismatch(row.item, &digests) {
+            return Ok(Checked::other(digests, &what, None));
+        }
+        let Some(proof) = self.proof else { return Ok(Checked::good(digests)) };
+        let (findings, ended) = compare(proof, self.sources, row, &file);
+        Ok(match (first_difference(&findings, row.range), ended) {
+            (Some(what), _) => Checked::other(digests, &what, Some(false)),
+            (None, Ok(())) => Checked { verified: Some(true), ..Checked::good(digests) },
+            (None, Err(error)) if matches!(error.kind(), ErrorKind::Cancelled) => {
+                Checked::stopped()
+            }
+            (None, Err(error)) => {
+                let error = Some(why_not(&error));
+                Checked { status: Status::Failed, error, ..Checked::good(digests) }
+            }
+        })
     }
 }
 
-/// Compares what is there for `item` with what is expected of it.
-fn check<'i>(
-    root: &Directory,
-    item: &'i Item,
-    range: ByteRange,
-    cancel: &CancelToken,
-) -> ItemReport<'i> {
-    let wanted = algorithms_of(item, &[]);
-    let hashed = open(root, &item.name).and_then(|file| hash_range(&file, range, &wanted, cancel));
-    let (status, digests, error) = match hashed {
-        // The caller asked to stop.
-        Ok(None) => (Status::NotTried, Vec::new(), None),
-        Ok(Some(digests)) => match mismatch(item, &digests) {
-            None => (Status::Skipped, digests, None),
-            Some(what) => {
-                let why = format!(
-                    "of the file that is there, {what}; without that file the item is copied"
-                );
-                (Status::Mismatch, digests, Some(why))
-            }
-        },
-        Err(error) => {
-            let why = format!("the file that is there cannot be read: {}", chain(&error));
-            (Status::Failed, Vec::new(), Some(why))
-        }
-    };
-    report_of(item, status, digests, error)
+/// Compares the place of an item in `file` with its source.
+fn compare(
+    proof: &Proof<'_>,
+    sources: &Sources,
+    row: &Row<'_>,
+    file: &Arc<FileIo>,
+) -> (Findings, Result<()>) {
+    // What is still on its way to the disk cannot be read from there. Where
+    // that is not allowed, requests past the cache see to it.
+    let _ = file.as_file().sync_data();
+    let Row { source, item, range } = *row;
+    let runs = data_of(item, sources.size(source)).map(|(range, at)| Run { source, range, at });
+    let expected = &Assembled::new(sources, runs, range.end());
+    let ranges = &RangeSet::from(range);
+    proof.compare(file, &Subject { expected, ranges, fingerprints: &[], threads: 1 })
+}
+
+/// What was found of an item.
+struct Checked {
+    status: Status,
+    digests: Vec<Digest>,
+    verified: Option<bool>,
+    error: Option<String>,
+}
+
+impl Checked {
+    fn good(digests: Vec<Digest>) -> Checked {
+        Checked { status: Status::Skipped, digests, verified: None, error: None }
+    }
+
+    /// The caller asked to stop.
+    fn stopped() -> Checked {
+        Checked { status: Status::NotTried, ..Checked::good(Vec::new()) }
+    }
+
+    fn other(digests: Vec<Digest>, what: &str, verified: Option<bool>) -> Checked {
+        let why =
+            format!("of the file that is there, {what}; without that file the item is copied");
+        Checked { status: Status::Mismatch, digests, verified, error: Some(why) }
+    }
+}
+
+fn unreadable(error: &std::io::Error) -> Checked {
+    let why = format!("the file that is there cannot be read: {}", chain(error));
+    Checked { status: Status::Failed, error: Some(why), ..Checked::good(Vec::new()) }
 }
 
 fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
@@ -105,11 +180,8 @@ fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
     }
 }
 
-fn report_of(
-    item: &Item,
-    status: Status,
-    digests: Vec<Digest>,
-    error: Option<String>,
-) -> ItemReport<'_> {
-    ItemReport { item, status, bytes: 0, digests, failed: Vec::new(), error, seconds: 0.0 }
+fn report_of(item: &Item, checked: Checked) -> ItemReport<'_> {
+    let Checked { status, digests, verified, error } = checked;
+    let failed = Vec::new();
+    ItemReport { item, status, bytes: 0, digests, failed, verified, error, seconds: 0.0 }
 }

@@ -82,6 +82,7 @@ impl<'a> Tally<'a> {
             threads: 0,
             engines: Default::default(),
             fallbacks: Vec::new(),
+            verified_by: Default::default(),
             durable,
             notes: Vec::new(),
             slowest: state.slowest,

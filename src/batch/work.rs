@@ -3,13 +3,15 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use super::commit::algorithms_of;
 use super::large::{Large, Settings};
 use super::output::{Output, Outputs, ends_the_batch, storage_error};
 use super::plan::BatchPlan;
-use super::queue::Segment;
+use super::preserving::Lost;
+use super::proof::Proof;
+use super::queue::{Segment, Task};
 use super::report::ItemReport;
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
@@ -18,7 +20,7 @@ use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::{GapReader, Source};
 use crate::manifest::Item;
-use crate::pool::{Assignment, Transfer, Work};
+use crate::pool::{Assignment, Observers, Transfer, Work};
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, Failed, Mapping, RangeSet};
 use crate::report::Bytes;
@@ -43,6 +45,10 @@ pub struct BatchWork<'a> {
     pub larges: Mutex<HashMap<u32, Arc<Large>>>,
     pub finished: Mutex<Vec<Arc<Output>>>,
     pub finished_bytes: AtomicU64,
+    /// How files are compared before they get their names, if they are.
+    pub proof: Option<&'a Proof<'a>>,
+    /// Where attributes are carried over: what could not be.
+    pub preserve: Option<&'a Lost>,
     pub on_item: &'a (dyn Fn(&ItemReport<'_>) + Sync),
     /// Told of each file that got its name, and where its bytes come from.
     pub on_file: &'a (dyn Fn(Bytes) + Sync),
@@ -110,7 +116,10 @@ impl Work for BatchWork<'_> {
         let scatter = lock(&self.groups).remove(&ticket);
         let Some(scatter) = scatter else { return Ok(()) };
         let failed = assignment.transfer.failed();
+        // There is one of all if every byte was read as it was reported.
+        let is_sound = !assignment.transfer.observers().take_fingerprints().is_empty();
         for piece in scatter.pieces() {
+            piece.output.add_fingerprints(piece.fingerprint().filter(|_| is_sound));
             let source = piece.segment.range;
             let place = |part: Failed| {
                 let range = part.range.rebase(source.start(), piece.segment.at);
@@ -290,22 +299,26 @@ impl<'a> BatchWork<'a> {
             let output = self.output_of(segment, false)?;
             let range = segment.range.rebase(span.start(), 0).unwrap_or_default();
             let digests = self.digests_of_all(segment, &output);
-            pieces.push(Piece { output, segment: *segment, range, digests });
+            pieces.push(Piece { output, segment: *segment, range, digests, hash: OnceLock::new() });
         }
-        let scatter = Arc::new(Scatter::new(Arc::clone(&self.outputs), pieces));
+        let scatter =
+            Arc::new(Scatter::new(Arc::clone(&self.outputs), pieces, self.large.fingerprints));
         lock(&self.groups).insert(ticket, Arc::clone(&scatter));
         let reader: Arc<dyn Source> = match wanted.covers(span) {
             true => source.io.clone(),
             false => Arc::new(GapReader::new(source.io.clone(), wanted)),
         };
-        let transfer = Arc::new(Transfer::new(
+        let mut transfer = Transfer::new(
             (reader, source.path.clone()),
             (scatter, self.outputs.path(std::path::Path::new(""))),
             Mapping::to_start(span),
             source.sector(),
             vec![Box::new(Positioned)],
-        ));
-        Ok(Some(Assignment { ticket, transfer, stripe: span }))
+        );
+        if self.large.fingerprints {
+            transfer = transfer.observed(Observers::none().fingerprints());
+        }
+        Ok(Some(Assignment { ticket, transfer: Arc::new(transfer), stripe: span }))
     }
 
     /// The output of a segment. One that could not be made knows that it has

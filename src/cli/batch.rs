@@ -102,6 +102,19 @@ pub struct CommonArgs {
     #[arg(long)]
     pub no_sync: bool,
 
+    /// Carry over owner, extended attributes, mode and times; every item must be a whole file that
+    /// is copied to a file of its own
+    #[arg(short, long)]
+    pub preserve: bool,
+
+    /// Read every file back past the page cache before it gets its name, and compare
+    #[arg(long, conflicts_with = "no_sync")]
+    pub verify: bool,
+
+    /// Copy what differs once more and verify it again
+    #[arg(long, requires = "verify")]
+    pub repair: bool,
+
     /// Work out a digest of every item, for the report; repeatable
     #[arg(long, value_name = "ALG", value_parser = super::args::words::<digest::Algorithm>())]
     pub digest: Vec<pcopy::digest::Algorithm>,

@@ -183,6 +183,9 @@ pub fn batch(args: &CommonArgs) -> Result<Options, String> {
     options.trust = trust(args.trust_leftovers);
     options.checkpoint_every = args.checkpoint_every;
     options.digests.clone_from(&args.digest);
+    options.preserve = args.preserve;
+    options.verify = args.verify;
+    options.repair = args.repair;
     Ok(options)
 }
 
@@ -231,9 +234,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.resume.map.is_some(), "--map"),
         (!args.proof.digests.expect.is_empty(), "--expect"),
         (args.proof.digests.digest_file.is_some(), "--digest-file"),
-        (args.proof.verify, "--verify"),
         (!args.consent.also.is_empty(), "--also"),
-        (args.consent.preserve, "--preserve"),
         (args.resume.allow_changed_source, "--allow-changed-source"),
     ];
     if let Some((_, option)) = one_only.into_iter().find(|&(given, _)| given) {
@@ -247,6 +248,9 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         allow_same_device: args.consent.allow_same_device,
         ignore_space: args.consent.ignore_space,
         no_sync: args.consent.no_sync,
+        preserve: args.consent.preserve,
+        verify: args.proof.verify,
+        repair: args.proof.repair,
         digest: args.proof.digests.digest.clone(),
         jobs: None,
         checkpoint_every: args.resume.checkpoint_every,

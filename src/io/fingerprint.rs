@@ -13,7 +13,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use positioned_io::ReadAt;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use crate::io::{Extent, Holes, Source, as_u64};
 use crate::range::ByteRange;
@@ -36,6 +36,11 @@ pub fn of(start: u64, data: &[u8]) -> Fingerprint {
     let mut printer = Printer::new(start);
     printer.add(start, data);
     printer.finish().expect("one piece is whole")
+}
+
+/// The hash in the fingerprint of `data`.
+pub fn hash_of(data: &[u8]) -> u128 {
+    xxh3_128(data)
 }
 
 /// Takes the fingerprint of a piece while its requests pass in ascending order.
@@ -162,6 +167,7 @@ mod tests {
             }
             assert_eq!(printer.finish() == Some(of(70, &data)), whole, "{cuts:?}");
         };
+        assert_eq!(of(70, &data).hash, hash_of(&data));
         check(&[0, 5000], true);
         check(&[0, 1, 512, 4097, 5000], true);
         check(&[0, 4999], false);

@@ -13,6 +13,7 @@ mod holes;
 mod limits;
 mod lists;
 mod options;
+mod proof;
 mod stopped;
 
 const IMAGE: usize = 4 << 20;

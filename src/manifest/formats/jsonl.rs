@@ -15,8 +15,8 @@ use super::super::{Field, Piece, ReadOptions, Reading, Row, Value};
 use super::objects::Objects;
 
 /// Keys a report adds to those of an item.
-const OF_REPORTS: [&str; 8] =
-    ["status", "bytes", "digests", "failed", "error", "seconds", "schema", "line"];
+const OF_REPORTS: [&str; 9] =
+    ["status", "bytes", "digests", "failed", "verified", "error", "seconds", "schema", "line"];
 
 /// Reads JSON Lines.
 pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {

@@ -254,7 +254,7 @@ fn json_lines_are_wrong_line_by_line() {
 
 #[test]
 fn a_report_reads_back_and_a_retry_leaves_out_what_is_complete() {
-    let report = r#"{"name":"a","start":0,"len":1,"status":"complete","bytes":1,"digests":{"sha256":"00"},"failed":[],"error":null,"seconds":0.1}
+    let report = r#"{"name":"a","start":0,"len":1,"status":"complete","bytes":1,"digests":{"sha256":"00"},"failed":[],"verified":true,"error":null,"seconds":0.1}
 {"name":"b","start":1,"len":1,"status":"failed","bytes":0,"failed":[{"start":1,"end":2,"error":"bad"}],"error":"x","seconds":1e-3}
 "#;
     let (a, b) = (r#"{"name":"a","start":0,"len":1}"#, r#"{"name":"b","start":1,"len":1}"#);

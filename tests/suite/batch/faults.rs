@@ -8,7 +8,12 @@ use crate::inject::can_inject;
 
 /// Runs `line` with the faults of `expressions` in calls on `watched`; how it
 /// ended, and the calls on them.
-fn traced(scene: &Scene, watched: &[&str], expressions: &[&str], line: &str) -> (Ended, String) {
+pub fn traced(
+    scene: &Scene,
+    watched: &[&str],
+    expressions: &[&str],
+    line: &str,
+) -> (Ended, String) {
     let log = tempfile::NamedTempFile::new().expect("a temporary file");
     let mut strace = scene.tool("strace", ["-f", "-y", "-qqq", "-o"]);
     strace.command.arg(log.path());

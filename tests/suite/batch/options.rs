@@ -107,10 +107,7 @@ fn options_of_one_copy_are_refused_for_several() {
         "--to-device",
         "--map m",
         "--expect md5:00000000000000000000000000000000",
-        "--verify",
-        "--verify --repair",
         "--also c",
-        "--preserve",
         "--allow-changed-source",
         "--digest md5 --digest-file d",
     ] {
