@@ -144,7 +144,8 @@ impl Batch {
         let proof = || Proof::new(&self.options, (io_size(&self.options), threads), watch);
         let proof = self.options.verifies().then(proof);
         let from = (&ready.plan, &ready.sources);
-        let skipped = Skipped::of(&self.items, &ready.skipped, from, proof.as_ref());
+        let how = (proof.as_ref(), &*self.options.digests);
+        let skipped = Skipped::of(&self.items, &ready.skipped, from, how);
         skipped.report(&ready.root, &tally, ready.workers.most(), Watch { progress, cancel });
         let Ready { sources, root, plan, wanted, skipped, workers, notes } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);

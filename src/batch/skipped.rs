@@ -1,7 +1,8 @@
 //! Items whose file is there already with its full length. Those of which the
 //! list gives a digest are read and compared with it: who named a digest wants
-//! no file that has not got it, whoever made the file. Where files are verified,
-//! these are compared with their sources as well. Nothing is changed here.
+//! no file that has not got it, whoever made the file. Where digests of all are
+//! wanted, all are read, and where files are verified, these are compared with
+//! their sources as well. Nothing is changed here.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use super::report::{ItemReport, Status};
 use super::sources::Sources;
 use super::tally::Tally;
 use crate::cpu::Pool;
-use crate::digest::Digest;
+use crate::digest::{Algorithm, Digest};
 use crate::error::{ErrorKind, Result, chain};
 use crate::io::FileIo;
 use crate::manifest::Item;
@@ -32,6 +33,8 @@ pub struct Skipped<'a> {
     sources: &'a Sources,
     /// How they are compared, if they are.
     proof: Option<&'a Proof<'a>>,
+    /// Digests that are wanted of each.
+    algorithms: &'a [Algorithm],
 }
 
 /// An item, and where it is.
@@ -50,7 +53,7 @@ impl<'a> Skipped<'a> {
         items: &'a [Item],
         skipped: &[bool],
         (plan, sources): (&BatchPlan, &'a Sources),
-        proof: Option<&'a Proof<'a>>,
+        (proof, algorithms): (Option<&'a Proof<'a>>, &'a [Algorithm]),
     ) -> Skipped<'a> {
         let row = |(row, item): (u32, &'a Item)| {
             let source = plan.source_of(row);
@@ -58,7 +61,7 @@ impl<'a> Skipped<'a> {
             Row { item, source, range }
         };
         let rows = (0..).zip(items).filter(|&(row, _)| skipped[row as usize]).map(row);
-        Skipped { rows: rows.collect(), sources, proof }
+        Skipped { rows: rows.collect(), sources, proof, algorithms }
     }
 
     /// Reports each of them, which lie in `root`, to `tally`; at most `threads`
@@ -71,7 +74,8 @@ impl<'a> Skipped<'a> {
         threads: usize,
         Watch { progress, cancel }: Watch<'_>,
     ) {
-        let is_read = |row: &&Row<'_>| self.proof.is_some() || !row.item.expected().is_empty();
+        let all = self.proof.is_some() || !self.algorithms.is_empty();
+        let is_read = |row: &&Row<'_>| all || !row.item.expected().is_empty();
         let (to_read, rest): (Vec<&Row<'_>>, Vec<&Row<'_>>) = self.rows.iter().partition(is_read);
         for row in rest {
             tally.hear(&report_of(row.item, Checked::good(Vec::new())));
@@ -99,7 +103,7 @@ impl<'a> Skipped<'a> {
         row: &Row<'_>,
         cancel: &CancelToken,
     ) -> std::io::Result<Checked> {
-        let wanted = algorithms_of(row.item, &[]);
+        let wanted = algorithms_of(row.item, self.algorithms);
         let file = Arc::new(open(root, &row.item.name)?);
         let Some(digests) = hash_range(&file, row.range, &wanted, cancel)? else {
             return Ok(Checked::stopped());

@@ -1,9 +1,9 @@
 //! `pcopy batch`, and several sources to one directory: many files in one run.
 
+mod files;
 mod list;
 mod report_file;
 
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -13,12 +13,12 @@ use clap::Args;
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
 use pcopy::digest;
 use pcopy::error::{plain, quoted};
-use pcopy::manifest::{Item, Runs};
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::words::Word;
 use pcopy::{ErrorKind, Failure, Outcome, Progress, Watch};
 
+pub use self::files::copy_files;
 use self::list::ListArgs;
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
@@ -26,7 +26,7 @@ use super::exit::Exit;
 use super::hint::{batch_remedy, resume_command};
 use super::render::{check_place, is_of_threads, usage};
 use super::signals::Signals;
-use super::terminal::{json_to_stdout, lines_to_stdout, to_stderr};
+use super::terminal::{json_to_stdout, to_stderr};
 use super::{config, watch};
 
 /// Items named in the text; the report file has all.
@@ -202,46 +202,6 @@ fn check_report(args: &BatchArgs) -> Result<(), String> {
     let mut roles = Roles::default();
     let mut all = beside(args).into_iter();
     all.try_for_each(|(role, what, path)| roles.add(role, what, path)).map_err(|c| c.to_string())
-}
-
-/// Prints the digests of an item, which is now at `path`, as those of one copy.
-fn print_digests(item: &ItemReport<'_>, path: &Path) {
-    for digest in &item.digests {
-        lines_to_stdout(&[&digest::line(digest, path)[..], b"\n"].concat());
-    }
-}
-
-/// Several whole files to a directory.
-pub fn copy_files(
-    sources: &[PathBuf],
-    directory: &Path,
-    common: &CommonArgs,
-    signals: &Signals,
-) -> Exit {
-    if let Err(message) = config::check_is_file("DIR", directory) {
-        return usage(&message);
-    }
-    let mut items = Vec::with_capacity(sources.len());
-    let mut names = HashMap::with_capacity(sources.len());
-    for source in sources {
-        let Some(name) = source.file_name() else {
-            return usage(&format!("{} has no name to keep", quoted(source)));
-        };
-        if let Some(other) = names.insert(name, source) {
-            let (other, source, there) = (quoted(other), quoted(source), directory.join(name));
-            return usage(&format!("{other} and {source} would both be {}", quoted(&there)));
-        }
-        items.push(Item::new(name, Runs::Whole).of(source));
-    }
-    let print = |item: &ItemReport<'_>| {
-        if !common.output.json && item.status.is_good() {
-            print_digests(item, &directory.join(&*item.item.name));
-        }
-    };
-    // A slip of the pen must not become a folder: --into makes one.
-    let batch = Batch::new(items, directory).make_into(false);
-    let no_report = |report: &Path| ReportFile::open(report, &|| true);
-    copy(batch, common, None, no_report, &print, signals)
 }
 
 /// `open` opens the report, which is at `report` if there is to be one; `heard`

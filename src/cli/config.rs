@@ -223,22 +223,30 @@ fn set_how(options: &mut Options, how: &HowArgs) {
 ///
 /// A message for the user, where an option makes sense for one file only.
 pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
+    let whole = "several sources are copied whole; a list of ranges is for pcopy batch";
+    let staged = "each of several sources becomes a file of its own in DIR";
     let one_only = [
-        (args.what.range.is_some(), "--range"),
-        (args.what.offset.is_some(), "--offset"),
-        (args.what.length.is_some(), "--length"),
-        (args.what.dest_offset != pcopy::Size::Bytes(0), "--dest-offset"),
-        (args.consent.in_place, "--in-place"),
-        (args.consent.to_device, "--to-device"),
-        (args.consent.even_if_in_use, "--even-if-in-use"),
-        (args.resume.map.is_some(), "--map"),
-        (!args.proof.digests.expect.is_empty(), "--expect"),
-        (args.proof.digests.digest_file.is_some(), "--digest-file"),
-        (!args.consent.also.is_empty(), "--also"),
-        (args.resume.allow_changed_source, "--allow-changed-source"),
+        (args.what.range.is_some(), "--range", whole),
+        (args.what.offset.is_some(), "--offset", whole),
+        (args.what.length.is_some(), "--length", whole),
+        (args.what.dest_offset != pcopy::Size::Bytes(0), "--dest-offset", staged),
+        (args.consent.in_place, "--in-place", staged),
+        (args.consent.to_device, "--to-device", staged),
+        (args.consent.even_if_in_use, "--even-if-in-use", staged),
+        (args.resume.map.is_some(), "--map", "each of several files has its map beside it"),
+        (
+            !args.proof.digests.expect.is_empty(),
+            "--expect",
+            "several sources do not have one digest; a list for pcopy batch can give one for each",
+        ),
+        (!args.consent.also.is_empty(), "--also", "it is for one source"),
+        (args.resume.allow_changed_source, "--allow-changed-source", "it is for one source"),
     ];
-    if let Some((_, option)) = one_only.into_iter().find(|&(given, _)| given) {
-        return Err(format!("{option} is for one source: pcopy {option} SOURCE DEST"));
+    if let Some((_, option, why)) = one_only.into_iter().find(|&(given, ..)| given) {
+        return Err(format!("{option}: {why}"));
+    }
+    if let Some(file) = &args.proof.digests.digest_file {
+        check_is_file("--digest-file", file)?;
     }
     Ok(CommonArgs {
         force: args.consent.force,

@@ -28,7 +28,10 @@ pub fn run(args: &CopyArgs, signals: &Signals) -> Exit {
     match &args.paths[..] {
         [source, destination] => copy(args, source, destination, signals),
         [sources @ .., directory] if sources.len() > 1 => match config::several(args) {
-            Ok(common) => batch::copy_files(sources, directory, &common, signals),
+            Ok(common) => {
+                let sums = args.proof.digests.digest_file.as_deref();
+                batch::copy_files((sources, directory), &common, sums, signals)
+            }
             Err(message) => render::usage(&message),
         },
         _ => render::usage("a destination is missing: pcopy SOURCE DEST; see pcopy --help"),

@@ -95,29 +95,67 @@ fn what_cannot_be_honoured_is_refused() {
     check("--jobs 0", 2, &["--jobs"]);
 }
 
-/// What makes sense for one source only is not taken and forgotten.
+/// What makes sense for one source only is not taken and forgotten, and the
+/// message says why.
 #[test]
 fn options_of_one_copy_are_refused_for_several() {
-    for options in [
-        "--range 0..1",
-        "--offset 1",
-        "--length 1",
-        "--dest-offset 1",
-        "--in-place",
-        "--to-device",
-        "--map m",
-        "--expect md5:00000000000000000000000000000000",
-        "--also c",
-        "--allow-changed-source",
-        "--digest md5 --digest-file d",
+    for (options, why) in [
+        ("--range 0..1", "copied whole"),
+        ("--offset 1", "copied whole"),
+        ("--length 1", "copied whole"),
+        ("--dest-offset 1", "a file of its own"),
+        ("--in-place", "a file of its own"),
+        ("--to-device", "a file of its own"),
+        ("--even-if-in-use", "a file of its own"),
+        ("--map m", "its map beside it"),
+        ("--expect md5:00000000000000000000000000000000", "one digest"),
+        ("--also c", ""),
+        ("--allow-changed-source", ""),
     ] {
         let scene = Scene::new();
         scene.write("a", b"1");
         scene.write("b", b"2");
         std::fs::create_dir(scene.path("dir")).unwrap();
-        scene.run(&format!("a b dir/ {options}")).code(2);
+        let option = options.split(' ').next().unwrap_or_default();
+        scene.run(&format!("a b dir/ {options}")).code(2).says(&[option, why]);
         assert_eq!(tree(&scene, "dir"), Vec::<String>::new(), "{options}");
     }
+}
+
+/// Every digest that is asked for is in the one file, in the order of the
+/// sources, also of what an earlier run has copied.
+#[test]
+fn digests_of_several_sources_go_to_one_file() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path("dir")).unwrap();
+    for (name, len) in [("b", 3_000_000), ("a", 5), ("c", 0)] {
+        scene.source(name, len);
+    }
+    let line = "--digest crc32c --digest md5 --digest-file sums b a c dir/";
+    let ended = scene.run(line).code(0);
+    assert_eq!(ended.out(), "");
+    let sums = String::from_utf8(scene.read("sums")).unwrap();
+    let names: Vec<_> = sums.lines().filter_map(|line| line.split("dir/").nth(1)).collect();
+    let bare: Vec<_> = names.iter().map(|name| &name[..1]).collect();
+    assert_eq!(bare, ["b", "b", "a", "a", "c", "c"], "{sums}");
+    std::fs::remove_file(scene.path("dir/a")).unwrap();
+    std::fs::remove_file(scene.path("sums")).unwrap();
+    scene.run(&format!("--resume {line}")).code(0);
+    assert_eq!(String::from_utf8(scene.read("sums")).unwrap(), sums, "resumed");
+    if crate::common::has_tools(&["md5sum"]) {
+        std::fs::remove_file(scene.path("sums")).unwrap();
+        let line = line.replace("--digest crc32c", "--resume");
+        scene.run(&line).code(0);
+        scene.tool("md5sum", ["-c", "sums"]).run().code(0);
+    }
+    // None of the files of the copy.
+    for name in ["a", "dir/a", "dir/a.pcopy-part"] {
+        let line = line.replace("sums", name);
+        let ended = scene.run(&format!("--force {line}")).says(&["--digest-file"]);
+        assert!(matches!(ended.status.code(), Some(2 | 3)), "{}", ended.stderr);
+    }
+    scene.run("--dry-run --force --digest md5 --digest-file other b a c dir/").code(0);
+    assert!(!scene.has("other"));
 }
 
 #[cfg(target_os = "linux")]
