@@ -14,6 +14,7 @@
 mod assembled;
 mod beside;
 mod commit;
+mod comparison;
 mod ending;
 mod folders;
 mod group_sync;

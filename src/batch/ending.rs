@@ -284,7 +284,7 @@ pub fn data_of(item: &Item, size: u64) -> impl Iterator<Item = (ByteRange, u64)>
 
 /// What could not be read for `item`, in bytes of its source, where its output
 /// lacks `failed`.
-fn failed_of(item: &Item, size: u64, failed: &Unread) -> Vec<FailedRange> {
+pub fn failed_of(item: &Item, size: u64, failed: &Unread) -> Vec<FailedRange> {
     let mut ranges = Vec::new();
     if failed.is_empty() {
         return ranges;

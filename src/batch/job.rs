@@ -62,13 +62,13 @@ pub const DEFAULT_IO_SIZE: u64 = 1 << 20;
 #[derive(Debug)]
 #[must_use = "a batch copies nothing before it is run"]
 pub struct Batch {
-    items: Vec<Item>,
+    pub(super) items: Vec<Item>,
     /// What of the list could not be understood.
     unread: ManifestErrors,
-    into: PathBuf,
+    pub(super) into: PathBuf,
     /// Whether `into` is made if it is missing.
     make_into: bool,
-    source: Option<PathBuf>,
+    pub(super) source: Option<PathBuf>,
     pub(super) options: Options,
     pub(super) beside: Beside,
 }
@@ -333,7 +333,7 @@ impl Batch {
     }
 
     /// How many workers there may be, as for a single copy.
-    fn workers(&self, root: &Directory, sources: &Sources) -> Workers {
+    pub(super) fn workers(&self, root: &Directory, sources: &Sources) -> Workers {
         let spins = || Place::of_directory(root).rotational() == Some(true) || sources.spin();
         match self.options.threads {
             Threads::Exactly(threads) => Workers::Exactly(threads).bounded(io_size(&self.options)),
@@ -361,7 +361,7 @@ impl Batch {
     }
 
     /// What may be open at once, and how many workers that serves.
-    fn handles(&self) -> Handles {
+    pub(super) fn handles(&self) -> Handles {
         let threads = self
             .options
             .threads
@@ -373,7 +373,7 @@ impl Batch {
 
     /// Everything that is wrong with the list, be it what was found when it was
     /// read, a source that is not there, or what is asked of one.
-    fn check_manifest(&self, named: &Named<'_>) -> Result<()> {
+    pub(super) fn check_manifest(&self, named: &Named<'_>) -> Result<()> {
         let pool = Pool::for_items(self.items.len());
         let checked = manifest::check_with(&self.items, |source| named.size(source), &pool);
         let mut errors = self.unread.clone();
@@ -407,7 +407,8 @@ fn refused(errors: &ManifestErrors) -> Error {
     }
 }
 
-fn finish(mut report: BatchReport, result: Result<()>) -> JobResult<BatchReport> {
+/// The report of a batch that ended with `result`.
+pub(super) fn finish(mut report: BatchReport, result: Result<()>) -> JobResult<BatchReport> {
     match result {
         Ok(()) => Ok(report),
         Err(error) => {

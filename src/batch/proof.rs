@@ -79,7 +79,6 @@ impl<'a> Proof<'a> {
     }
 
     /// Leaves out what cannot be read of a source, instead of ending there.
-    #[allow(dead_code)]
     pub fn skip_unreadable(mut self) -> Proof<'a> {
         // Storage with larger sectors fails for each part of one.
         self.reading.sector = Some(512);

@@ -17,7 +17,7 @@ pub const SCHEMA: &str = "pcopy.batch/1";
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Status {
-    /// Every byte is in place, under the final name.
+    /// Every byte is in place, under the final name; in a comparison, it is equal.
     Complete,
     /// An earlier run had completed it.
     Skipped,
@@ -126,7 +126,8 @@ pub struct Slow {
 pub struct BatchReport {
     /// Name and version of this schema.
     pub schema: &'static str,
-    /// How the batch ended: `complete`, or `partial` if some items failed.
+    /// How the batch ended: `complete`, `partial` if some items failed, or
+    /// `mismatch` if a comparison found that some differ.
     pub outcome: Outcome,
     /// How many items ended in which way.
     pub items: Items,

@@ -39,12 +39,13 @@ pub struct Skipped<'a> {
 
 /// An item, and where it is.
 #[derive(Clone, Copy)]
-struct Row<'a> {
-    item: &'a Item,
+pub struct Row<'a> {
+    /// The item.
+    pub item: &'a Item,
     /// The number of its source.
-    source: u32,
+    pub source: u32,
     /// Its place in its file.
-    range: ByteRange,
+    pub range: ByteRange,
 }
 
 impl<'a> Skipped<'a> {
@@ -112,7 +113,7 @@ impl<'a> Skipped<'a> {
             return Ok(Checked::other(digests, &what, None));
         }
         let Some(proof) = self.proof else { return Ok(Checked::good(digests)) };
-        let (findings, ended) = compare(proof, self.sources, row, &file);
+        let (findings, ended) = compare(proof, self.sources, row, (&file, 1));
         Ok(match (first_difference(&findings, row.range), ended) {
             (Some(what), _) => Checked::other(digests, &what, Some(false)),
             (None, Ok(())) => Checked { verified: Some(true), ..Checked::good(digests) },
@@ -127,12 +128,12 @@ impl<'a> Skipped<'a> {
     }
 }
 
-/// Compares the place of an item in `file` with its source.
-fn compare(
+/// Compares the place of an item in `file` with its source, with so many readers.
+pub fn compare(
     proof: &Proof<'_>,
     sources: &Sources,
     row: &Row<'_>,
-    file: &Arc<FileIo>,
+    (file, threads): (&Arc<FileIo>, usize),
 ) -> (Findings, Result<()>) {
     // What is still on its way to the disk cannot be read from there. Where
     // that is not allowed, requests past the cache see to it.
@@ -141,7 +142,7 @@ fn compare(
     let runs = data_of(item, sources.size(source)).map(|(range, at)| Run { source, range, at });
     let expected = &Assembled::new(sources, runs, range.end());
     let ranges = &RangeSet::from(range);
-    proof.compare(file, &Subject { expected, ranges, fingerprints: &[], threads: 1 })
+    proof.compare(file, &Subject { expected, ranges, fingerprints: &[], threads })
 }
 
 /// What was found of an item.
@@ -174,7 +175,12 @@ fn unreadable(error: &std::io::Error) -> Checked {
     Checked { status: Status::Failed, error: Some(why), ..Checked::good(Vec::new()) }
 }
 
-fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
+/// The file `name` below `root`, to be read.
+///
+/// # Errors
+///
+/// If it cannot be opened, or is none.
+pub fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
     let directory = walk(root, name.parent().unwrap_or(Path::new("")), false)?;
     let file = directory.open_to_read(file_name(name))?;
     let facts = sys::facts(&file)?;

@@ -280,13 +280,10 @@ pub struct ProofArgs {
 /// Compare DEST with SOURCE, reading DEST past the page cache; print the ranges that differ
 #[derive(Args, Debug)]
 pub struct VerifyArgs {
-    /// What was copied: a file, disk image or block device
-    #[arg(value_name = "SOURCE")]
-    pub source: PathBuf,
-
-    /// Where it was copied to: a file, a directory (with a file of SOURCE's name) or a block device
-    #[arg(value_name = "DEST")]
-    pub destination: PathBuf,
+    /// What was copied (a file, disk image or block device; several that are in a directory now),
+    /// then where to (a file, a directory with a file of SOURCE's name, or a block device)
+    #[arg(value_name = "SOURCE... DEST", required = true, num_args = 2..)]
+    pub paths: Vec<PathBuf>,
 
     /// Readers: a number, or auto
     #[arg(short, long, value_name = "N|auto", default_value = "auto")]

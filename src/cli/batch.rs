@@ -1,5 +1,6 @@
 //! `pcopy batch`, and several sources to one directory: many files in one run.
 
+mod compare;
 mod files;
 mod list;
 mod report_file;
@@ -18,7 +19,7 @@ use pcopy::size::human;
 use pcopy::words::Word;
 use pcopy::{ErrorKind, Failure, Outcome, Progress, Watch};
 
-pub use self::files::copy_files;
+pub use self::files::{copy_files, verify_files};
 use self::list::ListArgs;
 use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
@@ -58,6 +59,14 @@ pub struct BatchArgs {
     /// Take a report back and copy what is not complete
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["manifest", "format"])]
     pub retry: Option<PathBuf>,
+
+    /// Compare what is there with the sources, reading it past the page cache, and write nothing;
+    /// exit 4 if any file differs
+    #[arg(long, conflicts_with_all = [
+        "force", "resume", "restart", "trust_leftovers", "allow_same_device", "no_sync", "preserve",
+        "verify", "repair", "dry_run",
+    ])]
+    pub compare: bool,
 
     /// Take ranges of a disk as they are, although the source is an image in a container format
     #[arg(long)]
@@ -168,6 +177,16 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
         true => ReportFile::in_place_of_the_list(report),
         false => ReportFile::open(report, &|| signals.asked_to_stop()),
     };
+    if args.compare {
+        let report = (args.report.as_deref(), open);
+        return match config::batch(&args.common) {
+            Ok(options) => {
+                let batch = batch.options(options);
+                compare::compare(&batch, &args.common.output, report, &|_| {}, signals)
+            }
+            Err(message) => usage(&message),
+        };
+    }
     copy(batch, &args.common, args.report.as_deref(), open, &|_| {}, signals)
 }
 
@@ -230,11 +249,7 @@ fn copy(
     }
     let sink = match report.map(open).transpose() {
         Ok(sink) => sink,
-        Err(error) => {
-            let file = report.map(|file| format!(" {}", quoted(file))).unwrap_or_default();
-            to_stderr(&format!("pcopy: cannot write the report{file}: {}", plain(&error)));
-            return Exit::Refused;
-        }
+        Err(error) => return unopened(report, &error),
     };
     let failures = Mutex::new(Vec::new());
     let on_item = |item: &ItemReport<'_>| {
@@ -270,6 +285,13 @@ fn copy(
         }
         Err(error) => failed(error, args),
     }
+}
+
+/// Says why there can be no report.
+fn unopened(report: Option<&Path>, error: &io::Error) -> Exit {
+    let file = report.map(|file| format!(" {}", quoted(file))).unwrap_or_default();
+    to_stderr(&format!("pcopy: cannot write the report{file}: {}", plain(error)));
+    Exit::Refused
 }
 
 fn describe(item: &ItemReport<'_>) -> String {

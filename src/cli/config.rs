@@ -7,7 +7,7 @@ use pcopy::safety::roles::{Role, Roles};
 use pcopy::sys::{FileKind, facts_of_path};
 use pcopy::{CopyJob, Leftovers, Options, RangeSpec, Trust};
 
-use super::args::{CopyArgs, HowArgs, VerifyArgs, WhatArgs};
+use super::args::{CopyArgs, DigestArgs, HowArgs, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
 use pcopy::verify::VerifyJob;
 
@@ -85,32 +85,77 @@ fn range(what: &WhatArgs) -> RangeSpec {
     what.range.unwrap_or_else(|| RangeSpec::from_offset_length(what.offset, what.length))
 }
 
-/// The comparison that the arguments describe.
+/// The comparison of one source that the arguments describe.
 ///
 /// # Errors
 ///
 /// A message for the user, as of [`job`].
-pub fn verify(args: &VerifyArgs) -> Result<VerifyJob, String> {
+pub fn verify(args: &VerifyArgs, source: &Path, destination: &Path) -> Result<VerifyJob, String> {
     if let Some(file) = &args.digests.digest_file {
         check_is_file("--digest-file", file)?;
         let mut roles = Roles::default();
-        let destination = match args.destination.is_dir() {
-            true => args.destination.join(args.source.file_name().unwrap_or_default()),
-            false => args.destination.clone(),
+        let file_in_it = match destination.is_dir() {
+            true => destination.join(source.file_name().unwrap_or_default()),
+            false => destination.to_owned(),
         };
         roles
-            .add(Role::Read, "the source", &args.source)
-            .and_then(|()| roles.add(Role::Read, "the destination", &destination))
+            .add(Role::Read, "the source", source)
+            .and_then(|()| roles.add(Role::Read, "the destination", &file_in_it))
             .and_then(|()| roles.add(Role::Side, "--digest-file", file))
             .map_err(|clash| clash.to_string())?;
     }
-    let mut options = Options::default();
+    let mut options = verify_options(args);
     set_range(&mut options, &args.what);
+    options.expected.clone_from(&args.digests.expect);
+    Ok(VerifyJob::new(source, destination).options(options))
+}
+
+fn verify_options(args: &VerifyArgs) -> Options {
+    let mut options = Options::default();
     options.threads = args.threads;
     options.keep_cache = args.keep_cache;
     options.digests.clone_from(&args.digests.digest);
-    options.expected.clone_from(&args.digests.expect);
-    Ok(VerifyJob::new(&args.source, &args.destination).options(options))
+    options
+}
+
+/// The options of a comparison of several sources.
+///
+/// # Errors
+///
+/// A message for the user, where an option makes sense for one source only.
+pub fn verify_several(args: &VerifyArgs) -> Result<Options, String> {
+    check_whole(&args.what, &args.digests)?;
+    if let Some(file) = &args.digests.digest_file {
+        check_is_file("--digest-file", file)?;
+    }
+    Ok(verify_options(args))
+}
+
+/// Why an option is not for several sources.
+const WHOLE: &str = "several sources are taken whole; a list of ranges is for pcopy batch";
+const STAGED: &str = "each of several sources has a file of its own in DIR";
+
+/// Refuses what is meant for a part of one source.
+fn check_whole(what: &WhatArgs, digests: &DigestArgs) -> Result<(), String> {
+    one_only([
+        (what.range.is_some(), "--range", WHOLE),
+        (what.offset.is_some(), "--offset", WHOLE),
+        (what.length.is_some(), "--length", WHOLE),
+        (what.dest_offset != pcopy::Size::Bytes(0), "--dest-offset", STAGED),
+        (
+            !digests.expect.is_empty(),
+            "--expect",
+            "several sources do not have one digest; a list for pcopy batch can give one for each",
+        ),
+    ])
+}
+
+/// Refuses the first option that is given, and says why.
+fn one_only<const N: usize>(options: [(bool, &str, &str); N]) -> Result<(), String> {
+    match options.into_iter().find(|&(given, ..)| given) {
+        Some((_, option, why)) => Err(format!("{option}: {why}")),
+        None => Ok(()),
+    }
 }
 
 /// The job that the arguments describe.
@@ -223,28 +268,15 @@ fn set_how(options: &mut Options, how: &HowArgs) {
 ///
 /// A message for the user, where an option makes sense for one file only.
 pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
-    let whole = "several sources are copied whole; a list of ranges is for pcopy batch";
-    let staged = "each of several sources becomes a file of its own in DIR";
-    let one_only = [
-        (args.what.range.is_some(), "--range", whole),
-        (args.what.offset.is_some(), "--offset", whole),
-        (args.what.length.is_some(), "--length", whole),
-        (args.what.dest_offset != pcopy::Size::Bytes(0), "--dest-offset", staged),
-        (args.consent.in_place, "--in-place", staged),
-        (args.consent.to_device, "--to-device", staged),
-        (args.consent.even_if_in_use, "--even-if-in-use", staged),
+    check_whole(&args.what, &args.proof.digests)?;
+    one_only([
+        (args.consent.in_place, "--in-place", STAGED),
+        (args.consent.to_device, "--to-device", STAGED),
+        (args.consent.even_if_in_use, "--even-if-in-use", STAGED),
         (args.resume.map.is_some(), "--map", "each of several files has its map beside it"),
-        (
-            !args.proof.digests.expect.is_empty(),
-            "--expect",
-            "several sources do not have one digest; a list for pcopy batch can give one for each",
-        ),
         (!args.consent.also.is_empty(), "--also", "it is for one source"),
         (args.resume.allow_changed_source, "--allow-changed-source", "it is for one source"),
-    ];
-    if let Some((_, option, why)) = one_only.into_iter().find(|&(given, ..)| given) {
-        return Err(format!("{option}: {why}"));
-    }
+    ])?;
     if let Some(file) = &args.proof.digests.digest_file {
         check_is_file("--digest-file", file)?;
     }

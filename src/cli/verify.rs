@@ -1,16 +1,33 @@
 //! `pcopy verify`: a destination against its source, later and on its own.
 
+use std::path::Path;
+
 use pcopy::{Failure, JobResult, Progress, Report, Watch};
 
 use super::args::VerifyArgs;
 use super::exit::Exit;
 use super::render::usage;
 use super::signals::Signals;
-use super::{config, render, watch};
+use super::{batch, config, render, watch};
 
 /// Compares what the arguments name.
 pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
-    let job = match config::verify(args) {
+    match &args.paths[..] {
+        [source, destination] => compare(args, (source, destination), signals),
+        [sources @ .., directory] => match config::verify_several(args) {
+            Ok(options) => {
+                let sums = args.digests.digest_file.as_deref();
+                let how = (options, &args.output);
+                batch::verify_files((sources, directory), how, sums, signals)
+            }
+            Err(message) => usage(&message),
+        },
+        [] => usage("a destination is missing: pcopy verify SOURCE DEST"),
+    }
+}
+
+fn compare(args: &VerifyArgs, (source, destination): (&Path, &Path), signals: &Signals) -> Exit {
+    let job = match config::verify(args, source, destination) {
         Ok(job) => job,
         Err(message) => return usage(&message),
     };
@@ -23,7 +40,7 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
     let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
         job.run_watched(Watch::new(progress, cancel))
     });
-    tell(args, &result);
+    tell(args, &result, (source, destination));
     let report = result.as_ref().map_or_else(Failure::report, Some);
     let give_up = || signals.asked_to_stop();
     let digests = report.map_or(Ok(()), |report| {
@@ -36,7 +53,7 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
     Exit::of(&result)
 }
 
-fn tell(args: &VerifyArgs, result: &JobResult<Report>) {
+fn tell(args: &VerifyArgs, result: &JobResult<Report>, (source, destination): (&Path, &Path)) {
     let style = render::Style::of_comparison(&args.output);
     match result {
         Ok(report) if args.output.json => style.finished(report),
@@ -49,7 +66,7 @@ fn tell(args: &VerifyArgs, result: &JobResult<Report>) {
             }
         }
         Err(error) => {
-            style.failed(error, &args.source, &args.destination);
+            style.failed(error, source, destination);
             if let Some(report) = error.report().filter(|_| !args.output.json) {
                 render::mismatches(report);
             }

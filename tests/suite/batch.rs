@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Ended, Scene, assert_same, pattern};
 
+mod compare;
 #[cfg(target_os = "linux")]
 mod faults;
 #[cfg(unix)]

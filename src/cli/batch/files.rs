@@ -1,18 +1,22 @@
-//! Several whole files to a directory: a batch without a list.
+//! Several whole files to a directory, or compared with those in one: a batch
+//! without a list.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
+use pcopy::Options;
 use pcopy::batch::{Batch, ItemReport};
 use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::manifest::{Item, Runs};
 use pcopy::safety::roles::Role;
 
+use super::compare::compare;
 use super::report_file::ReportFile;
 use super::{CommonArgs, copy};
+use crate::cli::args::OutputArgs;
 use crate::cli::config;
 use crate::cli::exit::Exit;
 use crate::cli::render::{check_place, check_writable, problem, usage, write_file};
@@ -35,19 +39,8 @@ pub fn copy_files(
     if let Some(Err(exit)) = sums.map(check) {
         return exit;
     }
-    let lines = Mutex::new(BTreeMap::new());
-    let heard = |item: &ItemReport<'_>| {
-        if !item.status.is_good() {
-            return;
-        }
-        let text = digests(item, &directory.join(&*item.item.name));
-        if sums.is_some() {
-            let number = item.item.name.file_name().and_then(|name| numbers.get(name));
-            lines.lock().unwrap_or_else(PoisonError::into_inner).insert(number.copied(), text);
-        } else if !common.output.json {
-            lines_to_stdout(&text);
-        }
-    };
+    let digests = Digests { sums, directory, numbers, lines: Mutex::default() };
+    let heard = |item: &ItemReport<'_>| digests.hear(item, common.output.json);
     // A slip of the pen must not become a folder: --into makes one.
     let batch = Batch::new(items, directory).make_into(false);
     let batch = match sums {
@@ -56,15 +49,73 @@ pub fn copy_files(
     };
     let no_report = |report: &Path| ReportFile::open(report, &|| true);
     let exit = copy(batch, common, None, no_report, &heard, signals);
-    let sums = sums.filter(|_| !common.dry_run && matches!(exit, Exit::Success | Exit::Partial));
-    let lines = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
-    let text: Vec<u8> = lines.into_values().flatten().collect();
-    match sums.map(|sums| write_file(sums, &text, &|| signals.asked_to_stop())) {
-        Some(Err(message)) => {
-            problem(&message);
-            Exit::Failed
+    if common.dry_run { exit } else { digests.write(exit, signals) }
+}
+
+/// Compares several sources with the files in a directory that have their names.
+pub fn verify_files(
+    (sources, directory): (&[PathBuf], &Path),
+    (options, output): (Options, &OutputArgs),
+    sums: Option<&Path>,
+    signals: &Signals,
+) -> Exit {
+    let (items, numbers) = match items(sources, directory) {
+        Ok(items) => items,
+        Err(message) => return usage(&message),
+    };
+    if let Some(Err(exit)) = sums.map(check_writable) {
+        return exit;
+    }
+    let digests = Digests { sums, directory, numbers, lines: Mutex::default() };
+    let heard = |item: &ItemReport<'_>| digests.hear(item, output.json);
+    let batch = Batch::new(items, directory).options(options);
+    let batch = match sums {
+        Some(sums) => batch.beside(Role::Side, "--digest-file", sums),
+        None => batch,
+    };
+    let no_report = |report: &Path| ReportFile::open(report, &|| true);
+    let exit = compare(&batch, output, (None, no_report), &heard, signals);
+    digests.write(exit, signals)
+}
+
+/// The digests of several files, on their way to one file or to standard output.
+struct Digests<'a> {
+    sums: Option<&'a Path>,
+    directory: &'a Path,
+    numbers: Numbers<'a>,
+    /// What goes to the file, in the order of the sources.
+    lines: Mutex<BTreeMap<Option<usize>, Vec<u8>>>,
+}
+
+impl Digests<'_> {
+    /// Takes those of an item; with `json`, they are in the report.
+    fn hear(&self, item: &ItemReport<'_>, json: bool) {
+        if !item.status.is_good() {
+            return;
         }
-        _ => exit,
+        let text = lines_of(item, &self.directory.join(&*item.item.name));
+        if self.sums.is_some() {
+            let number = item.item.name.file_name().and_then(|name| self.numbers.get(name));
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.insert(number.copied(), text);
+        } else if !json {
+            lines_to_stdout(&text);
+        }
+    }
+
+    /// Writes the file, where the job came to its end.
+    fn write(self, exit: Exit, signals: &Signals) -> Exit {
+        let came_to_its_end = matches!(exit, Exit::Success | Exit::Partial | Exit::Mismatch);
+        let Some(sums) = self.sums.filter(|_| came_to_its_end) else { return exit };
+        let lines = self.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let text: Vec<u8> = lines.into_values().flatten().collect();
+        match write_file(sums, &text, &|| signals.asked_to_stop()) {
+            Ok(()) => exit,
+            Err(message) => {
+                problem(&message);
+                Exit::Failed
+            }
+        }
     }
 }
 
@@ -98,7 +149,7 @@ pub fn items<'a>(
 }
 
 /// The digests of an item, which is at `path`, as those of one copy.
-fn digests(item: &ItemReport<'_>, path: &Path) -> Vec<u8> {
+fn lines_of(item: &ItemReport<'_>, path: &Path) -> Vec<u8> {
     let line = |digest| [&digest::line(digest, path)[..], b"\n"].concat();
     item.digests.iter().flat_map(line).collect()
 }

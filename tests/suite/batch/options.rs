@@ -100,9 +100,9 @@ fn what_cannot_be_honoured_is_refused() {
 #[test]
 fn options_of_one_copy_are_refused_for_several() {
     for (options, why) in [
-        ("--range 0..1", "copied whole"),
-        ("--offset 1", "copied whole"),
-        ("--length 1", "copied whole"),
+        ("--range 0..1", "taken whole"),
+        ("--offset 1", "taken whole"),
+        ("--length 1", "taken whole"),
         ("--dest-offset 1", "a file of its own"),
         ("--in-place", "a file of its own"),
         ("--to-device", "a file of its own"),

@@ -23,7 +23,7 @@ const LIST: &str = r#"{"name":"small","start":1000,"len":2000}
 "#;
 
 /// A scene with `LIST`, its image and its other source; what the files hold.
-fn listed() -> (Scene, Vec<(&'static str, Vec<u8>)>) {
+pub fn listed() -> (Scene, Vec<(&'static str, Vec<u8>)>) {
     let (scene, image) = scene();
     let other = pattern(77, 5120);
     scene.write("other", &other);
@@ -54,7 +54,7 @@ fn check_files(scene: &Scene, files: &[(&str, Vec<u8>)], what: &str) {
     assert_eq!(there.len(), files.len() + 1, "{what}");
 }
 
-const LINE: &str = "batch list --source image --into out --report report --json";
+pub const LINE: &str = "batch list --source image --into out --report report --json";
 
 #[test]
 fn every_file_of_a_batch_is_verified() {
@@ -97,7 +97,7 @@ fn every_file_of_a_batch_is_verified() {
 }
 
 /// Puts another byte into a file that is complete.
-fn flip(scene: &Scene, name: &str, at: usize) {
+pub fn flip(scene: &Scene, name: &str, at: usize) {
     let byte = scene.read(name)[at] ^ 1;
     let mut file = File::options().write(true).open(scene.path(name)).unwrap();
     file.write_all_at(at as u64, &[byte]).unwrap();

@@ -1,0 +1,252 @@
+//! Comparing the files of a batch with their sources, later and on its own:
+//! nothing is written.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use super::beside::look_at_roles;
+use super::commit::{algorithms_of, hash_range, mismatch};
+use super::ending::failed_of;
+use super::job::{Batch, finish};
+use super::moving::{check_sizes, io_size};
+use super::output::Wanted;
+use super::plan::BatchPlan;
+use super::preflight::Parents;
+use super::proof::{Proof, first_difference, why_not};
+use super::report::{BatchReport, ItemReport, Status};
+use super::skipped::{self, Row};
+use super::sources::{Named, Sources};
+use super::tally::Tally;
+use crate::digest::Digest;
+use crate::error::{ErrorKind, JobResult, Refusal, Result, chain, quoted};
+use crate::manifest::Item;
+use crate::pool;
+use crate::pool::controller::Workers;
+use crate::progress::{Phase, Watch, lock};
+use crate::report::{FailedRange, Outcome};
+use crate::sys::{self, Directory};
+
+/// Files that are longer than they should be are named in the report up to so
+/// many.
+const NAMED: usize = 20;
+
+impl Batch {
+    /// Compares every item with its file, which is read past the page cache, and
+    /// writes nothing. `on_item` hears of each item: one that is equal is
+    /// [`Status::Complete`], one that differs or is not there
+    /// [`Status::Mismatch`], and one of which parts could not be read in its
+    /// source, and were not compared, [`Status::Partial`].
+    ///
+    /// Of the options, those count that say how to read: threads, rate, retries,
+    /// page cache; and digests, which are those of the files.
+    ///
+    /// The outcome is [`Outcome::Mismatch`] if any item differs, and else
+    /// [`Outcome::Partial`] if any could not be compared, or not all of it.
+    ///
+    /// # Errors
+    ///
+    /// If the list or a source is refused, or the directory is not there, and
+    /// [`ErrorKind::Cancelled`].
+    pub fn compare(
+        &self,
+        watch: Watch<'_>,
+        on_item: &(dyn Fn(&ItemReport<'_>) + Sync),
+    ) -> JobResult<BatchReport> {
+        let Watch { progress, cancel } = watch;
+        let start = Instant::now();
+        progress.enter(Phase::Preparing);
+        let Ready { named, root, plan, wanted } = self.prepare_comparison()?;
+        let sources = &named.sources;
+        let threads = match self.workers(&root, sources) {
+            Workers::Exactly(threads) => threads,
+            Workers::UpTo(most) => num_cpus::get().clamp(1, 4).min(most),
+        };
+        let proof = Proof::new(&self.options, (io_size(&self.options), threads), watch);
+        let proof = proof.skip_unreadable();
+        let tally = Tally::new(self.items.len(), progress, on_item);
+        progress.expect_items(self.items.len() as u64);
+        let files = Files {
+            batch: self,
+            root: &root,
+            sources,
+            plan: &plan,
+            proof: &proof,
+            watch,
+            threads: proof.share(wanted.len()),
+            longer: Mutex::default(),
+        };
+        progress.expect(plan.wanted_bytes(), 0);
+        progress.enter(Phase::Verifying);
+        let outputs: Vec<u32> = (0..wanted.len() as u32).collect();
+        proof.pool(outputs.len()).each(&outputs, |&output| {
+            let reports = files.reports(output, &wanted[output as usize]);
+            reports.iter().for_each(|report| tally.hear(report));
+        });
+        progress.enter(Phase::Finished);
+        let longer = std::mem::take(&mut *lock(&files.longer));
+        let mut report = tally.into_report(start, start.elapsed(), self.options.sync);
+        report.seconds.verify = std::mem::take(&mut report.seconds.copy);
+        report.threads = threads;
+        proof.record(&mut report);
+        report.notes.extend(longer);
+        if report.items.mismatch > 0 {
+            report.outcome = Outcome::Mismatch;
+        }
+        let stopped = cancel.is_cancelled();
+        finish(report, if stopped { Err(ErrorKind::Cancelled.into()) } else { Ok(()) })
+    }
+
+    /// Opens and looks, and refuses.
+    fn prepare_comparison(&self) -> Result<Ready<'_>> {
+        self.options.threads.check()?;
+        check_sizes(&self.options)?;
+        pool::check_request(io_size(&self.options))?;
+        let stay_open = self.handles().sources;
+        let named = Named::open(&self.items, self.source.as_deref(), stay_open);
+        self.check_manifest(&named)?;
+        let roles = self.beside.roles(&named.sources)?;
+        let root = Directory::open(&self.into)
+            .map_err(|source| Refusal::NoDirectory { path: self.into.clone(), source })?;
+        let (of, none) = (|item: &Item| named.of(item), |_| None);
+        let (plan, wanted) =
+            BatchPlan::new(&self.items, of, |_| false, none, named.sources.len(), u64::MAX)?;
+        let mut parents = Parents::new(&root);
+        look_at_roles((&mut parents, &self.into), &wanted, &roles)?;
+        Ok(Ready { named, root, plan, wanted })
+    }
+}
+
+/// A comparison that has passed every check.
+struct Ready<'a> {
+    named: Named<'a>,
+    root: Directory,
+    plan: BatchPlan,
+    wanted: Vec<Wanted>,
+}
+
+/// The files that are compared.
+struct Files<'a> {
+    batch: &'a Batch,
+    root: &'a Directory,
+    sources: &'a Sources,
+    plan: &'a BatchPlan,
+    proof: &'a Proof<'a>,
+    watch: Watch<'a>,
+    /// Readers of each.
+    threads: usize,
+    /// What is longer than it should be, in words.
+    longer: Mutex<Vec<String>>,
+}
+
+/// What was found of an item.
+struct Found {
+    status: Status,
+    digests: Vec<Digest>,
+    failed: Vec<FailedRange>,
+    error: Option<String>,
+}
+
+impl Found {
+    fn none(status: Status, error: Option<String>) -> Found {
+        Found { status, digests: Vec::new(), failed: Vec::new(), error }
+    }
+}
+
+impl<'a> Files<'a> {
+    /// Compares every item of an output. Where one differs, none of them is
+    /// good: the file is copied as a whole.
+    fn reports(&self, output: u32, wanted: &Wanted) -> Vec<ItemReport<'a>> {
+        let report = |&number: &u32| {
+            let item = &self.batch.items[number as usize];
+            let source = self.plan.source_of(number);
+            let range = item.destination(self.sources.size(source)).unwrap_or_default();
+            self.report(&Row { item, source, range }, wanted)
+        };
+        let mut reports: Vec<_> = self.plan.rows(output).iter().map(report).collect();
+        if reports.iter().any(|report| report.status == Status::Mismatch) {
+            for report in reports.iter_mut().filter(|report| report.status.is_good()) {
+                report.status = Status::Mismatch;
+                report.error = Some("another part of the same file differs".to_owned());
+            }
+        }
+        reports
+    }
+
+    fn report(&self, row: &Row<'a>, wanted: &Wanted) -> ItemReport<'a> {
+        let start = Instant::now();
+        let found = self.compare(row, wanted).unwrap_or_else(|error| {
+            let missing = error.kind() == io::ErrorKind::NotFound;
+            let (status, why) = match missing {
+                true => (Status::Mismatch, "it is not there".to_owned()),
+                false => (Status::Failed, format!("it cannot be read: {}", chain(&error))),
+            };
+            Found::none(status, Some(why))
+        });
+        let Found { status, digests, failed, error } = found;
+        let good = matches!(status, Status::Complete | Status::Partial);
+        let lost: u64 = failed.iter().map(|part| part.end - part.start).sum();
+        ItemReport {
+            item: row.item,
+            status,
+            bytes: if good { row.range.len().saturating_sub(lost) } else { 0 },
+            digests,
+            failed,
+            verified: (status != Status::NotTried).then_some(status == Status::Complete),
+            error,
+            seconds: start.elapsed().as_secs_f64(),
+        }
+    }
+
+    fn compare(&self, row: &Row<'_>, wanted: &Wanted) -> io::Result<Found> {
+        if self.watch.cancel.is_cancelled() {
+            return Ok(Found::none(Status::NotTried, None));
+        }
+        let file = Arc::new(skipped::open(self.root, &row.item.name)?);
+        let facts = sys::facts(file.as_file())?;
+        if facts.same_thing(self.sources.facts(row.source)) {
+            return Err(io::Error::other("it is the source itself"));
+        }
+        self.note_longer(wanted, facts.size);
+        if facts.size < wanted.len {
+            let why = format!("it ends at byte {}, and should go on to {}", facts.size, wanted.len);
+            return Ok(Found::none(Status::Mismatch, Some(why)));
+        }
+        let (mut findings, ended) =
+            skipped::compare(self.proof, self.sources, row, (&file, self.threads));
+        if let Some(what) = first_difference(&findings, row.range) {
+            return Ok(Found::none(Status::Mismatch, Some(what)));
+        }
+        match ended {
+            Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => {
+                return Ok(Found::none(Status::NotTried, None));
+            }
+            Err(error) => return Ok(Found::none(Status::Failed, Some(why_not(&error)))),
+            Ok(()) => {}
+        }
+        let size = self.sources.size(row.source);
+        let failed = failed_of(row.item, size, &std::mem::take(&mut findings.unread));
+        if !failed.is_empty() {
+            return Ok(Found { failed, ..Found::none(Status::Partial, None) });
+        }
+        let algorithms = algorithms_of(row.item, &self.batch.options.digests);
+        let hashed = hash_range(&file, row.range, &algorithms, self.watch.cancel)?;
+        let Some(digests) = hashed else { return Ok(Found::none(Status::NotTried, None)) };
+        let error = mismatch(row.item, &digests);
+        let status = if error.is_some() { Status::Mismatch } else { Status::Complete };
+        Ok(Found { digests, ..Found::none(status, error) })
+    }
+
+    /// Says that a file goes on behind what was copied: that is no difference.
+    fn note_longer(&self, wanted: &Wanted, size: u64) {
+        let more = size.saturating_sub(wanted.len);
+        if more == 0 {
+            return;
+        }
+        let note = format!("{} goes on for {more} bytes more", quoted(&*wanted.name));
+        let mut longer = lock(&self.longer);
+        if longer.len() < NAMED && !longer.contains(&note) {
+            longer.push(note);
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! `pcopy batch --compare`, and `pcopy verify` of several sources: files against
+//! what they were copied from. Nothing is written but a report.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+
+use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
+use pcopy::error::plain;
+use pcopy::size::human;
+use pcopy::{Outcome, Progress, Watch};
+
+use super::report_file::ReportFile;
+use super::{describe, list, list_failures};
+use crate::cli::args::OutputArgs;
+use crate::cli::exit::Exit;
+use crate::cli::signals::Signals;
+use crate::cli::terminal::{json_to_stdout, to_stderr};
+use crate::cli::watch;
+
+/// `open` opens the report, which is at `report` if there is to be one; `heard`
+/// hears of every item.
+pub fn compare(
+    batch: &Batch,
+    output: &OutputArgs,
+    (report, open): (Option<&Path>, impl FnOnce(&Path) -> io::Result<ReportFile>),
+    heard: &(dyn Fn(&ItemReport<'_>) + Sync),
+    signals: &Signals,
+) -> Exit {
+    let sink = match report.map(open).transpose() {
+        Ok(sink) => sink,
+        Err(error) => return super::unopened(report, &error),
+    };
+    let failures = Mutex::new(Vec::new());
+    let on_item = |item: &ItemReport<'_>| {
+        if let Some(sink) = &sink {
+            sink.write(item);
+        }
+        heard(item);
+        if !item.status.is_good() && item.status != Status::NotTried {
+            failures.lock().unwrap_or_else(PoisonError::into_inner).push(describe(item));
+        }
+    };
+    let progress = Progress::new();
+    let result = watch::run(output, &progress, signals, |progress, cancel| {
+        batch.compare(Watch::new(progress, cancel), &on_item)
+    });
+    list_failures(&failures.into_inner().unwrap_or_else(PoisonError::into_inner));
+    let unwritten = sink.and_then(|sink| sink.close(result.is_ok()));
+    if let Some(error) = &unwritten {
+        to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
+    }
+    let found = result.as_ref().map_or_else(|error| error.report(), Some);
+    if let Some(report) = found {
+        tell(report, output);
+    }
+    match &result {
+        Ok(_) if unwritten.is_some() => Exit::Failed,
+        Ok(report) => Exit::from(report.outcome),
+        Err(error) => {
+            to_stderr(&format!("pcopy: {}", error.chain()));
+            for way in list::ways_out(error) {
+                to_stderr(&format!("pcopy: {way}"));
+            }
+            Exit::of_error(error)
+        }
+    }
+}
+
+fn tell(report: &BatchReport, output: &OutputArgs) {
+    if output.json {
+        json_to_stdout(report.to_json());
+    }
+    let is_well = report.outcome == Outcome::Complete;
+    if output.quiet || (output.json && !output.verbose && is_well) {
+        return;
+    }
+    to_stderr(&summary(report));
+}
+
+fn summary(report: &BatchReport) -> String {
+    let items = &report.items;
+    let past_cache = report.verified_by.keys().all(|&how| how == "direct");
+    let mut text = format!(
+        "{} of {} files are equal to their sources, {} read back in {:.2} s{}",
+        items.complete,
+        items.total,
+        human(report.bytes),
+        report.seconds.verify,
+        if past_cache { " past the page cache" } else { "" },
+    );
+    let others = [
+        (items.mismatch, "differ"),
+        (items.partial, "compared but for unreadable parts of their sources"),
+        (items.failed, "could not be compared"),
+        (items.not_tried, "not tried"),
+    ];
+    for (count, what) in others.into_iter().filter(|&(count, _)| count > 0) {
+        text += &format!("\n  {count} {what}");
+    }
+    for note in &report.notes {
+        text += &format!("\n  {note}");
+    }
+    text
+}
