@@ -11,7 +11,7 @@ use super::output::{Output, Outputs, ends_the_batch, storage_error};
 use super::plan::BatchPlan;
 use super::preserving::Lost;
 use super::proof::Proof;
-use super::queue::{Segment, Task};
+use super::queue::Segment;
 use super::report::ItemReport;
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
