@@ -207,7 +207,7 @@ fn check_killed(way: &str) {
     }
 }
 
-/// There is no map, and it is complete: only the name is missing.
+/// It is complete, and only the name is missing: part and map stay.
 #[cfg(target_os = "linux")]
 #[test]
 fn a_destination_that_does_not_get_its_name_stays_under_that_of_its_part() {
@@ -224,9 +224,12 @@ fn a_destination_that_does_not_get_its_name_stays_under_that_of_its_part() {
     let ended = ended.code(5).says(&["complete in './b.pcopy-part'", "cannot be renamed to 'b'"]);
     let report = ended.report();
     assert_eq!(report["also"][0]["outcome"], "failed", "{report}");
-    assert_eq!(scene.names(), ["a", "b.pcopy-part", "source"]);
+    assert_eq!(scene.names(), ["a", "b.pcopy-map", "b.pcopy-part", "source"]);
     assert_same(&scene.read("a"), &bytes, "the other");
     assert_same(&scene.read("b.pcopy-part"), &bytes, "the one without its name");
+    let report = scene.run("--resume --json source b").code(0).report();
+    assert_eq!(report["bytes"]["copied"], 0, "{report}");
+    assert_eq!(scene.names(), ["a", "b", "source"]);
 }
 
 /// Readable by nobody else, as a map of ours is.
