@@ -6,7 +6,7 @@ use std::path::Path;
 
 use positioned_io::ReadAt;
 
-use crate::io::{as_u64, as_usize};
+use crate::io::{as_u64, as_usize, transfer};
 
 /// How something is packed, and what unpacks it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,10 +72,10 @@ const PIECE: Container = Container {
 pub fn container(source: &dyn ReadAt, size: u64) -> Option<Container> {
     let mut head = [0; HEAD];
     let head = &mut head[..as_usize(size.min(as_u64(HEAD)))];
-    source.read_exact_at(0, head).ok()?;
+    transfer::read_full(source, 0, head).ok()?;
     of_head(head).or_else(|| {
         let mut tail = [0; KOLY.len()];
-        source.read_exact_at(size.checked_sub(KOLY_LEN)?, &mut tail).ok()?;
+        transfer::read_full(source, size.checked_sub(KOLY_LEN)?, &mut tail).ok()?;
         (tail == KOLY).then_some(UDIF)
     })
 }

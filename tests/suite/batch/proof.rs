@@ -237,7 +237,8 @@ mod lies {
         if !can_inject() {
             return;
         }
-        for when in [1, 2, 3] {
+        // After two looks for a container.
+        for when in [3, 4, 5] {
             let (scene, mut files) = listed();
             fill(&scene);
             let lie = format!("inject=pread64:retval=64:when={when}");
