@@ -24,23 +24,12 @@ pub use sweep::{Outcome, Sample, Series, Step, sweep};
 /// One way to do the copy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Setting {
-    /// The engine by its name on the command line.
+    /// The engine by its word.
     pub engine: String,
     /// Workers.
     pub threads: Threads,
     /// Longest request in bytes; `None`: what the engine chooses.
     pub io_size: Option<u64>,
-}
-
-impl Setting {
-    /// The options of a copy that mean this setting.
-    pub fn options(&self) -> String {
-        let mut text = format!("--engine {} --threads {}", self.engine, self.threads);
-        if let Some(size) = self.io_size {
-            text += &format!(" --io-size {}", crate::size::exact(size));
-        }
-        text
-    }
 }
 
 /// Every combination, engines outermost.
@@ -73,7 +62,7 @@ mod tests {
         for (at, setting) in all.iter().enumerate() {
             assert!(!all[..at].contains(setting));
         }
-        assert_eq!(all[4].options(), "--engine positioned --threads 4 --io-size 1MiB");
-        assert_eq!(all[2].options(), "--engine positioned --threads auto");
+        assert_eq!((all[4].threads, all[4].io_size), (threads[1], Some(1 << 20)));
+        assert_eq!((all[2].threads, all[2].io_size), (threads[2], None));
     }
 }

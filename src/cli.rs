@@ -1,9 +1,12 @@
 //! The command line: arguments, progress on the terminal, signals, exit codes.
 //!
 //! `args` is what was typed, `config` makes a job of it, `watch` shows it
-//! running, `render` says how it went and `exit` puts a number on that.
+//! running, `render` says how it went and `exit` puts a number on that. `asked`
+//! tells what goes wrong before there is anything to report, and `remedy` what
+//! would help.
 
 mod args;
+mod asked;
 mod batch;
 mod bench;
 mod config;
@@ -13,6 +16,7 @@ mod exit;
 mod hint;
 mod input;
 mod manual;
+mod remedy;
 mod render;
 mod signals;
 mod terminal;
@@ -25,6 +29,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use args::{Cli, Command};
+use asked::Asked;
 use exit::Exit;
 use signals::Signals;
 
@@ -34,16 +39,18 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return typed::refused(error).into(),
     };
+    let asked = Asked::of(&cli);
     let signals = Signals::install();
-    let exit = match &cli.command {
+    let ended = match &cli.command {
         Some(Command::Batch(args)) => batch::run(args, &signals),
         Some(Command::Bench(args)) => bench::run(args, &signals),
         Some(Command::Verify(args)) => verify::run(args, &signals),
-        Some(Command::Completions(args)) => manual::completions(args),
-        Some(Command::Devices(args)) => devices::run(args),
+        Some(Command::Completions(args)) => Ok(manual::completions(args)),
+        Some(Command::Devices(args)) => Ok(devices::run(args)),
         Some(Command::Man(args)) => manual::man(args, &signals),
         None => copy::run(&cli.copy, &signals),
     };
+    let exit = ended.unwrap_or_else(|error| asked.failed(&error));
     signals.die_if_interrupted(exit);
     match terminal::unwritten() {
         Some(error) if exit == Exit::Success => {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 pub use crate::sys::Device;
 
-use crate::error::escaped_json;
+use crate::error::{Error, escaped_json};
 use crate::sys;
 
 /// Schema of the list: changes when a field changes meaning or goes.
@@ -20,6 +20,8 @@ pub const SCHEMA: &str = "pcopy.devices/1";
 struct Document<'a> {
     schema: &'static str,
     devices: &'a [Device],
+    error: Option<String>,
+    error_kind: Option<&'static str>,
 }
 
 /// Every block device that has a size or may have one, each disk before its parts.
@@ -33,9 +35,18 @@ pub fn list() -> io::Result<Vec<Device>> {
 
 /// `devices` as one JSON document.
 pub fn to_json(devices: &[Device]) -> String {
-    let document = Document { schema: SCHEMA, devices };
+    json_of(&Document { schema: SCHEMA, devices, error: None, error_kind: None })
+}
+
+/// The document where there is no list, but `error`.
+pub fn to_json_of_error(error: &Error) -> String {
+    let (text, word) = (Some(error.chain()), Some(error.word()));
+    json_of(&Document { schema: SCHEMA, devices: &[], error: text, error_kind: word })
+}
+
+fn json_of(document: &Document<'_>) -> String {
     // Numbers, texts and lists of them always serialize.
-    escaped_json(serde_json::to_string_pretty(&document).unwrap_or_default())
+    escaped_json(serde_json::to_string_pretty(document).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -482,11 +482,11 @@ fn refuse_leftovers(options: &Options, path: &Path) -> Result<()> {
     let name = quoted(path);
     if options.leftovers != crate::Leftovers::Refuse {
         let what = format!("{name} keeps nothing of an earlier run: there is nothing to resume");
-        return Err(ErrorKind::Usage(what).into());
+        return Err(ErrorKind::usage(what).into());
     }
     if options.map.is_some() {
         let what = format!("{name} has no map: a copy to it cannot be resumed");
-        return Err(ErrorKind::Usage(what).into());
+        return Err(ErrorKind::usage(what).into());
     }
     Ok(())
 }

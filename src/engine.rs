@@ -38,7 +38,7 @@ pub enum Support {
 
 /// An engine, before it is made for a copy.
 pub struct EngineEntry {
-    /// Its name on the command line and in the report.
+    /// Its word, as of [`EngineChoice`], and its name in the report.
     pub name: &'static str,
     /// Whether it can serve a copy.
     pub suits: fn(&Capabilities) -> Support,

@@ -11,11 +11,13 @@
 mod refusal;
 mod remedy;
 mod shown;
+mod word;
 
 pub use refusal::{Fault, Refusal};
 pub use remedy::Remedy;
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -67,9 +69,23 @@ pub enum Outcome {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ErrorKind {
-    /// The options contradict each other.
-    #[error("{0}")]
-    Usage(String),
+    /// The options contradict each other, or one has a value that cannot be.
+    #[error("{}{problem}", named(options))]
+    Usage {
+        /// The options that are to blame, by their names in
+        /// [`Options`](crate::Options); empty where none is.
+        options: &'static [&'static str],
+        /// What is wrong, as the rest of a sentence that begins with them.
+        problem: String,
+    },
+    /// A list cannot be understood, or makes no sense.
+    #[error("{lines}")]
+    BadList {
+        /// What is wrong with it, a line each.
+        lines: String,
+        /// What kinds of faults there are.
+        faults: BTreeSet<Fault>,
+    },
     /// A check before the first byte said no. Nothing was written.
     #[error(transparent)]
     Refused(#[from] Refusal),
@@ -204,10 +220,10 @@ pub enum ErrorKind {
         stripe: ByteRange,
     },
     /// A destination was left out while others were written.
-    #[error("{reason}; the other destinations are not affected")]
+    #[error("{}; the other destinations are not affected", refusal.chain())]
     LeftOut {
         /// Why it could not even be begun.
-        reason: String,
+        refusal: Error,
     },
     /// Not even one buffer could be had.
     #[error("not enough memory for a buffer of {bytes} bytes")]
@@ -238,6 +254,24 @@ pub enum ErrorKind {
     /// The caller asked to stop.
     #[error("interrupted")]
     Cancelled,
+}
+
+impl ErrorKind {
+    /// Options that make no sense, and none by itself is to blame.
+    pub fn usage(problem: impl Into<String>) -> ErrorKind {
+        ErrorKind::Usage { options: &[], problem: problem.into() }
+    }
+
+    /// `options` make no sense: `problem` goes on from their names, as in
+    /// `io_size must be a power of two`.
+    pub fn usage_of(options: &'static [&'static str], problem: impl Into<String>) -> ErrorKind {
+        ErrorKind::Usage { options, problem: problem.into() }
+    }
+}
+
+/// Names of options at the beginning of a sentence.
+fn named(options: &[&str]) -> String {
+    if options.is_empty() { String::new() } else { options.join(" with ") + " " }
 }
 
 /// What went wrong, in one word of memory.
@@ -272,7 +306,9 @@ impl Error {
     /// The outcome this error stands for.
     pub fn outcome(&self) -> Outcome {
         match *self.kind {
-            ErrorKind::Usage(_) | ErrorKind::Refused(_) => Outcome::Refused,
+            ErrorKind::Usage { .. } | ErrorKind::BadList { .. } | ErrorKind::Refused(_) => {
+                Outcome::Refused
+            }
             ErrorKind::DigestMismatch { .. } | ErrorKind::VerifyMismatch { .. } => {
                 Outcome::Mismatch
             }
@@ -397,7 +433,7 @@ impl From<NoMemory> for Error {
 
 impl From<UnknownWord> for Error {
     fn from(error: UnknownWord) -> Error {
-        ErrorKind::Usage(error.to_string()).into()
+        ErrorKind::usage(error.to_string()).into()
     }
 }
 

@@ -203,7 +203,7 @@ impl CopyJob {
         let first = match &self.to {
             To::Path(path) => endpoint::destination(path, origin.path(), &self.options)?,
             To::Destination(one) => lock(one).take().ok_or_else(|| {
-                ErrorKind::Usage("the destination of this job was written already".to_owned())
+                ErrorKind::usage("the destination of this job was written already")
             })?,
         };
         let mut destinations = vec![first];
@@ -215,7 +215,7 @@ impl CopyJob {
 
     fn request_into(&self, stream: &File) -> Result<Request<'_>> {
         if !self.also.is_empty() {
-            return Err(ErrorKind::Usage("--also has no meaning for a stream".to_owned()).into());
+            return Err(ErrorKind::usage_of(&["also"], "has no meaning for a stream").into());
         }
         let destination: Box<dyn Destination> = Box::new(StreamDestination::new(stream)?);
         let (origin, options) = (self.origin()?, &self.options);

@@ -90,7 +90,7 @@ pub struct Options {
     pub on_read_error: OnReadError,
     /// How often a failed request is repeated. Default: [`RETRIES`].
     pub retries: u32,
-    /// Most bytes a second, over all workers. Default: no limit.
+    /// Most bytes a second, over all workers; more than 0. Default: no limit.
     pub limit_rate: Option<u64>,
 
     /// What to do with what an interrupted run left. Default: refuse to start.
@@ -159,10 +159,21 @@ impl Options {
     pub(crate) fn check(&self) -> Result<()> {
         self.threads.check()?;
         if (self.verify || self.repair) && !self.sync {
-            let reason = "--verify reads what is on the disk; it cannot go with --no-sync";
-            return Err(ErrorKind::Usage(reason.to_owned()).into());
+            let problem = "reads what is on the disk, and is not without a sync";
+            return Err(ErrorKind::usage_of(&["verify"], problem).into());
         }
-        Ok(())
+        self.check_rate()
+    }
+
+    /// Refuses a rate at which nothing would ever be copied.
+    pub(crate) fn check_rate(&self) -> Result<()> {
+        match self.limit_rate {
+            Some(0) => {
+                let problem = "must be more than 0: nothing would ever be copied";
+                Err(ErrorKind::usage_of(&["limit_rate"], problem).into())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What the user consents to, for one destination.
@@ -225,8 +236,8 @@ impl Options {
     /// The request size asked for, or `best`, in bytes.
     pub(crate) fn request_size(&self, sector: u32, best: u64) -> Result<u64> {
         let Some(size) = self.io_size else { return Ok(best) };
-        let bytes = power_of_two("--io-size", size, sector, LARGEST_IO_SIZE)?;
-        self.sparse.check_grain("--io-size", bytes)?;
+        let bytes = power_of_two(&["io_size"], size, sector, LARGEST_IO_SIZE)?;
+        self.sparse.check_grain(&["io_size"], bytes)?;
         check_request(bytes)?;
         Ok(bytes)
     }
@@ -240,19 +251,24 @@ impl Options {
     /// The stripe size asked for, in bytes.
     pub(crate) fn stripe_size(&self, sector: u32) -> Result<Option<u64>> {
         let Some(size) = self.stripe_size else { return Ok(None) };
-        let bytes = power_of_two("--stripe-size", size, sector, LARGEST_STRIPE)?;
-        self.sparse.check_grain("--stripe-size", bytes)?;
+        let bytes = power_of_two(&["stripe_size"], size, sector, LARGEST_STRIPE)?;
+        self.sparse.check_grain(&["stripe_size"], bytes)?;
         Ok(Some(bytes))
     }
 }
 
 /// Sizes that offsets are masked with.
-pub(crate) fn power_of_two(option: &str, size: Size, sector: u32, most: u64) -> Result<u64> {
-    let usage = |problem: &str| ErrorKind::Usage(format!("{option} {problem}"));
-    let bytes = size.bytes(sector).map_err(|error| usage(&error.to_string()))?;
+pub(crate) fn power_of_two(
+    options: &'static [&'static str],
+    size: Size,
+    sector: u32,
+    most: u64,
+) -> Result<u64> {
+    let usage = |problem: String| ErrorKind::usage_of(options, problem);
+    let bytes = size.bytes(sector).map_err(|error| usage(error.to_string()))?;
     if !bytes.is_power_of_two() || bytes < 512 || bytes > most {
         let range = format!("must be a power of two from 512 to {most} bytes, not {bytes}");
-        return Err(usage(&range).into());
+        return Err(usage(range).into());
     }
     Ok(bytes)
 }

@@ -12,7 +12,7 @@ use serde::{Serialize, Serializer};
 
 use crate::digest::Digest;
 pub use crate::error::Outcome;
-use crate::error::{Error, escaped_json};
+use crate::error::{Error, Remedy, escaped_json};
 use crate::range::{ByteRange, Failed, RangeSet};
 
 /// Name and version of the JSON schema.
@@ -80,6 +80,8 @@ pub struct AlsoReport {
     pub durable: bool,
     /// What went wrong here, if anything did.
     pub error: Option<String>,
+    /// As [`Report::error_kind`].
+    pub error_kind: Option<&'static str>,
 }
 
 /// Byte counts of a job.
@@ -213,6 +215,11 @@ pub struct Report {
     pub bytes_per_second: f64,
     /// What went wrong, if anything did.
     pub error: Option<String>,
+    /// The same in a word that stays: [`ErrorKind::word`](crate::ErrorKind::word).
+    pub error_kind: Option<&'static str>,
+    /// What would help a further run beside what helps against the error.
+    #[serde(skip)]
+    pub remedies: Vec<Remedy>,
 }
 
 impl Report {
@@ -245,6 +252,8 @@ impl Report {
             seconds: Seconds::default(),
             bytes_per_second: 0.0,
             error: None,
+            error_kind: None,
+            remedies: Vec::new(),
         }
     }
 
@@ -256,8 +265,14 @@ impl Report {
         let destination = DestinationReport { path: destination.to_owned(), kind };
         let mut report = Report::new(source, destination);
         report.outcome = error.outcome();
-        report.error = Some(error.chain());
+        report.fail(error);
         report
+    }
+
+    /// Says that the job ended in `error`.
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.error = Some(error.chain());
+        self.error_kind = Some(error.word());
     }
 
     /// Whether every requested byte is in the destination.

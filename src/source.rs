@@ -45,10 +45,9 @@ impl OpenSource {
     /// A [`Refusal`] if it cannot be opened, or is no file or block device.
     pub fn open(path: &Path) -> Result<OpenSource> {
         if path.as_os_str() == OsStr::new("-") {
-            return Err(ErrorKind::Usage(
+            return Err(ErrorKind::usage(
                 "standard input cannot be a source: reading at positions needs a file or device; \
-                 write ./- for a file of that name"
-                    .to_owned(),
+                 write ./- for a file of that name",
             )
             .into());
         }

@@ -53,16 +53,16 @@ impl Sparse {
         }
     }
 
-    /// Refuses units of `bytes`, which `option` names, in which no zeros would
+    /// Refuses units of `bytes`, which `options` name, in which no zeros would
     /// be found that are to become holes.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Usage`].
-    pub(crate) fn check_grain(self, option: &str, bytes: u64) -> Result<()> {
+    pub(crate) fn check_grain(self, options: &'static [&'static str], bytes: u64) -> Result<()> {
         if self == Sparse::Always && bytes < HOLE_GRAIN {
-            let problem = format!("{option} must be at least {HOLE_GRAIN} with --sparse always");
-            return Err(ErrorKind::Usage(problem).into());
+            let problem = format!("must be at least {HOLE_GRAIN} bytes where sparse is always");
+            return Err(ErrorKind::usage_of(options, problem).into());
         }
         Ok(())
     }

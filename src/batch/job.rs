@@ -403,7 +403,7 @@ fn refused(errors: &ManifestErrors) -> Error {
         manifest::ErrorKind::Refused => {
             Refusal::List { lines: errors.to_string(), faults: errors.faults() }.into()
         }
-        _ => ErrorKind::Usage(errors.to_string()).into(),
+        _ => ErrorKind::BadList { lines: errors.to_string(), faults: errors.faults() }.into(),
     }
 }
 
@@ -414,6 +414,7 @@ pub(super) fn finish(mut report: BatchReport, result: Result<()>) -> JobResult<B
         Err(error) => {
             report.outcome = error.outcome();
             report.error = Some(error.chain());
+            report.error_kind = Some(error.word());
             report.durable = false;
             Err(error.with_report(report))
         }

@@ -20,7 +20,7 @@ use crate::engine::capabilities::{Place, WORTH_ASKING};
 use crate::engine::{
     self, Capabilities, EngineChoice, EngineContext, Positioned, Preferences, Reflink,
 };
-use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
 use crate::io::page_cache::{LARGE, PageCachePolicy};
 use crate::io::{self, FileIo};
 use crate::manifest::{Item, Run};
@@ -80,7 +80,7 @@ fn in_bytes(size: Size) -> Option<u64> {
 ///
 /// [`ErrorKind::Usage`].
 pub fn check_sizes(options: &Options) -> Result<()> {
-    let check = |option: &str, size: Option<Size>, least: u64, most: u64| {
+    let check = |option: &'static [&'static str], size: Option<Size>, least: u64, most: u64| {
         let problem = match size {
             None => return Ok(()),
             Some(Size::Bytes(bytes)) => {
@@ -91,10 +91,10 @@ pub fn check_sizes(options: &Options) -> Result<()> {
             }
             Some(Size::Sectors(_)) => "of a batch is in bytes: its sources may differ".to_owned(),
         };
-        Err(Error::from(ErrorKind::Usage(format!("{option} {problem}"))))
+        Err(Error::from(ErrorKind::usage_of(option, problem)))
     };
-    check("--io-size", options.io_size, 4096, LARGEST_IO_SIZE)?;
-    check("--stripe-size", options.stripe_size, 512, LARGEST_STRIPE)
+    check(&["io_size"], options.io_size, 4096, LARGEST_IO_SIZE)?;
+    check(&["stripe_size"], options.stripe_size, 512, LARGEST_STRIPE)
 }
 
 impl How {
@@ -142,7 +142,7 @@ impl How {
             no_holes(items)?;
         }
         if let Some(bytes) = self.stripe_size {
-            self.sparse.check_grain("--stripe-size", bytes)?;
+            self.sparse.check_grain(&["stripe_size"], bytes)?;
         }
         let always = self.reflink == Reflink::Always;
         if self.engine == EngineChoice::Auto && !always {
@@ -166,14 +166,15 @@ impl How {
             engine::select(self.engine, about)?;
             if always && !can_share {
                 let reason = "the file system cannot share extents".to_owned();
-                return Err(Refusal::EngineUnsuitable { engine: "offload", reason }.into());
+                let (engine, remedies) = ("offload", &[Remedy::NotReflinkAlways]);
+                return Err(Refusal::EngineUnsuitable { engine, reason, remedies }.into());
             }
         }
         Ok(())
     }
 }
 
-/// A list may ask for holes by name, which is not what `--sparse never` wants.
+/// A list may ask for holes by name, which is not what [`Sparse::Never`] wants.
 fn no_holes(items: &[Item]) -> Result<()> {
     let has_hole = |item: &&Item| {
         let ends_in_one = item.details.as_deref().is_some_and(|details| details.file_len.is_some());
@@ -184,7 +185,7 @@ fn no_holes(items: &[Item]) -> Result<()> {
         Some(item) => {
             let line = item.line;
             let message = format!("line {line}: a hole, and every byte is to be written");
-            Err(ErrorKind::Usage(message).into())
+            Err(ErrorKind::usage(message).into())
         }
     }
 }

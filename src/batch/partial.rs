@@ -132,10 +132,9 @@ fn look(
     examiner: &mut Examiner,
     identity: impl FnOnce() -> Result<Identity>,
 ) -> Result<Option<Partial>> {
-    let bad = |reason| Refusal::BadMap { path: map_file.path(), reason };
     let Some(map) = previous::load(map_file, examiner)? else { return Ok(None) };
     let Some(found) = &map.identity else {
-        return Err(bad("it is not of this program".to_owned()).into());
+        return Err(Refusal::AlienMap { path: map_file.path(), remedies: &[] }.into());
     };
     if found.list.is_none() && map.failed.is_empty() && found.destination.mode != Mode::InPlace {
         // Of a run that was killed after it had given the file its name.
@@ -148,7 +147,7 @@ fn look(
         }
         Some(difference) => {
             let what = difference.to_string();
-            Err(Refusal::ForeignMap { path: map_file.path(), what }.into())
+            Err(Refusal::ForeignMap { path: map_file.path(), what, remedies: &[] }.into())
         }
     }
 }

@@ -47,7 +47,7 @@ impl BatchPlan {
         request: u64,
     ) -> Result<(BatchPlan, Vec<Wanted>)> {
         if u32::try_from(items.len()).is_err() {
-            return Err(ErrorKind::Usage("more items than can be counted".to_owned()).into());
+            return Err(ErrorKind::usage("more items than can be counted").into());
         }
         // Byte by byte: the check has refused names that are spelt in two ways.
         let mut by_name: HashMap<&OsStr, u32> = HashMap::with_capacity(items.len());

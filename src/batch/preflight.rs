@@ -163,7 +163,7 @@ pub fn look_at_names(
             continue;
         }
         if !consent.force || facts.node == FileKind::Directory {
-            return Err(Refusal::ExistsInBatch { path }.into());
+            return Err(Refusal::Exists { path, in_batch: true }.into());
         }
         if facts.node == FileKind::File && parents.is_written(&file.name) {
             return Err(Refusal::Busy { path }.into());

@@ -43,7 +43,7 @@ pub fn check(
             };
             let why = "only a whole file that is copied to a file of its own has attributes, \
                        mode and times that can be preserved";
-            return Err(ErrorKind::Usage(format!("{place}: {why}")).into());
+            return Err(ErrorKind::usage(format!("{place}: {why}")).into());
         }
     }
     Ok(())

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::plan::BatchPlanned;
 use crate::digest::Digest;
-use crate::error::escaped_json;
+use crate::error::{Error, escaped_json};
 use crate::manifest::Item;
 use crate::report::{FailedRange, Fallback, Outcome, Seconds};
 
@@ -159,12 +160,59 @@ pub struct BatchReport {
     pub bytes_per_second: f64,
     /// What ended the batch early, if anything did.
     pub error: Option<String>,
+    /// The same in a word that stays: [`ErrorKind::word`](crate::ErrorKind::word).
+    pub error_kind: Option<&'static str>,
 }
 
 impl BatchReport {
+    /// The report of a batch that ended before it knew what it would do, so that
+    /// every batch has a report.
+    pub fn of_error(error: &Error) -> BatchReport {
+        BatchReport {
+            error: Some(error.chain()),
+            error_kind: Some(error.word()),
+            ..BatchReport::of_nothing(error.outcome(), Items::default())
+        }
+    }
+
+    /// The report of a batch of which nothing was begun.
+    fn of_nothing(outcome: Outcome, items: Items) -> BatchReport {
+        BatchReport {
+            schema: SCHEMA,
+            outcome,
+            items,
+            bytes: 0,
+            holes: 0,
+            resumed: 0,
+            verified_by: BTreeMap::new(),
+            threads: 0,
+            engines: BTreeMap::new(),
+            fallbacks: Vec::new(),
+            durable: false,
+            notes: Vec::new(),
+            slowest: Vec::new(),
+            seconds: Seconds::default(),
+            bytes_per_second: 0.0,
+            error: None,
+            error_kind: None,
+        }
+    }
+
     /// The report as one JSON document without a newline at its end.
     pub fn to_json(&self) -> String {
         let document = serde_json::to_string(self);
         escaped_json(document.expect("a report holds nothing that JSON cannot express"))
+    }
+}
+
+/// What a dry run found, as the report of a run that did nothing.
+impl From<&BatchPlanned> for BatchReport {
+    fn from(planned: &BatchPlanned) -> BatchReport {
+        let (total, skipped) = (planned.items as u64, planned.skipped as u64);
+        let items = Items { total, skipped, not_tried: total - skipped, ..Items::default() };
+        BatchReport {
+            notes: vec!["dry run: nothing was written".to_owned()],
+            ..BatchReport::of_nothing(Outcome::Complete, items)
+        }
     }
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::engine::capabilities::cache_state;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Fault, Result};
 use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, NoSource};
 use crate::progress::lock;
@@ -47,7 +47,7 @@ impl Sources {
     pub fn add(&mut self, path: &Path) -> Result<u32> {
         let source = Arc::new(OpenSource::open(path)?);
         let number = u32::try_from(self.slots.len())
-            .map_err(|_| ErrorKind::Usage("more sources than can be counted".to_owned()))?;
+            .map_err(|_| ErrorKind::usage("more sources than can be counted"))?;
         self.slots.push(Slot {
             path: path.to_owned(),
             facts: source.facts.clone(),
@@ -184,12 +184,17 @@ impl<'a> Named<'a> {
             let name = item.source.as_deref();
             let number = numbers.entry(name).or_insert_with(|| {
                 let path = name.or(of_all).ok_or_else(|| manifest::no_source(None))?;
-                sources.add(path).map_err(|error| (kind_of(&error), error.chain()))
+                sources.add(path).map_err(|error| NoSource {
+                    kind: kind_of(&error),
+                    message: error.chain(),
+                    fault: Fault::Other,
+                })
             });
             if let (Ok(found), manifest::Runs::Whole) = (&number, &item.runs)
                 && let Some(why) = &sources.slots[*found as usize].ends_early
             {
-                *number = Err((manifest::ErrorKind::Refused, why.clone()));
+                let (kind, fault) = (manifest::ErrorKind::Refused, Fault::EndsEarly);
+                *number = Err(NoSource { kind, message: why.clone(), fault });
             }
         }
         Named { sources, numbers }
@@ -216,7 +221,7 @@ impl<'a> Named<'a> {
 
 fn kind_of(error: &crate::Error) -> manifest::ErrorKind {
     match error.kind() {
-        ErrorKind::Usage(_) => manifest::ErrorKind::Usage,
+        ErrorKind::Usage { .. } => manifest::ErrorKind::Usage,
         _ => manifest::ErrorKind::Refused,
     }
 }

@@ -94,6 +94,7 @@ impl<'a> Tally<'a> {
             },
             bytes_per_second: rate(state.bytes.copied, total),
             error: None,
+            error_kind: None,
         }
     }
 }

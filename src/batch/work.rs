@@ -404,7 +404,7 @@ impl Drop for Beginning<'_, '_> {
 }
 
 fn too_many() -> Error {
-    ErrorKind::Usage("more items than can be counted".to_owned()).into()
+    ErrorKind::usage("more items than can be counted").into()
 }
 
 /// Set once, by whoever comes first.

@@ -22,6 +22,7 @@ use crate::size::Size;
 use crate::source::{DEFAULT_SECTOR, OpenSource};
 use crate::sparse::{Sparse, data_in};
 use crate::sys;
+use crate::words::UnknownWord;
 
 /// Request in which a source is read into the page cache.
 const WARMING: u64 = 1 << 20;
@@ -85,19 +86,20 @@ impl Runner {
     ) -> Result<Runner> {
         if (&source, &destination) == (&Place::Nothing, &Place::Nothing) {
             let message = "from nothing to nothing there is nothing to measure";
-            return Err(ErrorKind::Usage(message.to_owned()).into());
+            return Err(ErrorKind::usage(message).into());
         }
         let range = match &source {
             Place::Path(path) => range_of(path, range)?,
             Place::Nothing if range == RangeSpec::default() => ByteRange::to(most),
             Place::Nothing => {
-                let message = "zeros have no range; --size says how many are written";
-                return Err(ErrorKind::Usage(message.to_owned()).into());
+                let problem =
+                    "has no meaning: zeros have no range, and the size says how many are written";
+                return Err(ErrorKind::usage_of(&["range"], problem).into());
             }
         };
         let range = range.split_at(range.start().saturating_add(most)).0;
         if range.is_empty() {
-            return Err(ErrorKind::Usage("the range to measure with is empty".to_owned()).into());
+            return Err(ErrorKind::usage("the range to measure with is empty").into());
         }
         let mut runner = Runner {
             source,
@@ -185,7 +187,7 @@ impl Runner {
     pub fn check(&self, setting: &Setting) -> Result<()> {
         setting.engine.parse::<EngineChoice>().map_err(|error| unknown(&error))?;
         if let Some(size) = setting.io_size {
-            power_of_two("--io-size", Size::Bytes(size), DEFAULT_SECTOR, LARGEST_IO_SIZE)?;
+            power_of_two(&["io_size"], Size::Bytes(size), DEFAULT_SECTOR, LARGEST_IO_SIZE)?;
         }
         Ok(())
     }
@@ -252,7 +254,8 @@ impl Runner {
         };
         let about = self.capabilities(from, to, Preferences::default())?;
         if engine::select(EngineChoice::default(), about)?.may_share() {
-            let note = "without --engine a copy shares extents here and moves next to nothing: \
+            let note = "unless an engine is named, a copy shares extents here and moves next to \
+                        nothing: \
                         what is recommended is for one that has storage of its own";
             self.notes.insert(note.to_owned());
         }
@@ -343,8 +346,8 @@ impl Runner {
     }
 }
 
-fn unknown(engine: &crate::words::UnknownWord) -> ErrorKind {
-    ErrorKind::Usage(format!("--engine {engine}"))
+fn unknown(engine: &UnknownWord) -> ErrorKind {
+    ErrorKind::usage_of(&["engine"], engine.to_string())
 }
 
 fn range_of(path: &Path, range: RangeSpec) -> Result<ByteRange> {
@@ -460,6 +463,6 @@ mod tests {
         }
         let nothing =
             Runner::new(Place::Nothing, Place::Nothing, RangeSpec::default(), 1 << 20, false);
-        assert!(matches!(nothing.err().unwrap().kind(), ErrorKind::Usage(_)));
+        assert!(matches!(nothing.err().unwrap().kind(), ErrorKind::Usage { .. }));
     }
 }

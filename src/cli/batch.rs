@@ -11,13 +11,13 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Args;
-use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
+use pcopy::batch::{Batch, BatchPlanned, BatchReport, ItemReport, Status};
 use pcopy::digest;
 use pcopy::error::{plain, quoted};
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::words::Word;
-use pcopy::{ErrorKind, Failure, Outcome, Progress, Watch};
+use pcopy::{Error, ErrorKind, Failure, Outcome, Progress, Refusal, Result, Watch};
 
 pub use self::files::{copy_files, verify_files};
 use self::list::ListArgs;
@@ -25,6 +25,7 @@ use self::report_file::ReportFile;
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
 use super::hint::{batch_remedy, resume_command};
+use super::remedy::said;
 use super::render::{check_place, is_of_threads, usage};
 use super::signals::Signals;
 use super::terminal::{json_to_stdout, to_stderr};
@@ -148,17 +149,14 @@ pub struct CommonArgs {
 }
 
 /// `pcopy batch`.
-pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
-    if let Err(message) = check_report(args) {
-        return usage(&message);
-    }
-    if let Some(Err(exit)) = args.report.as_deref().map(check_place) {
-        return exit;
-    }
-    let (manifest, unread) = match list::read(args, signals) {
-        Ok(read) => read,
-        Err(exit) => return exit,
-    };
+///
+/// # Errors
+///
+/// What nobody has told yet: the batch could not even be begun.
+pub fn run(args: &BatchArgs, signals: &Signals) -> Result<Exit> {
+    check_report(args).map_err(usage)?;
+    args.report.as_deref().map_or(Ok(()), check_place)?;
+    let (manifest, unread) = list::read(args, signals)?;
     for note in &manifest.notes {
         if !args.common.output.quiet {
             to_stderr(&format!("pcopy: {note}"));
@@ -179,13 +177,8 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Exit {
     };
     if args.compare {
         let report = (args.report.as_deref(), open);
-        return match config::batch(&args.common) {
-            Ok(options) => {
-                let batch = batch.options(options);
-                compare::compare(&batch, &args.common.output, report, &|_| {}, signals)
-            }
-            Err(message) => usage(&message),
-        };
+        let batch = batch.options(config::batch(&args.common).map_err(usage)?);
+        return compare::compare(&batch, &args.common.output, report, &|_| {}, signals);
     }
     copy(batch, &args.common, args.report.as_deref(), open, &|_| {}, signals)
 }
@@ -232,25 +225,17 @@ fn copy(
     open: impl FnOnce(&Path) -> io::Result<ReportFile>,
     heard: &(dyn Fn(&ItemReport<'_>) + Sync),
     signals: &Signals,
-) -> Exit {
-    let batch = match config::batch(args) {
-        Ok(options) => batch.options(options),
-        Err(message) => return usage(&message),
-    };
+) -> Result<Exit> {
+    let batch = batch.options(config::batch(args).map_err(usage)?);
     let progress = Progress::new();
     if args.dry_run {
-        return match batch.dry_run(&progress) {
-            Ok(plan) => {
-                to_stderr(&plan.to_string());
-                Exit::Success
-            }
+        return Ok(match batch.dry_run(&progress) {
+            Ok(plan) => planned(&plan, args),
             Err(error) => failed(&error.into(), args),
-        };
+        });
     }
-    let sink = match report.map(open).transpose() {
-        Ok(sink) => sink,
-        Err(error) => return unopened(report, &error),
-    };
+    let unopened = |source| unopened(report, source);
+    let sink = report.map(open).transpose().map_err(unopened)?;
     let failures = Mutex::new(Vec::new());
     let on_item = |item: &ItemReport<'_>| {
         if let Some(sink) = &sink {
@@ -271,27 +256,32 @@ fn copy(
     if let Some(error) = &unwritten {
         to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
     }
-    match &result {
-        Ok(report) => {
-            finished(report, args);
-            if unwritten.is_none() {
-                advise_again(report, args);
-            }
-            match report.outcome {
-                _ if unwritten.is_some() => Exit::Failed,
-                Outcome::Complete => Exit::Success,
-                _ => Exit::Partial,
-            }
-        }
-        Err(error) => failed(error, args),
+    let report = match result {
+        Ok(report) => report,
+        Err(error) => return Ok(failed(&error, args)),
+    };
+    finished(&report, args);
+    if unwritten.is_none() {
+        advise_again(&report, args);
     }
+    Ok(match report.outcome {
+        _ if unwritten.is_some() => Exit::Failed,
+        Outcome::Complete => Exit::Success,
+        _ => Exit::Partial,
+    })
 }
 
-/// Says why there can be no report.
-fn unopened(report: Option<&Path>, error: &io::Error) -> Exit {
-    let file = report.map(|file| format!(" {}", quoted(file))).unwrap_or_default();
-    to_stderr(&format!("pcopy: cannot write the report{file}: {}", plain(error)));
-    Exit::Refused
+/// Why there can be no report.
+fn unopened(report: Option<&Path>, source: io::Error) -> Error {
+    Refusal::CannotWrite { path: report.unwrap_or(Path::new("")).to_owned(), source }.into()
+}
+
+/// Tells an error of a batch.
+fn say(error: &Error) {
+    to_stderr(&format!("pcopy: {}", said(error)));
+    for way in error.kind().remedies().into_iter().filter_map(batch_remedy) {
+        to_stderr(&format!("pcopy: {way}"));
+    }
 }
 
 fn describe(item: &ItemReport<'_>) -> String {
@@ -313,6 +303,17 @@ fn list_failures(failures: &[String]) {
     if failures.len() > LISTED {
         to_stderr(&format!("pcopy: and {} more", failures.len() - LISTED));
     }
+}
+
+fn planned(plan: &BatchPlanned, args: &CommonArgs) -> Exit {
+    let OutputArgs { json, verbose, quiet, .. } = args.output;
+    if json {
+        json_to_stdout(BatchReport::from(plan).to_json());
+    }
+    if !quiet && (!json || verbose) {
+        to_stderr(&plan.to_string());
+    }
+    Exit::Success
 }
 
 fn finished(report: &BatchReport, args: &CommonArgs) {
@@ -388,25 +389,21 @@ fn summary(report: &BatchReport, verbose: bool) -> String {
 }
 
 fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
-    if let Some(report) = error.report() {
-        if args.output.json {
-            json_to_stdout(report.to_json());
-        }
-        if !args.output.quiet {
-            to_stderr(&summary(report, args.output.verbose));
-        }
+    let report = error.report();
+    if args.output.json {
+        json_to_stdout(
+            report.map_or_else(|| BatchReport::of_error(error).to_json(), BatchReport::to_json),
+        );
     }
-    to_stderr(&format!("pcopy: {}", error.chain()));
-    for way in list::ways_out(error).into_iter().chain(error.remedy().and_then(batch_remedy)) {
-        to_stderr(&format!("pcopy: {way}"));
+    if let Some(report) = report.filter(|_| !args.output.quiet) {
+        to_stderr(&summary(report, args.output.verbose));
     }
+    say(error);
     let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
-    let is_left = error.report().is_some_and(|report| !report.items.all_good());
+    let is_left = report.is_some_and(|report| !report.items.all_good());
     if is_gone || is_left || error.outcome() == Outcome::Interrupted {
-        to_stderr(&format!(
-            "pcopy: to go on from here: {}",
-            resume_command(args.how.engine.word())
-        ));
+        let command = resume_command(args.how.engine.word());
+        to_stderr(&format!("pcopy: to go on from here: {command}"));
     }
     Exit::of_error(error)
 }

@@ -11,7 +11,7 @@ use pcopy::bench::{Cache, Place, Runner, Series, combinations, sweep};
 use pcopy::error::{escaped, quoted};
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
-use pcopy::{Error, Progress};
+use pcopy::{Error, Progress, Result};
 use serde_json::{Value, json};
 
 pub use args::BenchArgs;
@@ -22,6 +22,7 @@ use super::args::{OutputArgs, ProgressArg};
 use super::config;
 use super::exit::Exit;
 use super::hint::shell_word;
+use super::remedy::said;
 use super::render;
 use super::signals::Signals;
 use super::terminal::{json_to_stdout, to_stderr, to_stdout};
@@ -35,22 +36,19 @@ const SCHEMA: &str = "pcopy.bench/1";
 
 /// Runs the sweep and prints what came of it. What was measured before an error
 /// or a signal ended it is worth as much as before.
-pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
-    let failed = |error: &Error| {
-        to_stderr(&format!("pcopy: {}", error.chain()));
-        Exit::of_error(error)
+///
+/// # Errors
+///
+/// What nobody has told yet: nothing was measured.
+pub fn run(args: &BenchArgs, signals: &Signals) -> Result<Exit> {
+    check_files(args)?;
+    let (runner, all, error) = measure(args, signals)?;
+    let advice = advise(&all);
+    let error = match (error, &advice) {
+        (Some(error), None) => return Err(error),
+        (error, _) => error,
     };
-    if let Err(exit) = check_files(args) {
-        return exit;
-    }
-    let (runner, all, error) = match measure(args, signals) {
-        Ok(result) => result,
-        Err(error) => return failed(&error),
-    };
-    let result = Findings { args, runner: &runner, all: &all, error, advice: advise(&all) };
-    if let (Some(error), None) = (&result.error, &result.advice) {
-        return failed(error);
-    }
+    let result = Findings { args, runner: &runner, all: &all, error, advice };
     if args.output.json {
         json_to_stdout(result.json().to_string());
     } else {
@@ -60,17 +58,44 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Exit {
         && let Err(message) =
             render::write_file(file, result.svg().as_bytes(), &|| signals.asked_to_stop())
     {
-        return render::failed(&message);
+        return Ok(render::failed(&message));
     }
-    if let Some(error) = &result.error {
-        return failed(error);
-    }
-    if result.advice.is_some() { Exit::Success } else { render::failed("no setting could be run") }
+    Ok(match &result.error {
+        Some(error) => {
+            to_stderr(&format!("pcopy: {}", said(error)));
+            Exit::of_error(error)
+        }
+        None if result.advice.is_some() => Exit::Success,
+        None => render::failed(NOTHING_RAN),
+    })
+}
+
+/// What is said where every setting was unusable.
+const NOTHING_RAN: &str = "no setting could be run";
+
+/// The document of a bench that measured nothing.
+pub fn document_of(error: &Error, ends: Option<(&Path, &Path)>) -> Value {
+    json!({
+        "schema": SCHEMA,
+        "source": ends.map(|(source, _)| source.to_string_lossy()),
+        "destination": ends.map(|(_, destination)| destination.to_string_lossy()),
+        "range": null,
+        "bytes": null,
+        "rounds": null,
+        "cache": null,
+        "synced": null,
+        "shared": null,
+        "settings": [],
+        "recommended": null,
+        "notes": [],
+        "error": error.chain(),
+        "error_kind": error.word(),
+    })
 }
 
 /// Whether what is named are files, and the picture can be written without
 /// loss, before hours are spent on what it shows.
-fn check_files(args: &BenchArgs) -> Result<(), Exit> {
+fn check_files(args: &BenchArgs) -> Result<()> {
     let ends = [&*args.source, &*args.destination];
     let named =
         [("SOURCE", Some(ends[0])), ("DEST", Some(ends[1])), ("--svg", args.svg.as_deref())];
@@ -80,7 +105,7 @@ fn check_files(args: &BenchArgs) -> Result<(), Exit> {
     if let Some(file) = &args.svg {
         checked = checked.and_then(|()| check_apart(args, file));
     }
-    checked.map_err(|message| render::usage(&message))?;
+    checked.map_err(render::usage)?;
     args.svg.as_deref().map_or(Ok(()), render::check_writable)
 }
 
@@ -99,7 +124,7 @@ fn check_apart(args: &BenchArgs, svg: &Path) -> Result<(), String> {
 /// The runs that count, and what ended them early.
 type Measured = (Runner, Vec<Series>, Option<Error>);
 
-fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured, Error> {
+fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured> {
     let place = |path: &Path, nothing: &str| match path {
         path if path.as_os_str() == nothing => Place::Nothing,
         path => Place::Path(path.to_owned()),
@@ -225,7 +250,7 @@ impl Findings<'_> {
         let range = self.args.range.map(|range| format!(" --range={range}")).unwrap_or_default();
         format!(
             "pcopy {}{range}{consent}{sync} {} {}",
-            advice.recommended.setting.options(),
+            meter::flags(&advice.recommended.setting),
             end(self.reads(), &self.args.source, "SOURCE"),
             end(self.writes(), &self.args.destination, "DEST"),
         )
@@ -255,6 +280,11 @@ impl Findings<'_> {
     }
 
     fn json(&self) -> Value {
+        let (error, kind) = match (&self.error, &self.advice) {
+            (Some(error), _) => (Some(error.chain()), Some(error.word())),
+            (None, None) => (Some(NOTHING_RAN.to_owned()), Some("engine_unsuitable")),
+            (None, Some(_)) => (None, None),
+        };
         let settings: Vec<Value> =
             self.all.iter().map(|series| as_json(series, self.bytes())).collect();
         let recommended = self.advice.as_ref().map(|advice| {
@@ -279,7 +309,8 @@ impl Findings<'_> {
             "settings": settings,
             "recommended": recommended,
             "notes": self.runner.notes().collect::<Vec<_>>(),
-            "error": self.error.as_ref().map(Error::chain),
+            "error": error,
+            "error_kind": kind,
         })
     }
 }

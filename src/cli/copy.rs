@@ -5,36 +5,39 @@ use std::fs::File;
 use std::path::Path;
 
 use pcopy::error::quoted;
-use pcopy::{JobResult, Progress, Report, Watch};
+use pcopy::{JobResult, Progress, Report, Result, Watch};
 
 use super::args::CopyArgs;
 use super::exit::{self, Exit};
+use super::render::usage;
 use super::signals::Signals;
 use super::{batch, config, render, typed, watch};
 
 /// Copies what the arguments name.
-pub fn run(args: &CopyArgs, signals: &Signals) -> Exit {
+///
+/// # Errors
+///
+/// What nobody has told yet: the job could not even be begun.
+pub fn run(args: &CopyArgs, signals: &Signals) -> Result<Exit> {
     if args.paths.first().is_some_and(|operand| is_for_dd(operand)) {
-        return render::usage(
+        return Err(usage(
             "dd's operands are not used here: pcopy [--offset SKIP] [--length COUNT] \
              [--dest-offset SEEK] SOURCE DEST, all in bytes",
-        );
+        ));
     }
     let typed: Vec<OsString> = std::env::args_os().collect();
     let operand = args.paths.first().filter(|_| !typed.iter().any(|word| word == "--"));
     if let Some(meant) = operand.and_then(|operand| typed::meant(&typed, operand.as_os_str())) {
-        return render::usage(&meant);
+        return Err(usage(meant));
     }
     match &args.paths[..] {
         [source, destination] => copy(args, source, destination, signals),
-        [sources @ .., directory] if sources.len() > 1 => match config::several(args) {
-            Ok(common) => {
-                let sums = args.proof.digests.digest_file.as_deref();
-                batch::copy_files((sources, directory), &common, sums, signals)
-            }
-            Err(message) => render::usage(&message),
-        },
-        _ => render::usage("a destination is missing: pcopy SOURCE DEST; see pcopy --help"),
+        [sources @ .., directory] if sources.len() > 1 => {
+            let common = config::several(args).map_err(usage)?;
+            let sums = args.proof.digests.digest_file.as_deref();
+            batch::copy_files((sources, directory), &common, sums, signals)
+        }
+        _ => Err(usage("a destination is missing: pcopy SOURCE DEST; see pcopy --help")),
     }
 }
 
@@ -45,20 +48,13 @@ fn is_for_dd(operand: &Path) -> bool {
     keys.iter().any(|key| text.starts_with(key)) && operand.symlink_metadata().is_err()
 }
 
-fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -> Exit {
-    let job = match config::job(args, source, destination) {
-        Ok(job) => job,
-        Err(message) => return render::usage(&message),
-    };
+fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -> Result<Exit> {
+    let job = config::job(args, source, destination).map_err(usage)?;
     let stdout = config::is_stdout(destination).then(pcopy::sys::standard_output).transpose();
-    let stdout: Option<File> = match stdout {
-        Ok(stdout) => stdout,
-        Err(error) => return render::usage(&format!("cannot use standard output: {error}")),
-    };
+    let stdout: Option<File> =
+        stdout.map_err(|error| usage(format!("cannot use standard output: {error}")))?;
     let check = if args.dry_run { render::check_place } else { render::check_writable };
-    if let Some(Err(exit)) = args.proof.digests.digest_file.as_deref().map(check) {
-        return exit;
-    }
+    args.proof.digests.digest_file.as_deref().map_or(Ok(()), check)?;
     note_container(args, source);
     let progress = Progress::new();
     let result = match &stdout {
@@ -75,9 +71,9 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
     {
         // Whoever read has enough: nothing to talk about.
         signals.die_of_closed_pipe();
-        return Exit::Failed;
+        return Ok(Exit::Failed);
     }
-    tell(args, &result, (source, destination), signals)
+    Ok(tell(args, &result, (source, destination), signals))
 }
 
 /// Says that a part of an image that is packed is no part of the disk in it.

@@ -1,6 +1,7 @@
 //! `pcopy devices`: what could be copied from or to.
 
 use clap::Args;
+use pcopy::Refusal;
 use pcopy::devices::{self, Device};
 use pcopy::error::{escaped, plain};
 use pcopy::size::human;
@@ -22,7 +23,11 @@ pub fn run(args: &DevicesArgs) -> Exit {
         Ok(found) if args.json => json_to_stdout(devices::to_json(&found)),
         Ok(found) => to_stdout(&table(&found)),
         Err(error) => {
-            to_stderr(&format!("pcopy: cannot list the devices: {}", plain(&error)));
+            let message = format!("cannot list the devices: {}", plain(&error));
+            to_stderr(&format!("pcopy: {message}"));
+            if args.json {
+                json_to_stdout(devices::to_json_of_error(&Refusal::Other(message).into()));
+            }
             return Exit::Failed;
         }
     }

@@ -35,7 +35,7 @@ impl Exit {
     /// The exit code of an error.
     pub fn of_error(error: &Error) -> Exit {
         match error.kind() {
-            ErrorKind::Usage(_) => Exit::Usage,
+            ErrorKind::Usage { .. } | ErrorKind::BadList { .. } => Exit::Usage,
             _ => Exit::from(error.outcome()),
         }
     }

@@ -1,7 +1,6 @@
 //! Commands that a message advises, fit to be pasted into a shell.
 
 use std::ffi::{OsStr, OsString};
-
 use std::path::Path;
 
 use pcopy::error::{Remedy, is_shown};
@@ -16,7 +15,7 @@ pub fn resume_command(engine: &str) -> String {
     resumed(std::env::args_os().collect(), without)
 }
 
-/// The command that would do for one copy.
+/// The command that would do for one copy, where another one would.
 pub fn way_on(remedy: Remedy, (source, destination): (&Path, &Path)) -> Option<String> {
     let words = [source, destination].map(|path| shell_word(path.as_os_str()));
     let [source, destination] = &words;
@@ -26,23 +25,19 @@ pub fn way_on(remedy: Remedy, (source, destination): (&Path, &Path)) -> Option<S
     match remedy {
         Remedy::InOrder => Some(streams(">")),
         Remedy::Append => Some(streams(">>")),
-        Remedy::IgnoreSpace => Some(IGNORE_SPACE.to_owned()),
         _ => None,
     }
 }
 
-/// What would do for a batch.
+/// What would do for a batch, where another command would.
 pub fn batch_remedy(remedy: Remedy) -> Option<&'static str> {
     match remedy {
         Remedy::InOrder | Remedy::Append => {
             Some("one file at a time goes there in order: pcopy SOURCE - > DEST")
         }
-        Remedy::IgnoreSpace => Some(IGNORE_SPACE),
         _ => None,
     }
 }
-
-const IGNORE_SPACE: &str = "--ignore-space goes ahead, as where the file system compresses";
 
 /// Options `without` are left out with their values.
 fn resumed(typed: Vec<OsString>, without: &[&str]) -> String {

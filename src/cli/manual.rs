@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Command, CommandFactory};
 use clap_complete::Shell;
+use pcopy::Result;
 use pcopy::durable::side::Named;
 use pcopy::error::{plain, quoted};
 
@@ -13,7 +14,7 @@ use super::args::Cli;
 use super::exit::Exit;
 use super::render::{check_place, failed};
 use super::signals::Signals;
-use super::terminal::{to_stderr, write_stdout};
+use super::terminal::write_stdout;
 
 /// Print completions for a shell
 #[derive(Args, Debug)]
@@ -39,34 +40,33 @@ pub fn completions(args: &CompletionsArgs) -> Exit {
 }
 
 /// `pcopy man`.
-pub fn man(args: &ManArgs, signals: &Signals) -> Exit {
+///
+/// # Errors
+///
+/// What nobody has told yet.
+pub fn man(args: &ManArgs, signals: &Signals) -> Result<Exit> {
     if let Some(directory) = &args.directory {
-        if let Err(exit) = check_place(directory) {
-            return exit;
-        }
+        check_place(directory)?;
         let mut command = Cli::command().disable_help_subcommand(true);
         command.build();
         let written = std::fs::create_dir_all(directory)
             .and_then(|()| write_pages(command, directory, &|| signals.asked_to_stop()));
-        return match written {
+        return Ok(match written {
             Ok(()) => Exit::Success,
             Err(error) => {
                 let (place, error) = (quoted(directory), plain(&error));
                 failed(&format!("cannot write the manual pages to {place}: {error}"))
             }
-        };
+        });
     }
     let mut text = Vec::new();
-    match clap_mangen::Man::new(Cli::command()).render(&mut text) {
+    Ok(match clap_mangen::Man::new(Cli::command()).render(&mut text) {
         Ok(()) => {
             write_stdout(&text);
             Exit::Success
         }
-        Err(error) => {
-            to_stderr(&format!("pcopy: cannot make the manual page: {error}"));
-            Exit::Failed
-        }
-    }
+        Err(error) => failed(&format!("cannot make the manual page: {error}")),
+    })
 }
 
 /// Writes the page of `command`, and those of the commands in it.

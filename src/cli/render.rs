@@ -15,6 +15,7 @@ use super::args::{DigestArgs, OutputArgs, ProgressArg};
 use super::config::is_stdout;
 use super::exit::Exit;
 use super::hint::{resume_command, way_on};
+use super::remedy::{said, said_of_next_run};
 use super::terminal::{event_to_stderr, json_to_stdout, lines_to_stdout, to_stderr, to_stdout};
 
 /// Unreadable ranges listed in the text; the JSON report has all.
@@ -85,10 +86,10 @@ impl Style {
             };
             json_to_stdout(report.to_json());
         }
-        self.say("error", &format!("pcopy: {}", error.chain()));
-        let remedy = error.remedy().and_then(|remedy| way_on(remedy, (source, destination)));
-        for hint in hint(error).map(str::to_owned).into_iter().chain(remedy) {
-            self.say("message", &format!("pcopy: {hint}"));
+        self.say("error", &format!("pcopy: {}", said(error)));
+        let ends = (source, destination);
+        for way in error.kind().remedies().into_iter().filter_map(|remedy| way_on(remedy, ends)) {
+            self.say("message", &format!("pcopy: {way}"));
         }
         let Some(report) = error.report() else { return };
         if !report.failed.is_empty() {
@@ -99,6 +100,9 @@ impl Style {
         }
         for note in report.notes.iter().filter(|note| self.verbose || !is_of_threads(note)) {
             self.say("message", &format!("pcopy: {note}"));
+        }
+        if let Some(ways) = said_of_next_run(&report.remedies) {
+            self.say("message", &format!("pcopy: {ways}"));
         }
         if report.resumable && matches!(error.kind(), ErrorKind::DigestMismatch { .. }) {
             // The same expectation would fail once more.
@@ -175,13 +179,12 @@ pub fn digests(
 ///
 /// # Errors
 ///
-/// The exit code, when the reason has been said.
-pub fn check_writable(file: &Path) -> Result<(), Exit> {
+/// The refusal.
+pub fn check_writable(file: &Path) -> Result<(), Error> {
     check_place(file)?;
-    Named::look(file).and_then(|named| named.probe()).map_err(|error| {
-        problem(&unwritable(file, &error));
-        Exit::Refused
-    })
+    let writable = Named::look(file).and_then(|named| named.probe());
+    let refused = |source| Refusal::CannotWrite { path: file.to_owned(), source };
+    writable.map_err(|error| refused(error).into())
 }
 
 /// Writes a file that was wanted in the end.
@@ -198,13 +201,12 @@ pub fn write_file(file: &Path, bytes: &[u8], give_up: &dyn Fn() -> bool) -> Resu
 ///
 /// # Errors
 ///
-/// The exit code, when the reason has been said.
-pub fn check_place(file: &Path) -> Result<(), Exit> {
+/// The refusal.
+pub fn check_place(file: &Path) -> Result<(), Error> {
     if !pcopy::safety::is_new_among_devices(file) {
         return Ok(());
     }
-    problem(&pcopy::Refusal::AmongDevices { path: file.to_owned(), exists: false }.to_string());
-    Err(Exit::Refused)
+    Err(Refusal::AmongDevices { path: file.to_owned(), exists: false }.into())
 }
 
 /// That a file could not be written, and why.
@@ -238,9 +240,8 @@ pub fn verified(report: &Report) {
 }
 
 /// A command line that makes no sense.
-pub fn usage(message: &str) -> Exit {
-    problem(message);
-    Exit::Usage
+pub fn usage(message: impl Into<String>) -> Error {
+    ErrorKind::usage(message).into()
 }
 
 /// A job that did not do what it was for.
@@ -252,17 +253,6 @@ pub fn failed(message: &str) -> Exit {
 /// A message of the program itself.
 pub fn problem(message: &str) {
     to_stderr(&format!("pcopy: {message}"));
-}
-
-fn hint(error: &Error) -> Option<&'static str> {
-    match error.kind() {
-        ErrorKind::Refused(Refusal::Range { source, .. })
-            if source.existing().is_some_and(|existing| !existing.is_empty()) =>
-        {
-            Some("--clamp copies what exists of it")
-        }
-        _ => None,
-    }
 }
 
 fn plan(report: &Report) -> String {

@@ -5,9 +5,11 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use clap::{CommandFactory, Parser};
+use pcopy::ErrorKind;
 use pcopy::error::{escaped, quoted};
 
 use super::args::Cli;
+use super::asked::Asked;
 use super::exit::Exit;
 use super::hint::shell_word;
 use super::terminal::to_stderr;
@@ -26,6 +28,11 @@ pub fn refused(error: clap::Error) -> Exit {
     if let Some(meant) = operand.and_then(|operand| meant(&typed, operand)) {
         to_stderr(&format!("pcopy: {meant}"));
     }
+    let what = error.render().to_string();
+    // What follows is how to ask for it.
+    let what = what.split("\n\n").next().unwrap_or_default();
+    let words: Vec<&str> = what.trim_start_matches("error: ").split_whitespace().collect();
+    Asked::of_words(&typed).document(&ErrorKind::usage(words.join(" ")).into());
     Exit::Usage
 }
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use pcopy::{Failure, JobResult, Progress, Report, Watch};
+use pcopy::{Failure, JobResult, Progress, Report, Result, Watch};
 
 use super::args::VerifyArgs;
 use super::exit::Exit;
@@ -11,31 +11,29 @@ use super::signals::Signals;
 use super::{batch, config, render, watch};
 
 /// Compares what the arguments name.
-pub fn run(args: &VerifyArgs, signals: &Signals) -> Exit {
+///
+/// # Errors
+///
+/// What nobody has told yet: the comparison could not even be begun.
+pub fn run(args: &VerifyArgs, signals: &Signals) -> Result<Exit> {
     match &args.paths[..] {
         [source, destination] => compare(args, (source, destination), signals),
-        [sources @ .., directory] => match config::verify_several(args) {
-            Ok(options) => {
-                let sums = args.digests.digest_file.as_deref();
-                let how = (options, &args.output);
-                batch::verify_files((sources, directory), how, sums, signals)
-            }
-            Err(message) => usage(&message),
-        },
-        [] => usage("a destination is missing: pcopy verify SOURCE DEST"),
+        [sources @ .., directory] => {
+            let how = (config::verify_several(args).map_err(usage)?, &args.output);
+            let sums = args.digests.digest_file.as_deref();
+            batch::verify_files((sources, directory), how, sums, signals)
+        }
+        [] => Err(usage("a destination is missing: pcopy verify SOURCE DEST")),
     }
 }
 
-fn compare(args: &VerifyArgs, (source, destination): (&Path, &Path), signals: &Signals) -> Exit {
-    let job = match config::verify(args, source, destination) {
-        Ok(job) => job,
-        Err(message) => return usage(&message),
-    };
-    if let Some(file) = &args.digests.digest_file
-        && let Err(exit) = render::check_writable(file)
-    {
-        return exit;
-    }
+fn compare(
+    args: &VerifyArgs,
+    (source, destination): (&Path, &Path),
+    signals: &Signals,
+) -> Result<Exit> {
+    let job = config::verify(args, source, destination).map_err(usage)?;
+    args.digests.digest_file.as_deref().map_or(Ok(()), render::check_writable)?;
     let progress = Progress::new();
     let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
         job.run_watched(Watch::new(progress, cancel))
@@ -48,9 +46,9 @@ fn compare(args: &VerifyArgs, (source, destination): (&Path, &Path), signals: &S
     });
     if let Err(message) = digests {
         render::problem(&message);
-        return Exit::Failed;
+        return Ok(Exit::Failed);
     }
-    Exit::of(&result)
+    Ok(Exit::of(&result))
 }
 
 fn tell(args: &VerifyArgs, result: &JobResult<Report>, (source, destination): (&Path, &Path)) {

@@ -38,6 +38,8 @@ pub struct Branch {
     pub error: Option<Error>,
     /// The same in words, where the copy ended in that error.
     pub said: Option<String>,
+    /// The same in a word that stays.
+    pub word: Option<&'static str>,
     pub outcome: Outcome,
     pub verified: Option<bool>,
     pub verified_by: Option<&'static str>,
@@ -60,6 +62,7 @@ impl Branch {
             distrusted: Mutex::default(),
             error: None,
             said: None,
+            word: None,
             outcome: Outcome::Failed,
             verified: None,
             verified_by: None,

@@ -11,7 +11,7 @@ use super::resolve::Task;
 use crate::durable::intact::Written;
 use crate::durable::stage;
 use crate::endpoint::Origin;
-use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::error::{Error, ErrorKind, Outcome, Remedy, Result};
 use crate::pool::Transfer;
 use crate::progress::CancelToken;
 use crate::range::RangeSet;
@@ -233,9 +233,9 @@ impl Task<'_> {
             let resumable = is_gone || self.source_is_as_in_the_map();
             self.branches[number].resumable = resumable;
             if !resumable {
-                let note = "the source is not what it was: --restart copies it anew, and only \
-                            with --allow-changed-source does --resume go on from here";
+                let note = "the source is not what it was when it was copied so far";
                 moved.take_notes(vec![note.to_owned()]);
+                moved.remedies = vec![Remedy::Restart, Remedy::AllowChangedSource];
             }
         }
     }

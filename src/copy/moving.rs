@@ -10,7 +10,7 @@ use crate::durable::stage::StageShape;
 use crate::endpoint::Shape;
 use crate::endpoint::file::too_late;
 use crate::engine::{Engine, EngineContext, Positioned, Reflink};
-use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
 use crate::io::{Fanout, Sink};
 use crate::plan::{Cursor, Plan};
 use crate::pool::controller::{Controller, Workers};
@@ -43,6 +43,8 @@ pub struct Moved {
     pub fallbacks: Vec<Fallback>,
     pub digests: Vec<Digest>,
     pub notes: Vec<String>,
+    /// What would help the next run.
+    pub remedies: Vec<Remedy>,
 }
 
 impl Moved {

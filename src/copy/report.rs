@@ -35,6 +35,7 @@ pub fn assemble(task: Task<'_>, moved: Moved, clock: &Clock) -> Report {
     report.digests = moved.digests;
     report.notes = task.notes;
     report.notes.extend(moved.notes);
+    report.remedies = moved.remedies;
     let mut branches = task.branches.into_iter().map(Branch::over);
     if let Some(first) = branches.next() {
         report.verified = first.verified;
@@ -74,6 +75,7 @@ fn also(branch: Branch) -> AlsoReport {
         mismatches: branch.mismatches,
         durable: branch.durable,
         error: branch.said,
+        error_kind: branch.word,
     }
 }
 
@@ -91,7 +93,7 @@ impl Branch {
         let error = self.error.take()?;
         self.note(&error);
         Some(match error.outcome() {
-            Outcome::Refused => ErrorKind::LeftOut { reason: error.chain() }.into(),
+            Outcome::Refused => ErrorKind::LeftOut { refusal: error }.into(),
             _ => error,
         })
     }
@@ -99,6 +101,7 @@ impl Branch {
     fn note(&mut self, error: &Error) {
         self.outcome = as_failure(error);
         self.said = Some(error.chain());
+        self.word = Some(error.word());
     }
 }
 

@@ -180,28 +180,32 @@ fn check_abilities(origin: &dyn Origin, branches: &[Branch], options: &Options) 
     let unreadable = |branch: &&Branch| !branch.abilities.reads_back && !branch.abilities.ordered;
     if let Some(branch) = branches.iter().find(unreadable).filter(|_| options.verifies()) {
         let name = crate::error::quoted(branch.path());
-        let reason = format!("--verify reads the destination back, and {name} keeps nothing");
-        return Err(ErrorKind::Usage(reason).into());
+        let problem = format!("reads the destination back, and {name} keeps nothing");
+        return Err(ErrorKind::usage_of(&["verify"], problem).into());
     }
     if branches.len() == 1 {
         return Ok(());
     }
-    let cannot = [
-        ("engine but positioned", !options.engine.may_be("positioned")),
+    let cannot: [(&'static [&'static str], &str, bool); 3] = [
+        (&["engine", "also"], "can only be positioned", !options.engine.may_be("positioned")),
         (
-            "--reflink always: extents are shared by one at a time",
+            &["reflink", "also"],
+            "cannot be always: extents are shared by one at a time",
             options.reflink == Reflink::Always,
         ),
-        ("--map: each destination has a map of its own", options.map.is_some()),
+        (
+            &["map", "also"],
+            "has no meaning: each destination has a map of its own",
+            options.map.is_some(),
+        ),
     ];
-    if let Some((option, _)) = cannot.iter().find(|(_, given)| *given) {
-        let reason = format!("a copy to several destinations (--also) has no {option}");
-        return Err(ErrorKind::Usage(reason).into());
+    if let Some((options, problem, _)) = cannot.into_iter().find(|(.., given)| *given) {
+        return Err(ErrorKind::usage_of(options, problem).into());
     }
     if let Some(branch) = branches.iter().find(|branch| branch.abilities.ordered) {
         let name = crate::error::quoted(branch.path());
-        let reason = format!("{name} cannot be one of several destinations (--also)");
-        return Err(ErrorKind::Usage(reason).into());
+        let problem = format!("is for destinations that keep what is written, unlike {name}");
+        return Err(ErrorKind::usage_of(&["also"], problem).into());
     }
     let files = branches.iter().filter_map(|branch| branch.destination.as_ref()?.file());
     let targets: Vec<_> = files.map(|file| file.target()).collect();

@@ -27,7 +27,7 @@ pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
         Ok(()) => Ok(report),
         Err(error) => {
             report.outcome = error.outcome();
-            report.error = Some(error.chain());
+            report.fail(&error);
             Err(error.with_report(report))
         }
     }

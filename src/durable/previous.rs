@@ -19,7 +19,7 @@ use super::part::{self, Found};
 use super::recheck;
 use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
 use super::trust::{self, Examiner, Purpose};
-use crate::error::{Refusal, Result};
+use crate::error::{Refusal, Remedy, Result};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, FileKind, Metadata};
 use crate::words::words;
@@ -103,11 +103,11 @@ impl Previous {
             Some(range) => {
                 let reason = format!(
                     "{} does not hold bytes {range} of the source, which the map calls done: it is \
-                     another one, or it or the source was written to since; --restart starts from \
-                     the beginning, --allow-changed-source goes on all the same",
+                     another one, or it or the source was written to since",
                     crate::error::quoted(path)
                 );
-                Err(Refusal::NothingToResume { reason })
+                let remedies = &[Remedy::Restart, Remedy::AllowChangedSource];
+                Err(Refusal::NothingToResume { reason, remedies })
             }
         }
     }
@@ -242,10 +242,8 @@ impl Search<'_> {
             return Ok(Start::Over(Some(file)));
         };
         if map.identity.is_none() {
-            let reason = "it is not of this program; with such a map, --in-place says that the \
-                          destination holds what it calls done";
-            let (path, reason) = (map_file.path(), reason.to_owned());
-            return Err(Refusal::BadMap { path, reason }.into());
+            let (path, remedies) = (map_file.path(), &[Remedy::InPlaceAsInTheMap]);
+            return Err(Refusal::AlienMap { path, remedies }.into());
         }
         if let Some((file, facts)) = part {
             let job = identity(Some(object_id(&facts, None)));
@@ -293,15 +291,14 @@ impl Search<'_> {
         Err(Refusal::Leftover { path: self.map_file.path() })
     }
 
-    /// What `--restart` discards must be a map of ours, if only a damaged one: a
+    /// What a restart discards must be a map of ours, if only a damaged one: a
     /// file that never was one has been named by mistake.
     fn check_discardable(&mut self) -> Result<(), Refusal> {
         let (map_file, path) = (self.map_file, self.map_file.path());
         check_map(map_file, Purpose::Discard, self.examiner)?;
         match map_file.was_a_map() {
             Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
-                let reason = "it is not of this program, and not removed: name another with --map";
-                Err(Refusal::BadMap { path, reason: reason.to_owned() })
+                Err(Refusal::AlienMap { path, remedies: &[Remedy::MapElsewhere] })
             }
             Ok(true) => Ok(()),
             Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
@@ -321,11 +318,8 @@ fn resume_committed(
     let is_file = target.existing.as_ref().is_some_and(|facts| facts.node == FileKind::File);
     let standing = if is_file { open_locked(target, &target.name, &target.path)? } else { None };
     let Some((file, facts)) = standing else {
-        let reason = format!(
-            "{} is gone; --restart starts from the beginning",
-            crate::error::quoted(target.part_path())
-        );
-        return Err(Refusal::NothingToResume { reason }.into());
+        let reason = format!("{} is gone", crate::error::quoted(target.part_path()));
+        return Err(Refusal::NothingToResume { reason, remedies: &[Remedy::Restart] }.into());
     };
     let job = identity(Some(object_id(&facts, None)));
     check_identity(&map, map_file, &job)?;
@@ -334,12 +328,12 @@ fn resume_committed(
     let whole = job.destination.offset.saturating_add(job.range.len());
     if facts.size != whole {
         let reason = format!(
-            "{} has {} bytes, and the copy gave it {whole}: it has been changed since; --force \
-             --restart replaces it",
+            "{} has {} bytes, and the copy gave it {whole}: it has been changed since",
             crate::error::quoted(&target.path),
             facts.size,
         );
-        return Err(Refusal::NothingToResume { reason }.into());
+        let remedies = &[Remedy::ForceAndRestart];
+        return Err(Refusal::NothingToResume { reason, remedies }.into());
     }
     Ok((map, (file, facts)))
 }
@@ -360,13 +354,13 @@ fn check_had_no_map(
     let (least, size) = (if bytes > LITTLE { "more than " } else { "" }, bytes.min(LITTLE));
     let in_time = seconds.map(|seconds| format!(", written in {seconds} seconds"));
     let reason = format!(
-        "{} holds {least}{size} bytes{}, and there is no {}: if the first run had --map, name the \
-         same map; --restart starts from the beginning",
+        "{} holds {least}{size} bytes{}, and there is no {}",
         crate::error::quoted(target.part_path()),
         in_time.unwrap_or_default(),
         crate::error::quoted(map_file.path()),
     );
-    Err(Refusal::NothingToResume { reason })
+    let remedies = &[Remedy::SameMap, Remedy::Restart];
+    Err(Refusal::NothingToResume { reason, remedies })
 }
 
 fn open_locked(
@@ -436,12 +430,12 @@ fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), R
     match identity.difference(job) {
         None => Ok(()),
         Some(difference) => {
-            let mut what = difference.to_string();
-            if difference.is_of_state() {
-                what += "; --allow-changed-source goes on all the same";
-            }
-            what += "; --restart starts from the beginning";
-            Err(Refusal::ForeignMap { path: map_file.path(), what })
+            let remedies: &[Remedy] = match difference.is_of_state() {
+                true => &[Remedy::Restart, Remedy::AllowChangedSource],
+                false => &[Remedy::Restart],
+            };
+            let (path, what) = (map_file.path(), difference.to_string());
+            Err(Refusal::ForeignMap { path, what, remedies })
         }
     }
 }
@@ -454,12 +448,11 @@ fn check_length(map: &Map, job: &Identity, facts: &Metadata, path: &Path) -> Res
         return Ok(());
     }
     let reason = format!(
-        "{} has {} bytes, and the map says that {needed} were written; --restart starts from \
-         the beginning",
+        "{} has {} bytes, and the map says that {needed} were written",
         crate::error::quoted(path),
         facts.size,
     );
-    Err(Refusal::NothingToResume { reason })
+    Err(Refusal::NothingToResume { reason, remedies: &[Remedy::Restart] })
 }
 
 /// How long the file must be that holds what the map of `job` calls done.

@@ -118,7 +118,7 @@ impl Target {
         match self {
             Target::Staged(target) if target.existing.is_none() => Ok(()),
             Target::Staged(target) if !target.force => {
-                Err(Refusal::Exists { path: target.path.clone() })
+                Err(Refusal::Exists { path: target.path.clone(), in_batch: false })
             }
             Target::Staged(target) if target.is_written() => {
                 Err(Refusal::Busy { path: target.path.clone() })

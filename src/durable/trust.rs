@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::part;
-use crate::error::{Refusal, quoted};
+use crate::error::{Refusal, Remedy, quoted};
 use crate::sys::{self, Directory, Metadata};
 
 crate::words::words! {
@@ -164,9 +164,7 @@ impl Examiner {
             Ok(Grounds::NothingIsKnown) => self.nothing_known.push(path.to_owned()),
             Ok(Grounds::Insisted(doubt)) => self.insisted.push((path.to_owned(), doubt)),
             Err(doubt) => {
-                let way_on = way_on(doubt, purpose, self.trust);
-                let (path, doubt) = (path.to_owned(), doubt.to_string());
-                return Err(Refusal::NotOurs { path, doubt, way_on });
+                return Err(refusal(path, doubt, purpose, self.trust));
             }
         }
         Ok(())
@@ -181,8 +179,8 @@ impl Examiner {
         let insisted = self.insisted.first().map(|(path, doubt)| {
             let more = more(self.insisted.len());
             format!(
-                "{}{more} {doubt}, and was taken for what an earlier run left (--trust-leftovers): \
-                 what that user wrote is in the copy",
+                "{}{more} {doubt}, and was taken for what an earlier run left, because the caller \
+                 trusts all leftovers: what that user wrote is in the copy",
                 quoted(path)
             )
         });
@@ -242,29 +240,23 @@ pub fn says_nothing(directory: &Directory, file: &File) -> bool {
     facts.owner == own.owner && (own.owner != sys::user() || !own.has_modes)
 }
 
-/// What the user can do about a doubt.
-fn way_on(doubt: Doubt, purpose: Purpose, trust: Trust) -> &'static str {
-    match (doubt, purpose) {
+/// What is said of a doubt about what is at `path`, and what would help.
+fn refusal(path: &Path, doubt: Doubt, purpose: Purpose, trust: Trust) -> Refusal {
+    use Remedy::{Force, Restart, TrustLeftovers};
+    let (so, remedies): (_, &'static [Remedy]) = match (doubt, purpose) {
         (Doubt::Owner(_), Purpose::Write) if trust == Trust::Anybody => {
-            "so only that user and root can resume it: --restart discards it and starts from the \
-             beginning"
+            ("so only that user and root can resume it", &[Restart])
         }
         (_, Purpose::Keep) => {
-            "so it is not taken for complete: remove it, or replace it with --force; \
-             --trust-leftovers keeps it"
+            ("so it is not taken for complete: remove it", &[Force, TrustLeftovers])
         }
         (Doubt::Owner(_), _) => {
-            "so it is neither resumed nor discarded: remove it; --trust-leftovers takes it for \
-             what an earlier run left, even if another user wrote it"
+            ("so it is neither resumed nor discarded: remove it", &[TrustLeftovers])
         }
-        (Doubt::Links(_), Purpose::Write) => {
-            "so it is not written: --restart takes this name away and starts from the beginning"
-        }
-        _ => {
-            "so what it says is not believed: --restart discards it and starts from the \
-             beginning; --trust-leftovers believes it, even if another user wrote it"
-        }
-    }
+        (Doubt::Links(_), Purpose::Write) => ("so it is not written", &[Restart]),
+        _ => ("so what it says is not believed", &[Restart, TrustLeftovers]),
+    };
+    Refusal::NotOurs { path: path.to_owned(), doubt: doubt.to_string(), so, remedies }
 }
 
 #[cfg(test)]

@@ -179,8 +179,8 @@ impl FileDestination {
             && look.options.dest_offset == Size::Bytes(0)
             && self.is_staged();
         if look.options.preserve && !whole {
-            let reason = "--preserve is for a whole file that is copied to a file of its own";
-            return Err(ErrorKind::Usage(reason.to_owned()).into());
+            let problem = "is for a whole file that is copied to a file of its own";
+            return Err(ErrorKind::usage_of(&["preserve"], problem).into());
         }
         Ok(())
     }

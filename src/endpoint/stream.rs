@@ -66,7 +66,7 @@ impl StreamDestination {
                 || files_behind(&source.facts, &source.path).any(|file| file == thing(&self.facts))
         };
         match self.facts.node {
-            FileKind::BlockDevice => not("a block device", "name it as DEST, with --to-device"),
+            FileKind::BlockDevice => Err(Refusal::DeviceAsStream { path: NAME.into() }),
             FileKind::Directory => not("a directory", "name a file in it"),
             FileKind::File if source.is_some_and(is_source) => Err(Refusal::SameFile {
                 source_path: source.map(|source| source.path.clone()).unwrap_or_default(),
@@ -81,23 +81,25 @@ impl StreamDestination {
 /// Refuses what has no meaning where bytes only follow each other.
 fn check_options(look: &Look<'_>) -> Result<()> {
     let options = look.options;
-    let senseless = [
-        ("--force", options.force),
-        ("--in-place", options.in_place),
-        ("--to-device", options.to_device),
-        ("--resume and --restart", options.leftovers != Leftovers::Refuse),
-        ("--map", options.map.is_some()),
-        ("--preserve", options.preserve),
-        ("--verify", options.verifies()),
-        ("--dest-offset", options.dest_offset != Size::Bytes(0)),
-        ("an engine but positioned", !options.engine.may_be("positioned")),
-        ("--reflink always", options.reflink == Reflink::Always),
-        ("--sparse always", options.sparse == Sparse::Always),
-        ("--preallocate full", options.preallocate == Preallocate::Full),
+    let senseless: [(&'static [&'static str], &str, bool); 13] = [
+        (&["force"], "", options.force),
+        (&["in_place"], "", options.in_place),
+        (&["to_device"], "", options.to_device),
+        (&["resume"], "", options.leftovers == Leftovers::Resume),
+        (&["restart"], "", options.leftovers == Leftovers::Restart),
+        (&["map"], "", options.map.is_some()),
+        (&["preserve"], "", options.preserve),
+        (&["verify"], "", options.verifies()),
+        (&["dest_offset"], "", options.dest_offset != Size::Bytes(0)),
+        (&["engine"], "but positioned ", !options.engine.may_be("positioned")),
+        (&["reflink"], "always ", options.reflink == Reflink::Always),
+        (&["sparse"], "always ", options.sparse == Sparse::Always),
+        (&["preallocate"], "full ", options.preallocate == Preallocate::Full),
     ];
-    match senseless.iter().find(|(_, given)| *given) {
-        Some((option, _)) => {
-            Err(ErrorKind::Usage(format!("{option} has no meaning for a stream")).into())
+    match senseless.into_iter().find(|(.., given)| *given) {
+        Some((option, value, _)) => {
+            let problem = format!("{value}has no meaning for a stream");
+            Err(ErrorKind::usage_of(option, problem).into())
         }
         None => Ok(()),
     }

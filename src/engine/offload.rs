@@ -11,11 +11,27 @@
 use std::io;
 
 use super::{Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, files};
+use crate::error::Remedy;
 use crate::io::Sink;
 use crate::pool::{Halt, StripeIo, copy_buffered};
 use crate::range::{ByteRange, align_down, align_up};
 use crate::report::Fallback;
 use crate::sys;
+
+/// Why it cannot serve a copy that must share no extents.
+const SHARES: &str = "the file system may share extents, and reflink is never";
+
+/// Why it cannot serve a copy that must keep no holes.
+const KEEPS_HOLES: &str = "the file system may keep holes, and sparse is never";
+
+/// What would help where `reason` speaks against it.
+pub(super) fn remedies(reason: &str) -> &'static [Remedy] {
+    match reason {
+        SHARES => &[Remedy::NotReflinkNever],
+        KEEPS_HOLES => &[Remedy::NotSparseNever],
+        _ => &[],
+    }
+}
 
 pub(super) const ENTRY: EngineEntry = EngineEntry {
     name: "offload",
@@ -39,10 +55,10 @@ fn suits(capabilities: &Capabilities) -> Support {
         return Support::No("the bytes are looked at on their way");
     }
     if may_share && capabilities.reflink == Reflink::Never {
-        return Support::No("the file system may share extents, and --reflink never forbids it");
+        return Support::No(SHARES);
     }
     if may_share && capabilities.keep_no_holes {
-        return Support::No("the file system may keep holes, and --sparse never forbids it");
+        return Support::No(KEEPS_HOLES);
     }
     Support::Yes("the kernel copies from file to file by itself")
 }

@@ -1,8 +1,8 @@
 //! The choice of an engine: one function from what a copy offers to the
 //! engines to try and the reason, and the making of what was chosen.
 
-use super::{Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, named};
-use crate::error::Refusal;
+use super::{Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, named, offload};
+use crate::error::{Refusal, Remedy};
 use crate::io::Holes;
 use crate::io::page_cache::{CacheState, LARGE};
 use crate::report::Fallback;
@@ -62,15 +62,16 @@ pub fn select(choice: EngineChoice, capabilities: Capabilities) -> Result<Select
         None => best(&capabilities),
     };
     let must_share = capabilities.reflink == Reflink::Always;
-    let refused = |reason: &str| {
+    let refused = |reason: &str, remedies: &'static [Remedy]| {
         let (engine, reason) = (row.name, reason.to_owned());
-        Err(Refusal::EngineUnsuitable { engine, reason })
+        Err(Refusal::EngineUnsuitable { engine, reason, remedies })
     };
     if must_share && row.name != "offload" {
-        return refused("it cannot share extents, and --reflink always asks for it");
+        let reason = "it cannot share extents, and reflink is always";
+        return refused(reason, &[Remedy::NotReflinkAlways]);
     }
     if let Support::No(reason) = (row.suits)(&capabilities) {
-        return refused(reason);
+        return refused(reason, offload::remedies(reason));
     }
     let alone = must_share || choice != EngineChoice::Auto;
     let last = named("positioned").filter(|last| !alone && last.name != row.name);
@@ -209,7 +210,8 @@ impl Selection {
                     made.engines.push(engine);
                 }
                 (Err(reason), None) if made.engines.is_empty() => {
-                    return Err(Refusal::EngineUnsuitable { engine: row.name, reason });
+                    let (engine, remedies) = (row.name, &[]);
+                    return Err(Refusal::EngineUnsuitable { engine, reason, remedies });
                 }
                 // Another engine serves already, or will.
                 (Err(_), None) => {}

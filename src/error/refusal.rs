@@ -1,12 +1,12 @@
-//! Everything that is refused before the first byte, each with what a user
-//! needs to decide otherwise.
+//! Everything that is refused before the first byte, each with what is needed to
+//! decide otherwise. What would help is said by [`Remedy`], and not in the text.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Side, quoted};
+use super::{Remedy, Side, quoted};
 use crate::range::{ByteRange, RangeError};
 use crate::size::human;
 use crate::sys::User;
@@ -46,8 +46,7 @@ pub enum Refusal {
     },
     /// The file system claims bytes that cannot be read.
     #[error(
-        "the file system says that {} has {claimed} bytes, and only {readable} can be read; \
-         those are copied by a single copy with --clamp",
+        "the file system says that {} has {claimed} bytes, and only {readable} can be read",
         quoted(path)
     )]
     EndsEarly {
@@ -85,17 +84,15 @@ pub enum Refusal {
         path: PathBuf,
     },
     /// The destination exists and the user said neither how to replace nor how to change it.
-    #[error("destination {} exists; --force replaces it, --in-place writes into it", quoted(path))]
+    #[error("destination {} exists", quoted(path))]
     Exists {
         /// The destination.
         path: PathBuf,
+        /// Whether it is a file of a batch, where a file of full length can be kept.
+        in_batch: bool,
     },
     /// The destination exists, and the system will not let another file take its place.
-    #[error(
-        "cannot replace {}{}",
-        quoted(path),
-        if *in_place { "; --in-place writes into it" } else { "" }
-    )]
+    #[error("cannot replace {}", quoted(path))]
     CannotReplace {
         /// The destination.
         path: PathBuf,
@@ -105,36 +102,21 @@ pub enum Refusal {
         source: io::Error,
     },
     /// Somebody else uses the destination, which writing would change under them.
-    #[error("destination {} is in use: {user}; --even-if-in-use writes to it", quoted(path))]
+    #[error("destination {} is in use: {user}", quoted(path))]
     InUse {
         /// The destination.
         path: PathBuf,
         /// By whom.
         user: User,
     },
-    /// A file of a batch exists, and the user did not say what to do with it.
-    #[error(
-        "destination {} exists; --resume keeps what has its full length, --force replaces it",
-        quoted(path)
-    )]
-    ExistsInBatch {
-        /// The destination.
-        path: PathBuf,
-    },
-    /// `--in-place` names something that is not there.
-    #[error(
-        "destination {} does not exist, so there is nothing to write into; leave --in-place out",
-        quoted(path)
-    )]
+    /// What is to be written in place is not there.
+    #[error("destination {} does not exist, so there is nothing to write into", quoted(path))]
     NothingInPlace {
         /// The destination.
         path: PathBuf,
     },
     /// An earlier run left its part or its map.
-    #[error(
-        "an earlier run left {}; --resume goes on from it, --restart discards it",
-        quoted(path)
-    )]
+    #[error("an earlier run left {}", quoted(path))]
     Leftover {
         /// What was left.
         path: PathBuf,
@@ -146,20 +128,24 @@ pub enum Refusal {
         path: PathBuf,
     },
     /// What stands under the name of a leftover may be of another user.
-    #[error("{} {doubt}, {way_on}", quoted(path))]
+    #[error("{} {doubt}, {so}", quoted(path))]
     NotOurs {
         /// What was found.
         path: PathBuf,
         /// What speaks against it.
         doubt: String,
-        /// What the user can do.
-        way_on: &'static str,
+        /// What follows from that.
+        so: &'static str,
+        /// What would help.
+        remedies: &'static [Remedy],
     },
-    /// `--resume`, and what it would need is not there.
+    /// What is to be resumed is not there, or not what the map says.
     #[error("cannot resume: {reason}")]
     NothingToResume {
         /// What is missing.
         reason: String,
+        /// What would help.
+        remedies: &'static [Remedy],
     },
     /// The map belongs to another job.
     #[error("map {} is of another job: {what}", quoted(path))]
@@ -168,9 +154,25 @@ pub enum Refusal {
         path: PathBuf,
         /// The field that differs, and both values.
         what: String,
+        /// What would help.
+        remedies: &'static [Remedy],
+    },
+    /// The map is of another program, as ddrescue, and of no use here.
+    #[error("map {} cannot be used: it is not of this program", quoted(path))]
+    AlienMap {
+        /// The map.
+        path: PathBuf,
+        /// What would help.
+        remedies: &'static [Remedy],
+    },
+    /// The map would replace what the copy reads or writes.
+    #[error("map {} is what the copy itself reads or writes", quoted(path))]
+    MapInTheWay {
+        /// The map.
+        path: PathBuf,
     },
     /// No map can be made where it is to live.
-    #[error("cannot make the map {}; --map names another place", quoted(path))]
+    #[error("cannot make the map {}", quoted(path))]
     NoMap {
         /// The map.
         path: PathBuf,
@@ -192,18 +194,21 @@ pub enum Refusal {
         path: PathBuf,
     },
     /// The destination is a block device and consent was not given.
-    #[error(
-        "destination {} is a block device ({description}); --to-device writes to it",
-        quoted(path)
-    )]
+    #[error("destination {} is a block device ({description})", quoted(path))]
     DeviceWithoutConsent {
         /// The device.
         path: PathBuf,
         /// Model, serial number and size.
         description: String,
     },
-    /// `--to-device`, and the destination is no block device, or nothing.
-    #[error("destination {} is not a block device, so --to-device has no meaning", quoted(path))]
+    /// The stream that bytes are to be poured into is a block device.
+    #[error("destination {} is a block device; name it as the destination", quoted(path))]
+    DeviceAsStream {
+        /// What the stream is called.
+        path: PathBuf,
+    },
+    /// A device is to be written, and the destination is none, or nothing.
+    #[error("destination {} is not a block device", quoted(path))]
     NotADevice {
         /// What was named.
         path: PathBuf,
@@ -257,7 +262,7 @@ pub enum Refusal {
     },
     /// Writing the destination would change the device that is being read.
     #[error(
-        "destination {} lies on the device being read, {}: writing there may destroy what is to be copied; --allow-same-device goes ahead",
+        "destination {} lies on the device being read, {}: writing there may destroy what is to be copied",
         quoted(path),
         quoted(source_path)
     )]
@@ -353,6 +358,22 @@ pub enum Refusal {
         /// The destination.
         path: PathBuf,
     },
+    /// A file that is to be written besides the copy cannot be.
+    #[error("cannot write {}", quoted(path))]
+    CannotWrite {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A list cannot be read.
+    #[error("cannot read {}", quoted(path))]
+    CannotRead {
+        /// The list.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// A named engine cannot serve this copy.
     #[error("engine {engine} cannot copy this: {reason}")]
     EngineUnsuitable {
@@ -360,6 +381,8 @@ pub enum Refusal {
         engine: &'static str,
         /// Why it cannot.
         reason: String,
+        /// What would help.
+        remedies: &'static [Remedy],
     },
     /// Space cannot be reserved, and it was asked for.
     #[error("cannot reserve {bytes} bytes for {}", quoted(path))]
@@ -381,7 +404,7 @@ pub enum Refusal {
     },
     /// A request does not fit into the memory that this process may have.
     #[error(
-        "requests of {} do not fit into the {} of memory that this process may have; a smaller --io-size does",
+        "requests of {} do not fit into the {} of memory that this process may have",
         human(*bytes),
         human(*memory)
     )]
@@ -419,6 +442,7 @@ impl fmt::Display for User {
 
 /// What kind of fault a row of a list has, for a caller who knows a way around it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[non_exhaustive]
 pub enum Fault {
     /// A range that does not lie inside its source.
     Outside,
@@ -430,6 +454,14 @@ pub enum Fault {
     Unmappable,
     /// Ranges of a disk, and a source in which the disk is packed.
     Container,
+    /// A source of which only a part can be read, and all of it is wanted.
+    EndsEarly,
+    /// A column or key that is not known.
+    Column,
+    /// Numbers that may be hexadecimal.
+    Radix,
+    /// A list that does not say what its source is like.
+    NoSource,
     /// Anything else.
     Other,
 }

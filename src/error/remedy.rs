@@ -1,56 +1,175 @@
-//! What would help against an error, where there is a way: in the terms of the
-//! job, for a caller who knows his own words for it.
+//! What would help, as data: the library says what is wrong, and whoever made
+//! the call knows by which option or keyword to say otherwise.
 
+use std::collections::BTreeSet;
 use std::io;
 
-use super::{Error, ErrorKind, Refusal};
+use super::{ErrorKind, Fault, Refusal};
 use crate::sys::{self, AppendOnly};
 
-/// A way that would lead on.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+/// Something that a caller can ask for so that the job can be done after all.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[non_exhaustive]
 pub enum Remedy {
-    /// Writing in order, to the end of what is there or to a new file, as a
-    /// stream does: see [`run_into`](crate::CopyJob::run_into).
-    Append,
-    /// The same for a new file.
-    InOrder,
-    /// Not believing what the file system says of its room: see
-    /// [`ignore_space`](crate::CopyJob::ignore_space).
+    /// Replace the destination: `force`.
+    Force,
+    /// Write into the destination where it is: `in_place`.
+    InPlace,
+    /// Write into the destination where it is, and resume: the caller vouches
+    /// that it holds what the map calls done.
+    InPlaceAsInTheMap,
+    /// Do not ask to write in place.
+    NotInPlace,
+    /// Write to a block device: `to_device`.
+    ToDevice,
+    /// Do not ask to write to a device.
+    NotToDevice,
+    /// Copy what exists of the range: `clamp`.
+    Clamp,
+    /// Copy what can be read of the file by a copy of its own, with `clamp`.
+    ClampAlone,
+    /// Write to the device that is read: `allow_same_device`.
+    AllowSameDevice,
+    /// Write what another program uses: `even_if_in_use`.
+    EvenIfInUse,
+    /// Do not believe what the file system says of its room: `ignore_space`.
     IgnoreSpace,
+    /// Write in order, to the end of what is there, as a stream does: see
+    /// [`run_into`](crate::CopyJob::run_into).
+    Append,
+    /// The same, to a new file.
+    InOrder,
+    /// Resume what an earlier run left: [`Leftovers::Resume`](crate::Leftovers::Resume).
+    Resume,
+    /// Discard what an earlier run left: [`Leftovers::Restart`](crate::Leftovers::Restart).
+    Restart,
+    /// Replace the destination and discard what an earlier run left.
+    ForceAndRestart,
+    /// Believe leftovers of any user: [`Trust::Anybody`](crate::Trust::Anybody).
+    TrustLeftovers,
+    /// Go on with a source that has changed: `allow_changed_source`.
+    AllowChangedSource,
+    /// Name another place for the map: `map`.
+    MapElsewhere,
+    /// Name the map that the first run had: `map`.
+    SameMap,
+    /// Fewer workers: `threads`.
+    FewerThreads,
+    /// Smaller requests: `io_size`.
+    SmallerRequests,
+    /// Leave the choice of the engine open: `engine`.
+    AnyEngine,
+    /// Do not insist on sharing extents: `reflink`.
+    NotReflinkAlways,
+    /// Do not forbid to share extents: `reflink`.
+    NotReflinkNever,
+    /// Do not forbid holes: `sparse`.
+    NotSparseNever,
+    /// Say which source a list is about.
+    NameSource,
+    /// Say which columns of a list have other names.
+    NameColumns,
+    /// Pass over columns of a list that are not known.
+    IgnoreColumns,
+    /// Read the numbers of a list as hexadecimal.
+    Hexadecimal,
+    /// Leave out rows that lie outside their source.
+    SkipOutside,
+    /// Cut rows that lie outside their source.
+    ClampRows,
+    /// Leave out rows whose name cannot be had.
+    SkipNames,
+    /// Leave out rows that want the place of another.
+    SkipClashes,
+    /// Give a number to rows that want the place of another.
+    NumberClashes,
+    /// Leave out files whose bytes have no place of their own.
+    SkipUnmappable,
+    /// Take ranges as they are, although the source is a container.
+    IgnoreContainer,
 }
 
-impl Error {
-    /// What would help, if that is known.
-    pub fn remedy(&self) -> Option<Remedy> {
-        match self.kind() {
+use Remedy::*;
+
+impl ErrorKind {
+    /// What would help, the safest first. Empty where nothing is known to.
+    pub fn remedies(&self) -> Vec<Remedy> {
+        match self {
+            ErrorKind::BadList { faults, .. } => of_faults(faults),
             ErrorKind::Refused(refusal) | ErrorKind::Discarded { source: refusal } => {
-                refusal.remedy()
+                refusal.remedies()
             }
+            ErrorKind::LeftOut { refusal } => refusal.kind().remedies(),
             // What takes no size and no bytes but at the end.
-            ErrorKind::Write { source, .. } if sys::is_refused(source) => Some(Remedy::InOrder),
+            ErrorKind::Write { source, .. } if sys::is_refused(source) => vec![InOrder],
             ErrorKind::Destination { step: "resize", source, .. } if sys::is_refused(source) => {
-                Some(Remedy::InOrder)
+                vec![InOrder]
             }
-            _ => None,
+            ErrorKind::OutOfMemory { .. } => vec![FewerThreads, SmallerRequests],
+            ErrorKind::NoThread { .. } => vec![FewerThreads],
+            ErrorKind::EngineGaveWay { .. } => vec![AnyEngine],
+            _ => Vec::new(),
         }
     }
 }
 
 impl Refusal {
-    fn remedy(&self) -> Option<Remedy> {
-        let is_append_only =
-            |error: &io::Error| error.get_ref().is_some_and(|inner| inner.is::<AppendOnly>());
+    /// What would help, the safest first. Empty where nothing is known to.
+    pub fn remedies(&self) -> Vec<Remedy> {
         match self {
-            Refusal::NoSpace { .. } => Some(Remedy::IgnoreSpace),
-            Refusal::CannotCreate { source, .. } if is_append_only(source) => Some(Remedy::InOrder),
-            Refusal::NoRename { .. } => Some(Remedy::InOrder),
-            Refusal::CannotOpen { source, .. } | Refusal::CannotReplace { source, .. }
-                if is_append_only(source) =>
-            {
-                Some(Remedy::Append)
+            Refusal::Exists { in_batch: true, .. } => vec![Resume, Force],
+            Refusal::Exists { in_batch: false, .. } => vec![Force, InPlace],
+            Refusal::CannotReplace { in_place, source, .. } => {
+                let ways = [(*in_place, InPlace), (is_append_only(source), Append)];
+                ways.into_iter().filter_map(|(helps, way)| helps.then_some(way)).collect()
             }
-            _ => None,
+            Refusal::CannotOpen { source, .. } if is_append_only(source) => vec![Append],
+            Refusal::CannotCreate { source, .. } if is_append_only(source) => vec![InOrder],
+            Refusal::NoRename { .. } => vec![InOrder],
+            Refusal::NoSpace { .. } => vec![IgnoreSpace],
+            Refusal::EndsEarly { .. } => vec![ClampAlone],
+            Refusal::Range { source, .. } => {
+                let exists = source.existing().is_some_and(|existing| !existing.is_empty());
+                if exists { vec![Clamp] } else { Vec::new() }
+            }
+            Refusal::InUse { .. } => vec![EvenIfInUse],
+            Refusal::NothingInPlace { .. } => vec![NotInPlace],
+            Refusal::Leftover { .. } => vec![Resume, Restart],
+            Refusal::EngineUnsuitable { remedies, .. }
+            | Refusal::NotOurs { remedies, .. }
+            | Refusal::NothingToResume { remedies, .. }
+            | Refusal::ForeignMap { remedies, .. }
+            | Refusal::AlienMap { remedies, .. } => remedies.to_vec(),
+            Refusal::NoMap { .. } | Refusal::MapInTheWay { .. } => vec![MapElsewhere],
+            Refusal::DeviceWithoutConsent { .. } | Refusal::DeviceAsStream { .. } => {
+                vec![ToDevice]
+            }
+            Refusal::NotADevice { .. } => vec![NotToDevice],
+            Refusal::SameDevice { .. } => vec![AllowSameDevice],
+            Refusal::List { faults, .. } => of_faults(faults),
+            Refusal::RequestTooLarge { .. } => vec![SmallerRequests],
+            _ => Vec::new(),
         }
     }
+}
+
+fn is_append_only(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<AppendOnly>())
+}
+
+/// Ways around what is wrong with a list.
+fn of_faults(faults: &BTreeSet<Fault>) -> Vec<Remedy> {
+    let ways = |fault: &Fault| match fault {
+        Fault::Outside => &[SkipOutside, ClampRows][..],
+        Fault::Name => &[SkipNames],
+        Fault::Clash => &[SkipClashes, NumberClashes],
+        Fault::Unmappable => &[SkipUnmappable],
+        Fault::Container => &[IgnoreContainer],
+        Fault::EndsEarly => &[ClampAlone],
+        Fault::Column => &[NameColumns, IgnoreColumns],
+        Fault::Radix => &[Hexadecimal],
+        Fault::NoSource => &[NameSource],
+        Fault::Other => &[],
+    };
+    faults.iter().flat_map(ways).copied().collect()
 }

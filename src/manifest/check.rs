@@ -47,7 +47,15 @@ pub(crate) fn check_with(
 }
 
 /// Why a source is not to be had.
-pub(crate) type NoSource = (ErrorKind, String);
+#[derive(Clone, Debug)]
+pub(crate) struct NoSource {
+    /// Whether the call or the source is to blame.
+    pub kind: ErrorKind,
+    /// What is said of it.
+    pub message: String,
+    /// What kind of fault it is.
+    pub fault: Fault,
+}
 
 fn check_under(
     items: &[Item],
@@ -60,8 +68,8 @@ fn check_under(
     for item in items {
         // Said once a source, however many rows name it.
         sizes.entry(item.source.as_deref()).or_insert_with_key(|source| {
-            let refused = |(kind, message): NoSource| {
-                errors.push(ManifestError::new(item.line, kind, &message));
+            let refused = |NoSource { kind, message, fault }: NoSource| {
+                errors.push(ManifestError::new(item.line, kind, &message).of(fault));
             };
             source_len(*source).map_err(refused).ok()
         });
@@ -94,11 +102,12 @@ pub(super) fn bytes(item: &Item) -> &[u8] {
 pub(crate) fn no_source(source: Option<&Path>) -> NoSource {
     match source {
         Some(source) => {
-            (ErrorKind::Refused, format!("there is no source {source:?} whose size is known"))
+            let message = format!("there is no source {source:?} whose size is known");
+            NoSource { kind: ErrorKind::Refused, message, fault: Fault::Other }
         }
         None => {
-            let message = "no source: name one for the batch, or in a column `source`";
-            (ErrorKind::Usage, message.to_owned())
+            let message = "no source: name one for the batch, or in a column `source`".to_owned();
+            NoSource { kind: ErrorKind::Usage, message, fault: Fault::NoSource }
         }
     }
 }

@@ -174,6 +174,12 @@ impl<'a> Reading<'a> {
         self.error(line, ErrorKind::Usage, message.into());
     }
 
+    /// An error of syntax that there is a way around.
+    pub(crate) fn usage_of(&mut self, line: u64, fault: Fault, message: impl Into<String>) {
+        let message = message.into();
+        self.errors.push(ManifestError::new(line, ErrorKind::Usage, &message).of(fault));
+    }
+
     /// Something understood and refused.
     pub(crate) fn refuse(&mut self, line: u64, message: impl Into<String>) {
         self.error(line, ErrorKind::Refused, message.into());

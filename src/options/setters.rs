@@ -32,7 +32,7 @@ macro_rules! setters {
             self
         }
 
-        /// Most bytes a second, over all workers. Default: no limit.
+        /// Most bytes a second, over all workers; more than 0. Default: no limit.
         pub fn limit_rate(mut self, bytes_per_second: u64) -> Self {
             self.options.limit_rate = Some(bytes_per_second);
             self

@@ -61,8 +61,8 @@ impl Threads {
     pub(crate) fn check(self) -> Result<()> {
         match self {
             Threads::Exactly(threads) if !(1..=MOST_THREADS).contains(&threads) => {
-                let range = format!("the number of threads is from 1 to {MOST_THREADS}");
-                Err(ErrorKind::Usage(format!("{range}, not {threads}")).into())
+                let problem = format!("must be a number from 1 to {MOST_THREADS}, not {threads}");
+                Err(ErrorKind::usage_of(&["threads"], problem).into())
             }
             _ => Ok(()),
         }

@@ -286,10 +286,7 @@ pub fn check_map_is_apart(
     roles.add_target(target)?;
     roles.add(Role::Side, "the map of the copy", map).map_err(|clash| match is_named {
         false => clash.into(),
-        true => {
-            let map = quoted(map);
-            Refusal::Other(format!("--map {map} is what the copy itself reads or writes"))
-        }
+        true => Refusal::MapInTheWay { path: map.to_owned() },
     })
 }
 

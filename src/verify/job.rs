@@ -78,6 +78,7 @@ impl VerifyJob {
         let begin = Instant::now();
         progress.enter(Phase::Preparing);
         self.options.threads.check()?;
+        self.options.check_rate()?;
         let source = OpenSource::open(&self.source)?;
         source.will_read_in_sequence();
         let (range, clamped) = source.resolve(&self.options.range, self.options.clamp)?;
@@ -105,7 +106,7 @@ impl VerifyJob {
             }
             Err(error) => {
                 report.outcome = error.outcome();
-                report.error = Some(error.chain());
+                report.fail(&error);
                 Err(error.with_report(report))
             }
         }

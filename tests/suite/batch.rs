@@ -430,7 +430,7 @@ fn the_report_in_json_and_the_events_have_their_fields() {
         "failed": 0, "not_tried": 0});
     assert_eq!(report["items"], items);
     assert_eq!((&report["bytes"], &report["durable"]), (&json!(20), &json!(true)));
-    for key in ["threads", "seconds", "bytes_per_second", "slowest", "error"] {
+    for key in ["threads", "seconds", "bytes_per_second", "slowest", "error", "error_kind"] {
         assert!(report.get(key).is_some(), "{key}: {report}");
     }
     let events: Vec<Value> =

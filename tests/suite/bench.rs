@@ -99,6 +99,7 @@ fn the_document_has_its_fields() {
         "cache",
         "destination",
         "error",
+        "error_kind",
         "notes",
         "range",
         "recommended",
@@ -113,7 +114,7 @@ fn the_document_has_its_fields() {
     let expected = json!({
         "schema": "pcopy.bench/1", "source": "source", "destination": "null:", "bytes": LEN - 1,
         "range": { "start": 1, "end": LEN }, "rounds": 2, "cache": "cold", "synced": false,
-        "shared": false, "error": null,
+        "shared": false, "error": null, "error_kind": null,
     });
     for (name, value) in expected.as_object().unwrap() {
         assert_eq!(&report[name], value, "{name}");

@@ -87,7 +87,7 @@ fn what_another_user_left_is_neither_resumed_nor_discarded() {
             let line = format!("--trust-leftovers {leftovers} {options} --json source copy");
             let report = scene.run(&line).code(0).report();
             assert_same(&scene.read("copy"), &bytes, &line);
-            assert!(report["notes"].to_string().contains("--trust-leftovers"), "{report}");
+            assert!(report["notes"].to_string().contains("trusts all leftovers"), "{report}");
             let resumed = report["bytes"]["resumed"].as_u64() > Some(0);
             assert_eq!(resumed, leftovers == "--resume", "{report}");
             // Nobody is to own what root has copied.
@@ -146,7 +146,7 @@ fn what_others_could_have_written_is_not_believed() {
             let report =
                 scene.run("--resume --trust-leftovers --json source copy").code(0).report();
             assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
-            assert!(report["notes"].to_string().contains("--trust-leftovers"), "{report}");
+            assert!(report["notes"].to_string().contains("trusts all leftovers"), "{report}");
             assert_same(&scene.read("copy"), &bytes, name);
             let (scene, bytes) = interrupted("");
             set_mode(&scene, name, bits);
@@ -188,7 +188,7 @@ fn a_further_destination_discards_only_what_is_ours() {
     let line = "--restart --also also source copy";
     refused(&scene, line, &["also.pcopy-part", "belongs to user 65534"]);
     let report = scene.run(&format!("--trust-leftovers --json {line}")).code(0).report();
-    assert!(report["notes"].to_string().contains("--trust-leftovers"), "{report}");
+    assert!(report["notes"].to_string().contains("trusts all leftovers"), "{report}");
     assert_same(&scene.read("also"), &bytes, "the further one");
 }
 
@@ -211,7 +211,7 @@ fn a_batch_takes_no_file_of_another_user_for_complete() {
     refused(&scene, &format!("{resume} -n"), &["out/a"]);
     let report = scene.run(&format!("{resume} --trust-leftovers --json")).code(0).report();
     assert_eq!(report["items"]["skipped"], 2);
-    assert!(report["notes"].to_string().contains("--trust-leftovers"), "{report}");
+    assert!(report["notes"].to_string().contains("trusts all leftovers"), "{report}");
     scene.write("out/a", &bytes[..1000]);
     let crc = "batch sums.csv --source image --into out --resume --json";
     let sum = crc32(&bytes[..1000]);

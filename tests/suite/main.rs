@@ -7,6 +7,7 @@
 mod common;
 
 mod also;
+mod any_options;
 #[cfg(target_os = "linux")]
 mod attack;
 mod batch;
@@ -23,6 +24,7 @@ mod ddrescue;
 mod digest;
 #[cfg(target_os = "linux")]
 mod docs;
+mod documents;
 #[cfg(target_os = "linux")]
 mod ends;
 mod engine_sizes;

@@ -38,6 +38,7 @@ const FIELDS: &[(&str, Type)] = &[
     ("seconds.total", Type::Number),
     ("bytes_per_second", Type::Number),
     ("error", Type::TextOrNull),
+    ("error_kind", Type::TextOrNull),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -98,6 +99,7 @@ fn every_outcome_has_every_field() {
         ("/bytes/failed", 0.into()),
         ("/durable", true.into()),
         ("/error", Value::Null),
+        ("/error_kind", Value::Null),
     ] {
         assert_eq!(report.pointer(field), Some(&value), "{field} in {report}");
     }

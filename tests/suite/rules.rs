@@ -124,6 +124,69 @@ fn invariant_i7_nothing_fallible_in_drop() {
     }
 }
 
+/// Flags are words of the command. A caller of the library has none: it names
+/// options by their names, and says by a `Remedy` what would help.
+#[test]
+fn the_library_names_no_flag_of_the_command() {
+    // Of other programs, whose commands a message advises.
+    let others = ["ntfsclone --restore-image"];
+    let mut seen = 0;
+    for room in library() {
+        for literal in literals(&room.text) {
+            seen += 1;
+            let literal = others.iter().fold(literal, |text, other| text.replace(other, ""));
+            let flag = literal
+                .split("--")
+                .skip(1)
+                .any(|rest| rest.chars().next().is_some_and(|first| first.is_ascii_alphabetic()));
+            assert!(!flag, "{}: {literal:?} names a flag", room.path.display());
+        }
+    }
+    assert!(seen > 1000, "the literals were found: {seen}");
+}
+
+/// The literals of text in source without whole lines of comments.
+fn literals(source: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut rest = source;
+    while let Some(at) = rest.find(['"', '\'', '/']) {
+        let raw = rest[..at].trim_end_matches('#');
+        let is_raw = raw.ends_with('r') || raw.ends_with("br");
+        let hashes = if is_raw { at - raw.len() } else { 0 };
+        rest = &rest[at..];
+        if let Some(comment) = rest.strip_prefix("//") {
+            rest = comment.split_once('\n').map_or("", |(_, below)| below);
+        } else if rest.starts_with('"') && is_raw {
+            let end = format!("\"{}", "#".repeat(hashes));
+            let (literal, after) = rest[1..].split_once(&end).expect("a literal ends");
+            found.push(literal.to_owned());
+            rest = after;
+        } else if rest.starts_with('"') {
+            let mut escaped = false;
+            let is_end = |&(_, byte): &(usize, u8)| {
+                let ends = byte == b'"' && !escaped;
+                escaped = byte == b'\\' && !escaped;
+                ends
+            };
+            let end = rest.bytes().enumerate().skip(1).find(is_end).expect("a literal ends").0;
+            found.push(rest[1..end].to_owned());
+            rest = &rest[end + 1..];
+        } else if rest.starts_with("'\"'") || rest.starts_with("'\\\"'") {
+            rest = rest[1..].split_once('\'').expect("a character ends").1;
+        } else {
+            rest = &rest[1..];
+        }
+    }
+    found
+}
+
+#[test]
+fn literals_are_found_in_source() {
+    let source =
+        "a(\"one\", b\"two\"); // \"no\"\nlet c = '\"'; 'x: \"th\\\"ree\"; r#\"fo\"ur\"#; \"\"";
+    assert_eq!(literals(source), ["one", "two", "th\\\"ree", "fo\"ur", ""]);
+}
+
 /// What differs between systems is in one room: another system is one new file there.
 #[test]
 fn only_sys_knows_which_system_it_runs_on() {

@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
 use pcopy::error::plain;
 use pcopy::size::human;
-use pcopy::{Outcome, Progress, Watch};
+use pcopy::{Outcome, Progress, Result, Watch};
 
 use super::report_file::ReportFile;
-use super::{describe, list, list_failures};
+use super::{describe, list_failures, say};
 use crate::cli::args::OutputArgs;
 use crate::cli::exit::Exit;
 use crate::cli::signals::Signals;
@@ -20,17 +20,19 @@ use crate::cli::watch;
 
 /// `open` opens the report, which is at `report` if there is to be one; `heard`
 /// hears of every item.
+///
+/// # Errors
+///
+/// What nobody has told yet.
 pub fn compare(
     batch: &Batch,
     output: &OutputArgs,
     (report, open): (Option<&Path>, impl FnOnce(&Path) -> io::Result<ReportFile>),
     heard: &(dyn Fn(&ItemReport<'_>) + Sync),
     signals: &Signals,
-) -> Exit {
-    let sink = match report.map(open).transpose() {
-        Ok(sink) => sink,
-        Err(error) => return super::unopened(report, &error),
-    };
+) -> Result<Exit> {
+    let unopened = |source| super::unopened(report, source);
+    let sink = report.map(open).transpose().map_err(unopened)?;
     let failures = Mutex::new(Vec::new());
     let on_item = |item: &ItemReport<'_>| {
         if let Some(sink) = &sink {
@@ -51,20 +53,21 @@ pub fn compare(
         to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
     }
     let found = result.as_ref().map_or_else(|error| error.report(), Some);
-    if let Some(report) = found {
-        tell(report, output);
+    match (found, &result) {
+        (Some(report), _) => tell(report, output),
+        (None, Err(error)) if output.json => {
+            json_to_stdout(BatchReport::of_error(error).to_json());
+        }
+        (None, _) => {}
     }
-    match &result {
+    Ok(match &result {
         Ok(_) if unwritten.is_some() => Exit::Failed,
         Ok(report) => Exit::from(report.outcome),
         Err(error) => {
-            to_stderr(&format!("pcopy: {}", error.chain()));
-            for way in list::ways_out(error) {
-                to_stderr(&format!("pcopy: {way}"));
-            }
+            say(error);
             Exit::of_error(error)
         }
-    }
+    })
 }
 
 fn tell(report: &BatchReport, output: &OutputArgs) {

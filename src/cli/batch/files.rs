@@ -6,12 +6,12 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use pcopy::Options;
 use pcopy::batch::{Batch, ItemReport};
 use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::manifest::{Item, Runs};
 use pcopy::safety::roles::Role;
+use pcopy::{Options, Result};
 
 use super::compare::compare;
 use super::report_file::ReportFile;
@@ -25,20 +25,18 @@ use crate::cli::terminal::lines_to_stdout;
 
 /// Several whole files to a directory; their digests go to `sums`, or else to
 /// standard output.
+///
+/// # Errors
+///
+/// What nobody has told yet.
 pub fn copy_files(
     (sources, directory): (&[PathBuf], &Path),
     common: &CommonArgs,
     sums: Option<&Path>,
     signals: &Signals,
-) -> Exit {
-    let (items, numbers) = match items(sources, directory) {
-        Ok(items) => items,
-        Err(message) => return usage(&message),
-    };
-    let check = if common.dry_run { check_place } else { check_writable };
-    if let Some(Err(exit)) = sums.map(check) {
-        return exit;
-    }
+) -> Result<Exit> {
+    let (items, numbers) = items(sources, directory).map_err(usage)?;
+    sums.map_or(Ok(()), if common.dry_run { check_place } else { check_writable })?;
     let digests = Digests { sums, directory, numbers, lines: Mutex::default() };
     let heard = |item: &ItemReport<'_>| digests.hear(item, common.output.json);
     // A slip of the pen must not become a folder: --into makes one.
@@ -48,24 +46,23 @@ pub fn copy_files(
         None => batch,
     };
     let no_report = |report: &Path| ReportFile::open(report, &|| true);
-    let exit = copy(batch, common, None, no_report, &heard, signals);
-    if common.dry_run { exit } else { digests.write(exit, signals) }
+    let exit = copy(batch, common, None, no_report, &heard, signals)?;
+    Ok(if common.dry_run { exit } else { digests.write(exit, signals) })
 }
 
 /// Compares several sources with the files in a directory that have their names.
+///
+/// # Errors
+///
+/// What nobody has told yet.
 pub fn verify_files(
     (sources, directory): (&[PathBuf], &Path),
     (options, output): (Options, &OutputArgs),
     sums: Option<&Path>,
     signals: &Signals,
-) -> Exit {
-    let (items, numbers) = match items(sources, directory) {
-        Ok(items) => items,
-        Err(message) => return usage(&message),
-    };
-    if let Some(Err(exit)) = sums.map(check_writable) {
-        return exit;
-    }
+) -> Result<Exit> {
+    let (items, numbers) = items(sources, directory).map_err(usage)?;
+    sums.map_or(Ok(()), check_writable)?;
     let digests = Digests { sums, directory, numbers, lines: Mutex::default() };
     let heard = |item: &ItemReport<'_>| digests.hear(item, output.json);
     let batch = Batch::new(items, directory).options(options);
@@ -74,8 +71,8 @@ pub fn verify_files(
         None => batch,
     };
     let no_report = |report: &Path| ReportFile::open(report, &|| true);
-    let exit = compare(&batch, output, (None, no_report), &heard, signals);
-    digests.write(exit, signals)
+    let exit = compare(&batch, output, (None, no_report), &heard, signals)?;
+    Ok(digests.write(exit, signals))
 }
 
 /// The digests of several files, on their way to one file or to standard output.

@@ -4,19 +4,16 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use pcopy::error::{Fault, plain, quoted};
 use pcopy::manifest::{
     self, AreaStatuses, Columns, Format, Lenience, Manifest, ManifestErrors, ReadOptions,
 };
 use pcopy::source::OpenSource;
-use pcopy::{Error, ErrorKind, Refusal, Size};
+use pcopy::{ErrorKind, Refusal, Result, Size};
 
 use super::BatchArgs;
-use crate::cli::exit::Exit;
 use crate::cli::input::Input;
 use crate::cli::render::usage;
 use crate::cli::signals::Signals;
-use crate::cli::terminal::to_stderr;
 
 /// How the list is read.
 #[derive(Args, Debug)]
@@ -110,7 +107,11 @@ fn columns(text: &str) -> Result<Columns, String> {
 }
 
 /// The manifest and what of it could not be understood, or how it ended.
-pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestErrors), Exit> {
+///
+/// # Errors
+///
+/// What nobody has told yet.
+pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestErrors)> {
     let list = &args.list;
     let path = args.retry.as_deref().or(args.manifest.as_deref()).unwrap_or(Path::new("-"));
     let areas = match list.areas.as_deref().map(AreaStatuses::new) {
@@ -157,10 +158,10 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
     });
     let read = opened.map(|input| manifest::read_lenient(input, format, &options));
     if cancel.is_cancelled() {
-        to_stderr("pcopy: interrupted");
-        return Err(Exit::Interrupted);
+        return Err(ErrorKind::Cancelled.into());
     }
-    let (mut manifest, mut errors) = read.map_err(|error| unreadable(path, &error))?;
+    let unreadable = |source| Refusal::CannotRead { path: path.to_owned(), source };
+    let (mut manifest, mut errors) = read.map_err(unreadable)?;
     let lenience = Lenience {
         skip_outside: list.skip_outside,
         clamp: list.clamp,
@@ -179,25 +180,4 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
         });
     }
     Ok((manifest, errors))
-}
-
-fn unreadable(path: &Path, error: &std::io::Error) -> Exit {
-    to_stderr(&format!("pcopy: cannot read {}: {}", quoted(path), plain(error)));
-    Exit::Refused
-}
-
-/// Options by which the rest of a list that was refused can be had.
-pub fn ways_out(error: &Error) -> Vec<&'static str> {
-    let ErrorKind::Refused(Refusal::List { faults, .. }) = error.kind() else { return Vec::new() };
-    let way = |fault| match fault {
-        Fault::Outside => "--skip-outside leaves out what lies outside, --clamp cuts it",
-        Fault::Name => "--skip-names leaves out such names",
-        Fault::Clash => {
-            "--skip-clashes leaves out what clashes, --number-clashes gives it a number"
-        }
-        Fault::Unmappable => "--skip-unmappable leaves out such files",
-        Fault::Container => "--ignore-container takes the ranges as they are",
-        Fault::Other => "",
-    };
-    faults.iter().copied().map(way).filter(|way| !way.is_empty()).collect()
 }

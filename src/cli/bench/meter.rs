@@ -3,6 +3,7 @@
 
 use pcopy::Threads;
 use pcopy::bench::{Outcome, Setting, Step};
+use pcopy::size::exact;
 use serde_json::{Value, json};
 
 use crate::cli::args::{OutputArgs, ProgressArg};
@@ -91,7 +92,16 @@ fn line(step: &Step<'_>) -> String {
         0 => "warm-up".to_owned(),
         round => format!("round {round}"),
     };
-    format!("{}/{} {round}: {}", step.done + 1, step.total, step.setting.options())
+    format!("{}/{} {round}: {}", step.done + 1, step.total, flags(step.setting))
+}
+
+/// The flags of a copy that mean a setting.
+pub fn flags(setting: &Setting) -> String {
+    let mut text = format!("--engine {} --threads {}", setting.engine, setting.threads);
+    if let Some(size) = setting.io_size {
+        text += &format!(" --io-size {}", exact(size));
+    }
+    text
 }
 
 fn event(name: &str, step: &Step<'_>) -> Value {

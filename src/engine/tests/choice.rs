@@ -2,6 +2,7 @@
 
 use crate::engine::capabilities::{Capabilities, End, Reflink};
 use crate::engine::{EngineChoice, select};
+use crate::error::Remedy;
 use crate::io::page_cache::CacheState;
 use crate::sys::{DirectAlignment, FileSystem, FileSystemKind};
 use crate::words::Word;
@@ -121,6 +122,23 @@ fn what_cannot_serve_is_refused_with_a_reason() {
             .to_string()
             .contains("auto, positioned, direct")
     );
+}
+
+#[test]
+fn what_stands_in_the_way_of_sharing_is_said_as_data() {
+    let check = |change: &dyn Fn(&mut Capabilities), remedy: Remedy| {
+        let mut capabilities = usual();
+        capabilities.destination = file_on(FileSystemKind::Btrfs);
+        change(&mut capabilities);
+        let refusal = select(EngineChoice::Offload, capabilities).err().expect("refused");
+        assert_eq!(refusal.remedies(), [remedy], "{refusal}");
+    };
+    check(&|c| c.reflink = Reflink::Never, Remedy::NotReflinkNever);
+    check(&|c| c.keep_no_holes = true, Remedy::NotSparseNever);
+    let mut always = usual();
+    always.reflink = Reflink::Always;
+    let refusal = select(EngineChoice::Positioned, always).err().expect("refused");
+    assert_eq!(refusal.remedies(), [Remedy::NotReflinkAlways]);
 }
 
 /// The words of the choice and the rows of the table are two lists.

@@ -17,6 +17,7 @@ use std::io::{BufRead, Read};
 use csv::{ByteRecord, ReaderBuilder, Terminator};
 
 use super::super::{Field, Pieces, Reading, Row, text};
+use crate::error::Fault;
 
 /// Reads CSV (`,`) or TSV (a tab).
 pub(in crate::manifest) fn read(input: &mut dyn BufRead, delimiter: u8, reading: &mut Reading<'_>) {
@@ -167,14 +168,8 @@ fn header(record: &ByteRecord, line: u64, reading: &mut Reading<'_>) -> Option<V
         columns.push(field);
     }
     if unknown {
-        reading.usage(
-            line,
-            format!(
-                "known columns are {}; --columns FIELD=COLUMN,... names what is called \
-                 differently, --ignore-columns passes over the others",
-                Field::names()
-            ),
-        );
+        let message = format!("known columns are {}", Field::names());
+        reading.usage_of(line, Fault::Column, message);
     }
     if clear && !columns.iter().any(|c| matches!(c, Some(Field::Name | Field::NameHex))) {
         reading.usage(line, "the header has no column `name`");

@@ -15,6 +15,7 @@ use std::path::Path;
 use super::super::{
     Item, Lines, ReadOptions, Reading, Run, Runs, decimal, in_radix, path_from_bytes, text,
 };
+use crate::error::Fault;
 use crate::range::ByteRange;
 
 /// Flags of an extent whose bytes are where it says.
@@ -49,6 +50,10 @@ struct File {
     wrong: bool,
 }
 
+/// What is said of numbers that make no sense.
+const NOT_UNDERSTOOD: &str = "an extent that is not understood (if filefrag was run with -X, its \
+                              numbers are hexadecimal, which has no mark)";
+
 /// Reads the output of `filefrag -v`.
 pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut lines = Lines::new(input);
@@ -76,7 +81,8 @@ pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'
                 file.take().into_iter().for_each(|file| finish(file, reading));
             } else if let Err(why) = extent(line, this, reading.options) {
                 this.wrong = true;
-                reading.usage(number, format!("filefrag: {why}"));
+                let fault = if why == NOT_UNDERSTOOD { Fault::Radix } else { Fault::Other };
+                reading.usage_of(number, fault, format!("filefrag: {why}"));
             }
         } else if !line.trim_ascii().is_empty() && !line.starts_with(b"#") {
             reading.usage(number, "filefrag: this line belongs to no file (was it run with -v?)");
@@ -139,17 +145,16 @@ fn extent(line: &[u8], file: &mut File, options: &ReadOptions<'_>) -> Result<(),
     if file.unmappable.is_some() {
         return Ok(());
     }
-    let wrong = "an extent that is not understood (if filefrag was run with -X: --radix 16, because its \
-         hexadecimal has no mark)";
     let number = |text: &str| in_radix(text.trim().as_bytes(), options.radix);
     let blocks = |text: &str| {
         let (first, last) = text.split_once("..")?;
         ByteRange::new(number(first)?, number(last)?.checked_add(1)?)
     };
-    let (logical, physical) = (blocks(logical).ok_or(wrong)?, blocks(physical).ok_or(wrong)?);
+    let (logical, physical) = (blocks(logical), blocks(physical));
+    let (logical, physical) = (logical.ok_or(NOT_UNDERSTOOD)?, physical.ok_or(NOT_UNDERSTOOD)?);
     let same = number(length) == Some(logical.len()) && logical.len() == physical.len();
     if !same || logical.is_empty() {
-        return Err(wrong);
+        return Err(NOT_UNDERSTOOD);
     }
     let past = "an extent ends past what 64 bits count";
     let (from, to) =

@@ -13,6 +13,7 @@ use serde::de::{self, Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor}
 
 use super::super::{Field, Piece, ReadOptions, Reading, Row, Value};
 use super::objects::Objects;
+use crate::error::Fault;
 
 /// Keys a report adds to those of an item.
 const OF_REPORTS: [&str; 9] =
@@ -32,7 +33,8 @@ pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'
 
 fn object(number: u64, text: &[u8], reading: &mut Reading<'_>) {
     let mut json = serde_json::Deserializer::from_slice(text);
-    let visitor = ObjectVisitor { options: reading.options };
+    let unknown = std::cell::Cell::new(false);
+    let visitor = ObjectVisitor { options: reading.options, unknown: &unknown };
     let parsed = json.deserialize_map(visitor).and_then(|found| json.end().map(|()| found));
     match parsed {
         Ok(object) if object.complete && reading.options.skip_complete => {
@@ -42,7 +44,8 @@ fn object(number: u64, text: &[u8], reading: &mut Reading<'_>) {
         Err(error) => {
             let inside = if error.is_eof() { 0 } else { (error.line() as u64).saturating_sub(1) };
             let line = number + inside;
-            reading.usage(line, message(&error));
+            let fault = if unknown.get() { Fault::Column } else { Fault::Other };
+            reading.usage_of(line, fault, message(&error));
         }
     }
 }
@@ -117,6 +120,8 @@ struct Key<'v>(#[serde(borrow)] Cow<'v, str>);
 
 struct ObjectVisitor<'o> {
     options: &'o ReadOptions<'o>,
+    /// Whether it ended at a key that is not known.
+    unknown: &'o std::cell::Cell<bool>,
 }
 
 impl<'de> Visitor<'de> for ObjectVisitor<'_> {
@@ -150,11 +155,9 @@ impl<'de> Visitor<'de> for ObjectVisitor<'_> {
             {
                 let IgnoredAny = map.next_value()?;
             } else {
-                return Err(de::Error::custom(format!(
-                    "unknown field `{key}`; --columns FIELD=KEY,... names what is called \
-                     differently, --ignore-columns passes over it; known are {}",
-                    Field::names()
-                )));
+                self.unknown.set(true);
+                let names = Field::names();
+                return Err(de::Error::custom(format!("unknown field `{key}`; known are {names}")));
             }
         }
         Ok(object)

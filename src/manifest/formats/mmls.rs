@@ -7,6 +7,7 @@
 use std::io::BufRead;
 
 use super::super::{Item, Lines, Reading, Run, Runs, decimal};
+use crate::error::Fault;
 use crate::range::ByteRange;
 
 /// Reads the output of `mmls`.
@@ -29,8 +30,8 @@ pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'
             // mmls -c says no unit.
             let sector = reading.sector(None).map(u64::from);
             let Some(sector) = sector else {
-                return reading
-                    .usage(number, "mmls -c says no unit: name the --source, or list without -c");
+                let message = "mmls -c says no unit: name the source, or list without -c";
+                return reading.usage_of(number, Fault::NoSource, message);
             };
             reading.note(format!(
                 "mmls -c says no unit: {sector} bytes, as the sectors of the source"

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::super::{Item, Lines, Reading, Run, Runs, decimal};
 use super::mmls::described;
+use crate::error::Fault;
 use crate::range::ByteRange;
 
 /// Types of partitions of a DOS table that hold others.
@@ -129,7 +130,8 @@ fn sector(named: Option<u64>, reading: &mut Reading<'_>) -> Option<u64> {
         (Some(named), _) => Some(named),
         (None, Some(own)) => Some(own),
         (None, None) => {
-            reading.usage(0, "sfdisk: it says no sector size: name the --source");
+            let message = "sfdisk: it says no sector size, and no source is named";
+            reading.usage_of(0, Fault::NoSource, message);
             None
         }
     }

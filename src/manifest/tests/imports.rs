@@ -236,7 +236,7 @@ fn filefrag_extents_without_a_place_are_refused_by_name() {
 
 #[test]
 fn filefrag_output_that_is_damaged_is_refused() {
-    let hexadecimal = "line 4: filefrag: an extent that is not understood (if filefrag was run with -X: --radix 16, because its hexadecimal has no mark)";
+    let hexadecimal = "line 4: filefrag: an extent that is not understood (if filefrag was run with -X, its numbers are hexadecimal, which has no mark)";
     for (lines, want) in [
         ("   0:   0..   1:   a7..   a8:   2:   last,eof\n", hexadecimal),
         ("   0:   0..   1:   10..  1:   2:   last,eof\n", hexadecimal),

@@ -1,0 +1,115 @@
+//! What was asked for, as far as it must be known to tell an error that ended it
+//! before there was anything to report: one JSON document where one was wanted,
+//! whatever goes wrong.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use pcopy::batch::BatchReport;
+use pcopy::{Error, Report, devices};
+use serde_json::json;
+
+use super::args::{Cli, Command, OutputArgs, ProgressArg};
+use super::exit::Exit;
+use super::remedy::said;
+use super::terminal::{event_to_stderr, json_to_stdout, to_stderr};
+use super::{bench, config};
+
+/// Which document tells of it.
+enum Form<'a> {
+    /// Of one source and one destination.
+    Copy(&'a Path, &'a Path),
+    /// Of many files.
+    Batch,
+    /// Of a measurement of these ends.
+    Bench(Option<(&'a Path, &'a Path)>),
+    /// Of the devices.
+    Devices,
+    /// None: what there is on standard output is for people.
+    Text,
+}
+
+/// What was asked for.
+pub struct Asked<'a> {
+    form: Form<'a>,
+    json: bool,
+    /// Standard error carries one JSON event a line.
+    events: bool,
+}
+
+impl<'a> Asked<'a> {
+    /// As the arguments say.
+    pub fn of(cli: &'a Cli) -> Asked<'a> {
+        let (form, output) = match &cli.command {
+            None => (copy(&cli.copy.paths), &cli.copy.output),
+            Some(Command::Verify(args)) => (copy(&args.paths), &args.output),
+            Some(Command::Batch(args)) => (Form::Batch, &args.common.output),
+            Some(Command::Bench(args)) => {
+                (Form::Bench(Some((&args.source, &args.destination))), &args.output)
+            }
+            Some(Command::Devices(args)) => {
+                return Asked { form: Form::Devices, json: args.json, events: false };
+            }
+            Some(Command::Completions(_) | Command::Man(_)) => {
+                return Asked { form: Form::Text, json: false, events: false };
+            }
+        };
+        let OutputArgs { json, progress, .. } = *output;
+        let holds_bytes = matches!(form, Form::Copy(_, to) if config::is_stdout(to));
+        Asked { form, json: json && !holds_bytes, events: progress == ProgressArg::Json }
+    }
+
+    /// As far as it shows in words that cannot be understood.
+    pub fn of_words(typed: &[OsString]) -> Asked<'static> {
+        let words = typed.iter().skip(1).map(OsString::as_os_str);
+        let options: Vec<&OsStr> = words.take_while(|word| *word != "--").collect();
+        let command = options.iter().find(|word| !word.as_encoded_bytes().starts_with(b"-"));
+        let form = match command.and_then(|word| word.to_str()) {
+            Some("batch") => Form::Batch,
+            Some("bench") => Form::Bench(None),
+            Some("devices") => Form::Devices,
+            Some("completions" | "man") => Form::Text,
+            _ => Form::Copy(Path::new(""), Path::new("")),
+        };
+        let json = options.iter().any(|word| *word == "--json");
+        // Where bytes were wanted, somebody may take for bytes whatever comes.
+        let wants_bytes =
+            matches!(form, Form::Copy(..)) && typed.last().is_some_and(|word| word == "-");
+        Asked { form, json: json && !wants_bytes, events: false }
+    }
+
+    /// Tells an error that nobody has told.
+    pub fn failed(&self, error: &Error) -> Exit {
+        if self.events {
+            event_to_stderr(&json!({"event": "error", "text": said(error)}));
+        } else {
+            to_stderr(&format!("pcopy: {}", said(error)));
+        }
+        self.document(error);
+        Exit::of_error(error)
+    }
+
+    /// Prints the document, if one was asked for.
+    pub fn document(&self, error: &Error) {
+        if !self.json {
+            return;
+        }
+        json_to_stdout(match self.form {
+            Form::Copy(source, destination) => {
+                Report::of_error(error, source, destination).to_json()
+            }
+            Form::Batch => BatchReport::of_error(error).to_json(),
+            Form::Bench(ends) => bench::document_of(error, ends).to_string(),
+            Form::Devices => devices::to_json_of_error(error),
+            Form::Text => return,
+        });
+    }
+}
+
+fn copy(paths: &[std::path::PathBuf]) -> Form<'_> {
+    match paths {
+        [source, destination] => Form::Copy(source, destination),
+        [source] => Form::Copy(source, Path::new("")),
+        _ => Form::Batch,
+    }
+}
