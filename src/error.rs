@@ -11,11 +11,13 @@
 mod refusal;
 mod remedy;
 mod shown;
+mod source_change;
 mod word;
 
 pub use refusal::{Fault, Refusal};
 pub use remedy::Remedy;
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
+pub use source_change::SourceChange;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -129,13 +131,13 @@ pub enum ErrorKind {
         /// What the system said.
         source: io::Error,
     },
-    /// Size, modification or change time of the source are not what they were.
-    #[error("{} changed during the copy: {what}", quoted(path))]
+    /// The source is not what it was.
+    #[error("{} changed during the copy: {change}", quoted(path))]
     SourceChanged {
         /// The source.
         path: PathBuf,
         /// What differs.
-        what: String,
+        change: SourceChange,
     },
     /// Length or content of the destination are not what was written.
     #[error("somebody changed {} during the copy: {what}", quoted(path))]

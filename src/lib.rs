@@ -70,6 +70,9 @@
 //! - **I12** What is removed, truncated or replaced was made in this run, or is
 //!   proved to be of an earlier one. Side files have one home, `durable::side`,
 //!   that makes, checks and names them.
+//! - **I13** Bytes decide, not numbers: where the number, name or time of a file
+//!   is not as before, content is compared before anything is refused, failed,
+//!   thrown away or believed.
 
 pub mod batch;
 pub mod bench;

@@ -283,6 +283,11 @@ impl Progress {
         self.verified.fetch_add(bytes, Relaxed);
     }
 
+    /// What is compared from here on is counted anew.
+    pub(crate) fn restart_verified(&self) {
+        self.verified.store(0, Relaxed);
+    }
+
     pub(crate) fn set_threads(&self, threads: usize) {
         self.threads.store(threads, Relaxed);
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use positioned_io::ReadAt;
 
-use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::error::{ErrorKind, Refusal, Result, Side, SourceChange};
 use crate::io::FileIo;
 use crate::range::{ByteRange, RangeSpec};
 use crate::report::{Kind, SourceReport};
@@ -193,29 +193,28 @@ impl OpenSource {
         ))
     }
 
-    /// What changed since it was opened, in words; `None` if nothing did.
-    /// Devices have no times worth comparing; their size is.
+    /// What changed since it was opened; `None` if nothing did. Devices have no
+    /// times worth comparing; their size is.
     ///
     /// # Errors
     ///
     /// If the system does not say.
-    pub fn change(&self) -> std::io::Result<Option<String>> {
+    pub fn change(&self) -> std::io::Result<Option<SourceChange>> {
         let now = sys::facts_as(self.io.as_file(), &self.path)?;
         let before = &self.facts;
-        let what = if now.size != self.claimed {
-            format!("its size was {} and is {}", self.claimed, now.size)
+        Ok(if now.size != self.claimed {
+            Some(SourceChange::Size { before: self.claimed, now: now.size })
         } else if self.device.is_some() {
-            return Ok(None);
+            None
         } else if self.claimed != before.size && self.io.end_has_moved() {
-            format!("it does not end at byte {} any more", before.size)
+            Some(SourceChange::End { before: before.size })
         } else if now.modified != before.modified {
-            "its modification time is another".to_owned()
+            Some(SourceChange::Modified)
         } else if now.changed != before.changed {
-            "its change time is another".to_owned()
+            Some(SourceChange::Attributes)
         } else {
-            return Ok(None);
-        };
-        Ok(Some(what))
+            None
+        })
     }
 
     /// The part of the report that describes it.

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::durable::part::Ours;
 use crate::durable::side;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result};
@@ -70,7 +71,8 @@ impl Room {
             return Ok(());
         }
         let file = self.open.open_to_read(name)?;
-        side::remove(&self.open, name, &sys::facts(&file)?).map(|_| ())
+        let facts = sys::facts(&file)?;
+        side::remove(&self.open, name, Ours { file: &file, facts: &facts }).map(|_| ())
     }
 
     fn remove_folder(self) -> io::Result<()> {

@@ -14,15 +14,12 @@ use std::path::{Path, PathBuf};
 
 use positioned_io::ReadAt;
 
-use super::recheck;
+use super::recheck::{self, first_difference_in};
 use crate::error::{ErrorKind, Result};
-use crate::io::{FileIo, Source, as_u64, as_usize, transfer};
+use crate::io::{FileIo, Source};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, Directory, FileKind};
-
-/// Bytes compared at a time.
-const CHUNK: u64 = 256 << 10;
 
 /// Few file systems have larger blocks.
 const BLOCK: u64 = 64 << 10;
@@ -59,7 +56,7 @@ pub fn is_still_at(name: &Name<'_>, ours: &FileIo) -> io::Result<()> {
     };
     let Some(there) = there else { return Err(not_ours()) };
     let theirs = FileIo::new(there, facts.size);
-    let same = first_difference(ours, (&theirs, |at| at), name.written, &CancelToken::new())?;
+    let same = first_difference_in(ours, (&theirs, |at| at), name.written, &CancelToken::new())?;
     if same.is_some() { Err(not_ours()) } else { theirs.as_file().sync_all() }
 }
 
@@ -158,7 +155,7 @@ impl Written<'_> {
         for range in missing.iter() {
             let mut rest = range;
             while !rest.is_empty() {
-                let found = first_difference(self.source, (there, place), rest, cancel);
+                let found = first_difference_in(self.source, (there, place), rest, cancel);
                 let Some(part) = found.map_err(|source| {
                     let (step, path) = ("read back", path.to_owned());
                     ErrorKind::Destination { step, path, source }
@@ -238,35 +235,4 @@ pub fn holes_of(file: &File, range: ByteRange) -> RangeSet {
         rest = rest.split_at(extent.range.end().max(rest.start() + 1)).1;
     }
     holes
-}
-
-/// The first bytes of `range` that differ in `one` and `other`, or that
-/// `other` does not have; the function says where a byte is there.
-fn first_difference<A: ReadAt + ?Sized, B: ReadAt + ?Sized>(
-    one: &A,
-    (other, place): (&B, impl Fn(u64) -> u64),
-    range: ByteRange,
-    cancel: &CancelToken,
-) -> io::Result<Option<ByteRange>> {
-    let room = as_usize(CHUNK.min(range.len()));
-    let (mut ours, mut theirs) = (vec![0; room], vec![0; room]);
-    for piece in range.pieces(CHUNK) {
-        if cancel.is_cancelled() {
-            return Ok(None);
-        }
-        let len = as_usize(piece.len());
-        let (ours, theirs) = (&mut ours[..len], &mut theirs[..len]);
-        transfer::read_full(one, piece.start(), ours).map_err(|stop| stop.error)?;
-        match transfer::read_full(other, place(piece.start()), theirs) {
-            Err(stop) if stop.error.kind() == io::ErrorKind::UnexpectedEof => {
-                let had = piece.start() + as_u64(stop.moved);
-                return Ok(Some(ByteRange::between(had, range.end())));
-            }
-            read => read.map_err(|stop| stop.error)?,
-        }
-        if ours != theirs {
-            return Ok(Some(piece));
-        }
-    }
-    Ok(None)
 }

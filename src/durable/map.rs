@@ -59,7 +59,7 @@ mod identity;
 mod tests;
 
 pub use file::MapFile;
-pub use identity::{Destination, Difference, Identity, Mode, ObjectId, Source};
+pub use identity::{Destination, Difference, Evidence, Identity, Mode, ObjectId, Source};
 
 use crate::error::escaped;
 use crate::range::{ByteRange, RangeSet};

@@ -10,6 +10,7 @@ use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io;
 
+use super::recheck;
 use super::trust;
 use crate::sys::{self, Directory, FileKind, Metadata};
 
@@ -69,7 +70,8 @@ pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
     // given the file its final name: then it is not the part any more.
     let facts = sys::facts(&file)?;
     let still = directory.facts(name)?;
-    match still.is_some_and(|still| still.same_thing(&facts)) {
+    let is_same = |still: &Metadata| Ours { file: &file, facts: &facts }.is(directory, name, still);
+    match still.is_some_and(|still| is_same(&still)) {
         true => Ok(Found::Left(file, facts)),
         false => Ok(Found::Busy),
     }
@@ -105,6 +107,45 @@ pub fn is_written(directory: &Directory, name: &OsStr) -> bool {
     directory.open_to_read(name).is_ok_and(|file| is_busy(&file))
 }
 
+/// A file that is open, and what it was when its name was last asked for.
+#[derive(Clone, Copy)]
+pub struct Ours<'a> {
+    /// Open for reading.
+    pub file: &'a File,
+    /// What it was.
+    pub facts: &'a Metadata,
+}
+
+impl Ours<'_> {
+    /// Whether `there`, which `name` is, is this file. Numbers tell that at no
+    /// cost. Where they are others, as on file systems that make them up at each
+    /// look or of each path, the bytes decide.
+    pub fn is(&self, directory: &Directory, name: &OsStr, there: &Metadata) -> bool {
+        if there.same_thing(self.facts) {
+            return true;
+        }
+        // Not every system can still tell of a file that has got another name.
+        let now = sys::facts(self.file).unwrap_or_else(|_| self.facts.clone());
+        let is_file = |facts: &Metadata| facts.node == FileKind::File;
+        is_file(&now) && is_file(there) && now.size == there.size && {
+            is_alike(&now, there) && now.changed == there.changed
+                || self.has_bytes_of(directory, name, &now)
+        }
+    }
+
+    fn has_bytes_of(&self, directory: &Directory, name: &OsStr, now: &Metadata) -> bool {
+        // Empty files have nothing that tells one from another.
+        let theirs = if now.size > 0 { directory.open_to_read(name).ok() } else { None };
+        theirs.is_some_and(|theirs| recheck::are_equal(self.file, &theirs, now.size))
+    }
+}
+
+/// Whether two looks may be at one file, by what else the file system says of it.
+pub fn is_alike(one: &Metadata, other: &Metadata) -> bool {
+    let asked = |facts: &Metadata| (facts.node, facts.size, facts.modified, facts.owner);
+    asked(one) == asked(other)
+}
+
 /// Makes sure that `name` is `ours`: whoever may write in the directory may
 /// have put something else, a link say, in its place. A rename goes by name,
 /// so only after it is it known what was renamed. Returns what it is now.
@@ -112,12 +153,12 @@ pub fn is_written(directory: &Directory, name: &OsStr) -> bool {
 /// # Errors
 ///
 /// If it is not, or if the system does not say.
-pub fn check_is_at(directory: &Directory, name: &OsStr, ours: &Metadata) -> io::Result<Metadata> {
-    let there = directory.facts(name)?.filter(|there| there.same_thing(ours));
+pub fn check_is_at(directory: &Directory, name: &OsStr, ours: Ours<'_>) -> io::Result<Metadata> {
+    let there = directory.facts(name)?.filter(|there| ours.is(directory, name, there));
     there.ok_or_else(not_ours)
 }
 
 /// That a name leads to another file than the one that was made.
-pub(super) fn not_ours() -> io::Error {
+pub fn not_ours() -> io::Error {
     io::Error::other("somebody put another file in its place")
 }

@@ -11,16 +11,13 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use positioned_io::ReadAt;
-
 use super::checkpoint::WORTH_ROOM;
-use super::map::{Identity, Map, MapFile, ObjectId};
+use super::map::{Difference, Evidence, Identity, Map, MapFile, ObjectId};
 use super::part::{self, Found};
 use super::recheck;
 use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
 use super::trust::{self, Examiner, Purpose};
 use crate::error::{Refusal, Remedy, Result};
-use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, FileKind, Metadata};
 use crate::words::words;
 
@@ -72,23 +69,15 @@ pub struct Previous {
     /// The earlier run gave the file its final name, because all that was
     /// missing could not be read.
     pub committed: bool,
+    /// Where the map and this job differ: the bytes must show that the map is
+    /// true all the same.
+    pub hints: Vec<Difference>,
 }
 
 impl Previous {
-    /// Looks whether the file or device still holds what the map calls `done`,
-    /// in bytes of `source`; `to` says where a byte of it went.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NothingToResume`] if it holds something else.
-    pub fn check_is_there(
-        &self,
-        source: &dyn ReadAt,
-        target: &Target,
-        done: &RangeSet,
-        to: impl Fn(ByteRange) -> Option<ByteRange>,
-    ) -> Result<(), Refusal> {
-        let (file, path) = match (&self.file, target) {
+    /// The file that holds what is done, and its path.
+    pub fn written<'a>(&'a self, target: &'a Target) -> Option<(&'a File, PathBuf)> {
+        Some(match (&self.file, target) {
             (Some((file, _)), Target::Staged(staged)) if !self.committed => {
                 (file, staged.part_path())
             }
@@ -96,20 +85,14 @@ impl Previous {
             (None, Target::InPlace(open) | Target::Device(open, ..)) => {
                 (&open.file, open.path.clone())
             }
-            (None, Target::Staged(_)) => return Ok(()),
-        };
-        match recheck::first_difference(source, file, done, to) {
-            None => Ok(()),
-            Some(range) => {
-                let reason = format!(
-                    "{} does not hold bytes {range} of the source, which the map calls done: it is \
-                     another one, or it or the source was written to since",
-                    crate::error::quoted(path)
-                );
-                let remedies = &[Remedy::Restart, Remedy::AllowChangedSource];
-                Err(Refusal::NothingToResume { reason, remedies })
-            }
-        }
+            (None, Target::Staged(_)) => return None,
+        })
+    }
+
+    /// How much must be compared for the map to be believed; `None`: no hint
+    /// speaks against it.
+    pub fn evidence(&self) -> Option<Evidence> {
+        self.hints.iter().map(|hint| hint.evidence).max()
     }
 }
 
@@ -139,12 +122,8 @@ pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
     }
 }
 
-/// A part that holds no more, and was written for no longer than
-/// [`SHORT_RUN`], may be of a run that ended before its first map.
+/// A part that holds no more may be of a run that ended before its first map.
 const LITTLE: u64 = WORTH_ROOM;
-
-/// Seconds in which a run makes its first map, however slow the disk is.
-const SHORT_RUN: i64 = 30;
 
 /// Finds out where the job begins. `leftovers` says what is to become of what
 /// an earlier run left, `examiner` whether that is ours.
@@ -195,11 +174,11 @@ impl Search<'_> {
         }
         let Some(map) = load(self.map_file, self.examiner)? else { return Ok(Start::Fresh) };
         let job = identity(Some(object_id(&target.facts, serial)));
-        check_identity(&map, self.map_file, &job)?;
+        let hints = compare(&map, self.map_file, &job)?;
         if target.facts.node == FileKind::File {
             check_length(&map, &job, &target.facts, &target.path)?;
         }
-        Ok(Start::Resume(Box::new(Previous { map, file: None, committed: false })))
+        Ok(Start::Resume(Box::new(Previous { map, file: None, committed: false, hints })))
     }
 
     fn staged(
@@ -247,13 +226,19 @@ impl Search<'_> {
         }
         if let Some((file, facts)) = part {
             let job = identity(Some(object_id(&facts, None)));
-            check_identity(&map, map_file, &job)?;
+            let hints = compare(&map, map_file, &job)?;
             check_length(&map, &job, &facts, &target.part_path())?;
+            if map.done.is_empty() && hints.iter().any(is_of_part) {
+                // Nothing shows that it is the part of this map.
+                check_holds_little(target, &file, &facts)?;
+                return Ok(Start::Over(Some(file)));
+            }
             let file = Some((file, facts));
-            return Ok(Start::Resume(Box::new(Previous { map, file, committed: false })));
+            let earlier = Previous { map, file, committed: false, hints };
+            return Ok(Start::Resume(Box::new(earlier)));
         }
-        let (map, file) = resume_committed(target, map_file, map, identity)?;
-        Ok(Start::Resume(Box::new(Previous { map, file: Some(file), committed: true })))
+        let earlier = resume_committed(target, map_file, map, identity)?;
+        Ok(Start::Resume(Box::new(earlier)))
     }
 
     /// The part, open and locked, if there is one that may be used for `purpose`.
@@ -314,7 +299,7 @@ fn resume_committed(
     map_file: &MapFile,
     map: Map,
     identity: &dyn Fn(Option<ObjectId>) -> Identity,
-) -> Result<(Map, (File, Metadata))> {
+) -> Result<Previous> {
     let is_file = target.existing.as_ref().is_some_and(|facts| facts.node == FileKind::File);
     let standing = if is_file { open_locked(target, &target.name, &target.path)? } else { None };
     let Some((file, facts)) = standing else {
@@ -322,7 +307,7 @@ fn resume_committed(
         return Err(Refusal::NothingToResume { reason, remedies: &[Remedy::Restart] }.into());
     };
     let job = identity(Some(object_id(&facts, None)));
-    check_identity(&map, map_file, &job)?;
+    let hints = compare(&map, map_file, &job)?;
     check_length(&map, &job, &facts, &target.path)?;
     // It had its whole length when it got its name: somebody has used it since.
     let whole = job.destination.offset.saturating_add(job.range.len());
@@ -335,32 +320,41 @@ fn resume_committed(
         let remedies = &[Remedy::ForceAndRestart];
         return Err(Refusal::NothingToResume { reason, remedies }.into());
     }
-    Ok((map, (file, facts)))
+    Ok(Previous { map, file: Some((file, facts)), committed: true, hints })
 }
 
 /// Refuses to start over a part that may have a map under another name: hours
 /// of work may be in it. A run makes a map as soon as it has lasted for a moment.
+/// How long it has lasted is not asked: clocks are set, and mounts differ.
 fn check_had_no_map(
     target: &StagedTarget,
     map_file: &MapFile,
     part: &File,
     facts: &Metadata,
 ) -> Result<(), Refusal> {
-    let bytes = recheck::data_up_to(part, facts, LITTLE);
-    let seconds = facts.created.map(|(created, _)| facts.modified.0.saturating_sub(created));
-    if bytes <= LITTLE && seconds.is_none_or(|seconds| seconds <= SHORT_RUN) {
+    if recheck::data_up_to(part, facts, LITTLE) <= LITTLE {
         return Ok(());
     }
-    let (least, size) = (if bytes > LITTLE { "more than " } else { "" }, bytes.min(LITTLE));
-    let in_time = seconds.map(|seconds| format!(", written in {seconds} seconds"));
     let reason = format!(
-        "{} holds {least}{size} bytes{}, and there is no {}",
+        "{} holds more than {LITTLE} bytes, and there is no {}",
         crate::error::quoted(target.part_path()),
-        in_time.unwrap_or_default(),
         crate::error::quoted(map_file.path()),
     );
     let remedies = &[Remedy::SameMap, Remedy::Restart];
     Err(Refusal::NothingToResume { reason, remedies })
+}
+
+/// Refuses to start over a part that is another file than that of the map, unless
+/// it holds next to nothing.
+fn check_holds_little(target: &StagedTarget, part: &File, facts: &Metadata) -> Result<(), Refusal> {
+    if recheck::data_up_to(part, facts, LITTLE) <= LITTLE {
+        return Ok(());
+    }
+    let reason = format!(
+        "{} is another file than the map speaks of, and holds more than {LITTLE} bytes",
+        crate::error::quoted(target.part_path()),
+    );
+    Err(Refusal::NothingToResume { reason, remedies: &[Remedy::Restart] })
 }
 
 fn open_locked(
@@ -424,20 +418,23 @@ pub fn check_map(
     Ok(Some(facts))
 }
 
-fn check_identity(map: &Map, map_file: &MapFile, job: &Identity) -> Result<(), Refusal> {
+/// Refuses the map of another job, and returns what else differs.
+fn compare(map: &Map, map_file: &MapFile, job: &Identity) -> Result<Vec<Difference>, Refusal> {
     // A map that ddrescue wrote has no identity: the user vouches for it.
-    let Some(identity) = &map.identity else { return Ok(()) };
-    match identity.difference(job) {
-        None => Ok(()),
+    let Some(identity) = &map.identity else { return Ok(Vec::new()) };
+    let differences = identity.differences(job);
+    match differences.iter().find(|difference| difference.evidence == Evidence::None) {
+        None => Ok(differences),
         Some(difference) => {
-            let remedies: &[Remedy] = match difference.is_of_state() {
-                true => &[Remedy::Restart, Remedy::AllowChangedSource],
-                false => &[Remedy::Restart],
-            };
             let (path, what) = (map_file.path(), difference.to_string());
-            Err(Refusal::ForeignMap { path, what, remedies })
+            Err(Refusal::ForeignMap { path, what, remedies: &[Remedy::Restart] })
         }
     }
+}
+
+/// Whether it says that the part is another file.
+fn is_of_part(hint: &Difference) -> bool {
+    hint.field == "dest-inode" || hint.field == "dest-created-ns"
 }
 
 /// A file that ends before what the map calls done was cut by somebody else:

@@ -4,14 +4,17 @@
 //! every disk has the one, nor does either say whether somebody has written
 //! there since. So a few places of what is done are read from both sides and
 //! compared before a run goes on. That finds another disk under the name, or a
-//! file that was written anew; to find every byte there is `--verify`. Nothing
-//! is changed here, and what cannot be read proves nothing.
+//! file that was written anew; to find every byte, all of it must be compared.
+//! Nothing is changed here, and what cannot be read proves nothing.
 
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
+use std::io;
 
 use positioned_io::ReadAt;
 
-use crate::io::{as_usize, transfer};
+use crate::io::{as_u64, as_usize, transfer};
+use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet, align_down, align_up};
 use crate::sys::{self, Metadata};
 
@@ -22,8 +25,125 @@ const LEN: u64 = 64 << 10;
 const BLOCK: u64 = 4096;
 
 /// How many places: with a seek on each side, a fraction of a second on a disk
-/// that spins.
+/// that spins. As many again, which nobody can foresee, where more is at stake.
 const PLACES: u64 = 16;
+
+/// So many places must tell one source from another: nearly all disks have the
+/// same zeros somewhere.
+const TELLING: usize = 4;
+
+/// Bytes that are compared as a whole in no more time than a few places take.
+pub const SMALL: u64 = 16 << 20;
+
+/// Bytes compared at a time, where all are.
+const CHUNK: u64 = 256 << 10;
+
+/// What a few places show.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Shown {
+    /// The first byte, of the source, that the destination does not have.
+    Differs(u64),
+    /// Nothing differs, and enough is there that could.
+    Same,
+    /// Nothing differs, and that shows little: too few places could be read, or
+    /// they are filled with one byte.
+    TooLittle,
+}
+
+/// Two sides that should have `done` in common: bytes of the source, and where
+/// each of them went.
+pub struct Sides<'a, T> {
+    /// Where they were read.
+    pub source: &'a dyn ReadAt,
+    /// Where they were written.
+    pub destination: &'a dyn ReadAt,
+    /// Which of them.
+    pub done: &'a RangeSet,
+    /// Where one of them went.
+    pub to: T,
+}
+
+impl<T: Fn(ByteRange) -> Option<ByteRange>> Sides<'_, T> {
+    /// What up to 16 places show, always the same: 1 MiB is read on each side.
+    pub fn glance(&self) -> Shown {
+        self.look_at(places(self.done))
+    }
+
+    /// What up to 32 places show, half of which are drawn by lot: 2 MiB are read
+    /// on each side.
+    pub fn look(&self) -> Shown {
+        let lots = RandomState::new();
+        let total = self.done.bytes();
+        let by_lot = (0..PLACES).map(|number| lots.hash_one(number) % total.max(1));
+        let by_lot = by_lot.filter_map(|skip| nth(self.done, skip));
+        self.look_at(places(self.done).into_iter().chain(by_lot))
+    }
+
+    fn look_at(&self, places: impl IntoIterator<Item = ByteRange>) -> Shown {
+        let mut telling = 0;
+        for place in places {
+            let Some((here, there)) = self.read(place) else { continue };
+            if let Some(at) = first_other(&here, &there) {
+                return Shown::Differs(place.start() + as_u64(at));
+            }
+            telling += usize::from(here.iter().any(|byte| *byte != here[0]));
+        }
+        if telling < TELLING { Shown::TooLittle } else { Shown::Same }
+    }
+
+    /// The first byte of `range`, a part of what is done, that differs.
+    pub fn first_in(&self, range: ByteRange) -> Option<u64> {
+        range.pieces(LEN).find_map(|piece| {
+            let (here, there) = self.read(piece)?;
+            first_other(&here, &there).map(|at| piece.start() + as_u64(at))
+        })
+    }
+
+    /// The first byte of all that is done that differs; `None` if none does, or
+    /// the caller asked to stop.
+    ///
+    /// # Errors
+    ///
+    /// If either side cannot be read.
+    pub fn first_of_all(&self, cancel: &CancelToken) -> io::Result<Option<u64>> {
+        for range in self.done.iter() {
+            let Some(place) = (self.to)(range) else { continue };
+            let there = |at: u64| at - range.start() + place.start();
+            let found = first_difference_in(self.source, (self.destination, there), range, cancel)?;
+            if let Some(piece) = found {
+                return Ok(Some(self.first_in(piece).unwrap_or(piece.start())));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A place on both sides. Of two sides only one that can be read says
+    /// anything of the other.
+    fn read(&self, place: ByteRange) -> Option<(Vec<u8>, Vec<u8>)> {
+        let read = |from: &dyn ReadAt, range: ByteRange| {
+            let mut bytes = vec![0; as_usize(range.len())];
+            transfer::read_full(from, range.start(), &mut bytes).ok().map(|()| bytes)
+        };
+        let there = read(self.destination, (self.to)(place)?)?;
+        Some((read(self.source, place)?, there))
+    }
+}
+
+fn first_other(here: &[u8], there: &[u8]) -> Option<usize> {
+    here.iter().zip(there).position(|(one, other)| one != other)
+}
+
+/// Whether two files of `len` bytes are equal: small ones throughout, larger ones
+/// in up to 32 places, unless those are filled with one byte.
+pub fn are_equal(one: &File, other: &File, len: u64) -> bool {
+    let all = &RangeSet::from(ByteRange::to(len));
+    let sides = Sides { source: one, destination: other, done: all, to: Some };
+    match sides.look() {
+        Shown::Differs(_) => false,
+        Shown::Same if len > SMALL => true,
+        _ => matches!(sides.first_of_all(&CancelToken::new()), Ok(None)),
+    }
+}
 
 /// The first place looked at in which `destination` has other bytes than
 /// `source`, in bytes of the source. `done` is what they should have in common,
@@ -34,15 +154,46 @@ pub fn first_difference(
     done: &RangeSet,
     to: impl Fn(ByteRange) -> Option<ByteRange>,
 ) -> Option<ByteRange> {
-    let read = |from: &dyn ReadAt, range: ByteRange| {
-        let mut bytes = vec![0; as_usize(range.len())];
-        transfer::read_full(from, range.start(), &mut bytes).ok().map(|()| bytes)
-    };
-    places(done).into_iter().find(|&place| {
-        let there = to(place).and_then(|target| read(destination, target));
-        // Of two sides only one that can be read says anything of the other.
-        there.is_some_and(|there| read(source, place).is_some_and(|here| here != there))
-    })
+    let sides = Sides { source, destination, done, to };
+    places(done)
+        .into_iter()
+        .find(|&place| sides.read(place).is_some_and(|(here, there)| here != there))
+}
+
+/// The first piece of `range` that differs in `one` and `other`, or that
+/// `other` does not have; the function says where a byte is there. `None` if
+/// nothing does, or the caller asked to stop.
+///
+/// # Errors
+///
+/// If either side cannot be read.
+pub fn first_difference_in<A: ReadAt + ?Sized, B: ReadAt + ?Sized>(
+    one: &A,
+    (other, place): (&B, impl Fn(u64) -> u64),
+    range: ByteRange,
+    cancel: &CancelToken,
+) -> io::Result<Option<ByteRange>> {
+    let room = as_usize(CHUNK.min(range.len()));
+    let (mut ours, mut theirs) = (vec![0; room], vec![0; room]);
+    for piece in range.pieces(CHUNK) {
+        if cancel.is_cancelled() {
+            return Ok(None);
+        }
+        let len = as_usize(piece.len());
+        let (ours, theirs) = (&mut ours[..len], &mut theirs[..len]);
+        transfer::read_full(one, piece.start(), ours).map_err(|stop| stop.error)?;
+        match transfer::read_full(other, place(piece.start()), theirs) {
+            Err(stop) if stop.error.kind() == io::ErrorKind::UnexpectedEof => {
+                let had = piece.start() + as_u64(stop.moved);
+                return Ok(Some(ByteRange::between(had, range.end())));
+            }
+            read => read.map_err(|stop| stop.error)?,
+        }
+        if ours != theirs {
+            return Ok(Some(piece));
+        }
+    }
+    Ok(None)
 }
 
 /// How many bytes `file`, which is `facts`, holds, as far as its file system
@@ -146,5 +297,52 @@ mod tests {
         check(0..len, true);
         let short = Memory::new(vec![1; 10]);
         assert_eq!(first_difference(&source, &short, &done, moved), None, "nothing can be read");
+    }
+
+    #[test]
+    fn places_that_could_be_of_any_source_show_too_little() {
+        let len: usize = 8 << 20;
+        let check = |bytes: &[u8], there: &[u8], done: &RangeSet, expected: Shown| {
+            let (source, destination) = (Memory::new(bytes.to_vec()), Memory::new(there.to_vec()));
+            let to = Some;
+            let sides = Sides { source: &source, destination: &destination, done, to };
+            assert_eq!(sides.look(), expected);
+        };
+        let all = set(&[(0, as_u64(len))]);
+        let told: Vec<u8> = (0..len).map(|n| (n % 251) as u8).collect();
+        check(&told, &told, &all, Shown::Same);
+        check(&vec![0; len], &vec![0; len], &all, Shown::TooLittle);
+        check(&vec![255; len], &vec![255; len], &all, Shown::TooLittle);
+        // A partition table alone is what clones have in common.
+        let mut table = vec![0; len];
+        table[..512].copy_from_slice(&told[..512]);
+        check(&table, &table, &all, Shown::TooLittle);
+        check(&told, &told, &set(&[]), Shown::TooLittle);
+        check(&told, &[], &all, Shown::TooLittle);
+        let mut other = told.clone();
+        other[len - 1] ^= 1;
+        check(&told, &other, &all, Shown::Differs(as_u64(len) - 1));
+        other[7] ^= 1;
+        check(&told, &other, &all, Shown::Differs(7));
+    }
+
+    #[test]
+    fn the_first_byte_of_all_that_differs_is_named() {
+        let told: Vec<u8> = (0..1 << 20).map(|n| (n % 251) as u8).collect();
+        let done = set(&[(100, 300_000), (500_000, 1 << 20)]);
+        let check = |at: Option<usize>, expected: Option<u64>| {
+            let mut there = [vec![9; 50], told.clone()].concat();
+            at.iter().for_each(|&at| there[50 + at] ^= 1);
+            let (source, destination) = (Memory::new(told.clone()), Memory::new(there));
+            let to = |range: ByteRange| range.rebase(0, 50);
+            let sides = Sides { source: &source, destination: &destination, done: &done, to };
+            assert_eq!(sides.first_of_all(&CancelToken::new()).unwrap(), expected, "{at:?}");
+        };
+        check(None, None);
+        check(Some(99), None);
+        check(Some(100), Some(100));
+        check(Some(299_999), Some(299_999));
+        check(Some(400_000), None);
+        check(Some((1 << 20) - 1), Some((1 << 20) - 1));
     }
 }

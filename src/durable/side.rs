@@ -28,7 +28,7 @@ use std::ffi::{OsStr, OsString};
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 
-use super::part;
+use super::part::{self, Ours};
 use super::target::sibling_name;
 use crate::sys::{self, Directory, FileKind, FileSystemKind, Metadata, Replace};
 
@@ -74,16 +74,16 @@ fn is_temporary_of(name: &OsStr, of: &OsStr) -> bool {
     sibling_name(&hidden(of), &format!("{MARK}{digits}{END}")) == *name
 }
 
-/// Removes `name` if it leads to the file `ours`; whether it did. Nothing being
+/// Removes `name` if it is `ours`; whether it was. Nothing being
 /// there is no error.
 ///
 /// # Errors
 ///
 /// Of the system, or that the name leads to something else, which stays.
-pub fn remove(directory: &Directory, name: &OsStr, ours: &Metadata) -> io::Result<bool> {
+pub fn remove(directory: &Directory, name: &OsStr, ours: Ours<'_>) -> io::Result<bool> {
     match directory.facts(name)? {
         None => Ok(false),
-        Some(there) if there.same_thing(ours) => directory.remove(name).map(|()| true),
+        Some(there) if ours.is(directory, name, &there) => directory.remove(name).map(|()| true),
         Some(_) => Err(part::not_ours()),
     }
 }
@@ -96,7 +96,7 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
     let names = directory.names(|name| is_temporary_of(name, of)).unwrap_or_default();
     let clear = |name: &OsString| {
         let looked = directory.facts(name).ok().flatten();
-        if looked.is_none_or(|facts| facts.node != FileKind::File) {
+        if looked.as_ref().is_none_or(|facts| facts.node != FileKind::File) {
             return false;
         }
         let Ok(mut file) = directory.open_existing(name) else { return false };
@@ -105,8 +105,10 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
             && facts.links == 1
             && facts.owner == sys::user()
             && !part::is_busy(&file)
+            // Where numbers are made up, a lock says nothing either.
+            && looked.is_some_and(|looked| looked.same_thing(&facts))
             && begins_as(&mut file, beginning).unwrap_or(false);
-        is_ours && remove(directory, name, &facts).unwrap_or(false)
+        is_ours && remove(directory, name, Ours { file: &file, facts: &facts }).unwrap_or(false)
     };
     // All of them: `any` would stop at the first.
     names.iter().filter(|name| clear(name)).count() > 0

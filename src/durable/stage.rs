@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::intact::{self, Name, Written};
-use super::part;
+use super::part::{self, Ours};
 use super::partitions;
 use super::previous::{Previous, Start};
 use super::side;
@@ -385,7 +385,8 @@ impl Stage {
             // A rename goes by name: only now is it known what was renamed. That is
             // compared with what the file was before: not every system can still
             // tell of an open file that has got another name.
-            let checked = part::check_is_at(&target.directory, name, &ours);
+            let ours = Ours { file: self.io.as_file(), facts: &ours };
+            let checked = part::check_is_at(&target.directory, name, ours);
             checked.map_err(|source| not_found_at(target, name, source))?;
         }
         if durable && let Some(target) = self.pending.as_ref().or(self.named.as_ref()) {
@@ -401,7 +402,8 @@ impl Stage {
     fn known_at(&self, target: &StagedTarget, name: &OsStr) -> Result<Metadata> {
         let ours = sys::facts(self.io.as_file());
         let checked = ours.and_then(|ours| {
-            part::check_is_at(&target.directory, name, &ours)?;
+            let file = self.io.as_file();
+            part::check_is_at(&target.directory, name, Ours { file, facts: &ours })?;
             Ok(ours)
         });
         checked.map_err(|source| not_found_at(target, name, source).into())
@@ -448,7 +450,8 @@ pub fn rights(source: &OpenSource, range: ByteRange) -> u32 {
 
 /// Removes the part of `target`, if that is still the file open as `part`.
 fn remove_part(target: &StagedTarget, part: &File) -> io::Result<bool> {
-    side::remove(&target.directory, &target.part_name(), &sys::facts(part)?)
+    let ours = Ours { file: part, facts: &sys::facts(part)? };
+    side::remove(&target.directory, &target.part_name(), ours)
 }
 
 fn not_found_at(target: &StagedTarget, name: &OsStr, source: io::Error) -> ErrorKind {

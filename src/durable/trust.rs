@@ -21,7 +21,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use super::part;
+use super::part::{self, Ours};
 use crate::error::{Refusal, Remedy, quoted};
 use crate::sys::{self, Directory, Metadata};
 
@@ -116,7 +116,7 @@ impl Own {
         let name = OsString::from(unused);
         let file = directory.create_new(&name)?;
         let facts = sys::facts(&file)?;
-        part::check_is_at(directory, &name, &facts)?;
+        part::check_is_at(directory, &name, Ours { file: &file, facts: &facts })?;
         directory.remove(&name)?;
         Ok(facts)
     }

@@ -147,6 +147,40 @@ pub enum Refusal {
         /// What would help.
         remedies: &'static [Remedy],
     },
+    /// What a map calls done is not there.
+    #[error(
+        "cannot resume: {} does not hold byte {offset} of {}, which the map calls done{}",
+        quoted(path),
+        quoted(source_path),
+        because(hints)
+    )]
+    NotWhatWasCopied {
+        /// The source.
+        source_path: PathBuf,
+        /// What was written.
+        path: PathBuf,
+        /// The first byte that differs, in bytes of the source.
+        offset: u64,
+        /// What else of the job is not as the map has it.
+        hints: Vec<String>,
+    },
+    /// Nothing shows that a map is true for the job.
+    #[error(
+        "cannot resume: what the map calls done cannot be compared in {} and {}{}: {reason}",
+        quoted(source_path),
+        quoted(path),
+        because(hints)
+    )]
+    NothingToCompare {
+        /// The source.
+        source_path: PathBuf,
+        /// What was written.
+        path: PathBuf,
+        /// Why not.
+        reason: String,
+        /// What of the job is not as the map has it.
+        hints: Vec<String>,
+    },
     /// The map belongs to another job.
     #[error("map {} is of another job: {what}", quoted(path))]
     ForeignMap {
@@ -438,6 +472,11 @@ impl fmt::Display for User {
             }
         }
     }
+}
+
+/// What of a job is not as its map has it, in brackets.
+fn because(hints: &[String]) -> String {
+    if hints.is_empty() { String::new() } else { format!(" (another {})", hints.join(", ")) }
 }
 
 /// What kind of fault a row of a list has, for a caller who knows a way around it.

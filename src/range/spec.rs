@@ -41,6 +41,12 @@ pub enum RangeSpec {
 }
 
 impl RangeSpec {
+    /// Whether it says where it ends, so that it stays the same when the source
+    /// grows.
+    pub fn is_final(&self) -> bool {
+        matches!(self, RangeSpec::Bounds(..) | RangeSpec::Inclusive(..) | RangeSpec::Span(..))
+    }
+
     /// Whether any part of it counts in sectors.
     pub fn counts_sectors(&self) -> bool {
         let (one, other) = match *self {

@@ -9,6 +9,7 @@
 //! left is cleared away by the run that resumes or restarts its job.
 
 use super::{Map, MapError};
+use crate::durable::part::Ours;
 use crate::durable::side::{self, Temporary};
 use crate::range::ByteRange;
 use crate::sys::{self, Directory, FileKind, Metadata, Replace};
@@ -158,7 +159,7 @@ impl MapFile {
     ///
     /// As [`load`](MapFile::load).
     pub fn was_a_map(&self) -> Result<bool, MapError> {
-        Ok(self.standing()? != Standing::Other)
+        Ok(!matches!(self.standing()?, Standing::Other))
     }
 
     /// What has the name.
@@ -166,7 +167,10 @@ impl MapFile {
         let Some(mut file) = self.open()? else { return Ok(Standing::Nothing) };
         let reading = |error| failed("read", &self.path(), error);
         match side::begins_as(&mut file, FIRST_WORDS).map_err(reading)? {
-            true => Ok(Standing::Map(sys::facts(&file).map_err(reading)?)),
+            true => {
+                let facts = sys::facts(&file).map_err(reading)?;
+                Ok(Standing::Map(file, facts))
+            }
             false => Ok(Standing::Other),
         }
     }
@@ -182,7 +186,7 @@ impl MapFile {
         let directory = self.directory().map_err(creating)?;
         let replace = match self.standing()? {
             Standing::Nothing => Replace::Never,
-            Standing::Map(_) => Replace::Yes,
+            Standing::Map(..) => Replace::Yes,
             Standing::Other => return Err(self.in_the_way()),
         };
         // For its owner alone: a map names paths.
@@ -230,14 +234,15 @@ impl MapFile {
     ///
     /// [`MapError::Io`]; [`MapError::Unusable`] if something else has the name.
     pub fn remove(&self) -> Result<(), MapError> {
-        let facts = match self.standing()? {
+        let (file, facts) = match self.standing()? {
             Standing::Nothing => return Ok(()),
-            Standing::Map(facts) => facts,
+            Standing::Map(file, facts) => (file, facts),
             Standing::Other => return Err(self.in_the_way()),
         };
         let removing = |error| failed("remove", &self.path(), error);
         let directory = self.directory().map_err(removing)?;
-        let removed = side::remove(&directory, &self.name, &facts).map_err(removing)?;
+        let ours = Ours { file: &file, facts: &facts };
+        let removed = side::remove(&directory, &self.name, ours).map_err(removing)?;
         if removed { self.sync(&directory) } else { Ok(()) }
     }
 
@@ -263,11 +268,10 @@ impl MapFile {
 }
 
 /// What has the name of a map.
-#[derive(PartialEq, Eq)]
 enum Standing {
     Nothing,
     /// A map, or the beginning of one.
-    Map(Metadata),
+    Map(File, Metadata),
     Other,
 }
 

@@ -1,6 +1,9 @@
-//! Which job a map belongs to. A map resumes only a job whose identity has no
-//! [difference](Identity::difference) from its own. This room compares what it
-//! is given; it looks at no file.
+//! Which job a map belongs to, and how that is known.
+//!
+//! Range, place and mode make the job: where they differ, the map is of another
+//! one. All else, such as paths, numbers and times, are [hints](Evidence): they
+//! spare a look at the bytes where they are the same, and where they are not,
+//! the bytes decide. This room compares what it is given; it looks at no file.
 
 use super::MapError;
 use super::escape::{escape, unescape};
@@ -10,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-/// Everything that must be the same for a map to go on being true.
+/// What a map knows of its job.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Identity {
     /// Where the bytes come from.
@@ -77,9 +80,8 @@ pub enum Mode {
 
 /// Which object a path named, by what outlives a reboot.
 ///
-/// Give none where the numbers do not outlive a mount (FAT and exFAT make
-/// inode numbers up): an unknown identity is better than a false one that
-/// refuses every resume.
+/// Not every file system keeps such numbers: FAT, exFAT and many that a program
+/// serves make them up at each mount. So they are hints.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum ObjectId {
     /// A file.
@@ -105,7 +107,19 @@ pub enum ObjectId {
     },
 }
 
-/// The first field in which a map and a job differ.
+/// What shows whether a map is true for a job, although a field differs.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Evidence {
+    /// A few places of what the map calls done: the field says only which file
+    /// it is.
+    Places,
+    /// Every byte that the map calls done: something may have been written.
+    AllBytes,
+    /// Nothing: the map is of another job.
+    None,
+}
+
+/// A field in which a map and a job differ.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Difference {
     /// Name of the field, as in the map.
@@ -114,11 +128,13 @@ pub struct Difference {
     pub map_value: String,
     /// What the job says; `absent` likewise.
     pub job_value: String,
+    /// What shows whether the map is true all the same.
+    pub evidence: Evidence,
 }
 
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Difference { field, map_value, job_value } = self;
+        let Difference { field, map_value, job_value, .. } = self;
         write!(f, "{field} is {map_value} in the map and {job_value} in this job")
     }
 }
@@ -139,40 +155,102 @@ impl Mode {
 struct Field {
     name: String,
     value: String,
-    compared: bool,
+    role: Role,
+}
+
+/// What a field is compared for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Role {
+    /// Nothing: it is there for the reader.
+    Note,
+    /// It makes the job.
+    Job,
+    /// It spares a look at the bytes.
+    Hint,
 }
 
 /// Field of the time at which a file was made.
 const BORN: &str = "created-ns";
 
+/// Field of the serial number of a disk.
+const SERIAL: &str = "serial";
+
 /// What a change of the content shows in.
 const STATE: [&str; 3] = ["source-size", "source-mtime-ns", "source-ctime-ns"];
 
 impl Difference {
-    /// Whether it is the same source in another state.
-    pub fn is_of_state(&self) -> bool {
-        STATE.contains(&self.field.as_str())
+    /// What differs, in words that follow "another".
+    pub fn what(&self) -> String {
+        let (side, field) = self.field.split_once('-').unwrap_or(("", &self.field));
+        let field = match field {
+            "mtime-ns" => "modification time",
+            "ctime-ns" => "change time",
+            BORN => "time of creation",
+            "inode" => "file number",
+            "device-number" => "device number",
+            SERIAL => "serial number",
+            field => field,
+        };
+        match side {
+            "source" => format!("{field} of the source"),
+            "dest" => format!("{field} of the destination"),
+            _ => self.field.clone(),
+        }
     }
 }
 
 impl Identity {
-    /// What keeps a map with this identity from resuming `job`: the first
-    /// field that differs, in the order of the map; `None` if nothing does.
-    pub fn difference(&self, job: &Identity) -> Option<Difference> {
+    /// The fields in which a map with this identity and `job` differ, in the
+    /// order of the map.
+    pub fn differences(&self, job: &Identity) -> Vec<Difference> {
         let (ours, theirs) = (self.fields(), job.fields());
-        // A field absent on one side has no value there, whichever side that is.
-        let names = ours.iter().chain(&theirs).filter(|field| field.compared);
-        let names = names.map(|field| field.name.as_str());
         let any_state = self.source.may_change || job.source.may_change;
-        names.filter(|name| !(any_state && STATE.contains(name))).find_map(|name| {
+        let mut names: Vec<(&str, Role)> = Vec::new();
+        // A field absent on one side has no value there, whichever side that is.
+        for field in ours.iter().chain(&theirs) {
+            let is_new = names.iter().all(|(name, _)| *name != field.name);
+            let may_differ = any_state && STATE.contains(&&*field.name);
+            if is_new && field.role != Role::Note && !may_differ {
+                names.push((&field.name, field.role));
+            }
+        }
+        let differs = |(name, role): (&str, Role)| {
             let (map_value, job_value) = (value_of(&ours, name), value_of(&theirs, name));
-            let unknown = name.ends_with(BORN) && (map_value.is_none() || job_value.is_none());
-            (map_value != job_value && !unknown).then(|| Difference {
+            let is_unknown = map_value.is_none() || job_value.is_none();
+            if map_value == job_value || is_unknown && name.ends_with(BORN) {
+                return None;
+            }
+            Some(Difference {
                 field: name.to_owned(),
                 map_value: map_value.unwrap_or("absent").to_owned(),
                 job_value: job_value.unwrap_or("absent").to_owned(),
+                evidence: match role {
+                    Role::Job => Evidence::None,
+                    _ if is_unknown && name.ends_with(SERIAL) => Evidence::Places,
+                    _ => self.evidence(name, job),
+                },
             })
-        })
+        };
+        names.into_iter().filter_map(differs).collect()
+    }
+
+    /// What shows whether a map is true for `job`, where the hint `field` differs.
+    fn evidence(&self, field: &str, job: &Identity) -> Evidence {
+        let born = |identity: &Identity| match &identity.destination.id {
+            Some(ObjectId::File { born_ns, .. }) => *born_ns,
+            _ => None,
+        };
+        match field {
+            "source-path"
+            | "source-inode"
+            | "source-device-number"
+            | "dest-path"
+            | "dest-device-number" => Evidence::Places,
+            // On some file systems who has made a file says more than its number.
+            "source-created-ns" => Evidence::Places,
+            "dest-inode" if born(self).is_some() && born(self) == born(job) => Evidence::Places,
+            _ => Evidence::AllBytes,
+        }
     }
 
     /// Names and values in the order of the map; values are one line each.
@@ -184,32 +262,32 @@ impl Identity {
     fn fields(&self) -> Vec<Field> {
         let Identity { source, range, destination, list: rows } = self;
         let mut list = Vec::new();
-        let mut add = |name: &str, value: String, compared| {
-            list.push(Field { name: name.to_owned(), value, compared });
+        let mut add = |name: &str, value: String, role| {
+            list.push(Field { name: name.to_owned(), value, role });
         };
-        add("source-path", path_value(&source.path), true);
-        add("source-kind", escape(source.kind.as_bytes()), true);
-        add("source-size", source.size.to_string(), true);
+        add("source-path", path_value(&source.path), Role::Hint);
+        add("source-kind", escape(source.kind.as_bytes()), Role::Hint);
+        add("source-size", source.size.to_string(), Role::Hint);
         if let Some(time) = source.mtime_ns {
-            add("source-mtime-ns", time.to_string(), true);
+            add("source-mtime-ns", time.to_string(), Role::Hint);
         }
         if let Some(time) = source.ctime_ns {
-            add("source-ctime-ns", time.to_string(), true);
+            add("source-ctime-ns", time.to_string(), Role::Hint);
         }
-        for (name, value, compared) in id_values(source.id.as_ref()) {
-            add(&format!("source-{name}"), value, compared);
+        for (name, value, role) in id_values(source.id.as_ref()) {
+            add(&format!("source-{name}"), value, role);
         }
-        add("range-start", range.start().to_string(), true);
-        add("range-end", range.end().to_string(), true);
-        add("dest-path", path_value(&destination.path), true);
-        add("dest-offset", destination.offset.to_string(), true);
-        add("dest-kind", escape(destination.kind.as_bytes()), true);
-        add("dest-mode", destination.mode.name().to_owned(), true);
-        for (name, value, compared) in id_values(destination.id.as_ref()) {
-            add(&format!("dest-{name}"), value, compared);
+        add("range-start", range.start().to_string(), Role::Job);
+        add("range-end", range.end().to_string(), Role::Job);
+        add("dest-path", path_value(&destination.path), Role::Hint);
+        add("dest-offset", destination.offset.to_string(), Role::Job);
+        add("dest-kind", escape(destination.kind.as_bytes()), Role::Job);
+        add("dest-mode", destination.mode.name().to_owned(), Role::Job);
+        for (name, value, role) in id_values(destination.id.as_ref()) {
+            add(&format!("dest-{name}"), value, role);
         }
         if let Some(rows) = rows {
-            add("list", escape(rows.as_bytes()), true);
+            add("list", escape(rows.as_bytes()), Role::Hint);
         }
         list
     }
@@ -246,7 +324,7 @@ impl Identity {
 fn value_of<'a>(fields: &'a [Field], name: &str) -> Option<&'a str> {
     fields
         .iter()
-        .find(|field| field.compared && field.name == name)
+        .find(|field| field.role != Role::Note && field.name == name)
         .map(|field| field.value.as_str())
 }
 
@@ -254,23 +332,25 @@ fn path_value(path: &Path) -> String {
     escape(&bytes_of(path.as_os_str()))
 }
 
-/// Name, value, and whether it is compared.
-fn id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, bool)> {
+/// Name, value, and what it is compared for.
+fn id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, Role)> {
     match id {
         None => Vec::new(),
         Some(ObjectId::File { device, inode, born_ns }) => {
-            let mut values =
-                vec![("device", device.to_string(), false), ("inode", inode.to_string(), true)];
-            values.extend(born_ns.map(|time| (BORN, time.to_string(), true)));
+            let mut values = vec![
+                ("device", device.to_string(), Role::Note),
+                ("inode", inode.to_string(), Role::Hint),
+            ];
+            values.extend(born_ns.map(|time| (BORN, time.to_string(), Role::Hint)));
             values
         }
         Some(ObjectId::Device { number, serial: None }) => {
-            vec![("device-number", number.to_string(), true)]
+            vec![("device-number", number.to_string(), Role::Hint)]
         }
         Some(ObjectId::Device { number, serial: Some(serial) }) => {
             vec![
-                ("device-number", number.to_string(), false),
-                ("serial", escape(serial.as_bytes()), true),
+                ("device-number", number.to_string(), Role::Note),
+                (SERIAL, escape(serial.as_bytes()), Role::Hint),
             ]
         }
     }

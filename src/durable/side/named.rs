@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Temporary;
-use crate::durable::part;
+use crate::durable::part::{self, Ours};
 use crate::preserve;
 use crate::sys::{self, Directory, FileKind, Metadata, Replace};
 
@@ -282,8 +282,9 @@ impl Draft {
     /// That its name leads to another file by now.
     pub fn end(self) -> io::Result<()> {
         match (&self.place, &self.state) {
-            (Some(place), State::Named(_, facts)) => {
-                part::check_is_at(&place.directory, &place.name, facts).map(drop)
+            (Some(place), State::Named(file, facts)) => {
+                let ours = Ours { file, facts };
+                part::check_is_at(&place.directory, &place.name, ours).map(drop)
             }
             _ => Ok(()),
         }

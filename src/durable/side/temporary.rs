@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 
 use super::{random_name, remove, until_new};
-use crate::durable::part;
+use crate::durable::part::{self, Ours};
 use crate::sys::{self, Directory, Metadata, Replace};
 
 /// The file. Dropped, it stays where it is: see [`Temporary::discard`].
@@ -48,6 +48,10 @@ impl Temporary {
         &self.file
     }
 
+    fn ours(&self) -> Ours<'_> {
+        Ours { file: &self.file, facts: &self.facts }
+    }
+
     /// Gives it the name `name`, in its directory. Nothing may have that name
     /// unless `replace` says so.
     ///
@@ -55,10 +59,10 @@ impl Temporary {
     ///
     /// Of the system, or that somebody has put another file in its place.
     pub fn publish(&self, name: &OsStr, replace: Replace) -> io::Result<Metadata> {
-        part::check_is_at(&self.directory, &self.name, &self.facts)?;
+        part::check_is_at(&self.directory, &self.name, self.ours())?;
         self.directory.rename(&self.name, name, replace)?;
         // A rename goes by name: only now is it known what was renamed.
-        part::check_is_at(&self.directory, name, &self.facts)?;
+        part::check_is_at(&self.directory, name, self.ours())?;
         Ok(self.facts.clone())
     }
 
@@ -78,7 +82,7 @@ impl Temporary {
     ///
     /// As [`discard`](Temporary::discard).
     pub fn remove(&self) -> io::Result<()> {
-        remove(&self.directory, &self.name, &self.facts).map(|_| ())
+        remove(&self.directory, &self.name, self.ours()).map(|_| ())
     }
 
     /// Takes it away after `error`, which is the one to report.

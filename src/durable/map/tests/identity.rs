@@ -6,86 +6,121 @@ fn source(job: &Identity) -> Source {
     job.source.clone()
 }
 
-#[test]
-fn the_first_field_that_differs_is_named() {
-    let check = |change: fn(&mut Identity), wanted: Option<(&str, &str, &str)>| {
-        let mut job = identity();
-        change(&mut job);
-        let found = identity().difference(&job);
-        let found =
-            found.as_ref().map(|d| (d.field.as_str(), d.map_value.as_str(), d.job_value.as_str()));
-        assert_eq!(found, wanted);
-        // The other way round the values change places.
-        let back = job.difference(&identity()).map(|d| (d.field, d.job_value, d.map_value));
-        assert_eq!(back.as_ref().map(|(f, m, j)| (f.as_str(), m.as_str(), j.as_str())), wanted);
-    };
-    check(|_| {}, None);
-    check(
-        |job| job.source.path = "/b".into(),
-        Some(("source-path", "/data/disk of Ümit%0A.img", "/b")),
-    );
-    check(
-        |job| job.source.kind = "block-device".into(),
-        Some(("source-kind", "file", "block-device")),
-    );
-    check(|job| job.source.size += 1, Some(("source-size", "1048576", "1048577")));
-    let mtime = "1700000000123456789";
-    check(|job| job.source.mtime_ns = Some(-1), Some(("source-mtime-ns", mtime, "-1")));
-    check(|job| job.source.mtime_ns = None, Some(("source-mtime-ns", mtime, "absent")));
-    let ctime = "1700000000223456789";
-    check(|job| job.source.ctime_ns = Some(-1), Some(("source-ctime-ns", ctime, "-1")));
-    check(
-        |job| {
-            job.source =
-                Source { size: 0, mtime_ns: None, ctime_ns: None, may_change: true, ..source(job) };
-        },
-        None,
-    );
-    check(
-        |job| job.source = Source { path: "/b".into(), may_change: true, ..source(job) },
-        Some(("source-path", "/data/disk of Ümit%0A.img", "/b")),
-    );
-    check(
-        |job| job.source.id = Some(ObjectId::File { device: 2049, inode: 1, born_ns: None }),
-        Some(("source-inode", "77", "1")),
-    );
-    check(|job| job.source.id = None, Some(("source-inode", "77", "absent")));
-    check(|job| job.range = range(0, 0x10200), Some(("range-start", "512", "0")));
-    check(|job| job.range = range(0x200, 0x10000), Some(("range-end", "66048", "65536")));
-    check(|job| job.destination.path = "/c".into(), Some(("dest-path", "/data/out 100%25", "/c")));
-    check(|job| job.destination.offset = 0, Some(("dest-offset", "4096", "0")));
-    check(|job| job.destination.kind = "x".into(), Some(("dest-kind", "file", "x")));
-    check(|job| job.destination.mode = Mode::InPlace, Some(("dest-mode", "new", "in-place")));
-    check(
-        |job| job.destination.id = Some(ObjectId::File { device: 2049, inode: 9, born_ns: None }),
-        Some(("dest-inode", "78", "9")),
-    );
-    // A file system mounted again may have another device number.
-    check(|job| job.source.id = Some(ObjectId::File { device: 5, inode: 77, born_ns: None }), None);
+/// The fields in which two differ, and what is asked for.
+fn found(map: &Identity, job: &Identity) -> Vec<(String, Evidence)> {
+    map.differences(job).into_iter().map(|found| (found.field, found.evidence)).collect()
+}
 
-    let difference = identity()
-        .difference(&Identity { range: range(0, 0x10200), ..identity() })
-        .expect("differs");
-    assert_eq!(difference.to_string(), "range-start is 512 in the map and 0 in this job");
+fn file(inode: u64, born_ns: Option<i128>) -> Option<ObjectId> {
+    Some(ObjectId::File { device: 2049, inode, born_ns })
 }
 
 #[test]
+fn what_makes_the_job_may_not_differ_and_of_all_else_the_bytes_decide() {
+    use Evidence::{AllBytes, None as Nothing, Places};
+    let check = |change: fn(&mut Identity), wanted: &[(&str, Evidence)]| {
+        let mut job = identity();
+        change(&mut job);
+        let wanted: Vec<_> = wanted.iter().map(|&(name, what)| (name.to_owned(), what)).collect();
+        assert_eq!(found(&identity(), &job), wanted);
+        // It is the same the other way round.
+        assert_eq!(found(&job, &identity()), wanted);
+    };
+    check(|_| {}, &[]);
+    check(|job| job.source.path = "/b".into(), &[("source-path", Places)]);
+    check(|job| job.source.kind = "block-device".into(), &[("source-kind", AllBytes)]);
+    check(|job| job.source.size += 1, &[("source-size", AllBytes)]);
+    check(|job| job.source.mtime_ns = Some(-1), &[("source-mtime-ns", AllBytes)]);
+    check(|job| job.source.mtime_ns = None, &[("source-mtime-ns", AllBytes)]);
+    check(|job| job.source.ctime_ns = Some(-1), &[("source-ctime-ns", AllBytes)]);
+    let any_state = |job: &mut Identity| {
+        let path = "/b".into();
+        let any =
+            Source { size: 0, mtime_ns: None, ctime_ns: None, may_change: true, ..source(job) };
+        job.source = Source { path, ..any };
+    };
+    check(any_state, &[("source-path", Places)]);
+    check(|job| job.source.id = file(1, None), &[("source-inode", Places)]);
+    check(|job| job.source.id = None, &[("source-inode", Places)]);
+    check(|job| job.range = range(0, 0x10200), &[("range-start", Nothing)]);
+    check(|job| job.range = range(0x200, 0x10000), &[("range-end", Nothing)]);
+    check(|job| job.destination.path = "/c".into(), &[("dest-path", Places)]);
+    check(|job| job.destination.offset = 0, &[("dest-offset", Nothing)]);
+    check(|job| job.destination.kind = "x".into(), &[("dest-kind", Nothing)]);
+    check(|job| job.destination.mode = Mode::InPlace, &[("dest-mode", Nothing)]);
+    check(|job| job.destination.id = file(9, None), &[("dest-inode", AllBytes)]);
+    check(|job| job.list = Some("x".into()), &[("list", AllBytes)]);
+    // All that differs is found, in the order of the map.
+    check(
+        |job| {
+            job.source.ctime_ns = Some(-1);
+            job.source.id = file(1, None);
+            job.range = range(0, 0x10200);
+        },
+        &[("source-ctime-ns", AllBytes), ("source-inode", Places), ("range-start", Nothing)],
+    );
+    // A file system mounted again may have another device number.
+    check(|job| job.source.id = Some(ObjectId::File { device: 5, inode: 77, born_ns: None }), &[]);
+
+    let job = Identity { range: range(0, 0x10200), ..identity() };
+    let difference = identity().differences(&job).remove(0);
+    assert_eq!(difference.to_string(), "range-start is 512 in the map and 0 in this job");
+    assert_eq!(difference.what(), "range-start");
+    job_with(|job| job.destination.id = file(9, None), "file number of the destination");
+    job_with(|job| job.source.ctime_ns = None, "change time of the source");
+}
+
+/// What the only difference of a job is called.
+fn job_with(change: fn(&mut Identity), what: &str) {
+    let mut job = identity();
+    change(&mut job);
+    assert_eq!(identity().differences(&job).remove(0).what(), what);
+}
+
+/// A part whose time of creation is known is the same under another number; one
+/// that was made at another time is another, whatever its number is.
+#[test]
+fn a_part_is_known_by_its_time_of_creation() {
+    let with = |id| {
+        let mut identity = identity();
+        identity.destination.id = id;
+        identity
+    };
+    let check = |a: Option<ObjectId>, b: Option<ObjectId>, wanted: Option<Evidence>| {
+        let most = found(&with(a), &with(b)).into_iter().map(|(_, evidence)| evidence).max();
+        assert_eq!(most, wanted);
+    };
+    check(file(1, Some(5)), file(1, Some(5)), None);
+    check(file(1, None), file(1, Some(5)), None);
+    check(file(1, Some(5)), file(2, Some(5)), Some(Evidence::Places));
+    check(file(1, Some(5)), file(1, Some(6)), Some(Evidence::AllBytes));
+    check(file(1, Some(5)), file(2, Some(6)), Some(Evidence::AllBytes));
+    check(file(1, Some(5)), file(2, None), Some(Evidence::AllBytes));
+}
+
+/// Disks are numbered anew at each boot. Another adapter shows another serial
+/// number of the same disk, and so does another disk.
+#[test]
 fn a_disk_is_known_by_its_serial_and_without_one_by_its_number() {
-    let check = |a: (u64, Option<&str>), b: (u64, Option<&str>), wanted: Option<&str>| {
-        let with = |(number, serial): (u64, Option<&str>)| {
+    use Evidence::{AllBytes, Places};
+    type Disk = (u64, Option<&'static str>);
+    let check = |a: Disk, b: Disk, wanted: Option<(&str, Evidence)>| {
+        let with = |(number, serial): Disk| {
             let mut identity = identity();
             identity.source.id =
                 Some(ObjectId::Device { number, serial: serial.map(str::to_owned) });
             identity
         };
-        assert_eq!(with(a).difference(&with(b)).map(|d| d.field).as_deref(), wanted, "{a:?} {b:?}");
+        let found = found(&with(a), &with(b));
+        let found = found.first().map(|(name, evidence)| (name.as_str(), *evidence));
+        assert_eq!(found, wanted, "{a:?} {b:?}");
     };
     check((8, Some("S1")), (8, Some("S1")), None);
     check((8, Some("S1")), (9, Some("S1")), None);
-    check((8, Some("S1")), (8, Some("S2")), Some("source-serial"));
+    check((8, Some("S1")), (8, Some("S2")), Some(("source-serial", AllBytes)));
     check((8, None), (8, None), None);
-    check((8, None), (9, None), Some("source-device-number"));
-    check((8, None), (8, Some("S1")), Some("source-device-number"));
+    check((8, None), (9, None), Some(("source-device-number", Places)));
+    check((8, None), (8, Some("S1")), Some(("source-device-number", Places)));
 }
 
 #[test]
