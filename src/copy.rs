@@ -2,7 +2,8 @@
 //!
 //! This is the only pipeline. It reads in the order in which a copy happens:
 //! `resolve` opens, looks, refuses and plans (a dry run ends there); `moving`
-//! hands stripes to the workers; `prove` reads back and compares; `finish`
+//! hands stripes to the workers; `unchanged` and `prove` read
+//! back and compare; `finish`
 //! makes durable, looks once more and gives names; `run` is all of that in one
 //! page; `report` says what happened. A `branch` is one of the destinations:
 //! what fails there is its own, unless it is the only one.
@@ -17,6 +18,7 @@ mod prove;
 mod report;
 mod resolve;
 mod run;
+mod unchanged;
 
 pub(crate) use resolve::Request;
 pub(crate) use run::{dry_run, run};

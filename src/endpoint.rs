@@ -10,6 +10,7 @@
 //! committed. Whoever implements the three for something of their own gets the
 //! whole copy for it: workers, retries, digests, verification and the report.
 
+mod earlier;
 pub mod file;
 mod kinds;
 pub mod null;
@@ -29,11 +30,11 @@ pub use crate::durable::map::{Identity, Map, MapFile, ObjectId};
 pub use crate::durable::stage::StageShape;
 pub use crate::durable::trust::Examiner;
 pub use crate::engine::capabilities::End;
-use crate::error::{ErrorKind, Refusal, Result, quoted};
+use crate::error::{ErrorKind, Refusal, Result, SourceChange, quoted};
 pub use crate::io::page_cache::CacheState;
 use crate::io::{Held, Sink, Source};
 use crate::options::Options;
-use crate::progress::CancelToken;
+use crate::progress::{CancelToken, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet, RangeSpec};
 pub use crate::report::Kind;
 use crate::report::{DestinationReport, SourceReport};
@@ -97,12 +98,12 @@ pub trait Origin: Send + Sync {
         }
     }
 
-    /// What changed since it was opened, in words; `None` if nothing did.
+    /// What changed since it was opened; `None` if nothing did.
     ///
     /// # Errors
     ///
     /// If there is no telling.
-    fn change(&self) -> io::Result<Option<String>> {
+    fn change(&self) -> io::Result<Option<SourceChange>> {
         Ok(None)
     }
 
@@ -180,6 +181,8 @@ pub struct Look<'a> {
     pub mapping: Mapping,
     /// What the caller wants.
     pub options: &'a Options,
+    /// Who sees how long the look takes, and can stop it.
+    pub watch: Watch<'a>,
 }
 
 /// What an earlier run left of a destination, and where this one records how

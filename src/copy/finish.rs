@@ -10,8 +10,7 @@ use super::moving::{Moved, Sent};
 use super::resolve::Task;
 use crate::durable::intact::Written;
 use crate::durable::stage;
-use crate::endpoint::Origin;
-use crate::error::{Error, ErrorKind, Outcome, Remedy, Result};
+use crate::error::{Error, ErrorKind, Outcome, Remedy, Result, SourceChange};
 use crate::pool::Transfer;
 use crate::progress::CancelToken;
 use crate::range::RangeSet;
@@ -75,21 +74,6 @@ impl Task<'_> {
             true => transfer.page_cache.finish_reading(&*transfer.source),
             false => transfer.page_cache.finish(&*transfer.source, &*transfer.sink),
         }
-        Ok(())
-    }
-
-    /// A source that changed while it was read is a mixture of two states, never
-    /// to be passed off as either.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::SourceChanged`].
-    pub fn check_source(&self, moved: &mut Moved) -> Result<()> {
-        if self.writes_source {
-            // It was this copy that changed it, outside the range that was read.
-            return Ok(());
-        }
-        moved.notes.extend(check_unchanged(&*self.origin, self.options.allow_changed_source)?);
         Ok(())
     }
 
@@ -215,8 +199,6 @@ impl Task<'_> {
             self.branches.iter_mut().for_each(Branch::discard);
             return;
         }
-        // What is gone cannot be asked; a later run asks when it is back.
-        let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
         for number in 0..self.branches.len() {
             let branch = &self.branches[number];
             let Some(checkpointer) = branch.checkpointer.as_ref().filter(|_| branch.is_alive())
@@ -230,21 +212,31 @@ impl Task<'_> {
             if !has_saved {
                 continue;
             }
-            let resumable = is_gone || self.source_is_as_in_the_map();
-            self.branches[number].resumable = resumable;
-            if !resumable {
-                let note = "the source is not what it was when it was copied so far";
+            let note = self.why_not_resumable(error);
+            self.branches[number].resumable = note.is_none();
+            if let Some((note, remedies)) = note {
                 moved.take_notes(vec![note.to_owned()]);
-                moved.remedies = vec![Remedy::Restart, Remedy::AllowChangedSource];
+                moved.remedies = remedies.to_vec();
             }
         }
     }
 
-    /// Whether a later run will find the source that the map speaks of.
-    fn source_is_as_in_the_map(&self) -> bool {
-        self.options.allow_changed_source
-            || self.writes_source
-            || matches!(self.origin.change(), Ok(None))
+    /// Why a later run may not resume from here after `error`, and what helps.
+    fn why_not_resumable(&self, error: &Error) -> Option<(&'static str, &'static [Remedy])> {
+        const REMEDIES: &[Remedy] = &[Remedy::Restart, Remedy::AllowChangedSource];
+        match error.kind() {
+            // What is gone cannot be asked; a later run asks when it is back.
+            ErrorKind::SourceGone { .. } => None,
+            ErrorKind::SourceChanged { change: SourceChange::Content { .. }, .. } => {
+                Some(("the source is not what it was when it was copied so far", REMEDIES))
+            }
+            _ if self.map_is_true() => None,
+            _ => Some((
+                "the source was written to: a resume goes on only if the bytes that were copied \
+                 are still the same",
+                REMEDIES,
+            )),
+        }
     }
 
     /// The error that a copy to several destinations ends in: a failure rather
@@ -278,17 +270,4 @@ fn note_unrecorded(saved: Result<()>, moved: &mut Moved) {
         let why = error.chain();
         moved.notes.push(format!("what was copied could not be recorded: {why}"));
     }
-}
-
-/// What changed in `origin` since it was opened, as a note if that is allowed.
-fn check_unchanged(origin: &dyn Origin, allow: bool) -> Result<Option<String>> {
-    let what = match origin.change() {
-        Ok(None) => return Ok(None),
-        Ok(Some(what)) => what,
-        Err(error) => format!("it cannot be asked any more ({error})"),
-    };
-    if allow {
-        return Ok(Some(format!("the source changed during the copy: {what}")));
-    }
-    Err(ErrorKind::SourceChanged { path: origin.path().to_owned(), what }.into())
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use super::branch::{Branch, Member};
 use super::resolve::Task;
+use super::unchanged::MOST_FINGERPRINTS;
 use crate::digest::{Digest, Digester};
 use crate::durable::stage::StageShape;
 use crate::endpoint::Shape;
@@ -266,7 +267,9 @@ impl Task<'_> {
         transfer.page_cache = policy.over(self.standing);
         transfer.holes = self.holes.clone();
         let mut observers = Observers::none();
-        if self.options.verifies() {
+        // What cannot be read back is known by them, should anything change.
+        let is_gone = !self.branches.iter().any(|branch| branch.abilities.reads_back);
+        if self.options.verifies() || is_gone && self.plan.stripes() <= MOST_FINGERPRINTS {
             observers = observers.fingerprints();
         }
         if !self.digests.is_empty() {

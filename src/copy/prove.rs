@@ -127,6 +127,49 @@ impl Task<'_> {
         Err(error)
     }
 
+    /// Compares `ranges` of a destination with the source as it is now.
+    pub fn compare_again(
+        &self,
+        branch: &Branch,
+        ranges: &RangeSet,
+        threads: usize,
+        watch: Watch<'_>,
+    ) -> (Findings, Result<()>) {
+        let Some(medium) = branch.draft.as_ref().and_then(|draft| draft.read_back()) else {
+            return (Findings::default(), Ok(()));
+        };
+        self.compare(&medium, (ranges, &[]), threads, watch)
+    }
+
+    /// Compares `ranges` of a destination with `fingerprints` where there are
+    /// any, and with the source where not.
+    fn compare(
+        &self,
+        medium: &ReadBack,
+        (ranges, fingerprints): (&RangeSet, &[Fingerprint]),
+        threads: usize,
+        watch: Watch<'_>,
+    ) -> (Findings, Result<()>) {
+        let (source, reading) = (self.origin.source(), self.reading(ranges.bytes()));
+        let comparison = Comparison {
+            source: &*source,
+            source_path: self.origin.path(),
+            reading: &reading,
+            medium,
+            mapping: self.mapping,
+            digester: None,
+            io_size: self.io_size,
+            threads,
+        };
+        let mut rest = ranges.clone();
+        rest.subtract(&fingerprints.iter().map(|fingerprint| fingerprint.range).collect());
+        let to_read = rest.bytes();
+        rest.subtract(&comparison.holes());
+        let Watch { progress, cancel } = watch;
+        progress.add_verified(to_read - rest.bytes());
+        comparison.run(fingerprints, &self.stripes_of(&rest), progress, cancel)
+    }
+
     /// How up to `bytes` are read back.
     fn reading(&self, bytes: u64) -> Reading {
         Reading {
@@ -177,25 +220,8 @@ impl Proof<'_> {
         let Some(medium) = branch.draft.as_ref().and_then(|draft| draft.read_back()) else {
             return (Findings::default(), Ok(()));
         };
-        let (source, reading) = (self.task.origin.source(), self.task.reading(ranges.bytes()));
-        let comparison = Comparison {
-            source: &*source,
-            source_path: self.task.origin.path(),
-            reading: &reading,
-            medium: &medium,
-            mapping: self.task.mapping,
-            digester: None,
-            io_size: self.task.io_size,
-            threads: self.threads,
-        };
-        let mut rest = ranges.clone();
-        rest.subtract(&fingerprints.iter().map(|fingerprint| fingerprint.range).collect());
-        let to_read = rest.bytes();
-        rest.subtract(&comparison.holes());
-        let Watch { progress, cancel } = self.watch;
-        progress.add_verified(to_read - rest.bytes());
-        let plan = self.task.stripes_of(&rest);
-        let found = comparison.run(fingerprints, &plan, progress, cancel);
+        let what = (ranges, fingerprints);
+        let found = self.task.compare(&medium, what, self.threads, self.watch);
         if verdict.verified_by.is_none() {
             verdict.notes.extend(medium.note());
         }

@@ -15,7 +15,7 @@ use crate::options::Options;
 use crate::plan::{self, Plan};
 use crate::pool::Threads;
 use crate::pool::controller::Workers;
-use crate::progress::{Event, Phase, Progress};
+use crate::progress::{Event, Phase, Progress, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet};
 use crate::safety::{roles, writes_source};
 use crate::sparse::{Layout, Sparse};
@@ -77,8 +77,8 @@ struct Sizes {
 /// # Errors
 ///
 /// Whatever must not be done.
-pub fn resolve<'a>(request: Request<'a>, progress: &Progress) -> Result<Task<'a>> {
-    progress.enter(Phase::Preparing);
+pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
+    watch.progress.enter(Phase::Preparing);
     let Request { origin, destinations, options } = request;
     options.check()?;
     origin.will_read_in_sequence();
@@ -86,7 +86,7 @@ pub fn resolve<'a>(request: Request<'a>, progress: &Progress) -> Result<Task<'a>
     let mut branches: Vec<Branch> = destinations.into_iter().map(Branch::new).collect();
     check_abilities(&*origin, &branches, options)?;
     let mapping = map(&*origin, &branches[0], from, options)?;
-    let look = Look { origin: &*origin, mapping, options };
+    let look = Look { origin: &*origin, mapping, options, watch };
     let mut examiner = Examiner::new(options.trust);
     let mut notes = Vec::new();
     for branch in &mut branches {
@@ -141,7 +141,7 @@ pub fn resolve<'a>(request: Request<'a>, progress: &Progress) -> Result<Task<'a>
         origin,
         branches,
     };
-    task.announce(progress);
+    task.announce(watch.progress);
     Ok(task)
 }
 

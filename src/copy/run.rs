@@ -7,7 +7,7 @@ use super::report::{assemble, planned};
 use super::resolve::{Request, Task, resolve};
 use crate::digest;
 use crate::error::{ErrorKind, JobResult, Result};
-use crate::progress::{Phase, Progress, Watch};
+use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::report::{Outcome, Report};
 
 /// Copies. Returns when every destination is complete, visible and durable, or
@@ -17,7 +17,7 @@ use crate::report::{Outcome, Report};
 ///
 /// Everything else, with the report of what was done where there is one.
 pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
-    let mut task = resolve(request, watch.progress)?;
+    let mut task = resolve(request, watch)?;
     let (mut moved, mut clock) = (Moved::default(), Clock::start());
     let copied = copy(&mut task, &mut moved, &mut clock, watch);
     watch.progress.enter(Phase::Finished);
@@ -39,7 +39,8 @@ pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
 ///
 /// Whatever would make `run` refuse.
 pub fn dry_run(request: Request<'_>, progress: &Progress) -> JobResult<Report> {
-    Ok(planned(resolve(request, progress)?))
+    let never = CancelToken::new();
+    Ok(planned(resolve(request, Watch::new(progress, &never))?))
 }
 
 /// Begins, moves, proves, commits. Whatever stops it leaves a state to resume
@@ -67,12 +68,13 @@ fn complete(
     let result = task.move_bytes(sent, moved, watch);
     clock.copied();
     result?;
-    task.check_source(moved)?;
+    let change = task.check_source(moved)?;
     moved.take_digests(&sent.transfer, !task.digests.is_empty());
 
     watch.progress.enter(Phase::Syncing);
     task.settle(sent, moved)?;
     clock.synced();
+    task.prove_source(change, sent, moved, watch)?;
     if task.options.verifies() {
         watch.progress.enter(Phase::Verifying);
         let verified = task.verify(sent, moved, watch);

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::earlier;
 use super::{Abilities, Destination, Draft, End, Journal, Kind, Look, Looked, Origin, Shape};
 use crate::durable::intact::Written;
 use crate::durable::map::{self, Identity, MapFile, Mode, ObjectId};
@@ -12,7 +13,7 @@ use crate::durable::stage::Stage;
 use crate::durable::target::{Consent, Target};
 use crate::durable::trust::Examiner;
 use crate::engine::capabilities::{cache_state, end_of_source, end_of_target};
-use crate::error::{Error, ErrorKind, Refusal, Result, chain};
+use crate::error::{Error, ErrorKind, Refusal, Result, SourceChange, chain};
 use crate::io::page_cache::CacheState;
 use crate::io::{Held, Sink, Source};
 use crate::options::Options;
@@ -64,7 +65,7 @@ impl Origin for OpenSource {
         }
     }
 
-    fn change(&self) -> std::io::Result<Option<String>> {
+    fn change(&self) -> std::io::Result<Option<SourceChange>> {
         OpenSource::change(self)
     }
 
@@ -263,20 +264,13 @@ impl Destination for FileDestination {
             let map = (&*map_file.path(), look.options.map.is_some());
             roles::check_map_is_apart(map, source, &self.target)?;
         }
-        let (origin, mapping, options) = (look.origin, look.mapping, look.options);
-        let leftovers = options.leftovers;
+        let leftovers = look.options.leftovers;
         let identity = |id| self.identity(look, id);
         let start = previous::find(&self.target, &map_file, (leftovers, examiner), identity)?;
-        // Verifying finds all of it in a part, which is nobody else's; what may be
-        // is never written before somebody has looked.
-        let is_verified = options.verifies() && self.is_staged();
-        if let Start::Resume(earlier) = &start
-            && !(is_verified || options.allow_changed_source)
-        {
-            let done = earlier.map.done.within(mapping.from());
-            let to = |part: ByteRange| Some(mapping.to_destination(part));
-            earlier.check_is_there(&*origin.source(), &self.target, &done, to)?;
-        }
+        let believed = match &start {
+            Start::Resume(earlier) => earlier::check(look, &self.target, earlier)?,
+            Start::Fresh | Start::Over(_) => None,
+        };
         map_file
             .check_writable()
             .map_err(|error| Refusal::NoMap { path: map_file.path(), source: error })?;
@@ -288,6 +282,7 @@ impl Destination for FileDestination {
             Start::Fresh | Start::Over(_) => RangeSet::new(),
         };
         let mut notes: Vec<String> = self.nothing_to_resume(leftovers).into_iter().collect();
+        notes.extend(believed);
         notes.extend(self.target.who_keeps_the_old());
         let journal = Journal {
             file: map_file.clone(),
