@@ -8,6 +8,7 @@
 //! durable and visible in groups when they are finished (`ending`, `commit`,
 //! `group_sync`); of those that lack something a map is kept (`partial`). What an
 //! earlier run completed is compared with what the list expects of it (`skipped`).
+//! Sources of which something has changed are compared with what was copied (`unchanged`).
 //! What is read and written besides must be none of all these (`beside`).
 //! `job` reads as the story of it.
 
@@ -36,6 +37,7 @@ mod skipped;
 mod sources;
 mod staging;
 mod tally;
+mod unchanged;
 mod work;
 
 pub use job::{Batch, DEFAULT_IO_SIZE};

@@ -157,7 +157,7 @@ mod tests {
 
     /// Two sources, whose bytes are their offsets, and 100 and more.
     fn sources(folder: &std::path::Path) -> Sources {
-        let mut sources = Sources::new(1);
+        let mut sources = Sources::new(1, false);
         for (name, first) in [("a", 0u8), ("b", 100)] {
             let bytes: Vec<u8> = (first..first + 100).collect();
             std::fs::write(folder.join(name), bytes).unwrap();

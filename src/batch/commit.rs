@@ -27,7 +27,7 @@ use super::report::Status;
 use super::staging::fill_up;
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::durable::map::Identity;
-use crate::error::{Error, ErrorKind, Result, chain};
+use crate::error::{Error, ErrorKind, Result, SourceChange, chain};
 use crate::io::fingerprint::Fingerprint;
 use crate::io::{FileIo, transfer};
 use crate::manifest::Item;
@@ -88,7 +88,7 @@ pub struct Commit<'a> {
     pub cancel: &'a CancelToken,
     /// What changed of the sources of an output, if anything did. An error
     /// ends the batch.
-    pub changed: &'a dyn Fn(u32) -> Result<Option<String>>,
+    pub changed: &'a dyn Fn(&Arc<Output>) -> Result<Option<SourceChange>>,
     /// The permission bits that an output may have at most, if it is new.
     pub rights: &'a dyn Fn(&Output) -> u32,
     /// The identity of the map of an output that lacks something.
@@ -163,8 +163,8 @@ impl Commit<'_> {
     /// Fails members whose source is not what it was.
     fn check_sources(&self, members: &mut [Member<'_>]) -> Result<()> {
         for member in members.iter_mut().filter(|member| member.is_alive()) {
-            if let Some(what) = (self.changed)(member.output.index)? {
-                member.error = Some(format!("the source changed during the copy: {what}"));
+            if let Some(change) = (self.changed)(&member.output)? {
+                member.error = Some(format!("the source changed during the copy: {change}"));
             }
         }
         Ok(())

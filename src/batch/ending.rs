@@ -11,16 +11,18 @@ use super::commit::{Commit, GROUP, GROUP_BYTES, Proving, Row, RowVerdict, Verdic
 use super::output::Output;
 use super::partial;
 use super::report::{ItemReport, Status};
+use super::skipped;
+use super::unchanged::{self, may_be_harmless};
 use super::work::BatchWork;
 use crate::durable::intact::{self, Written};
 use crate::durable::map::Identity;
 use crate::durable::stage;
-use crate::error::{ErrorKind, Result};
+use crate::error::{ErrorKind, Result, SourceChange, chain};
 use crate::io::FileIo;
 use crate::manifest::{Item, Run};
 use crate::preserve;
 use crate::progress::lock;
-use crate::range::{ByteRange, Failed, Unread};
+use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::FailedRange;
 
 impl BatchWork<'_> {
@@ -114,27 +116,102 @@ impl BatchWork<'_> {
         result
     }
 
-    /// What changed of the sources of an output since the batch began. Each is
-    /// asked once a group, and `known` keeps the answer. One that others are
-    /// read from as well ends the batch.
+    /// What changed of the sources of an output since the batch began, so that
+    /// its copy cannot be trusted. Each source is asked once a group, and `known`
+    /// keeps the answer. One that others are read from as well ends the batch.
     fn changed(
         &self,
-        output: u32,
-        known: &mut HashMap<u32, Option<String>>,
-    ) -> Result<Option<String>> {
-        for &row in self.plan.rows(output) {
-            let number = self.plan.source_of(row);
+        output: &Arc<Output>,
+        known: &mut HashMap<u32, Option<SourceChange>>,
+    ) -> Result<Option<SourceChange>> {
+        let rows = unchanged::rows(self.items, self.plan, output.index);
+        let mut suspicious = Vec::new();
+        for &(item, number) in &rows {
             let change = known.entry(number).or_insert_with(|| self.sources.change(number));
-            match change {
-                None => {}
-                Some(what) if self.plan.is_shared(number) => {
-                    let (path, what) = (self.sources.path(number).to_owned(), what.clone());
-                    return Err(ErrorKind::SourceChanged { path, what }.into());
-                }
-                Some(what) => return Ok(Some(what.clone())),
+            let Some(change) = change else { continue };
+            let size = self.sources.size(number);
+            if self.changes.allow || may_be_harmless(item, size, change) {
+                self.changes.note(number, change);
+                suspicious.push((item, number));
+            } else {
+                return self.condemn(number, change.clone());
             }
         }
-        Ok(None)
+        if self.changes.allow {
+            return Ok(None);
+        }
+        if suspicious.is_empty() {
+            let is_shared = rows.iter().any(|(_, number)| self.plan.is_shared(*number));
+            // What one lacks is in its map, and a later run compares it.
+            if is_shared && output.unreadable().is_empty() {
+                self.changes.unproven(output.index);
+            }
+            return Ok(None);
+        }
+        let compared = self.outputs.file(output).and_then(|file| {
+            let written = output.unreadable().missing_from(ByteRange::to(output.wanted.len));
+            unchanged::first_other(&suspicious, self.sources, (&file, &written), self.cancel)
+        });
+        match compared {
+            Ok(None) => Ok(None),
+            Ok(Some(other)) => self.condemn(other.source, unchanged::content(other)),
+            Err(_) if self.cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
+            Err(error) => Ok(Some(SourceChange::Unknown { reason: chain(&error) })),
+        }
+    }
+
+    /// What becomes of an output whose source has changed.
+    fn condemn(&self, number: u32, change: SourceChange) -> Result<Option<SourceChange>> {
+        if !self.plan.is_shared(number) {
+            return Ok(Some(change));
+        }
+        let path = self.sources.path(number).to_owned();
+        Err(ErrorKind::SourceChanged { path, change }.into())
+    }
+
+    /// What changed of a source that many outputs were read from, when all of
+    /// them have their names: those that were not compared are.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SourceChanged`], [`ErrorKind::Cancelled`].
+    pub fn check_shared_sources(&self) -> Result<()> {
+        let shared = (0..self.sources.len() as u32).filter(|&number| self.plan.is_shared(number));
+        let changed: HashMap<u32, SourceChange> =
+            shared.filter_map(|number| Some((number, self.sources.change(number)?))).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        changed.iter().for_each(|(&number, change)| self.changes.note(number, change));
+        if self.changes.allow {
+            return Ok(());
+        }
+        for output in self.changes.take_unproven() {
+            let mut rows = unchanged::rows(self.items, self.plan, output);
+            rows.retain(|(_, number)| changed.contains_key(number));
+            for &(item, number) in &rows {
+                let change = &changed[&number];
+                if !may_be_harmless(item, self.sources.size(number), change) {
+                    self.condemn(number, change.clone())?;
+                }
+            }
+            let wanted = self.outputs.wanted(output);
+            let all = RangeSet::from(ByteRange::to(wanted.len));
+            let named = skipped::open(self.outputs.folders.root(), &wanted.name);
+            let compared = named.and_then(|file| {
+                unchanged::first_other(&rows, self.sources, (&file, &all), self.cancel)
+            });
+            match compared {
+                Ok(None) => {}
+                Ok(Some(other)) => drop(self.condemn(other.source, unchanged::content(other))?),
+                Err(_) if self.cancel.is_cancelled() => return Err(ErrorKind::Cancelled.into()),
+                Err(error) => {
+                    let change = SourceChange::Unknown { reason: chain(&error) };
+                    self.condemn(rows.first().map_or(0, |row| row.1), change)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The permission bits that a new output may have at most: no more than any
@@ -182,8 +259,9 @@ impl BatchWork<'_> {
         let path = self.outputs.path(&wanted.name);
         let unreadable = output.unreadable();
         for &row in self.plan.rows(output.index) {
-            let source = self.sources.open(self.plan.source_of(row))?;
-            for (range, at) in data_of(&self.items[row as usize], source.facts.size) {
+            let number = self.plan.source_of(row);
+            let source = self.sources.open(number)?;
+            for (range, at) in data_of(&self.items[row as usize], self.sources.size(number)) {
                 let mut holes =
                     self.large.moving.how().layout(&source, range).data.missing_from(range);
                 let back = |part: ByteRange| part.rebase(at, range.start());

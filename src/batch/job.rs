@@ -22,6 +22,7 @@ use super::report::{BatchReport, ItemReport};
 use super::skipped::Skipped;
 use super::sources::{Named, Sources};
 use super::tally::Tally;
+use super::unchanged::Changes;
 use super::work::BatchWork;
 use crate::cpu::Pool;
 use crate::durable::previous::Leftovers;
@@ -135,7 +136,7 @@ impl Batch {
         let Watch { progress, cancel } = watch;
         let start = Instant::now();
         let made = OnceLock::new();
-        let ready = self.prepare(&made, progress)?;
+        let ready = self.prepare(&made, watch)?;
         check_renames(&ready.root, &self.into)
             .inspect_err(|_| remove_if_made(&self.into, &made))?;
         let tally = Tally::new(self.items.len(), progress, on_item);
@@ -151,6 +152,7 @@ impl Batch {
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
         let moving =
             Moving::new(How::of(&self.options), &root, self.options.sync, self.handles().threads);
+        let changes = Changes::new(self.options.allow_changed_source);
         let root = (root, self.into.clone());
         let lost = Lost::default();
         let work = BatchWork {
@@ -167,7 +169,7 @@ impl Batch {
             progress,
             cancel,
             algorithms: &self.options.digests,
-            large: self.settings(&moving, progress),
+            large: self.settings(&moving, watch),
             next: Mutex::default(),
             begun: Condvar::new(),
             groups: Mutex::default(),
@@ -176,6 +178,7 @@ impl Batch {
             finished_bytes: AtomicU64::new(0),
             proof: proof.as_ref(),
             preserve: self.options.preserve.then_some(&lost),
+            changes: &changes,
             on_item: &on_item,
             on_file: &|bytes| tally.hear_file(bytes),
         };
@@ -186,6 +189,7 @@ impl Batch {
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
         let moved = work.end(moved, skipped.contains(&true));
+        let moved = moved.and_then(|()| work.check_shared_sources());
         work.leave();
         let refused = work.outputs.refused.notes();
         progress.enter(Phase::Finished);
@@ -200,18 +204,8 @@ impl Batch {
         report.threads = run.threads;
         report.notes.extend(run.decisions);
         report.notes.extend(self.options.threads.note_fewer(workers, io_size(&self.options)));
-        let changed = (0..sources.len() as u32)
-            .filter(|&number| plan.is_shared(number))
-            .find_map(|number| sources.change(number).map(|what| (number, what)));
-        let result = match (moved, changed) {
-            (Ok(()), None) => Ok(()),
-            (Ok(()), Some((number, what))) => {
-                let path = sources.path(number).to_owned();
-                Err(ErrorKind::SourceChanged { path, what }.into())
-            }
-            (Err(error), _) => Err(error),
-        };
-        finish(report, result)
+        report.notes.extend(changes.note_of(&sources));
+        finish(report, moved)
     }
 
     /// What becomes of parts that an earlier run left.
@@ -224,8 +218,11 @@ impl Batch {
     }
 
     /// What all large outputs share.
-    fn settings<'a>(&self, moving: &'a Moving, progress: &'a Progress) -> Settings<'a> {
+    fn settings<'a>(&self, moving: &'a Moving, watch: Watch<'a>) -> Settings<'a> {
+        let Watch { progress, cancel } = watch;
         Settings {
+            cancel,
+            any_state: self.options.allow_changed_source,
             every: self.options.checkpoint_every,
             moving,
             progress,
@@ -243,7 +240,7 @@ impl Batch {
     /// Whatever would make `run` refuse.
     pub fn dry_run(&self, progress: &Progress) -> Result<BatchPlanned> {
         let made = OnceLock::new();
-        let ready = self.prepare(&made, progress)?;
+        let ready = self.prepare(&made, Watch::new(progress, &CancelToken::new()))?;
         let holes = self.holes_of(&ready)?;
         let planned = BatchPlanned {
             items: self.items.len(),
@@ -276,18 +273,19 @@ impl Batch {
 
     /// Opens, looks, refuses, plans. Writes nothing but the directory itself,
     /// and not that if it refuses.
-    fn prepare(&self, made: &OnceLock<Metadata>, progress: &Progress) -> Result<Ready> {
-        progress.enter(Phase::Preparing);
+    fn prepare(&self, made: &OnceLock<Metadata>, watch: Watch<'_>) -> Result<Ready> {
+        watch.progress.enter(Phase::Preparing);
         self.options.check()?;
-        let ready = self.check(made);
+        let ready = self.check(made, watch.cancel);
         ready.inspect_err(|_| remove_if_made(&self.into, made))
     }
 
-    fn check(&self, made: &OnceLock<Metadata>) -> Result<Ready> {
+    fn check(&self, made: &OnceLock<Metadata>, cancel: &CancelToken) -> Result<Ready> {
         check_sizes(&self.options)?;
         pool::check_request(io_size(&self.options))?;
         let stay_open = self.handles().sources;
-        let named = Named::open(&self.items, self.source.as_deref(), stay_open);
+        let any_state = self.options.allow_changed_source;
+        let named = Named::open(&self.items, self.source.as_deref(), stay_open, any_state);
         self.check_manifest(&named)?;
         let sources = &named.sources;
         let roles = self.beside.roles(sources)?;
@@ -297,7 +295,8 @@ impl Batch {
         let source_of = |item: &Item| named.of(item);
         let request = how.scattered(io_size(&self.options));
         let mut examiner = Examiner::new(self.options.trust);
-        let look = Look { items: &self.items, into: &self.into, root: &root, sources };
+        let (items, into) = (&self.items, &*self.into);
+        let look = Look { items, into, root: &root, sources, any_state, cancel };
         // Where files are to be replaced, that they are there says nothing: it
         // may as well be the old ones.
         let standing = match self.options.leftovers {

@@ -12,16 +12,16 @@ use super::queue::Segment;
 use super::staging::give_length;
 use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::checkpoint::Checkpointer;
-use crate::durable::map::{Destination, Identity, Map, MapFile, Mode};
+use crate::durable::map::{Destination, Evidence, Identity, Map, MapFile, Mode};
 use crate::durable::previous::{self, needed_length, object_id};
-use crate::durable::recheck;
+use crate::durable::recheck::{Shown, Sides};
 use crate::durable::trust::{Examiner, Trust};
 use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::io::fingerprint::Fingerprint;
 use crate::plan::Plan;
 use crate::pool::{Observers, Transfer};
-use crate::progress::Progress;
+use crate::progress::{CancelToken, Progress};
 use crate::range::{ByteRange, Failed, RangeSet};
 use crate::source::OpenSource;
 use crate::sys::Metadata;
@@ -32,6 +32,10 @@ pub const SMALLEST_WITH_MAP: u64 = 64 << 20;
 /// What all large outputs of a batch share.
 #[derive(Clone, Copy)]
 pub struct Settings<'a> {
+    /// The caller's wish to stop.
+    pub cancel: &'a CancelToken,
+    /// Whether a source may have changed since an earlier run.
+    pub any_state: bool,
     /// Time between checkpoints.
     pub every: Duration,
     /// How bytes move.
@@ -98,11 +102,15 @@ impl Large {
             }
             false => None,
         };
-        let mut earlier = map.as_ref().map_or_else(RangeSet::new, |(map_file, identity)| {
+        let left = map.as_ref().map_or_else(Left::default, |(map_file, identity)| {
             earlier((map_file, outputs.earlier.trust), identity, output.found())
         });
+        let mut earlier = left.done;
         let to = |part: ByteRange| part.rebase(segment.range.start(), segment.at);
-        if recheck::first_difference(&*source.io, &*file, &earlier, to).is_some() {
+        let (from, done) = (&*source.io, &earlier);
+        let sides = Sides { source: from, destination: &*file, done, to };
+        let evidence = left.evidence.filter(|_| !settings.any_state);
+        if !is_there(&sides, evidence, settings.cancel)? {
             // Somebody has written there: it is copied from the start.
             earlier = RangeSet::new();
         }
@@ -261,21 +269,56 @@ fn identity(
     }
 }
 
+/// What an earlier run left of an output.
+#[derive(Default)]
+struct Left {
+    done: RangeSet,
+    /// What shows that it is there, where the map is not quite of this job.
+    evidence: Option<Evidence>,
+}
+
 /// What the map of an earlier run says is done of the part that was `found`, if
-/// it is the map of this very file, and the file is as long as what the map
-/// calls done. Anything else is no reason to fail: the file is copied from the
-/// start.
+/// it is the map of this job, and the file is as long as what the map calls
+/// done. Anything else is no reason to fail: the file is copied from the start.
 fn earlier(
     (map_file, trust): (&MapFile, Trust),
     identity: &Identity,
     found: Option<&Metadata>,
-) -> RangeSet {
-    let Some(found) = found else { return RangeSet::new() };
+) -> Left {
+    let Some(found) = found else { return Left::default() };
     let map: Option<Map> = previous::load(map_file, &mut Examiner::new(trust)).ok().flatten();
-    map.filter(|map| {
-        let same = |of_map: &Identity| of_map.difference(identity).is_none();
-        map.identity.as_ref().is_some_and(same) && found.size >= needed_length(map, identity)
-    })
-    .map(|map| map.done)
-    .unwrap_or_default()
+    let Some(map) = map.filter(|map| found.size >= needed_length(map, identity)) else {
+        return Left::default();
+    };
+    let Some(differences) = map.identity.as_ref().map(|of_map| of_map.differences(identity)) else {
+        return Left::default();
+    };
+    match differences.iter().map(|difference| difference.evidence).max() {
+        Some(Evidence::None) => Left::default(),
+        evidence => Left { done: map.done, evidence },
+    }
+}
+
+/// Whether the destination holds what is done, as far as `evidence` asks for it.
+///
+/// # Errors
+///
+/// [`ErrorKind::Cancelled`].
+fn is_there<T: Fn(ByteRange) -> Option<ByteRange>>(
+    sides: &Sides<'_, T>,
+    evidence: Option<Evidence>,
+    cancel: &CancelToken,
+) -> Result<bool> {
+    let shown = if evidence.is_none() { sides.glance() } else { sides.look() };
+    match (shown, evidence) {
+        (Shown::Differs(_), _) => return Ok(false),
+        (_, None) | (Shown::Same, Some(Evidence::Places)) => return Ok(true),
+        _ => {}
+    }
+    let first = sides.first_of_all(cancel);
+    if cancel.is_cancelled() {
+        return Err(ErrorKind::Cancelled.into());
+    }
+    // What cannot be read any more proves nothing.
+    Ok(first.map_or(shown == Shown::Same, |first| first.is_none()))
 }

@@ -118,6 +118,11 @@ impl Output {
         self.identity.get()
     }
 
+    /// Its file, if that is open.
+    pub(super) fn open_file(&self) -> Option<Arc<FileIo>> {
+        lock(&self.file).clone()
+    }
+
     /// Notes that it cannot be completed. The first reason stands.
     pub fn fail(&self, reason: String) {
         lock(&self.trouble).error.get_or_insert(reason);

@@ -14,13 +14,16 @@ use std::sync::Arc;
 
 use super::plan::BatchPlan;
 use super::preflight::{Parents, file_name};
+use super::skipped;
 use super::sources::Sources;
+use super::unchanged::{self, Row, differs};
 use crate::digest::{Algorithm, hash_slice};
-use crate::durable::map::{Destination, Identity, Map, MapError, MapFile, Mode, Source};
+use crate::durable::map::{Destination, Evidence, Identity, Map, MapError, MapFile, Mode, Source};
 use crate::durable::previous::{self, object_id};
 use crate::durable::trust::{Examiner, Purpose};
-use crate::error::{Refusal, Result};
+use crate::error::{ErrorKind, Refusal, Result, chain};
 use crate::manifest::{Item, Run};
+use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
 use crate::sys::{Directory, FileKind, Metadata};
@@ -70,6 +73,9 @@ pub struct Look<'a> {
     pub root: &'a Directory,
     pub into: &'a Path,
     pub sources: &'a Sources,
+    /// Whether a source may have changed since.
+    pub any_state: bool,
+    pub cancel: &'a CancelToken,
 }
 
 impl Look<'_> {
@@ -86,7 +92,7 @@ impl Look<'_> {
         request: u64,
         examiner: &mut Examiner,
     ) -> Result<Standing> {
-        let Look { items, root, into, sources } = *self;
+        let Look { items, root, into, sources, .. } = *self;
         let mut standing = Standing::of_nothing(items.len());
         let (skip_nothing, none) = (|_: usize| false, |_: usize| None);
         let (plan, wanted) =
@@ -98,12 +104,10 @@ impl Look<'_> {
                 continue;
             }
             let (path, rows) = (into.join(&file.name), plan.rows(output as u32));
-            let identity = || {
-                let rows = rows.iter().map(|&row| (&items[row as usize], plan.source_of(row)));
-                identity((&path, file.len, &facts), rows, sources)
-            };
+            let its = unchanged::rows(items, &plan, output as u32);
+            let there = There { name: &file.name, path: &path, facts: &facts, rows: &its };
             let found = match parents.map_file(&file.name, &path) {
-                Some(map_file) => look(&map_file, &facts, examiner, identity)?.map(Arc::new),
+                Some(map_file) => self.look(&map_file, &there, examiner)?.map(Arc::new),
                 None => None,
             };
             // What the list gives a digest of is read and compared.
@@ -116,40 +120,71 @@ impl Look<'_> {
         }
         Ok(standing)
     }
+
+    /// What `map_file`, the map beside a file of full length, says that the file
+    /// lacks; `None` if it is complete.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`]: the map says that the file is not complete, and is not of
+    /// this job.
+    fn look(
+        &self,
+        map_file: &MapFile,
+        there: &There<'_>,
+        examiner: &mut Examiner,
+    ) -> Result<Option<Partial>> {
+        let Some(map) = previous::load(map_file, examiner)? else { return Ok(None) };
+        let Some(found) = &map.identity else {
+            return Err(Refusal::AlienMap { path: map_file.path(), remedies: &[] }.into());
+        };
+        if found.list.is_none() && map.failed.is_empty() && found.destination.mode != Mode::InPlace
+        {
+            // Of a run that was killed after it had given the file its name.
+            return Ok(None);
+        }
+        let facts = there.facts;
+        let rows = there.rows.iter().copied();
+        let ours = identity((there.path, facts.size, facts), rows, self.sources)?;
+        let differences = found.differences(&ours);
+        let of_another = differences.iter().find(|found| found.evidence == Evidence::None);
+        let what = match of_another {
+            Some(difference) => Some(difference.to_string()),
+            None if differences.is_empty() || self.any_state => None,
+            None => self.compare(there, &map)?,
+        };
+        match what {
+            Some(what) => {
+                Err(Refusal::ForeignMap { path: map_file.path(), what, remedies: &[] }.into())
+            }
+            None => {
+                let missing = map.todo(ByteRange::to(facts.size));
+                Ok(Some(Partial { facts: facts.clone(), missing }))
+            }
+        }
+    }
+
+    /// Compares what `map` calls done with what the list says is there; what
+    /// differs, in words.
+    fn compare(&self, there: &There<'_>, map: &Map) -> Result<Option<String>> {
+        let file = skipped::open(self.root, there.name);
+        let compared = file.and_then(|file| {
+            unchanged::first_other(there.rows, self.sources, (&file, &map.done), self.cancel)
+        });
+        match compared {
+            Ok(other) => Ok(other.map(|other| differs(there.path, self.sources, other))),
+            Err(_) if self.cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
+            Err(error) => Ok(Some(format!("it cannot be compared: {}", chain(&error)))),
+        }
+    }
 }
 
-/// What `map_file`, the map beside the file `facts` of full length, says that
-/// the file lacks; `None` if it is complete. `identity` is what the map of such
-/// a file would have.
-///
-/// # Errors
-///
-/// A [`Refusal`]: the map says that the file is not complete, and is not of
-/// this job.
-fn look(
-    map_file: &MapFile,
-    facts: &Metadata,
-    examiner: &mut Examiner,
-    identity: impl FnOnce() -> Result<Identity>,
-) -> Result<Option<Partial>> {
-    let Some(map) = previous::load(map_file, examiner)? else { return Ok(None) };
-    let Some(found) = &map.identity else {
-        return Err(Refusal::AlienMap { path: map_file.path(), remedies: &[] }.into());
-    };
-    if found.list.is_none() && map.failed.is_empty() && found.destination.mode != Mode::InPlace {
-        // Of a run that was killed after it had given the file its name.
-        return Ok(None);
-    }
-    match found.difference(&identity()?) {
-        None => {
-            let missing = map.todo(ByteRange::to(facts.size));
-            Ok(Some(Partial { facts: facts.clone(), missing }))
-        }
-        Some(difference) => {
-            let what = difference.to_string();
-            Err(Refusal::ForeignMap { path: map_file.path(), what, remedies: &[] }.into())
-        }
-    }
+/// A file of full length, and what the list says of it.
+struct There<'a> {
+    name: &'a Path,
+    path: &'a Path,
+    facts: &'a Metadata,
+    rows: &'a [Row<'a>],
 }
 
 /// Puts the map of a file of `len` bytes that lacks `missing` beside it, durably.

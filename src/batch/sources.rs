@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::engine::capabilities::cache_state;
-use crate::error::{ErrorKind, Fault, Result};
+use crate::error::{Error, ErrorKind, Fault, Result, SourceChange, chain};
 use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, NoSource};
 use crate::progress::lock;
@@ -31,12 +31,15 @@ pub struct Sources {
     slots: Vec<Slot>,
     kept: Vec<Arc<OpenSource>>,
     stay_open: usize,
+    /// Whether the caller accepts a source that has changed.
+    any_state: bool,
 }
 
 impl Sources {
-    /// None yet; the first `stay_open` stay open for the whole batch.
-    pub fn new(stay_open: usize) -> Sources {
-        Sources { slots: Vec::new(), kept: Vec::new(), stay_open }
+    /// None yet; the first `stay_open` stay open for the whole batch. With
+    /// `any_state`, one that has changed may be opened again.
+    pub fn new(stay_open: usize, any_state: bool) -> Sources {
+        Sources { slots: Vec::new(), kept: Vec::new(), stay_open, any_state }
     }
 
     /// Opens `path` for a look and gives it a number.
@@ -72,21 +75,60 @@ impl Sources {
             return Ok(source);
         }
         let source = Arc::new(OpenSource::open(&slot.path)?);
-        let same = source.facts.same_thing(&slot.facts)
-            && (source.facts.size, source.facts.modified) == (slot.facts.size, slot.facts.modified);
-        if !same {
-            let what = "it is not the file that was there when the batch began".to_owned();
-            return Err(ErrorKind::SourceChanged { path: slot.path.clone(), what }.into());
+        if let Some(change) = self.change_while_closed(&source.facts, &slot.facts) {
+            return Err(ErrorKind::SourceChanged { path: slot.path.clone(), change }.into());
         }
         *shared = Arc::downgrade(&source);
         Ok(source)
     }
 
-    /// What changed of source `number` since the batch began, in words.
-    pub fn change(&self, number: u32) -> Option<String> {
-        match self.open(number) {
-            Ok(source) => source.change().unwrap_or_else(|error| Some(error.to_string())),
-            Err(error) => Some(error.chain()),
+    /// What makes a source another one than that which was there when the batch
+    /// began, if anything does. A file number alone does not: there are file
+    /// systems that give a file another one whenever it is looked up.
+    fn change_while_closed(&self, now: &Metadata, before: &Metadata) -> Option<SourceChange> {
+        if now.size < before.size {
+            return Some(SourceChange::Size { before: before.size, now: now.size });
+        }
+        if self.any_state {
+            return None;
+        }
+        let is_known = now.same_thing(before) || now.changed == before.changed;
+        if now.node != before.node || !is_known {
+            return Some(SourceChange::Replaced);
+        }
+        // One that has grown is judged with the items that are copied from it.
+        (now.size == before.size && now.modified != before.modified)
+            .then_some(SourceChange::Modified)
+    }
+
+    /// What changed of source `number` since the batch began.
+    pub fn change(&self, number: u32) -> Option<SourceChange> {
+        let before = self.facts(number);
+        let source = match self.open(number) {
+            Ok(source) => source,
+            Err(error) => {
+                return Some(match error.into_kind() {
+                    ErrorKind::SourceChanged { change, .. } => change,
+                    kind => SourceChange::Unknown { reason: Error::from(kind).chain() },
+                });
+            }
+        };
+        let changed = |now: &Metadata| {
+            // It may have been opened after it was changed.
+            let is_file = now.node == FileKind::File;
+            if now.size != before.size {
+                Some(SourceChange::Size { before: before.size, now: now.size })
+            } else if is_file && now.modified != before.modified {
+                Some(SourceChange::Modified)
+            } else if is_file && now.changed != before.changed {
+                Some(SourceChange::Attributes)
+            } else {
+                None
+            }
+        };
+        match source.change() {
+            Ok(change) => change.or_else(|| changed(&source.facts)),
+            Err(error) => Some(SourceChange::Unknown { reason: chain(&error) }),
         }
     }
 
@@ -177,8 +219,14 @@ pub struct Named<'a> {
 
 impl<'a> Named<'a> {
     /// Looks at every source once. `of_all` is the one of items that name none.
-    pub fn open(items: &'a [Item], of_all: Option<&Path>, stay_open: usize) -> Named<'a> {
-        let mut sources = Sources::new(stay_open);
+    /// `stay_open` and `any_state`: see [`Sources::new`].
+    pub fn open(
+        items: &'a [Item],
+        of_all: Option<&Path>,
+        stay_open: usize,
+        any_state: bool,
+    ) -> Named<'a> {
+        let mut sources = Sources::new(stay_open, any_state);
         let mut numbers = HashMap::new();
         for item in items {
             let name = item.source.as_deref();

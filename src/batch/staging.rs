@@ -13,7 +13,7 @@ use super::output::{Output, Outputs};
 use super::partial::Partial;
 use crate::durable::intact;
 use crate::durable::map::MapFile;
-use crate::durable::part::{self, Found};
+use crate::durable::part::{self, Found, Ours};
 use crate::durable::side;
 use crate::durable::sizing;
 use crate::durable::target::{MAP_SUFFIX, sibling_name};
@@ -69,9 +69,9 @@ impl Outputs {
                 return Ok(file);
             }
             // The lock keeps other runs away until it is gone.
-            Found::Left(_file, facts) => {
+            Found::Left(file, facts) => {
                 self.examine(directory, &facts, (Purpose::Discard, output))?;
-                side::remove(directory, &part, &facts)?;
+                side::remove(directory, &part, Ours { file: &file, facts: &facts })?;
                 if let Ok(map_file) = self.map_file(output).as_ref()
                     && output.wanted.has_map
                 {
@@ -164,7 +164,7 @@ impl Outputs {
             }
         }
         // Last: what a name leads to may change at any time.
-        let found = part::check_is_at(&directory, &output.written_name(), ours)?;
+        let found = check_is_at(&directory, &output.written_name(), (output, ours))?;
         let wanted = output.wanted.len;
         if found.size != wanted {
             let what = format!("it has {} bytes, and was given {wanted}", found.size);
@@ -181,7 +181,7 @@ impl Outputs {
             io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
         })?;
         output.made.store(false, Ordering::Release);
-        part::check_is_at(&directory, output.name(), ours).map(drop)
+        check_is_at(&directory, output.name(), (output, &found)).map(drop)
     }
 
     /// Makes sure that the directory at `path` is still found where the user
@@ -199,9 +199,15 @@ impl Outputs {
         }
         // Best effort: the report says that the item failed, and the next run
         // finds and discards what stays.
-        let _ = self
-            .directory_of(&output.wanted.name, false)
-            .and_then(|directory| side::remove(&directory, &output.part_name(), ours));
+        let _ = self.directory_of(&output.wanted.name, false).and_then(|directory| {
+            match output.open_file() {
+                Some(file) => {
+                    let ours = Ours { file: file.as_file(), facts: ours };
+                    side::remove(&directory, &output.part_name(), ours)
+                }
+                None => remove_closed(&directory, &output.part_name(), ours),
+            }
+        });
         lock(&self.ours).remove(&(ours.device, ours.inode));
     }
 
@@ -230,13 +236,43 @@ impl Outputs {
     }
 }
 
+/// Makes sure that `name` is the file of `output`, which was `ours` a moment ago.
+fn check_is_at(
+    directory: &Directory,
+    name: &OsStr,
+    (output, ours): (&Output, &Metadata),
+) -> io::Result<Metadata> {
+    if let Some(file) = output.open_file() {
+        return part::check_is_at(directory, name, Ours { file: file.as_file(), facts: ours });
+    }
+    // Closed to make room, so there are no bytes to compare with.
+    let is_it = |there: &Metadata| there.same_thing(ours) || part::is_alike(there, ours);
+    directory.facts(name)?.filter(is_it).ok_or_else(part::not_ours)
+}
+
+/// Removes `name`, if it is the file that was `ours`.
+fn remove_closed(directory: &Directory, name: &OsStr, ours: &Metadata) -> io::Result<bool> {
+    let file = directory.open_to_read(name)?;
+    match sys::facts(&file)? {
+        facts if facts.same_thing(ours) => {
+            side::remove(directory, name, Ours { file: &file, facts: &facts })
+        }
+        _ => Err(part::not_ours()),
+    }
+}
+
 /// The file that an earlier run gave its name, to write what it lacks.
 fn go_on(directory: &Directory, name: &OsStr, partial: &Partial) -> io::Result<std::fs::File> {
     match part::find(directory, name)? {
-        Found::Left(file, facts) if facts.same_thing(&partial.facts) => Ok(file),
+        Found::Left(file, facts) if is_same(&facts, &partial.facts) => Ok(file),
         Found::Busy => Err(busy()),
         _ => Err(io::Error::other("somebody put another file in its place")),
     }
+}
+
+/// Whether two looks are at one file that nobody has changed in between.
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    one.same_thing(other) || part::is_alike(one, other) && one.changed == other.changed
 }
 
 fn busy() -> io::Error {

@@ -15,6 +15,7 @@ use super::queue::Segment;
 use super::report::ItemReport;
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
+use super::unchanged::Changes;
 use crate::digest::Algorithm;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +50,8 @@ pub struct BatchWork<'a> {
     pub proof: Option<&'a Proof<'a>>,
     /// Where attributes are carried over: what could not be.
     pub preserve: Option<&'a Lost>,
+    /// Sources that are not as they were.
+    pub changes: &'a Changes,
     pub on_item: &'a (dyn Fn(&ItemReport<'_>) + Sync),
     /// Told of each file that got its name, and where its bytes come from.
     pub on_file: &'a (dyn Fn(Bytes) + Sync),
@@ -264,6 +267,10 @@ impl<'a> BatchWork<'a> {
                 Ok(())
             }
             Err(error) => {
+                if matches!(error.kind(), ErrorKind::Cancelled) {
+                    // What an earlier run left is as it was.
+                    output.stay();
+                }
                 output.fail(error.chain());
                 self.segment_over(&output)
             }

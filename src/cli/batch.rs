@@ -100,6 +100,11 @@ pub struct CommonArgs {
     #[arg(long)]
     pub trust_leftovers: bool,
 
+    /// Complete items although their source changed, during the batch or since an interrupted one:
+    /// they may be mixtures of old and new bytes
+    #[arg(long)]
+    pub allow_changed_source: bool,
+
     /// Go ahead although the files land on the device that is being read
     #[arg(long)]
     pub allow_same_device: bool,

@@ -226,6 +226,7 @@ pub fn batch(args: &CommonArgs) -> Result<Options, String> {
     options.sync = !args.no_sync;
     options.leftovers = leftovers(args.resume, args.restart);
     options.trust = trust(args.trust_leftovers);
+    options.allow_changed_source = args.allow_changed_source;
     options.checkpoint_every = args.checkpoint_every;
     options.digests.clone_from(&args.digest);
     options.preserve = args.preserve;
@@ -275,7 +276,6 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.consent.even_if_in_use, "--even-if-in-use", STAGED),
         (args.resume.map.is_some(), "--map", "each of several files has its map beside it"),
         (!args.consent.also.is_empty(), "--also", "it is for one source"),
-        (args.resume.allow_changed_source, "--allow-changed-source", "it is for one source"),
     ])?;
     if let Some(file) = &args.proof.digests.digest_file {
         check_is_file("--digest-file", file)?;
@@ -287,6 +287,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         trust_leftovers: args.resume.trust_leftovers,
         allow_same_device: args.consent.allow_same_device,
         ignore_space: args.consent.ignore_space,
+        allow_changed_source: args.resume.allow_changed_source,
         no_sync: args.consent.no_sync,
         preserve: args.consent.preserve,
         verify: args.proof.verify,

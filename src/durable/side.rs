@@ -30,7 +30,7 @@ use std::io::{self, Read};
 
 use super::part::{self, Ours};
 use super::target::sibling_name;
-use crate::sys::{self, Directory, FileKind, FileSystemKind, Metadata, Replace};
+use crate::sys::{self, Directory, FileKind, FileSystemKind, Replace};
 
 /// What the random part of a name comes after.
 const MARK: &str = ".pcopy-";
