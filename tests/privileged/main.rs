@@ -56,6 +56,8 @@ mod mounts;
 #[cfg(target_os = "linux")]
 mod nospace;
 #[cfg(target_os = "linux")]
+mod numbers;
+#[cfg(target_os = "linux")]
 mod odd;
 #[cfg(target_os = "linux")]
 mod partitions;

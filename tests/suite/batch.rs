@@ -15,6 +15,8 @@ mod limits;
 mod lists;
 mod options;
 mod proof;
+#[cfg(unix)]
+mod same_bytes;
 mod stopped;
 
 const IMAGE: usize = 4 << 20;

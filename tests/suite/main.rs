@@ -66,6 +66,8 @@ mod resume;
 mod roles;
 mod rules;
 mod safety;
+#[cfg(unix)]
+mod same_bytes;
 #[cfg(target_os = "linux")]
 mod sandbox;
 #[cfg(target_os = "linux")]

@@ -110,7 +110,6 @@ fn options_of_one_copy_are_refused_for_several() {
         ("--map m", "its map beside it"),
         ("--expect md5:00000000000000000000000000000000", "one digest"),
         ("--also c", ""),
-        ("--allow-changed-source", ""),
     ] {
         let scene = Scene::new();
         scene.write("a", b"1");
