@@ -91,7 +91,7 @@ pub fn piece(path: &Path, size: u64) -> Option<Container> {
     };
     let beside = |number: u32| {
         let facts = path.with_extension(format!("{number:03}")).metadata().ok()?;
-        facts.is_file().then(|| facts.len())
+        facts.is_file().then_some(facts.len())
     };
     let goes_on = beside(number + 1).is_some_and(|next| next <= size);
     let began = number.checked_sub(1).and_then(beside).is_some_and(|before| before >= size);
