@@ -81,10 +81,11 @@ impl Shown {
     /// One line for a log or a status request.
     pub fn plain(&self) -> String {
         let snapshot = &self.snapshot;
-        let percent = match snapshot.total {
-            0 => 100.0,
-            total => snapshot.copied as f64 * 100.0 / total as f64,
+        let (done, total) = match snapshot.phase {
+            Phase::Verifying => (snapshot.verified, snapshot.total + snapshot.resumed),
+            _ => (snapshot.copied, snapshot.total),
         };
+        let percent = if total == 0 { 100.0 } else { done as f64 * 100.0 / total as f64 };
         format!("{} {percent:.1}%: {}", snapshot.phase.name(), self.figures(usize::MAX))
     }
 }
@@ -293,6 +294,21 @@ mod tests {
         check(16, "12 MiB of 64 MiB");
         check(15, "0:06 left");
         check(3, "");
+    }
+
+    #[test]
+    fn a_line_of_verifying_says_how_much_is_verified() {
+        let mut snapshot = pcopy::Progress::new().snapshot();
+        (snapshot.total, snapshot.copied, snapshot.resumed) = (60, 15, 20);
+        let line = |phase, verified| {
+            let mut snapshot = snapshot;
+            (snapshot.phase, snapshot.verified) = (phase, verified);
+            Shown { snapshot, rate: 0.0, waiting: None }.plain()
+        };
+        let verifying = line(Phase::Verifying, 40);
+        assert!(verifying.starts_with("verifying 50.0%"), "{verifying}");
+        let copying = line(Phase::Copying, 40);
+        assert!(copying.starts_with("copying 25.0%"), "{copying}");
     }
 
     #[test]
