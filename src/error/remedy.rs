@@ -105,6 +105,7 @@ impl ErrorKind {
             ErrorKind::Destination { step: "resize", source, .. } if sys::is_refused(source) => {
                 vec![InOrder]
             }
+            ErrorKind::SourceChanged { .. } => vec![AllowChangedSource],
             ErrorKind::OutOfMemory { .. } => vec![FewerThreads, SmallerRequests],
             ErrorKind::NoThread { .. } => vec![FewerThreads],
             ErrorKind::EngineGaveWay { .. } => vec![AnyEngine],
@@ -135,6 +136,9 @@ impl Refusal {
             Refusal::InUse { .. } => vec![EvenIfInUse],
             Refusal::NothingInPlace { .. } => vec![NotInPlace],
             Refusal::Leftover { .. } => vec![Resume, Restart],
+            Refusal::NotWhatWasCopied { .. } | Refusal::NothingToCompare { .. } => {
+                vec![Restart, AllowChangedSource]
+            }
             Refusal::EngineUnsuitable { remedies, .. }
             | Refusal::NotOurs { remedies, .. }
             | Refusal::NothingToResume { remedies, .. }

@@ -61,6 +61,8 @@ words_of!(Refusal, OF_REFUSALS {
     NotAPart = "not_a_part",
     NotOurs = "not_ours",
     NothingToResume = "nothing_to_resume",
+    NotWhatWasCopied = "not_what_was_copied",
+    NothingToCompare = "nothing_to_compare",
     ForeignMap = "foreign_map",
     AlienMap = "alien_map",
     MapInTheWay = "map_in_the_way",
@@ -130,7 +132,8 @@ cannot_replace cannot_reserve cannot_write destination destination_changed devic
 device_too_small device_without_consent digest_mismatch discarded ends_early engine_gave_way \
 engine_unsuitable exists foreign_map holds_source in_use journal left_out leftover list \
 map_in_the_way mounted no_directory no_end no_map no_medium no_rename no_space no_such_directory no_thread \
-not_a_device not_a_part not_copyable not_named not_ours nothing_in_place nothing_to_resume other \
+not_a_device not_a_part not_copyable not_named not_ours not_what_was_copied nothing_in_place \
+nothing_to_compare nothing_to_resume other \
 out_of_memory outside overlap read read_only request_too_large same_device same_file \
 source_changed source_gone source_shrank sync too_far too_large usage verify_mismatch \
 worker_panicked write write_only";
