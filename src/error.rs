@@ -8,13 +8,15 @@
 //! `Display` of an error never repeats its source: whoever prints one walks
 //! the chain once, as [`Error::chain`] does.
 
+mod fault;
 mod refusal;
 mod remedy;
 mod shown;
 mod source_change;
 mod word;
 
-pub use refusal::{Fault, Refusal};
+pub use fault::Fault;
+pub use refusal::Refusal;
 pub use remedy::Remedy;
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 pub use source_change::SourceChange;

@@ -6,7 +6,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Remedy, Side, quoted};
+use super::{Fault, Remedy, Side, quoted};
 use crate::range::{ByteRange, RangeError};
 use crate::size::human;
 use crate::sys::User;
@@ -477,30 +477,4 @@ impl fmt::Display for User {
 /// What of a job is not as its map has it, in brackets.
 fn because(hints: &[String]) -> String {
     if hints.is_empty() { String::new() } else { format!(" (another {})", hints.join(", ")) }
-}
-
-/// What kind of fault a row of a list has, for a caller who knows a way around it.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[non_exhaustive]
-pub enum Fault {
-    /// A range that does not lie inside its source.
-    Outside,
-    /// A name that cannot be had, or must not.
-    Name,
-    /// A place that another row has.
-    Clash,
-    /// A file whose bytes have no place of their own.
-    Unmappable,
-    /// Ranges of a disk, and a source in which the disk is packed.
-    Container,
-    /// A source of which only a part can be read, and all of it is wanted.
-    EndsEarly,
-    /// A column or key that is not known.
-    Column,
-    /// Numbers that may be hexadecimal.
-    Radix,
-    /// A list that does not say what its source is like.
-    NoSource,
-    /// Anything else.
-    Other,
 }
