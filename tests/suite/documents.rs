@@ -73,7 +73,7 @@ fn every_form_prints_one_document_however_it_ends() {
         // Several files.
         ("--json source there dir", 0, BATCH, None),
         ("--json -n source there dir", 0, BATCH, None),
-        ("--json --verify source there dir", 2, BATCH, Some("usage")),
+        ("--json --in-place source there dir", 2, BATCH, Some("usage")),
         ("--json source there none", 3, BATCH, Some("no_such_directory")),
         ("--json source ./source dir", 2, BATCH, Some("usage")),
         // A batch.
@@ -187,7 +187,7 @@ fn the_command_names_the_flags_that_help() {
         ("batch odd.csv --source source --into o", "not known, --ignore-columns passes over it"),
         ("batch list.csv --into o", "pcopy: --source names the source"),
         ("batch --io-size 3 list.csv --source source --into o", "pcopy: --io-size must be"),
-        ("bench -r 1.. zero: copy", "pcopy: --range has no meaning for zeros"),
+        ("bench -r 1.. zero: copy", "pcopy: --range has no meaning: zeros have no range"),
         ("bench --engine none source null:", "pcopy: --engine must be"),
     ];
     for (line, says) in cases {
