@@ -50,6 +50,10 @@ struct File {
     wrong: bool,
 }
 
+/// What the numbers of `filefrag -X` look like where they are read as decimal.
+const TOO_EARLY: &str = "an extent that is said to reach the end of the file, and does not, as of numbers in \
+     hexadecimal";
+
 /// What is said of numbers that make no sense.
 const NOT_UNDERSTOOD: &str = "an extent that is not understood (if filefrag was run with -X, its \
                               numbers are hexadecimal, which has no mark)";
@@ -81,7 +85,8 @@ pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'
                 file.take().into_iter().for_each(|file| finish(file, reading));
             } else if let Err(why) = extent(line, this, reading.options) {
                 this.wrong = true;
-                let fault = if why == NOT_UNDERSTOOD { Fault::Radix } else { Fault::Other };
+                let is_of_radix = [NOT_UNDERSTOOD, TOO_EARLY].contains(&why);
+                let fault = if is_of_radix { Fault::Radix } else { Fault::Other };
                 reading.usage_of(number, fault, format!("filefrag: {why}"));
             }
         } else if !line.trim_ascii().is_empty() && !line.starts_with(b"#") {
@@ -162,8 +167,7 @@ fn extent(line: &[u8], file: &mut File, options: &ReadOptions<'_>) -> Result<(),
     let to = to.rebase(0, options.base).ok_or(past)?;
     file.add(from, if zeros { Run::Hole(to.len()) } else { Run::Data(to) })?;
     if flags.contains(&"eof") && from.end() < file.size {
-        return Err("an extent that is said to reach the end of the file, and does not (if \
-                    filefrag was run with -X: --radix 16)");
+        return Err(TOO_EARLY);
     }
     Ok(())
 }

@@ -253,8 +253,8 @@ fn filefrag_output_that_is_damaged_is_refused() {
         // Hexadecimal without a letter: the last extent ends before the file does.
         (
             "   0:   0..   0:   10..  10:   1:   last,eof\n",
-            "line 4: filefrag: an extent that is said to reach the end of the file, and does not \
-             (if filefrag was run with -X: --radix 16)",
+            "line 4: filefrag: an extent that is said to reach the end of the file, and does not, \
+             as of numbers in hexadecimal",
         ),
     ] {
         fails(Format::Filefrag, extents(lines), Usage, want);
