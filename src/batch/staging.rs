@@ -174,6 +174,10 @@ impl Outputs {
             return Ok(());
         }
         directory.rename(&output.part_name(), output.name(), replace).map_err(|error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                // Another file has got the name: this one will never have it.
+                return error;
+            }
             // Complete, it is worth keeping.
             output.made.store(false, Ordering::Release);
             let part = crate::error::quoted(output.part_name());

@@ -200,3 +200,24 @@ fn what_cannot_be_read_of_one_source_is_not_blamed_on_another() {
     let expected = [&image[..1024], &image[5000..6024]].concat();
     assert_same(&scene.read("out/a"), &expected, "resumed");
 }
+
+/// Where another file has got the name, a part will never have it: it goes, and
+/// the next run is not refused because of it. Any other refusal leaves it.
+#[test]
+fn a_part_whose_name_was_taken_is_not_kept() {
+    if !can_inject() {
+        return;
+    }
+    for (error, kept) in [("EEXIST", false), ("EACCES", true)] {
+        let (scene, _) = scene();
+        scene.write("list", b"name,start,len\na,0,100\nb,100,100\n");
+        let refuse = format!("inject=renameat2,linkat:error={error}");
+        let line = "batch list --source image --into out -t 1";
+        let (ended, _) = traced(&scene, &["out", "out/a", "out/b"], &[&refuse], line);
+        ended.code(1);
+        assert_eq!(scene.has("out/a.pcopy-part"), kept, "{error}");
+        if !kept {
+            scene.run(line).code(0);
+        }
+    }
+}
