@@ -1,7 +1,9 @@
 //! Lists and images that mean something else than they seem to: taken in the
 //! sense of the program that made them, or refused with the way out.
 
-use crate::common::{Scene, assert_same, has_tools};
+#[cfg(unix)]
+use crate::common::has_tools;
+use crate::common::{Scene, assert_same};
 
 const LEN: usize = 1 << 20;
 
