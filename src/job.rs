@@ -163,7 +163,8 @@ impl CopyJob {
     }
 
     /// Does everything that `run` does before the first byte, and nothing
-    /// else: the report says what would be done.
+    /// else: the report says what would be done. A destination of your own is used
+    /// up by it.
     ///
     /// # Errors
     ///
@@ -200,16 +201,19 @@ impl CopyJob {
     fn request(&self) -> Result<Request<'_>> {
         self.options.check()?;
         let origin = self.origin()?;
-        let first = match &self.to {
-            To::Path(path) => endpoint::destination(path, origin.path(), &self.options)?,
-            To::Destination(one) => lock(one).take().ok_or_else(|| {
-                ErrorKind::usage("the destination of this job was written already")
-            })?,
-        };
-        let mut destinations = vec![first];
+        let mut destinations = Vec::new();
         for path in &self.also {
             destinations.push(endpoint::destination(path, origin.path(), &self.options)?);
         }
+        // Last: one of a caller's own is used up by it.
+        let first = match &self.to {
+            To::Path(path) => endpoint::destination(path, origin.path(), &self.options)?,
+            To::Destination(one) => lock(one).take().ok_or_else(|| {
+                let problem = "the destination of this job was used already".to_owned();
+                ErrorKind::usage(problem)
+            })?,
+        };
+        destinations.insert(0, first);
         Ok(Request { origin, destinations, options: &self.options })
     }
 

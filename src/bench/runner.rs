@@ -311,6 +311,8 @@ impl Runner {
             // A hole that is kept costs nothing, and would count as moved.
             .sparse(Sparse::Never)
             .on_read_error(OnReadError::Stop)
+            // Nothing of it is kept.
+            .allow_changed_source(true)
             .to_device(self.to_device && *to != Place::Nothing)
     }
 

@@ -26,6 +26,8 @@ pub struct Branch {
     pub destination: Option<Box<dyn Destination>>,
     /// What an earlier run has written, in bytes of the source.
     pub done: RangeSet,
+    /// Whether an earlier run has written some of it.
+    pub resumed: bool,
     /// Until it is begun: where progress is recorded.
     pub journal: Option<Journal>,
     /// While it is written.
@@ -34,6 +36,8 @@ pub struct Branch {
     pub checkpointer: Option<Checkpointer>,
     /// What of it was found to be wrong, in bytes of the source.
     distrusted: Mutex<RangeSet>,
+    /// Whether it has its final name.
+    pub named: bool,
     /// Why it is left out.
     pub error: Option<Error>,
     /// The same in words, where the copy ended in that error.
@@ -56,10 +60,12 @@ impl Branch {
             abilities: destination.abilities(),
             destination: Some(destination),
             done: RangeSet::new(),
+            resumed: false,
             journal: None,
             draft: None,
             checkpointer: None,
             distrusted: Mutex::default(),
+            named: false,
             error: None,
             said: None,
             word: None,
@@ -97,15 +103,18 @@ impl Branch {
         }
     }
 
-    /// Takes away what was written, and its map.
+    /// Takes away what this run has written, and its map. What an earlier run
+    /// wrote stays, and so does the map that tells of it.
     pub fn discard(&mut self) {
         if let Some(draft) = self.draft.take() {
             draft.discard();
         }
         if let Some(checkpointer) = self.checkpointer.take() {
             checkpointer.close();
-            // Best effort: the error that brought us here says more.
-            let _ = checkpointer.remove();
+            if !self.resumed {
+                // Best effort: the error that brought us here says more.
+                let _ = checkpointer.remove();
+            }
         }
     }
 

@@ -17,7 +17,8 @@ use crate::range::RangeSet;
 
 impl Task<'_> {
     /// What becomes of a step of destination `number`: the error of the only one
-    /// is that of the copy, and so is a wish to stop; another one is left out.
+    /// is that of the copy, and so are a wish to stop and an error of the source;
+    /// another destination is left out.
     ///
     /// # Errors
     ///
@@ -25,13 +26,14 @@ impl Task<'_> {
     pub fn settle_result(&mut self, number: usize, result: Result<()>) -> Result<()> {
         match result {
             Ok(()) => Ok(()),
-            Err(error) if self.is_alone() || matches!(error.kind(), ErrorKind::Cancelled) => {
-                Err(error)
-            }
+            Err(error) if self.is_alone() || is_of_all(&error) => Err(error),
             Err(error) => {
+                let branch = &mut self.branches[number];
                 match error.kind() {
-                    ErrorKind::NotNamed { .. } => self.branches[number].leave(error),
-                    _ => self.branches[number].fail(error),
+                    // What has its name is complete, whatever comes after that.
+                    _ if branch.named => branch.leave(error),
+                    ErrorKind::NotNamed { .. } => branch.leave(error),
+                    _ => branch.fail(error),
                 }
                 Ok(())
             }
@@ -176,6 +178,7 @@ impl Task<'_> {
             }
             return Err(error);
         }
+        branch.named = true;
         moved.take_notes(draft.notes(to));
         let found = draft.check_name(to);
         let in_place = branch.abilities.in_place;
@@ -263,6 +266,15 @@ impl Branch {
         note_unrecorded(saved, moved);
         self.resumable = has_saved;
     }
+}
+
+/// Whether an error is none of a destination: the wish to stop, or the source.
+fn is_of_all(error: &Error) -> bool {
+    use ErrorKind::{Cancelled, Read, SourceChanged, SourceGone, SourceShrank};
+    matches!(
+        error.kind(),
+        Cancelled | Read { .. } | SourceChanged { .. } | SourceGone { .. } | SourceShrank { .. }
+    )
 }
 
 fn note_unrecorded(saved: Result<()>, moved: &mut Moved) {

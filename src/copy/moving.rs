@@ -150,7 +150,7 @@ impl Task<'_> {
     /// If there is no room, or the engine asked for does not work here after
     /// all. What was begun has been taken back then.
     pub fn send(&mut self, moved: &mut Moved, progress: &Progress) -> Result<Sent> {
-        let made = self.reserve(moved).and_then(|()| self.transfer(moved, progress));
+        let made = self.reserve_all(moved).and_then(|()| self.transfer(moved, progress));
         let sent = match made {
             Ok(sent) => sent,
             Err(error) => {
@@ -160,54 +160,72 @@ impl Task<'_> {
                 return Err(if over { too_late(error) } else { error });
             }
         };
-        let range = self.mapping.from();
-        for branch in self.branches.iter_mut().filter(|branch| branch.is_alive()) {
-            let (Some(draft), Some(journal)) = (&branch.draft, branch.journal.take()) else {
-                continue;
-            };
-            let id = draft.id()?;
-            // What all have done, and what it has besides: it is written once more.
-            let settled = self.settled.clone().within(range);
-            branch.checkpointer = Some(journal.checkpointer(id, settled, self.options));
+        for number in 0..self.branches.len() {
+            let result = self.begin_record(number);
+            self.settle_result(number, result)?;
         }
         Ok(sent)
     }
 
+    /// Begins the record of how far destination `number` got.
+    fn begin_record(&mut self, number: usize) -> Result<()> {
+        let range = self.mapping.from();
+        let branch = &mut self.branches[number];
+        let (Some(draft), Some(journal)) = (&branch.draft, branch.journal.take()) else {
+            return Ok(());
+        };
+        let id = draft.id()?;
+        // What all have done; what it has besides is written once more.
+        let settled = self.settled.clone().within(range);
+        branch.checkpointer = Some(journal.checkpointer(id, settled, self.options));
+        Ok(())
+    }
+
+    /// Reserves storage at every destination.
+    fn reserve_all(&mut self, moved: &mut Moved) -> Result<()> {
+        for number in 0..self.branches.len() {
+            let result = self.reserve(&self.branches[number], moved);
+            self.settle_result(number, result)?;
+        }
+        match self.branches.iter().any(Branch::is_alive) {
+            true => Ok(()),
+            false => Err(self.first_error().unwrap_or_else(|| ErrorKind::Cancelled.into())),
+        }
+    }
+
     /// Reserves storage for what will be written, where that is wanted.
-    fn reserve(&self, moved: &mut Moved) -> Result<()> {
+    fn reserve(&self, branch: &Branch, moved: &mut Moved) -> Result<()> {
         let how = self.options.reservation(self.sparse);
-        for branch in self.branches.iter().filter(|branch| branch.is_alive()) {
-            let Some(draft) = &branch.draft else { continue };
-            let range = self.mapping.from();
-            let pieces = match how {
-                Preallocate::Off => return Ok(()),
-                Preallocate::Full => range.into(),
-                Preallocate::Auto if !self.selection.wants_space() || draft.grows() => continue,
-                Preallocate::Auto => {
-                    let mut data = self.settled.missing_from(range);
-                    data.subtract(&self.holes);
-                    // Many small pieces cost more than reserving them brings.
-                    if data.as_slice().len() > MOST_RESERVED {
-                        return Ok(());
-                    }
-                    data
+        let Some(draft) = &branch.draft else { return Ok(()) };
+        let range = self.mapping.from();
+        let pieces = match how {
+            Preallocate::Off => return Ok(()),
+            Preallocate::Full => range.into(),
+            Preallocate::Auto if !self.selection.wants_space() || draft.grows() => return Ok(()),
+            Preallocate::Auto => {
+                let mut data = self.settled.missing_from(range);
+                data.subtract(&self.holes);
+                // Many small pieces cost more than reserving them brings.
+                if data.as_slice().len() > MOST_RESERVED {
+                    return Ok(());
                 }
-            };
-            let sink = draft.sink();
-            let Some(file) = sink.file() else { continue };
-            for piece in pieces.iter() {
-                match sys::reserve(file, self.mapping.to_destination(piece)) {
-                    Ok(()) => {}
-                    Err(error) if sys::is_refused(&error) => {
-                        if how == Preallocate::Full {
-                            moved.notes.push(format!("space cannot be reserved here: {error}"));
-                        }
-                        break;
+                data
+            }
+        };
+        let sink = draft.sink();
+        let Some(file) = sink.file() else { return Ok(()) };
+        for piece in pieces.iter() {
+            match sys::reserve(file, self.mapping.to_destination(piece)) {
+                Ok(()) => {}
+                Err(error) if sys::is_refused(&error) => {
+                    if how == Preallocate::Full {
+                        moved.notes.push(format!("space cannot be reserved here: {error}"));
                     }
-                    Err(source) => {
-                        let (path, bytes) = (draft.path().to_owned(), pieces.bytes());
-                        return Err(Refusal::CannotReserve { path, bytes, source }.into());
-                    }
+                    break;
+                }
+                Err(source) => {
+                    let (path, bytes) = (draft.path().to_owned(), pieces.bytes());
+                    return Err(Refusal::CannotReserve { path, bytes, source }.into());
                 }
             }
         }
@@ -248,11 +266,7 @@ impl Task<'_> {
         }
         moved.fallbacks = made.fallbacks;
         let written = first.written();
-        let fresh = self.is_new()
-            && self
-                .branches
-                .iter()
-                .all(|b| b.journal.as_ref().is_none_or(|journal| !journal.resumed));
+        let fresh = self.is_new() && !self.branches.iter().any(|branch| branch.resumed);
         let mut transfer = Transfer::new(
             (source, self.origin.path().to_owned()),
             (sink, path),
@@ -269,16 +283,20 @@ impl Task<'_> {
         let mut observers = Observers::none();
         // What cannot be read back is known by them, should anything change.
         let is_gone = !self.branches.iter().any(|branch| branch.abilities.reads_back);
-        if self.options.verifies() || is_gone && self.plan.stripes() <= MOST_FINGERPRINTS {
+        let may_need = is_gone && !self.options.allow_changed_source;
+        if self.options.verifies() || may_need && self.plan.stripes() <= MOST_FINGERPRINTS {
             observers = observers.fingerprints();
         }
         if !self.digests.is_empty() {
             let mut earlier = self.settled.clone();
             earlier.subtract(&self.kept_holes);
             observers = observers.digests(Digester::new(&self.digests, self.mapping.from()));
-            if let Some(back) = written {
-                observers = observers.settled(self.kept_holes.clone(), earlier, back);
-            }
+            let (earlier, back) = match written {
+                Some(written) => (earlier, written),
+                // What cannot be read there is read, and written, once more.
+                None => (RangeSet::new(), self.origin.source()),
+            };
+            observers = observers.settled(self.kept_holes.clone(), earlier, back);
         }
         Ok(Sent { transfer: Arc::new(transfer.observed(observers)), several })
     }
@@ -308,15 +326,7 @@ impl Task<'_> {
         let troubles = std::mem::take(&mut *lock(&troubles));
         self.take_failures(sent, troubles);
         moved.record(&run, &sent.transfer, watch.progress);
-        match result {
-            Ok(()) => Ok(()),
-            // Each of several destinations says for itself why it failed; that
-            // the copy was to stop is no fault of theirs.
-            Err(error) if self.is_alone() || matches!(error.kind(), ErrorKind::Cancelled) => {
-                Err(error)
-            }
-            Err(error) => Err(self.first_error().unwrap_or(error)),
-        }
+        result
     }
 
     /// Records how far each destination got. One of several whose record fails

@@ -58,7 +58,8 @@ impl Task<'_> {
             let mut verdict = Verdict::default();
             let result = proof.verify(&self.branches[number], &copied, &mut verdict);
             moved.take_notes(verdict.notes);
-            if let Some(digests) = verdict.digests {
+            // Those of a destination that stays wrong are of no use to the others.
+            if let Some(digests) = verdict.digests.filter(|_| result.is_ok() || self.is_alone()) {
                 moved.digests = digests;
             }
             let branch = &mut self.branches[number];

@@ -36,12 +36,12 @@ pub fn assemble(task: Task<'_>, moved: Moved, clock: &Clock) -> Report {
     report.notes = task.notes;
     report.notes.extend(moved.notes);
     report.remedies = moved.remedies;
+    report.resumable = task.branches.iter().any(|branch| branch.resumable);
     let mut branches = task.branches.into_iter().map(Branch::over);
     if let Some(first) = branches.next() {
         report.verified = first.verified;
         report.verified_by = first.verified_by;
         report.durable = first.durable;
-        report.resumable = first.resumable;
         report.mismatches = first.mismatches;
     }
     report.also = branches.map(also).collect();

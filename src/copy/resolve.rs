@@ -92,6 +92,8 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
     for branch in &mut branches {
         let Some(destination) = &mut branch.destination else { continue };
         let looked = destination.look(&look, &mut examiner)?;
+        let is_resumed = looked.journal.as_ref().is_some_and(|journal| journal.resumed);
+        branch.resumed = is_resumed || !looked.done.is_empty();
         (branch.done, branch.journal) = (looked.done, looked.journal);
         notes.extend(looked.notes);
     }
@@ -259,10 +261,7 @@ impl Bytes {
         let mut todo = data.clone();
         todo.subtract(&done);
         let resumed = data.bytes() - todo.bytes();
-        let is_resumed = branches.iter().any(|branch| {
-            branch.journal.as_ref().map_or(!branch.done.is_empty(), |journal| journal.resumed)
-        });
-        if is_resumed {
+        if branches.iter().any(|branch| branch.resumed) {
             // Unless an earlier run found other bytes there.
             let mut spoilt = data.missing_from(from);
             spoilt.subtract(&done);

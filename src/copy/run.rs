@@ -21,7 +21,14 @@ pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
     let (mut moved, mut clock) = (Moved::default(), Clock::start());
     let copied = copy(&mut task, &mut moved, &mut clock, watch);
     watch.progress.enter(Phase::Finished);
-    let result = copied.and_then(|()| task.first_error().map_or(Ok(()), Err));
+    let result = match copied {
+        Ok(()) => task.first_error().map_or(Ok(()), Err),
+        // Each of several destinations says for itself why it failed.
+        Err(error) => Err(match error.kind() {
+            ErrorKind::Write { .. } if !task.is_alone() => task.first_error().unwrap_or(error),
+            _ => error,
+        }),
+    };
     let mut report = assemble(task, moved, &clock);
     match result {
         Ok(()) => Ok(report),

@@ -255,6 +255,10 @@ fn an_interrupted_copy_to_several_is_resumed() {
     running.wait_until_copied(3 << 20);
     running.signal(rustix::process::Signal::INT);
     running.end().died_by(rustix::process::Signal::INT);
+    // What is not as expected ends a resume, and takes nothing away that was there.
+    let left = scene.names();
+    scene.run("--resume --expect crc32c:00000000 --also b source a").code(4);
+    assert_eq!(scene.names(), left);
     let line = "--resume --verify --repair -p --digest md5 --json --also b source a";
     let report = scene.run(line).code(0).report();
     assert!(report["bytes"]["resumed"].as_u64().unwrap() >= 1 << 20, "{report}");

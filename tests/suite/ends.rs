@@ -23,6 +23,8 @@ struct Store {
     open: Arc<Mutex<i32>>,
     /// Whether the next write is damaged on its way.
     damages: Arc<AtomicBool>,
+    /// Whether every write is.
+    always: bool,
 }
 
 /// An object that is to come into the store.
@@ -58,7 +60,7 @@ impl Received {
 impl Sink for Received {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
         let mut part = data.to_vec();
-        if self.store.damages.swap(false, Ordering::Relaxed) {
+        if self.store.always || self.store.damages.swap(false, Ordering::Relaxed) {
             part[0] ^= 1;
         }
         self.parts.lock().unwrap().insert(offset, part);
@@ -219,6 +221,28 @@ fn what_is_not_as_expected_is_never_visible() {
     let report = job.run().unwrap();
     assert_eq!(report.verified, Some(true), "{report:?}");
     assert_same(&store.object("y").unwrap(), &bytes(100_000), "the repaired object");
+}
+
+/// One of two destinations that stays wrong after its repair is left out, and
+/// what is known of the other one is that of the source.
+#[test]
+fn a_destination_that_stays_wrong_says_nothing_of_the_others() {
+    let scene = Scene::new();
+    let source = scene.source("source", 100_000);
+    let store = Store { always: true, ..Store::default() };
+    let right = pcopy::digest::hash_slice(Algorithm::Md5, &source).to_string();
+    let job = CopyJob::to_destination(scene.path("source"), store.upload("z"))
+        .also(scene.path("good"))
+        .verify(true)
+        .repair(true)
+        .expect(format!("md5:{right}").parse().unwrap());
+    let error = job.run().unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::VerifyMismatch { .. }), "{error}");
+    let report = error.report().unwrap();
+    assert_eq!(report.also[0].outcome, Outcome::Complete, "{report:?}");
+    assert_eq!(report.digests[0].to_string(), right);
+    assert_eq!(store.object("z"), None);
+    assert_same(&scene.read("good"), &source, "the other one");
 }
 
 #[test]

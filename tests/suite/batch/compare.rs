@@ -84,12 +84,11 @@ fn several_sources_are_compared_with_a_directory() {
     for (name, len) in [("a", 3_000_000), ("b", 5), ("c", 0)] {
         scene.source(name, len);
     }
-    scene.run("a b c dir/ --digest md5 --digest-file sums").code(0);
+    scene.run("a b c dir --digest md5 --digest-file sums").code(0);
     let line = "verify a b c dir";
     scene.run(line).code(0).says(&["3 of 3 files are equal"]);
     scene.run(&format!("{line} --digest md5 --digest-file again")).code(0);
-    let text = |name: &str| String::from_utf8(scene.read(name)).unwrap().replace("dir/", "dir");
-    assert_eq!(text("again").replace("dir", ""), text("sums").replace("dir", ""));
+    assert_eq!(scene.read("again"), scene.read("sums"));
     let out = scene.run(&format!("{line} -q --digest md5")).code(0).out();
     assert_eq!(out.lines().count(), 3);
     flip(&scene, "dir/a", 2_999_999);
