@@ -30,6 +30,8 @@ mod claims;
 #[cfg(target_os = "linux")]
 mod engines;
 #[cfg(target_os = "linux")]
+mod every_oddity;
+#[cfg(target_os = "linux")]
 mod fallbacks;
 #[cfg(target_os = "linux")]
 mod file_systems;
