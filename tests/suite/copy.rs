@@ -6,9 +6,7 @@ use std::fs::File;
 use std::io::Read;
 use std::io::{Seek, SeekFrom, Write};
 
-use pcopy::ByteRange;
-
-use crate::common::{Scene, assert_same, pattern, pattern_at, skip};
+use crate::common::{Scene, assert_same, pattern, pattern_at};
 
 pub const REQUEST: usize = 8 << 10;
 pub const STRIPE: usize = 64 << 10;
@@ -114,17 +112,17 @@ fn a_sparse_file_of_more_than_4_gib() {
     let scene = Scene::new();
     let mut file = File::create(scene.path("source")).unwrap();
     if file.set_len(SIZE).is_err() {
-        return skip("this file system has no files of holes");
+        return crate::common::skip("this file system has no files of holes");
     }
     for place in PLACES {
         file.seek(SeekFrom::Start(place)).unwrap();
         file.write_all(&pattern(place, LEN)).unwrap();
     }
     drop(file);
-    let hole = ByteRange::with_len(1 << 30, 1 << 20).expect("small");
+    let hole = pcopy::ByteRange::with_len(1 << 30, 1 << 20).expect("small");
     let source = File::open(scene.path("source")).expect("it is there");
     if pcopy::sys::next_extent(&source, hole).is_ok_and(|extent| extent.data) {
-        return skip("this file system does not tell of holes");
+        return crate::common::skip("this file system does not tell of holes");
     }
     let check = |options: &str, from: u64, end: u64| {
         scene.run(&format!("-f --no-sync -t 4 {options} source copy")).code(0);
