@@ -24,7 +24,7 @@ use crate::manifest::Item;
 use crate::pool;
 use crate::pool::controller::Workers;
 use crate::progress::{Phase, Watch, lock};
-use crate::report::{FailedRange, Outcome};
+use crate::report::{Bytes, FailedRange, Outcome};
 use crate::sys::{self, Directory};
 
 /// Files that are longer than they should be are named in the report up to so
@@ -81,6 +81,8 @@ impl Batch {
         let outputs: Vec<u32> = (0..wanted.len() as u32).collect();
         proof.pool(outputs.len()).each(&outputs, |&output| {
             let reports = files.reports(output, &wanted[output as usize]);
+            let compared = reports.iter().map(|report| report.bytes).sum();
+            tally.hear_file(Bytes { copied: compared, ..Bytes::default() });
             reports.iter().for_each(|report| tally.hear(report));
         });
         progress.enter(Phase::Finished);

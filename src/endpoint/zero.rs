@@ -48,7 +48,8 @@ impl Origin for Zeros {
     /// A range that goes to the end has none.
     fn resolve(&self, range: &RangeSpec, _clamp: bool) -> Result<(ByteRange, bool), Refusal> {
         if matches!(range, RangeSpec::All | RangeSpec::From(_) | RangeSpec::Last(_)) {
-            let what = format!("{NAME} has no end: say how many bytes of it are wanted");
+            let what =
+                format!("{NAME} has no end: a range or a length says how much of it is wanted");
             return Err(Refusal::Other(what));
         }
         let resolved = range.resolve(SIZE, self.sector());

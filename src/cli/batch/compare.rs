@@ -85,7 +85,7 @@ fn summary(report: &BatchReport) -> String {
     let items = &report.items;
     let past_cache = report.verified_by.keys().all(|&how| how == "direct");
     let mut text = format!(
-        "{} of {} files are equal to their sources, {} read back in {:.2} s{}",
+        "{} of {} files are equal to their sources, {} compared in {:.2} s{}",
         items.complete,
         items.total,
         human(report.bytes),

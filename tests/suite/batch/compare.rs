@@ -86,7 +86,7 @@ fn several_sources_are_compared_with_a_directory() {
     }
     scene.run("a b c dir --digest md5 --digest-file sums").code(0);
     let line = "verify a b c dir";
-    scene.run(line).code(0).says(&["3 of 3 files are equal"]);
+    scene.run(line).code(0).says(&["3 of 3 files are equal", "2.86 MiB compared"]);
     scene.run(&format!("{line} --digest md5 --digest-file again")).code(0);
     assert_eq!(scene.read("again"), scene.read("sums"));
     let out = scene.run(&format!("{line} -q --digest md5")).code(0).out();
