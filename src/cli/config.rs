@@ -275,7 +275,11 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.consent.to_device, "--to-device", STAGED),
         (args.consent.even_if_in_use, "--even-if-in-use", STAGED),
         (args.resume.map.is_some(), "--map", "each of several files has its map beside it"),
-        (!args.consent.also.is_empty(), "--also", "it is for one source"),
+        (
+            !args.consent.also.is_empty(),
+            "--also",
+            "several sources go to one directory; copy them once for each",
+        ),
     ])?;
     if let Some(file) = &args.proof.digests.digest_file {
         check_is_file("--digest-file", file)?;
