@@ -1,4 +1,4 @@
-//! PageCachePolicy towards the page cache: a large copy does not push out what other
+//! What a copy does to the page cache: a large copy does not push out what other
 //! programs have there, and the disk is at work before the final sync.
 //!
 //! What was not in the cache before it was read is dropped behind the copy, and
@@ -39,7 +39,7 @@ pub enum CacheState {
     Unknown,
 }
 
-/// PageCachePolicy of one copy towards the page cache.
+/// What one copy does to the page cache.
 #[derive(Debug, Default)]
 pub struct PageCachePolicy {
     cache_state: CacheState,

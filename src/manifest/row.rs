@@ -155,7 +155,7 @@ impl<'v> Row<'v> {
         self.cells[field.index()].replace(value).is_none()
     }
 
-    /// Fills a cell with text. StageShape is the same as not there, except for a
+    /// Fills a cell with text. Blank is the same as not there, except for a
     /// name, which must not be blank.
     pub(crate) fn set_text(&mut self, field: Field, value: &'v [u8]) -> bool {
         let trimmed = match field {

@@ -3,7 +3,7 @@
 //!
 //! A digest needs every byte of the range, also those that nobody moves: holes,
 //! and what an earlier run has copied. A plan for a transfer with digests
-//! therefore covers the whole range, and the observers says of each piece whether it
+//! therefore covers the whole range, and the observers say of each piece whether it
 //! is to be moved, read back or taken as zeros.
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};

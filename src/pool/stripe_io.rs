@@ -216,7 +216,7 @@ impl<'a> StripeIo<'a> {
     }
 }
 
-/// A io without its buffer, so that both can be used at once.
+/// Stripe I/O without its buffer, so that both can be used at once.
 #[derive(Clone, Copy)]
 pub(super) struct Post<'a> {
     pub control: &'a Control<'a>,

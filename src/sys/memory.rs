@@ -13,21 +13,25 @@ pub struct Memory;
 
 // SAFETY: all memory is that of `System`, under the same layouts.
 unsafe impl GlobalAlloc for Memory {
+    // SAFETY: the caller keeps the promises of `GlobalAlloc`; they are passed on.
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as promised to us.
         had(unsafe { System.alloc(layout) })
     }
 
+    // SAFETY: the caller keeps the promises of `GlobalAlloc`; they are passed on.
     unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
         // SAFETY: as promised to us.
         had(unsafe { System.alloc_zeroed(layout) })
     }
 
+    // SAFETY: the caller keeps the promises of `GlobalAlloc`; they are passed on.
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
         // SAFETY: as promised to us.
         had(unsafe { System.realloc(memory, layout, size) })
     }
 
+    // SAFETY: the caller keeps the promises of `GlobalAlloc`; they are passed on.
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
         // SAFETY: as promised to us.
         unsafe { System.dealloc(memory, layout) }

@@ -257,10 +257,47 @@ fn is_kept_from_us(error: &io::Error) -> bool {
 /// Gives `from` the name `to`, which must not exist, by a second name.
 pub(super) fn link_then_unlink(directory: impl AsFd, from: &OsStr, to: &OsStr) -> io::Result<()> {
     rustix::fs::linkat(&directory, from, &directory, to, AtFlags::empty())?;
-    let unlinked = rustix::fs::unlinkat(&directory, from, AtFlags::empty());
-    unlinked.map_err(|error| {
-        // As before the call. The name was new a moment ago.
-        let _ = rustix::fs::unlinkat(&directory, to, AtFlags::empty());
+    let ours = rustix::fs::statat(&directory, to, AtFlags::SYMLINK_NOFOLLOW)?;
+    unlink_if(&directory, from, &ours).map_err(|error| {
+        // As before the call.
+        let _ = unlink_if(&directory, to, &ours);
         error.into()
     })
+}
+
+/// Removes `name`, if it is still the file `ours`: what has come there meanwhile
+/// is not ours to remove.
+fn unlink_if(directory: impl AsFd, name: &OsStr, ours: &rustix::fs::Stat) -> Result<(), Errno> {
+    let found = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW)?;
+    if (found.st_dev, found.st_ino) != (ours.st_dev, ours.st_ino) {
+        return Ok(());
+    }
+    rustix::fs::unlinkat(&directory, name, AtFlags::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A second name comes and the first goes; what has the name already stays,
+    /// and so does another file that came to the first name.
+    #[test]
+    fn only_the_linked_file_loses_its_first_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let directory = std::fs::File::open(folder.path()).unwrap();
+        std::fs::write(path("part"), "ours").unwrap();
+        link_then_unlink(&directory, OsStr::new("part"), OsStr::new("copy")).unwrap();
+        assert!(!path("part").exists());
+        assert_eq!(std::fs::read_to_string(path("copy")).unwrap(), "ours");
+
+        std::fs::write(path("part"), "another").unwrap();
+        let taken = link_then_unlink(&directory, OsStr::new("part"), OsStr::new("copy"));
+        assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let ours =
+            rustix::fs::statat(&directory, "copy", AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        unlink_if(&directory, OsStr::new("part"), &ours).unwrap();
+        assert_eq!(std::fs::read_to_string(path("part")).unwrap(), "another");
+        assert_eq!(std::fs::read_to_string(path("copy")).unwrap(), "ours");
+    }
 }

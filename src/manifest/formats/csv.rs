@@ -4,7 +4,7 @@
 //! Fields may be divided by semicolons, as spreadsheets do where the comma is in
 //! numbers: the header shows it, or a line `sep=;` before it.
 //!
-//! StageShape lines are passed over, and so are lines that begin with `#`, behind the
+//! Blank lines are passed over, and so are lines that begin with `#`, behind the
 //! header only if they have no delimiter: a row may begin with a name like
 //! `#1234`, as lost+found has them. A name that holds the delimiter, a quote or
 //! a newline is quoted.

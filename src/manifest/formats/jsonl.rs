@@ -3,7 +3,7 @@
 //!
 //! Numbers may be JSON numbers or text in the size grammar. The lines of a
 //! report read back: what a report adds to an item is known and passed over.
-//! StageShape lines and lines that begin with `#` are, too.
+//! Blank lines and lines that begin with `#` are passed over as well.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -191,7 +191,7 @@ pub(super) fn look(path: &Path, flags: u32) -> io::Result<Metadata> {
     facts(&options.open(path)?)
 }
 
-/// InOrder "there is nothing" from an error into an answer.
+/// Turns "there is nothing" from an error into an answer.
 pub(super) fn absent(result: io::Result<Metadata>) -> io::Result<Option<Metadata>> {
     match result {
         Ok(facts) => Ok(Some(facts)),
