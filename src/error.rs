@@ -266,7 +266,7 @@ impl ErrorKind {
         ErrorKind::Usage { options: &[], problem: problem.into() }
     }
 
-    /// `options` make no sense: `problem` goes on from their names, as in
+    /// `options` make no sense: `problem` continues after their names, as in
     /// `io_size must be a power of two`.
     pub fn usage_of(options: &'static [&'static str], problem: impl Into<String>) -> ErrorKind {
         ErrorKind::Usage { options, problem: problem.into() }

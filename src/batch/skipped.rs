@@ -1,8 +1,8 @@
 //! Items whose file is there already with its full length. Those of which the
-//! list gives a digest are read and compared with it: who named a digest wants
-//! no file that has not got it, whoever made the file. Where digests of all are
-//! wanted, all are read, and where files are verified, these are compared with
-//! their sources as well. Nothing is changed here.
+//! list gives a digest are read and compared with it, because a file with
+//! another digest is not the one that was asked for. If digests of all items are
+//! wanted, all are read; if files are verified, they are compared with their
+//! sources as well. Nothing is changed here.
 
 use std::path::Path;
 use std::sync::Arc;

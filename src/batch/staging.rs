@@ -249,7 +249,7 @@ fn check_is_at(
     if let Some(file) = output.open_file() {
         return part::check_is_at(directory, name, Ours { file: file.as_file(), facts: ours });
     }
-    // Closed to make room, so there are no bytes to compare with.
+    // It was closed to make room: its bytes cannot be compared, only its numbers.
     let is_it = |there: &Metadata| there.same_thing(ours) || part::is_alike(there, ours);
     directory.facts(name)?.filter(is_it).ok_or_else(part::not_ours)
 }

@@ -1,6 +1,6 @@
-//! Proving a copy before it is committed: each destination is read back and
-//! compared, repaired once if that is asked for, and what is written last is
-//! written and compared, too.
+//! Proving a copy before it is committed. Each destination is read back,
+//! compared and, if asked for, repaired once. Then the deferred prefix is
+//! written, read back and compared.
 
 use super::branch::Branch;
 use super::moving::{Moved, Sent};

@@ -70,7 +70,7 @@ pub struct Previous {
     /// missing could not be read.
     pub committed: bool,
     /// Where the map and this job differ: the bytes must show that the map is
-    /// true all the same.
+    /// true despite that.
     pub hints: Vec<Difference>,
 }
 

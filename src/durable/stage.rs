@@ -412,7 +412,7 @@ impl Stage {
     /// Gives the file the owner and mode it will have under its final name: those
     /// of the file it replaces, with its access list, or what the umask leaves of
     /// `rights`. Before the final sync, so that the sync covers it. Returns what
-    /// is refused, in words: the content is there all the same.
+    /// is refused, in words: the content is complete even then.
     ///
     /// # Errors
     ///

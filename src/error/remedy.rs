@@ -1,5 +1,5 @@
-//! What would help, as data: the library says what is wrong, and whoever made
-//! the call knows by which option or keyword to say otherwise.
+//! What would help against an error, as data. The library says what is wrong; the
+//! caller knows which of its options or keywords stands for a remedy.
 
 use std::collections::BTreeSet;
 use std::io;

@@ -79,8 +79,8 @@ fn escape_of(character: char) -> impl Iterator<Item = char> {
     short.into_iter().flatten().chain(long.into_iter().flatten())
 }
 
-/// A JSON document in which nothing stands that is not shown: inside its texts
-/// such characters become `\uXXXX`, which every reader turns back. Elsewhere in
+/// A JSON document without characters that are not shown: inside its texts they
+/// become `\u` and four hexadecimal digits, which every reader turns back. Elsewhere in
 /// a document there are none but line ends.
 pub fn escaped_json(document: String) -> String {
     let stays = |character| character == '\n' || is_shown(character);

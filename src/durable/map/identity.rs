@@ -128,7 +128,7 @@ pub struct Difference {
     pub map_value: String,
     /// What the job says; `absent` likewise.
     pub job_value: String,
-    /// What shows whether the map is true all the same.
+    /// What shows whether the map is true despite the difference.
     pub evidence: Evidence,
 }
 
