@@ -215,7 +215,7 @@ impl<'a> Files<'a> {
             return Ok(Found::none(Status::Mismatch, Some(why)));
         }
         let (mut findings, ended) =
-            skipped::compare(self.proof, self.sources, row, (&file, self.threads));
+            skipped::compare(self.proof, self.sources, row, &file, self.threads);
         if let Some(what) = first_difference(&findings, row.range) {
             return Ok(Found::none(Status::Mismatch, Some(what)));
         }

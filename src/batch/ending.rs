@@ -90,9 +90,7 @@ impl BatchWork<'_> {
         let known = Mutex::new(HashMap::new());
         let expected = &|output: &Output| self.expected(output);
         let preserve = self.preserve.map(|lost| {
-            |output: &Output, file: &FileIo| {
-                lost.carry_over((output, file), self.plan, self.sources)
-            }
+            |output: &Output, file: &FileIo| lost.carry_over(output, file, self.plan, self.sources)
         });
         let commit = Commit {
             outputs: &self.outputs,
@@ -150,7 +148,7 @@ impl BatchWork<'_> {
         }
         let compared = self.outputs.file(output).and_then(|file| {
             let written = output.unreadable().missing_from(ByteRange::to(output.wanted.len));
-            unchanged::first_other(&suspicious, self.sources, (&file, &written), self.cancel)
+            unchanged::first_other(&suspicious, self.sources, &file, &written, self.cancel)
         });
         match compared {
             Ok(None) => Ok(None),
@@ -199,7 +197,7 @@ impl BatchWork<'_> {
             let all = RangeSet::from(ByteRange::to(wanted.len));
             let named = skipped::open(self.outputs.folders.root(), &wanted.name);
             let compared = named.and_then(|file| {
-                unchanged::first_other(&rows, self.sources, (&file, &all), self.cancel)
+                unchanged::first_other(&rows, self.sources, &file, &all, self.cancel)
             });
             match compared {
                 Ok(None) => {}
@@ -241,7 +239,7 @@ impl BatchWork<'_> {
             path: path.clone(),
             source: std::io::ErrorKind::NotFound.into(),
         })?;
-        partial::identity((&path, output.wanted.len, facts), rows, self.sources)
+        partial::identity(&path, output.wanted.len, facts, rows, self.sources)
     }
 
     /// The first bytes of an output that were written and are not in `file` any

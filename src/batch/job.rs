@@ -144,9 +144,14 @@ impl Batch {
         let threads = self.handles().threads.min(ready.workers.most());
         let proof = || Proof::new(&self.options, (io_size(&self.options), threads), watch);
         let proof = self.options.verifies().then(proof);
-        let from = (&ready.plan, &ready.sources);
-        let how = (proof.as_ref(), &*self.options.digests);
-        let skipped = Skipped::of(&self.items, &ready.skipped, from, how);
+        let skipped = Skipped::of(
+            &self.items,
+            &ready.skipped,
+            &ready.plan,
+            &ready.sources,
+            proof.as_ref(),
+            &self.options.digests,
+        );
         skipped.report(&ready.root, &tally, ready.workers.most(), Watch { progress, cancel });
         let Ready { sources, root, plan, wanted, skipped, workers, notes } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
@@ -310,7 +315,7 @@ impl Batch {
         let (plan, mut wanted) =
             BatchPlan::new(&self.items, source_of, skip, partial, sources.len(), request)?;
         if self.options.preserve {
-            preserving::check(&self.items, (&plan, &wanted), sources)?;
+            preserving::check(&self.items, &plan, &wanted, sources)?;
         }
         let mut parents = Parents::new(&root);
         let (force, leftovers) = (self.options.force, self.options.leftovers);

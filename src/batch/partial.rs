@@ -145,7 +145,7 @@ impl Look<'_> {
         }
         let facts = there.facts;
         let rows = there.rows.iter().copied();
-        let ours = identity((there.path, facts.size, facts), rows, self.sources)?;
+        let ours = identity(there.path, facts.size, facts, rows, self.sources)?;
         let differences = found.differences(&ours);
         let of_another = differences.iter().find(|found| found.evidence == Evidence::None);
         let what = match of_another {
@@ -169,7 +169,7 @@ impl Look<'_> {
     fn compare(&self, there: &There<'_>, map: &Map) -> Result<Option<String>> {
         let file = skipped::open(self.root, there.name);
         let compared = file.and_then(|file| {
-            unchanged::first_other(there.rows, self.sources, (&file, &map.done), self.cancel)
+            unchanged::first_other(there.rows, self.sources, &file, &map.done, self.cancel)
         });
         match compared {
             Ok(other) => Ok(other.map(|other| differs(there.path, self.sources, other))),
@@ -210,7 +210,9 @@ pub fn save(
 ///
 /// If a source cannot be opened any more.
 pub fn identity<'i>(
-    (path, len, facts): (&Path, u64, &Metadata),
+    path: &Path,
+    len: u64,
+    facts: &Metadata,
     rows: impl Iterator<Item = (&'i Item, u32)>,
     sources: &Sources,
 ) -> Result<Identity> {

@@ -21,11 +21,7 @@ use crate::sys::FileKind;
 /// # Errors
 ///
 /// [`ErrorKind::Usage`].
-pub fn check(
-    items: &[Item],
-    (plan, wanted): (&BatchPlan, &[Wanted]),
-    sources: &Sources,
-) -> Result<()> {
+pub fn check(items: &[Item], plan: &BatchPlan, wanted: &[Wanted], sources: &Sources) -> Result<()> {
     for (output, file) in (0..).zip(wanted) {
         let rows = plan.rows(output);
         let item = &items[rows[0] as usize];
@@ -61,7 +57,8 @@ impl Lost {
     /// If the source cannot be opened any more.
     pub fn carry_over(
         &self,
-        (output, file): (&Output, &FileIo),
+        output: &Output,
+        file: &FileIo,
         plan: &BatchPlan,
         sources: &Sources,
     ) -> Result<()> {

@@ -53,8 +53,10 @@ impl<'a> Skipped<'a> {
     pub fn of(
         items: &'a [Item],
         skipped: &[bool],
-        (plan, sources): (&BatchPlan, &'a Sources),
-        (proof, algorithms): (Option<&'a Proof<'a>>, &'a [Algorithm]),
+        plan: &BatchPlan,
+        sources: &'a Sources,
+        proof: Option<&'a Proof<'a>>,
+        algorithms: &'a [Algorithm],
     ) -> Skipped<'a> {
         let row = |(row, item): (u32, &'a Item)| {
             let source = plan.source_of(row);
@@ -113,7 +115,7 @@ impl<'a> Skipped<'a> {
             return Ok(Checked::other(digests, &what, None));
         }
         let Some(proof) = self.proof else { return Ok(Checked::good(digests)) };
-        let (findings, ended) = compare(proof, self.sources, row, (&file, 1));
+        let (findings, ended) = compare(proof, self.sources, row, &file, 1);
         Ok(match (first_difference(&findings, row.range), ended) {
             (Some(what), _) => Checked::other(digests, &what, Some(false)),
             (None, Ok(())) => Checked { verified: Some(true), ..Checked::good(digests) },
@@ -133,7 +135,8 @@ pub fn compare(
     proof: &Proof<'_>,
     sources: &Sources,
     row: &Row<'_>,
-    (file, threads): (&Arc<FileIo>, usize),
+    file: &Arc<FileIo>,
+    threads: usize,
 ) -> (Findings, Result<()>) {
     // What is still on its way to the disk cannot be read from there. Where
     // that is not allowed, requests past the cache see to it.

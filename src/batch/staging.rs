@@ -164,7 +164,7 @@ impl Outputs {
             }
         }
         // Last: what a name leads to may change at any time.
-        let found = check_is_at(&directory, &output.written_name(), (output, ours))?;
+        let found = check_is_at(&directory, &output.written_name(), output, ours)?;
         let wanted = output.wanted.len;
         if found.size != wanted {
             let what = format!("it has {} bytes, and was given {wanted}", found.size);
@@ -185,7 +185,7 @@ impl Outputs {
             io::Error::new(error.kind(), format!("{what}: {}", plain(&error)))
         })?;
         output.made.store(false, Ordering::Release);
-        check_is_at(&directory, output.name(), (output, &found)).map(drop)
+        check_is_at(&directory, output.name(), output, &found).map(drop)
     }
 
     /// Makes sure that the directory at `path` is still found where the user
@@ -244,7 +244,8 @@ impl Outputs {
 fn check_is_at(
     directory: &Directory,
     name: &OsStr,
-    (output, ours): (&Output, &Metadata),
+    output: &Output,
+    ours: &Metadata,
 ) -> io::Result<Metadata> {
     if let Some(file) = output.open_file() {
         return part::check_is_at(directory, name, Ours { file: file.as_file(), facts: ours });

@@ -103,7 +103,8 @@ pub struct Other {
 pub fn first_other(
     rows: &[Row<'_>],
     sources: &Sources,
-    (file, written): (&FileIo, &RangeSet),
+    file: &FileIo,
+    written: &RangeSet,
     cancel: &CancelToken,
 ) -> io::Result<Option<Other>> {
     for &(item, number) in rows {

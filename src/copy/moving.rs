@@ -391,7 +391,8 @@ impl Task<'_> {
         branch: &Branch,
         pieces: &RangeSet,
         observers: Observers,
-        (threads, watch): (usize, Watch<'_>),
+        threads: usize,
+        watch: Watch<'_>,
     ) -> Result<Arc<Transfer>> {
         let draft = branch.draft.as_ref().expect("it is being written");
         let engines: Vec<Box<dyn Engine>> = vec![Box::new(Positioned)];

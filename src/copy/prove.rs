@@ -139,7 +139,7 @@ impl Task<'_> {
         let Some(medium) = branch.draft.as_ref().and_then(|draft| draft.read_back()) else {
             return (Findings::default(), Ok(()));
         };
-        self.compare(&medium, (ranges, &[]), threads, watch)
+        self.compare(&medium, ranges, &[], threads, watch)
     }
 
     /// Compares `ranges` of a destination with `fingerprints` where there are
@@ -147,7 +147,8 @@ impl Task<'_> {
     fn compare(
         &self,
         medium: &ReadBack,
-        (ranges, fingerprints): (&RangeSet, &[Fingerprint]),
+        ranges: &RangeSet,
+        fingerprints: &[Fingerprint],
         threads: usize,
         watch: Watch<'_>,
     ) -> (Findings, Result<()>) {
@@ -221,8 +222,8 @@ impl Proof<'_> {
         let Some(medium) = branch.draft.as_ref().and_then(|draft| draft.read_back()) else {
             return (Findings::default(), Ok(()));
         };
-        let what = (ranges, fingerprints);
-        let found = self.task.compare(&medium, what, self.threads, self.watch);
+        let (threads, watch) = (self.threads, self.watch);
+        let found = self.task.compare(&medium, ranges, fingerprints, threads, watch);
         if verdict.verified_by.is_none() {
             verdict.notes.extend(medium.note());
         }
@@ -234,8 +235,7 @@ impl Proof<'_> {
     fn repair(&self, branch: &Branch, found: &Findings, verdict: &mut Verdict) -> Result<Findings> {
         // They are written as a whole, so as a whole they are in doubt.
         branch.invalidate(self.transfer, &found.pieces)?;
-        let how = (self.threads, self.watch);
-        self.task.copy_again(branch, &found.pieces, Observers::none(), how)?;
+        self.task.copy_again(branch, &found.pieces, Observers::none(), self.threads, self.watch)?;
         if let Some(draft) = &branch.draft {
             draft.sync()?;
         }
@@ -263,8 +263,7 @@ impl Proof<'_> {
         let digester = Digester::new(&task.digests, range);
         let observers =
             Observers::none().digests(digester).settled(RangeSet::new(), whole.clone(), back);
-        let how = (self.threads, self.watch);
-        let transfer = task.copy_again(branch, &whole, observers, how)?;
+        let transfer = task.copy_again(branch, &whole, observers, self.threads, self.watch)?;
         verdict.digests = transfer.observers().take_digests();
         Ok(())
     }

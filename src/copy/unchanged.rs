@@ -74,7 +74,7 @@ impl Task<'_> {
         // One is enough: all destinations were given the same bytes.
         let reads_back = |branch: &&Branch| branch.draft.is_some() && branch.abilities.reads_back;
         match self.branches.iter().find(reads_back) {
-            Some(branch) => self.compare_with(branch, &copied, change, (moved.threads, watch))?,
+            Some(branch) => self.compare_with(branch, &copied, change, moved.threads, watch)?,
             None => {
                 let taken = sent.transfer.observers().take_fingerprints();
                 self.compare_fingerprints(&taken, bytes, change, watch.cancel)?;
@@ -91,7 +91,8 @@ impl Task<'_> {
         branch: &Branch,
         copied: &RangeSet,
         change: SourceChange,
-        (threads, watch): (usize, Watch<'_>),
+        threads: usize,
+        watch: Watch<'_>,
     ) -> Result<()> {
         let (findings, ended) = self.compare_again(branch, copied, threads, watch);
         ended?;
@@ -123,7 +124,7 @@ impl Task<'_> {
         }
         let (source, mut buffer) = (self.origin.source(), Buffer::new(as_usize(CHUNK))?);
         for taken in fingerprints {
-            let now = self.fingerprint(&*source, taken.range, (&mut buffer, cancel))?;
+            let now = self.fingerprint(&*source, taken.range, &mut buffer, cancel)?;
             if now != Some(*taken) {
                 let (first, differing) = (taken.range.start(), None);
                 return Err(self.changed(SourceChange::Content { first, differing }));
@@ -136,7 +137,8 @@ impl Task<'_> {
         &self,
         source: &dyn Source,
         range: ByteRange,
-        (buffer, cancel): (&mut Buffer, &CancelToken),
+        buffer: &mut Buffer,
+        cancel: &CancelToken,
     ) -> Result<Option<Fingerprint>> {
         let mut printer = Printer::new(range.start());
         for piece in range.pieces(CHUNK) {

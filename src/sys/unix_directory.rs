@@ -294,8 +294,7 @@ mod tests {
         std::fs::write(path("part"), "another").unwrap();
         let taken = link_then_unlink(&directory, OsStr::new("part"), OsStr::new("copy"));
         assert_eq!(taken.unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        let ours =
-            rustix::fs::statat(&directory, "copy", AtFlags::SYMLINK_NOFOLLOW).unwrap();
+        let ours = rustix::fs::statat(&directory, "copy", AtFlags::SYMLINK_NOFOLLOW).unwrap();
         unlink_if(&directory, OsStr::new("part"), &ours).unwrap();
         assert_eq!(std::fs::read_to_string(path("part")).unwrap(), "another");
         assert_eq!(std::fs::read_to_string(path("copy")).unwrap(), "ours");

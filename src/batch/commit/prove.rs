@@ -55,7 +55,7 @@ impl Commit<'_> {
         let threads = proof.share(candidates.len());
         let found = proof.pool(candidates.len()).map(&candidates, |candidate| {
             let Candidate { output, ranges, fingerprints, .. } = candidate;
-            proving.compare(output, (ranges, fingerprints), threads)
+            proving.compare(output, ranges, fingerprints, threads)
         });
         for (candidate, found) in candidates.iter().zip(found) {
             let member = &mut members[candidate.member];
@@ -92,7 +92,7 @@ impl Commit<'_> {
         proof.repair(&file, &(proving.expected)(&member.output), &found.pieces)?;
         file.as_file().sync_all()?;
         let (findings, ended) =
-            proving.compare(&member.output, (&found.pieces, &[]), proof.share(1))?;
+            proving.compare(&member.output, &found.pieces, &[], proof.share(1))?;
         if findings.pieces.is_empty() {
             ended.map_err(|error| io::Error::other(why_not(&error)))?;
             proof.repaired(found.differing.bytes());
@@ -145,7 +145,8 @@ impl Proving<'_> {
     fn compare(
         &self,
         output: &Arc<Output>,
-        (ranges, fingerprints): (&RangeSet, &[Fingerprint]),
+        ranges: &RangeSet,
+        fingerprints: &[Fingerprint],
         threads: usize,
     ) -> io::Result<(Findings, Result<()>)> {
         let file = self.outputs.file(output)?;
