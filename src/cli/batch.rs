@@ -3,25 +3,24 @@
 mod compare;
 mod files;
 mod list;
+mod listener;
 mod report_file;
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use clap::Args;
-use pcopy::batch::{Batch, BatchPlanned, BatchReport, ItemReport, Status};
+use pcopy::batch::{Batch, BatchPlanned, BatchReport};
 use pcopy::digest;
-use pcopy::error::{plain, quoted};
+use pcopy::error::quoted;
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::words::Word;
-use pcopy::{Error, ErrorKind, Failure, Outcome, Progress, Refusal, Result, Watch};
+use pcopy::{Error, ErrorKind, Failure, Outcome, Progress, Result, Watch};
 
 pub use self::files::{copy_files, verify_files};
 use self::list::ListArgs;
-use self::report_file::ReportFile;
+use self::listener::{Listener, Report};
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
 use super::hint::{batch_remedy, resume_command};
@@ -30,9 +29,6 @@ use super::render::{check_place, is_of_threads, usage};
 use super::signals::Signals;
 use super::terminal::{json_to_stdout, to_stderr};
 use super::{config, watch};
-
-/// Items named in the text; the report file has all.
-const LISTED: usize = 20;
 
 /// Copy many ranges to many files in one run
 ///
@@ -176,16 +172,18 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Result<Exit> {
         // The source of the batch is one of its sources.
         if what == SOURCE { batch } else { batch.beside(role, what, path) }
     });
-    let open = |report: &Path| match is_the_list(args, report) {
-        true => ReportFile::in_place_of_the_list(report),
-        false => ReportFile::open(report, &|| signals.asked_to_stop()),
-    };
+    let give_up = || signals.asked_to_stop();
+    let report = args.report.as_deref().map(|path| Report {
+        path,
+        is_the_list: is_the_list(args, path),
+        give_up: &give_up,
+    });
+    let listener = Listener::new(report, &|_| {});
     if args.compare {
-        let report = (args.report.as_deref(), open);
         let batch = batch.options(config::batch(&args.common).map_err(usage)?);
-        return compare::compare(&batch, &args.common.output, report, &|_| {}, signals);
+        return compare::compare(&batch, &args.common.output, listener, signals);
     }
-    copy(batch, &args.common, args.report.as_deref(), open, &|_| {}, signals)
+    copy(batch, &args.common, listener, signals)
 }
 
 /// What a message calls the source of all items.
@@ -221,14 +219,11 @@ fn check_report(args: &BatchArgs) -> Result<(), String> {
     all.try_for_each(|(role, what, path)| roles.add(role, what, path)).map_err(|c| c.to_string())
 }
 
-/// `open` opens the report, which is at `report` if there is to be one; `heard`
-/// hears of every item.
+/// Copies, with `listener` hearing of every item.
 fn copy(
     batch: Batch,
     args: &CommonArgs,
-    report: Option<&Path>,
-    open: impl FnOnce(&Path) -> io::Result<ReportFile>,
-    heard: &(dyn Fn(&ItemReport<'_>) + Sync),
+    mut listener: Listener<'_>,
     signals: &Signals,
 ) -> Result<Exit> {
     let batch = batch.options(config::batch(args).map_err(usage)?);
@@ -239,46 +234,24 @@ fn copy(
             Err(error) => failed(&error.into(), args),
         });
     }
-    let unopened = |source| unopened(report, source);
-    let sink = report.map(open).transpose().map_err(unopened)?;
-    let failures = Mutex::new(Vec::new());
-    let on_item = |item: &ItemReport<'_>| {
-        if let Some(sink) = &sink {
-            sink.write(item);
-        }
-        heard(item);
-        if !item.status.is_good() && item.status != Status::NotTried {
-            let mut failures = failures.lock().unwrap_or_else(|error| error.into_inner());
-            failures.push(describe(item));
-        }
-    };
+    listener.open()?;
     let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
-        batch.run_watched(Watch::new(progress, cancel), &on_item)
+        batch.run_watched(Watch::new(progress, cancel), &|item| listener.hear(item))
     });
-    let failures = failures.into_inner().unwrap_or_else(|error| error.into_inner());
-    list_failures(&failures);
-    let unwritten = sink.and_then(|sink| sink.close(result.is_ok()));
-    if let Some(error) = &unwritten {
-        to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
-    }
+    let is_reported = listener.close(result.is_ok());
     let report = match result {
         Ok(report) => report,
         Err(error) => return Ok(failed(&error, args)),
     };
     finished(&report, args);
-    if unwritten.is_none() {
+    if is_reported {
         advise_again(&report, args);
     }
     Ok(match report.outcome {
-        _ if unwritten.is_some() => Exit::Failed,
+        _ if !is_reported => Exit::Failed,
         Outcome::Complete => Exit::Success,
         _ => Exit::Partial,
     })
-}
-
-/// Why there can be no report.
-fn unopened(report: Option<&Path>, source: io::Error) -> Error {
-    Refusal::CannotWrite { path: report.unwrap_or(Path::new("")).to_owned(), source }.into()
 }
 
 /// Tells an error of a batch.
@@ -286,27 +259,6 @@ fn say(error: &Error) {
     to_stderr(&format!("pcopy: {}", said(error)));
     for way in error.kind().remedies().into_iter().filter_map(batch_remedy) {
         to_stderr(&format!("pcopy: {way}"));
-    }
-}
-
-fn describe(item: &ItemReport<'_>) -> String {
-    let name = quoted(&*item.item.name);
-    match (&item.error, item.failed.first()) {
-        (Some(error), _) => format!("{name}: {error}"),
-        (None, Some(part)) => {
-            let lost: u64 = item.failed.iter().map(|part| part.end - part.start).sum();
-            format!("{name}: {lost} bytes unreadable, the first at {}: {}", part.start, part.error)
-        }
-        (None, None) => format!("{name}: failed"),
-    }
-}
-
-fn list_failures(failures: &[String]) {
-    for failure in failures.iter().take(LISTED) {
-        to_stderr(&format!("pcopy: {failure}"));
-    }
-    if failures.len() > LISTED {
-        to_stderr(&format!("pcopy: and {} more", failures.len() - LISTED));
     }
 }
 

@@ -1,25 +1,19 @@
 //! `pcopy batch --compare`, and `pcopy verify` of several sources: files against
 //! what they were copied from. Nothing is written but a report.
 
-use std::io;
-use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-
-use pcopy::batch::{Batch, BatchReport, ItemReport, Status};
-use pcopy::error::plain;
+use pcopy::batch::{Batch, BatchReport};
 use pcopy::size::human;
 use pcopy::{Outcome, Progress, Result, Watch};
 
-use super::report_file::ReportFile;
-use super::{describe, list_failures, say};
+use super::listener::Listener;
+use super::say;
 use crate::cli::args::OutputArgs;
 use crate::cli::exit::Exit;
 use crate::cli::signals::Signals;
 use crate::cli::terminal::{json_to_stdout, to_stderr};
 use crate::cli::watch;
 
-/// `open` opens the report, which is at `report` if there is to be one; `heard`
-/// hears of every item.
+/// Compares, with `listener` hearing of every item.
 ///
 /// # Errors
 ///
@@ -27,31 +21,15 @@ use crate::cli::watch;
 pub fn compare(
     batch: &Batch,
     output: &OutputArgs,
-    (report, open): (Option<&Path>, impl FnOnce(&Path) -> io::Result<ReportFile>),
-    heard: &(dyn Fn(&ItemReport<'_>) + Sync),
+    mut listener: Listener<'_>,
     signals: &Signals,
 ) -> Result<Exit> {
-    let unopened = |source| super::unopened(report, source);
-    let sink = report.map(open).transpose().map_err(unopened)?;
-    let failures = Mutex::new(Vec::new());
-    let on_item = |item: &ItemReport<'_>| {
-        if let Some(sink) = &sink {
-            sink.write(item);
-        }
-        heard(item);
-        if !item.status.is_good() && item.status != Status::NotTried {
-            failures.lock().unwrap_or_else(PoisonError::into_inner).push(describe(item));
-        }
-    };
+    listener.open()?;
     let progress = Progress::new();
     let result = watch::run(output, &progress, signals, |progress, cancel| {
-        batch.compare(Watch::new(progress, cancel), &on_item)
+        batch.compare(Watch::new(progress, cancel), &|item| listener.hear(item))
     });
-    list_failures(&failures.into_inner().unwrap_or_else(PoisonError::into_inner));
-    let unwritten = sink.and_then(|sink| sink.close(result.is_ok()));
-    if let Some(error) = &unwritten {
-        to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
-    }
+    let is_reported = listener.close(result.is_ok());
     let found = result.as_ref().map_or_else(|error| error.report(), Some);
     match (found, &result) {
         (Some(report), _) => tell(report, output),
@@ -61,7 +39,7 @@ pub fn compare(
         (None, _) => {}
     }
     Ok(match &result {
-        Ok(_) if unwritten.is_some() => Exit::Failed,
+        Ok(_) if !is_reported => Exit::Failed,
         Ok(report) => Exit::from(report.outcome),
         Err(error) => {
             say(error);

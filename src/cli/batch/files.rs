@@ -14,7 +14,7 @@ use pcopy::safety::roles::Role;
 use pcopy::{Options, Result};
 
 use super::compare::compare;
-use super::report_file::ReportFile;
+use super::listener::Listener;
 use super::{CommonArgs, copy};
 use crate::cli::args::OutputArgs;
 use crate::cli::config;
@@ -45,8 +45,7 @@ pub fn copy_files(
         Some(sums) => batch.beside(Role::Side, "--digest-file", sums),
         None => batch,
     };
-    let no_report = |report: &Path| ReportFile::open(report, &|| true);
-    let exit = copy(batch, common, None, no_report, &heard, signals)?;
+    let exit = copy(batch, common, Listener::new(None, &heard), signals)?;
     Ok(if common.dry_run { exit } else { digests.write(exit, signals) })
 }
 
@@ -70,8 +69,7 @@ pub fn verify_files(
         Some(sums) => batch.beside(Role::Side, "--digest-file", sums),
         None => batch,
     };
-    let no_report = |report: &Path| ReportFile::open(report, &|| true);
-    let exit = compare(&batch, output, (None, no_report), &heard, signals)?;
+    let exit = compare(&batch, output, Listener::new(None, &heard), signals)?;
     Ok(digests.write(exit, signals))
 }
 
