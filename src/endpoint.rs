@@ -10,15 +10,23 @@
 //! committed. Whoever implements the three for something of their own gets the
 //! whole copy for it: workers, retries, digests, verification and the report.
 
+pub(crate) mod device;
+mod draft;
 mod earlier;
-pub mod file;
+mod file;
+mod in_place;
 mod kinds;
 pub mod null;
+mod resumable;
+mod source;
 pub mod stream;
 pub mod zero;
 
+pub use draft::Draft;
 pub use kinds::{destination, origin};
+pub(crate) use resumable::too_late;
 
+use std::fs::File;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -27,17 +35,18 @@ use crate::durable::checkpoint::Checkpointer;
 pub use crate::durable::intact::Written;
 use crate::durable::map;
 pub use crate::durable::map::{Identity, Map, MapFile, ObjectId};
-pub use crate::durable::stage::StageShape;
+pub use crate::durable::open_file::OpenFile;
 pub use crate::durable::trust::Examiner;
 pub use crate::engine::capabilities::End;
 use crate::error::{ErrorKind, Refusal, Result, SourceChange, quoted};
+use crate::io::Source;
 pub use crate::io::page_cache::CacheState;
-use crate::io::{Held, Sink, Source};
 use crate::options::Options;
 use crate::progress::{CancelToken, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet, RangeSpec};
 pub use crate::report::Kind;
 use crate::report::{DestinationReport, SourceReport};
+pub use crate::safety::roles::Footprint;
 use crate::size::{Size, TooManySectors};
 use crate::source::{DEFAULT_SECTOR, OpenSource};
 use crate::sparse::Layout;
@@ -166,6 +175,12 @@ impl Abilities {
         Abilities { ordered: true, reads_back: false, is_new: false, ..self }
     }
 
+    /// An existing content is changed where it is.
+    #[must_use]
+    pub fn in_place(self) -> Abilities {
+        Abilities { in_place: true, is_new: false, ..self }
+    }
+
     /// What was written cannot be read again.
     #[must_use]
     pub fn without_read_back(self) -> Abilities {
@@ -193,6 +208,8 @@ pub struct Looked {
     pub done: RangeSet,
     /// Where progress is recorded; `None` where nothing can be resumed.
     pub journal: Option<Journal>,
+    /// Whether writing it changes the source, outside the range that is read.
+    pub writes_source: bool,
     /// Things worth knowing.
     pub notes: Vec<String>,
 }
@@ -239,8 +256,11 @@ impl Journal {
 pub struct Shape<'a> {
     /// What is read, and where it goes.
     pub mapping: Mapping,
-    /// Up to where it will be written, and what it may begin as.
-    pub stage: StageShape<'a>,
+    /// Whether parts of a new file will not be written, and stay holes.
+    pub gaps: bool,
+    /// A file that a new one may begin as a clone of, because it is to have the
+    /// same content.
+    pub like: Option<&'a File>,
     /// Workers that write, at most.
     pub workers: usize,
     /// What earlier runs left may be discarded.
@@ -267,6 +287,11 @@ pub trait Destination: Send + Sync {
     /// What an engine may know of it.
     fn end(&self) -> End {
         End::default()
+    }
+
+    /// Whether nobody else knows what will be written: it has no name as yet.
+    fn is_fresh(&self) -> bool {
+        self.abilities().is_new
     }
 
     /// It in one line.
@@ -314,151 +339,10 @@ pub trait Destination: Send + Sync {
     /// If that fails, with nothing left behind that was not there before.
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>>;
 
-    /// The file or device, if it is one: for what only these have.
-    fn file(&self) -> Option<&file::FileDestination> {
+    /// Where it is written, if it is a file or device.
+    fn footprint(&self) -> Option<Footprint<'_>> {
         None
     }
-}
-
-/// A destination that is being written and has no final name yet.
-pub trait Draft: Send + Sync {
-    /// Where bytes are written, at any offset and by several threads at once.
-    fn sink(&self) -> Arc<dyn Sink>;
-
-    /// The path it has while it is written, for messages.
-    fn path(&self) -> &Path;
-
-    /// Its length in bytes when it is complete.
-    fn len(&self) -> u64;
-
-    /// Whether nothing will be in it.
-    fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// What was written so far, to be read at the same offsets.
-    fn written(&self) -> Option<Arc<dyn Source>> {
-        None
-    }
-
-    /// The same, past every cache there is, once it was synced.
-    fn read_back(&self) -> Option<ReadBack> {
-        self.written().map(ReadBack::of)
-    }
-
-    /// Which object it is, for the map.
-    ///
-    /// # Errors
-    ///
-    /// If the system does not say.
-    fn id(&self) -> Result<Option<ObjectId>> {
-        Ok(None)
-    }
-
-    /// Whether it began with all the bytes of the source, in the same storage.
-    fn is_clone(&self) -> bool {
-        false
-    }
-
-    /// Whether it gets its length by being written, best in ascending order.
-    fn grows(&self) -> bool {
-        false
-    }
-
-    /// Gives it its length and its final rights, of which a new file has
-    /// `rights` at most; `None` where they are carried over from the source.
-    /// Returns what it could not be given, in words.
-    ///
-    /// # Errors
-    ///
-    /// If the system fails.
-    fn settle(&self, rights: Option<u32>) -> Result<Vec<String>> {
-        let _ = rights;
-        Ok(Vec::new())
-    }
-
-    /// Waits until everything written is durable.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Sync`]. Never to be retried.
-    fn sync(&self) -> Result<()> {
-        let path = self.path().to_owned();
-        self.sink().sync_data().map_err(|source| ErrorKind::Sync { path, source }.into())
-    }
-
-    /// Whether what was synced stays, come what may.
-    fn is_durable(&self) -> bool {
-        true
-    }
-
-    /// Writes what is to be written last, and returns what that was.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Sync`], or [`ErrorKind::Write`].
-    fn write_deferred(&self, durable: bool) -> Result<Vec<Held>> {
-        let _ = durable;
-        Ok(Vec::new())
-    }
-
-    /// Gives it what `source` has besides its content. Returns what could not
-    /// be carried over.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Sync`], if that is to be made durable and cannot.
-    fn preserve(&self, source: &OpenSource, sync: bool) -> Result<Vec<String>> {
-        let _ = (source, sync);
-        Ok(vec!["owner, mode and times are not carried over to this destination".to_owned()])
-    }
-
-    /// What of `written` is not there any more, in bytes of the source.
-    ///
-    /// # Errors
-    ///
-    /// If there is no telling.
-    fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
-        let _ = (written, cancel);
-        Ok(RangeSet::new())
-    }
-
-    /// Makes sure that nothing was `lost` and that no error was kept for the close.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::DestinationChanged`], or [`ErrorKind::Sync`].
-    fn check_written(&self, lost: &RangeSet) -> Result<()> {
-        let _ = lost;
-        Ok(())
-    }
-
-    /// Makes it visible under its final name; with `durable`, for good.
-    ///
-    /// # Errors
-    ///
-    /// The step that failed.
-    fn commit(&mut self, durable: bool) -> Result<()>;
-
-    /// Looks, after the commit, whether the path that the user gave leads to
-    /// what was written, which is `to` of it.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Destination`].
-    fn check_name(&self, to: ByteRange) -> Result<()> {
-        let _ = to;
-        Ok(())
-    }
-
-    /// What is worth knowing of it after the commit, when `to` of it is new.
-    fn notes(&self, to: ByteRange) -> Vec<String> {
-        let _ = to;
-        Vec::new()
-    }
-
-    /// Takes back what was done to begin.
-    fn discard(self: Box<Self>);
 }
 
 /// The part of the report that describes `origin`.

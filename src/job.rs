@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::copy::{self, Request};
-use crate::durable::target::wait_until_free;
+use crate::endpoint::device::wait_until_free;
 use crate::endpoint::stream::StreamDestination;
 use crate::endpoint::{self, Destination, Origin};
 use crate::error::{ErrorKind, JobResult, Result};
@@ -243,7 +243,6 @@ impl CopyJob {
             To::Destination(_) => None,
         };
         let mut paths = first.into_iter().chain(self.also.iter().map(PathBuf::as_path));
-        let Watch { progress, cancel } = watch;
-        paths.try_for_each(|path| wait_until_free(path, self.options.wait, progress, cancel))
+        paths.try_for_each(|path| wait_until_free(path, self.options.wait, watch))
     }
 }

@@ -30,7 +30,7 @@
 //! | `manifest` | the list of what to copy, read from ten formats and checked whole |
 //! | `batch` | many ranges to many files |
 //! | `bench` | sweeps of settings, their statistics and charts |
-//! | `durable` | what the destination is; staging, checkpoints, resume, commit |
+//! | `durable` | new files up to their names; checkpoints, resume, side files |
 //! | `safety` | what is refused |
 //! | `digest` | hashes of the range, computed while it is copied |
 //! | `preserve` | what a file has besides its content |

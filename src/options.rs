@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::digest::{Algorithm, Expectation};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::previous::Leftovers;
-use crate::durable::target::{Consent, LONGEST_MOMENT};
 use crate::durable::trust::Trust;
 use crate::engine::{EngineChoice, Reflink};
 use crate::error::{ErrorKind, Result};
@@ -33,6 +32,10 @@ pub const LARGEST_IO_SIZE: u64 = 1 << 30;
 
 /// Largest stripe accepted, in bytes.
 pub const LARGEST_STRIPE: u64 = 1 << 40;
+
+/// How long whoever holds a device for a moment may hold it, where the user does
+/// not say otherwise: udev takes a second to look at a stick.
+pub const LONGEST_MOMENT: Duration = Duration::from_secs(5);
 
 /// What can be asked of a job. Each job uses those that mean something for it;
 /// its builder has a method for each of these.
@@ -174,12 +177,6 @@ impl Options {
             }
             _ => Ok(()),
         }
-    }
-
-    /// What the user consents to, for one destination.
-    pub(crate) fn consent(&self) -> Consent {
-        let Options { force, in_place, to_device, even_if_in_use, .. } = *self;
-        Consent { force, in_place, to_device, even_if_in_use }
     }
 
     /// Every digest that must be computed, each once.

@@ -8,186 +8,138 @@ pub mod roles;
 
 use std::path::Path;
 
-use crate::durable::target::{OpenTarget, Target};
+use crate::durable::target::{OpenTarget, StagedTarget};
 use crate::error::Refusal;
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Mapping};
 use crate::source::OpenSource;
-use crate::sys::{self, DeviceInfo, Directory, FileKind, Layer, Metadata, Thing};
+use crate::sys::{self, FileKind, Layer, Metadata, Thing};
 
 /// A copy that is about to begin.
 pub struct Preflight<'a> {
     /// What is read; `None` if that is neither a file nor a device.
     pub source: Option<&'a OpenSource>,
-    /// What is written.
-    pub target: &'a Target,
-    /// What of the source.
-    pub from: ByteRange,
-    /// Where in the destination.
-    pub to: ByteRange,
-    /// Bytes of storage that a new file will need.
-    pub space_needed: u64,
+    /// What is written, for messages.
+    pub path: &'a Path,
+    /// What of the source, and where it goes.
+    pub mapping: Mapping,
     /// The user accepts that the destination lies on the device being read.
     pub allow_same_device: bool,
 }
 
 impl Preflight<'_> {
-    /// Refuses what must not be done, room or no room.
+    /// Refuses a new file at `target` that would replace the source, or lie on it.
     ///
     /// # Errors
     ///
     /// The first reason found.
-    pub fn check(&self) -> Result<(), Refusal> {
-        self.is_not_itself()?;
-        if let Target::Device(target, info, _) = self.target {
-            self.fits_on_device(&target.path, info)?;
-        }
-        self.is_apart()
-    }
-
-    /// Refuses what there is no room for.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::NoSpace`].
-    pub fn check_space(&self) -> Result<(), Refusal> {
-        match self.target {
-            Target::Device(..) => Ok(()),
-            Target::InPlace(target) => {
-                let growth = self.to.end().saturating_sub(target.facts.size);
-                self.has_space(space_around(target), growth)
-            }
-            Target::Staged(target) => self.has_space(target.directory.available_space(), u64::MAX),
-        }
-    }
-
-    /// Refuses a file that would be longer than the file system or the limit of
-    /// the process allows.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::TooLarge`].
-    pub fn check_length(&self) -> Result<(), Refusal> {
-        let len = self.to.end();
-        let longest = match self.target {
-            Target::Device(..) => return Ok(()),
-            Target::Staged(target) => sys::longest_file(&target.directory, len),
-            Target::InPlace(_) if self.to.is_empty() => return Ok(()),
-            Target::InPlace(target) => match directory_of(target) {
-                Ok(directory) => sys::longest_file(&directory, len),
-                Err(_) => return Ok(()),
-            },
-        };
-        if len <= longest {
-            return Ok(());
-        }
-        Err(Refusal::TooLarge { path: self.target.path().to_owned(), len })
-    }
-
-    /// Source and destination under any two names: a link, a bind mount,
-    /// another node of the same device, the file behind a device.
-    fn is_not_itself(&self) -> Result<(), Refusal> {
+    pub fn check_new_file(&self, target: &StagedTarget) -> Result<(), Refusal> {
         let Some(open) = self.source else { return Ok(()) };
         let source = &open.facts;
         // Replacing a link to the source is refused too: what stands at the
         // name is asked, and what it leads to.
         // Nor is the source what an earlier run left, which this one discards.
-        let others = match self.target {
-            Target::Staged(target) => vec![target.path.clone(), target.part_path()],
-            _ => Vec::new(),
-        };
+        let others = [target.path.clone(), target.part_path()];
         let others = others.iter().filter_map(|path| sys::facts_of_path(path).ok().flatten());
-        let mut named = self.target.facts().cloned().into_iter().chain(others);
-        let is_staged = matches!(self.target, Target::Staged(_));
-        let behind: Vec<Thing> = match is_staged {
-            true => files_behind(source, &open.path).collect(),
-            // Compared by ranges.
-            false => Vec::new(),
-        };
+        let mut named = target.existing.clone().into_iter().chain(others);
+        let behind: Vec<Thing> = files_behind(source, &open.path).collect();
         let is_it = |facts: &Metadata| facts.same_thing(source) || behind.contains(&thing(facts));
-        let Some(found) = named.find(is_it) else { return Ok(()) };
-        let path = self.target.path().to_owned();
-        let what = word(thing(&found));
-        if is_staged {
-            let source_path = open.path.clone();
-            return Err(Refusal::SameFile { source_path, path, what });
+        if let Some(found) = named.find(is_it) {
+            let (source_path, path) = (open.path.clone(), self.path.to_owned());
+            return Err(Refusal::SameFile { source_path, path, what: word(thing(&found)) });
         }
-        match self.from.overlaps(self.to) {
-            true => Err(Refusal::Overlap { path, from: self.from, to: self.to, what }),
+        let Ok(facts) = target.directory.own_facts() else { return Ok(()) };
+        self.lies_apart(&facts, &target.directory_path, || match source.node {
+            FileKind::BlockDevice => sys::layers(source, &open.path),
+            // Nothing that is there is written: what the source file lies on is no matter.
+            _ => itself(source),
+        })
+    }
+
+    /// Refuses to write, in the source itself, what is read: source and `target`
+    /// under any two names, as a link, a bind mount, another node of a device.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Overlap`].
+    pub fn check_ranges(&self, target: &OpenTarget) -> Result<(), Refusal> {
+        let is_it = |open: &OpenSource| target.facts.same_thing(&open.facts);
+        match self.source.is_some_and(is_it) && self.mapping.from().overlaps(self.mapping.to()) {
+            true => Err(self.overlap(word(thing(&target.facts)))),
             false => Ok(()),
         }
     }
 
-    /// What is read and what is written must have no byte in common, whatever lies
-    /// between the two and the disk.
-    fn is_apart(&self) -> Result<(), Refusal> {
+    /// Refuses to write what is read, whatever lies between `target`, the source and
+    /// the disk.
+    ///
+    /// # Errors
+    ///
+    /// The first reason found.
+    pub fn check_layers(&self, target: &OpenTarget) -> Result<(), Refusal> {
         let Some(open) = self.source else { return Ok(()) };
-        let (facts, path) = match self.target {
-            Target::Staged(target) => match target.directory.own_facts() {
-                Ok(facts) => (facts, &target.directory_path),
-                Err(_) => return Ok(()),
-            },
-            Target::InPlace(target) | Target::Device(target, ..) => {
-                (target.facts.clone(), &target.path)
-            }
-        };
-        let source = &open.facts;
-        if are_beside(source, &facts) {
+        self.lies_apart(&target.facts, &target.path, || sys::layers(&open.facts, &open.path))
+    }
+
+    /// What is read, in the layers `read`, and what is written, in `facts` at `path`,
+    /// must have no byte in common.
+    fn lies_apart(
+        &self,
+        facts: &Metadata,
+        path: &Path,
+        read: impl FnOnce() -> Vec<Layer>,
+    ) -> Result<(), Refusal> {
+        let Some(open) = self.source else { return Ok(()) };
+        if are_beside(&open.facts, facts) {
             return Ok(());
         }
-        let read = match self.target {
-            // Nothing that is there is written: what the source file lies on is no matter.
-            Target::Staged(_) if source.node != FileKind::BlockDevice => itself(source),
-            _ => sys::layers(source, &open.path),
-        };
-        let meeting = meet(&read, self.from, &sys::layers(&facts, path), self.to);
-        let (path, source_path) = (self.target.path().to_owned(), open.path.clone());
+        let (from, to) = (self.mapping.from(), self.mapping.to());
+        let meeting = meet(&read(), from, &sys::layers(facts, path), to);
+        let (path, source_path) = (self.path.to_owned(), open.path.clone());
         match meeting {
             Meeting::Apart => Ok(()),
-            Meeting::Overlap(what) => {
-                Err(Refusal::Overlap { path, from: self.from, to: self.to, what })
-            }
+            Meeting::Overlap(what) => Err(self.overlap(what)),
             Meeting::SourceInside => Err(Refusal::HoldsSource { path, source_path }),
             Meeting::TargetInside if self.allow_same_device => Ok(()),
             Meeting::TargetInside => Err(Refusal::SameDevice { path, source_path }),
         }
     }
 
-    fn fits_on_device(&self, path: &Path, info: &DeviceInfo) -> Result<(), Refusal> {
-        if self.to.end() <= info.size {
-            return Ok(());
-        }
-        let path = path.to_owned();
-        Err(Refusal::DeviceTooSmall { path, range: self.to, size: info.size })
-    }
-
-    /// Whether there is room for what is to be written, of which at most
-    /// `new` bytes lie where there is nothing yet.
-    fn has_space(&self, available: std::io::Result<u64>, new: u64) -> Result<(), Refusal> {
-        let needed = self.space_needed.min(new);
-        match available {
-            Ok(available) if needed > available => {
-                Err(Refusal::NoSpace { path: self.target.path().to_owned(), needed, available })
-            }
-            // A file system that does not say is taken at its word when it is full.
-            _ => Ok(()),
-        }
+    fn overlap(&self, what: &'static str) -> Refusal {
+        let (from, to) = (self.mapping.from(), self.mapping.to());
+        Refusal::Overlap { path: self.path.to_owned(), from, to, what }
     }
 }
 
-/// Bytes free on the file system of an open file.
-fn space_around(target: &OpenTarget) -> std::io::Result<u64> {
-    directory_of(target)?.available_space()
+/// Refuses what there is no room for: `path` needs so many bytes of those
+/// `available`. A file system that does not say is taken at its word when it is full.
+///
+/// # Errors
+///
+/// [`Refusal::NoSpace`].
+pub fn check_space(
+    path: &Path,
+    needed: u64,
+    available: std::io::Result<u64>,
+) -> Result<(), Refusal> {
+    match available {
+        Ok(available) if needed > available => {
+            Err(Refusal::NoSpace { path: path.to_owned(), needed, available })
+        }
+        _ => Ok(()),
+    }
 }
 
-/// A directory on the file system of an open file.
-fn directory_of(target: &OpenTarget) -> std::io::Result<Directory> {
-    let path = std::fs::canonicalize(&target.path)?;
-    let directory = Directory::open(path.parent().unwrap_or(&path))?;
-    // A single file can be a mount point.
-    if directory.own_facts()?.device != target.facts.device {
-        return Err(std::io::ErrorKind::CrossesDevices.into());
+/// Refuses a file that would be longer than the `longest` that the file system or
+/// the limit of the process allows.
+///
+/// # Errors
+///
+/// [`Refusal::TooLarge`].
+pub fn check_length(path: &Path, len: u64, longest: u64) -> Result<(), Refusal> {
+    match len <= longest {
+        true => Ok(()),
+        false => Err(Refusal::TooLarge { path: path.to_owned(), len }),
     }
-    Ok(directory)
 }
 
 /// Whether `path` is the name of nothing yet in a directory that holds device
@@ -258,24 +210,19 @@ fn are_beside(one: &Metadata, other: &Metadata) -> bool {
     one.device == other.device && ![one.node, other.node].contains(&FileKind::BlockDevice)
 }
 
-/// Whether what is written changes the source, which is allowed where no byte that
-/// is read changes.
-pub fn writes_source(source: &OpenSource, target: &Target) -> bool {
-    let facts = match target {
-        Target::Staged(target) => target.directory.own_facts().ok(),
-        _ => target.facts().cloned(),
-    };
-    let Some(facts) = facts else { return false };
-    if target.facts().is_some_and(|facts| facts.same_thing(&source.facts)) {
+/// Whether writing what has these facts, at `path`, changes the source, which is
+/// allowed where no byte that is read changes.
+pub fn changes(source: &OpenSource, facts: &Metadata, path: &Path) -> bool {
+    if facts.same_thing(&source.facts) {
         return true;
     }
     // A device does not say that it was written to.
     let is_device = source.facts.node == FileKind::BlockDevice;
-    if is_device || are_beside(&source.facts, &facts) {
+    if is_device || are_beside(&source.facts, facts) {
         return false;
     }
     let source = thing(&source.facts);
-    sys::layers(&facts, target.path()).iter().any(|layer| layer.thing == source)
+    sys::layers(facts, path).iter().any(|layer| layer.thing == source)
 }
 
 /// The files that a source stands for, if it is a device: those behind loop devices.

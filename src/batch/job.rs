@@ -27,7 +27,7 @@ use super::work::BatchWork;
 use crate::cpu::Pool;
 use crate::durable::previous::Leftovers;
 use crate::durable::trust::Examiner;
-use crate::engine::capabilities::Place;
+use crate::engine::capabilities::End;
 use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
 use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, ManifestErrors};
@@ -338,7 +338,7 @@ impl Batch {
 
     /// How many workers there may be, as for a single copy.
     pub(super) fn workers(&self, root: &Directory, sources: &Sources) -> Workers {
-        let spins = || Place::of_directory(root).rotational() == Some(true) || sources.spin();
+        let spins = || End::of_directory(root).rotational == Some(true) || sources.spin();
         match self.options.threads {
             Threads::Exactly(threads) => Workers::Exactly(threads).bounded(io_size(&self.options)),
             // Heads that move between files cost more than they bring.

@@ -16,7 +16,7 @@ use super::output::Output;
 use super::queue::Segment;
 use super::report::BatchReport;
 use super::sources::Sources;
-use crate::engine::capabilities::{Place, WORTH_ASKING};
+use crate::engine::capabilities::{Between, End, WORTH_ASKING, cache_state};
 use crate::engine::{
     self, Capabilities, EngineChoice, EngineContext, Positioned, Preferences, Reflink,
 };
@@ -149,19 +149,20 @@ impl How {
             return Ok(());
         }
         let needs_bytes = digests || items.iter().any(|item| !item.expected().is_empty());
-        let place = Place::of_directory(root);
+        let destination = End::of_directory(root);
         for number in 0..sources.len() as u32 {
             let source = sources.open(number)?;
             let all = ByteRange::to(source.facts.size);
-            let about = Capabilities::into_place(
-                &source,
-                &place,
-                (all, all),
+            let copy = Between {
+                source: End::of_source(&source),
+                destination,
+                mapping: Mapping::identity(all),
                 // Nothing that depends on how much it is bears on what can serve.
-                0,
-                true,
-                self.preferences(self.sparse, needs_bytes, 1),
-            );
+                bytes: 0,
+                fresh: true,
+            };
+            let preferences = self.preferences(self.sparse, needs_bytes, 1);
+            let about = Capabilities::of(copy, preferences, |range| cache_state(&source, range));
             let can_share = about.destination.may_share() && about.same_file_system;
             engine::select(self.engine, about)?;
             if always && !can_share {
@@ -193,7 +194,7 @@ fn no_holes(items: &[Item]) -> Result<()> {
 /// How the bytes of one batch move, and what moved them.
 pub struct Moving {
     how: How,
-    place: Place,
+    place: End,
     sync: bool,
     threads: usize,
     moved: Mutex<Moved>,
@@ -223,7 +224,7 @@ pub struct Large<'a> {
 impl Moving {
     /// For files below `root`, written by `threads` workers.
     pub fn new(how: How, root: &Directory, sync: bool, threads: usize) -> Moving {
-        let place = Place::of_directory(root);
+        let place = End::of_directory(root);
         Moving { how, place, sync, threads, moved: Mutex::default() }
     }
 
@@ -311,13 +312,15 @@ impl Moving {
 
     /// What the piece offers to choose an engine by.
     fn capabilities(&self, large: &Large<'_>, sparse: Sparse) -> Capabilities {
-        let bytes = large.todo.bytes();
-        let from = large.segment.range;
-        let to = ByteRange::with_len(large.segment.at, from.len()).unwrap_or_default();
+        let copy = Between {
+            source: End::of_source(large.source),
+            destination: self.place.of_file_in(large.file.as_file()),
+            mapping: Mapping::new(large.segment.range, large.segment.at).unwrap_or_default(),
+            bytes: large.todo.bytes(),
+            fresh: !large.output.is_found(),
+        };
         let preferences = self.how.preferences(sparse, large.digested, self.threads);
-        let fresh = !large.output.is_found();
-        let place = self.place.of_file(large.file.as_file());
-        Capabilities::into_place(large.source, &place, (from, to), bytes, fresh, preferences)
+        Capabilities::of(copy, preferences, |range| cache_state(large.source, range))
     }
 
     fn reserve_pieces(&self, large: &Large<'_>) -> Result<()> {

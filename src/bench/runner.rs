@@ -9,15 +9,16 @@ use std::time::Instant;
 
 use super::room::Room;
 use super::{Outcome, Sample, Setting};
-use crate::durable::target::{Consent, MAP_SUFFIX, PART_SUFFIX, Target, sibling_name};
-use crate::endpoint::{null, zero};
+use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
+use crate::endpoint::{self, Destination, null, zero};
+use crate::engine::capabilities::Between;
 use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink, TABLE};
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
 use crate::job::CopyJob;
-use crate::options::{LARGEST_IO_SIZE, power_of_two};
+use crate::options::{LARGEST_IO_SIZE, Options, power_of_two};
 use crate::pool::OnReadError;
 use crate::progress::{CancelToken, Progress, Watch};
-use crate::range::{ByteRange, RangeSpec};
+use crate::range::{ByteRange, Mapping, RangeSpec};
 use crate::size::Size;
 use crate::source::{DEFAULT_SECTOR, OpenSource};
 use crate::sparse::{Sparse, data_in};
@@ -163,15 +164,22 @@ impl Runner {
         to: &Path,
         preferences: Preferences,
     ) -> Result<Capabilities> {
-        let source = OpenSource::open(from)?;
-        let target = Target::look(to, from, self.consent())?;
-        let to = ByteRange::to(self.range.len());
-        let fresh = matches!(target, Target::Staged(_));
-        Ok(Capabilities::of(&source, &target, (self.range, to), to.len(), fresh, preferences))
+        let origin = endpoint::origin(from)?;
+        let destination = self.look_at(to, from)?;
+        let copy = Between {
+            source: origin.end(),
+            destination: destination.end(),
+            mapping: Mapping::to_start(self.range),
+            bytes: self.range.len(),
+            fresh: destination.is_fresh(),
+        };
+        Ok(Capabilities::of(copy, preferences, |range| origin.cache_state(range)))
     }
 
-    fn consent(&self) -> Consent {
-        Consent { to_device: self.to_device, ..Consent::default() }
+    /// Looks at the destination `path` of a copy of `source`.
+    fn look_at(&self, path: &Path, source: &Path) -> Result<Box<dyn Destination>> {
+        let options = Options { to_device: self.to_device, ..Options::default() };
+        endpoint::destination(path, source, &options)
     }
 
     /// Things worth knowing about the runs so far.
@@ -213,12 +221,12 @@ impl Runner {
             Place::Path(path) => path.clone(),
             Place::Nothing => PathBuf::from("zeros"),
         };
-        let target = Target::look(path, &name, self.consent())?;
-        if target.check_replaceable().is_err() {
-            let what = format!("{} exists; name a file that does not", quoted(path));
-            return Err(Refusal::Other(what).into());
-        }
-        if let Target::Staged(staged) = &target {
+        let destination = self.look_at(path, &name)?;
+        if let Some(staged) = destination.footprint().and_then(|footprint| footprint.staged) {
+            if staged.check_replaceable().is_err() {
+                let what = format!("{} exists; name a file that does not", quoted(path));
+                return Err(Refusal::Other(what).into());
+            }
             for suffix in [PART_SUFFIX, MAP_SUFFIX] {
                 let path = staged.directory_path.join(sibling_name(&staged.name, suffix));
                 // A copy to there, which will be recommended, would be refused.
@@ -228,7 +236,7 @@ impl Runner {
             }
             self.makes_files = true;
         }
-        let path = target.path().to_owned();
+        let path = destination.path().to_owned();
         self.destination = Place::Path(path);
         Ok(())
     }

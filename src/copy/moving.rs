@@ -7,9 +7,7 @@ use super::branch::{Branch, Member};
 use super::resolve::Task;
 use super::unchanged::MOST_FINGERPRINTS;
 use crate::digest::{Digest, Digester};
-use crate::durable::stage::StageShape;
-use crate::endpoint::Shape;
-use crate::endpoint::file::too_late;
+use crate::endpoint::{Shape, too_late};
 use crate::engine::{Engine, EngineContext, Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
 use crate::io::{Fanout, Sink};
@@ -106,7 +104,8 @@ impl Task<'_> {
         let like = origin.file().filter(|_| self.may_clone()).map(|source| source.io.as_file());
         let shape = Shape {
             mapping: self.mapping,
-            stage: StageShape { gaps, like, ..StageShape::up_to(self.mapping.to()) },
+            gaps,
+            like,
             workers: self.workers.most(),
             discards: self.options.leftovers != crate::Leftovers::Refuse,
             cancel: watch.cancel,

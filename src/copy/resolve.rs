@@ -7,7 +7,8 @@ use std::sync::Arc;
 use super::branch::Branch;
 use crate::digest::{Algorithm, ordered};
 use crate::durable::trust::Examiner;
-use crate::endpoint::{Destination, End, Look, Origin};
+use crate::endpoint::{Destination, Look, Origin};
+use crate::engine::capabilities::Between;
 use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink, Selection};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::page_cache::CacheState;
@@ -17,9 +18,8 @@ use crate::pool::Threads;
 use crate::pool::controller::Workers;
 use crate::progress::{Event, Phase, Progress, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet};
-use crate::safety::{roles, writes_source};
+use crate::safety::roles;
 use crate::sparse::{Layout, Sparse};
-use crate::sys;
 
 /// What is asked for: both ends open, nothing looked at.
 pub struct Request<'a> {
@@ -88,13 +88,14 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
     let mapping = map(&*origin, &branches[0], from, options)?;
     let look = Look { origin: &*origin, mapping, options, watch };
     let mut examiner = Examiner::new(options.trust);
-    let mut notes = Vec::new();
+    let (mut notes, mut writes_source) = (Vec::new(), false);
     for branch in &mut branches {
         let Some(destination) = &mut branch.destination else { continue };
         let looked = destination.look(&look, &mut examiner)?;
         let is_resumed = looked.journal.as_ref().is_some_and(|journal| journal.resumed);
         branch.resumed = is_resumed || !looked.done.is_empty();
         (branch.done, branch.journal) = (looked.done, looked.journal);
+        writes_source |= looked.writes_source;
         notes.extend(looked.notes);
     }
     let layout = layout(&*origin, &branches, from, options.sparse);
@@ -120,7 +121,6 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
     all_notes.extend(notes);
     all_notes.extend(options.threads.note_fewer(sizes.workers, sizes.request));
     all_notes.extend(examiner.into_notes());
-    let writes = branches.iter().any(|branch| writes_to_source(&*origin, branch));
     let task = Task {
         options,
         mapping,
@@ -137,7 +137,7 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
         workers: sizes.workers,
         io_size: sizes.request,
         stripe_size: sizes.stripe,
-        writes_source: writes,
+        writes_source,
         standing: standing(&branches),
         notes: all_notes,
         origin,
@@ -209,9 +209,8 @@ fn check_abilities(origin: &dyn Origin, branches: &[Branch], options: &Options) 
         let problem = format!("is for destinations that keep what is written, unlike {name}");
         return Err(ErrorKind::usage_of(&["also"], problem).into());
     }
-    let files = branches.iter().filter_map(|branch| branch.destination.as_ref()?.file());
-    let targets: Vec<_> = files.map(|file| file.target()).collect();
-    Ok(roles::check_distinct(origin.file(), &targets)?)
+    let files = branches.iter().filter_map(|branch| branch.destination.as_ref()?.footprint());
+    Ok(roles::check_distinct(origin.file(), &files.collect::<Vec<_>>())?)
 }
 
 /// Where `from` goes: to the same place of every destination.
@@ -330,11 +329,6 @@ impl Choice<'_> {
         Ok((selection, layout.sparse()))
     }
 
-    fn end(&self) -> End {
-        let first = self.branches.first().and_then(|branch| branch.destination.as_ref());
-        first.map(|destination| destination.end()).unwrap_or_default()
-    }
-
     fn capabilities(&self, bytes: u64, sparse: Sparse) -> Capabilities {
         let preferences = Preferences {
             reflink: self.options.reflink,
@@ -342,35 +336,17 @@ impl Choice<'_> {
             needs_bytes: !self.options.wanted_digests().is_empty(),
             threads: self.options.threads.most(),
         };
-        let ranges = (self.mapping.from(), self.mapping.to());
-        let file = self.branches.iter().find_map(|branch| branch.destination.as_ref()?.file());
-        if let (Some(source), Some(file)) = (self.origin.file(), file) {
-            let fresh = file.is_fresh();
-            return Capabilities::of(source, file.target(), ranges, bytes, fresh, preferences);
-        }
-        let is_new = self.branches.iter().all(|branch| branch.abilities.is_new);
-        Capabilities {
+        let first = self.branches.first().and_then(|branch| branch.destination.as_ref());
+        let copy = Between {
             source: self.origin.end(),
-            destination: self.end(),
-            congruent: self.mapping.grid().is_multiple_of(CONGRUENT),
-            kernel_moves: sys::MOVES_BYTES,
+            destination: first.map(|destination| destination.end()).unwrap_or_default(),
+            mapping: self.mapping,
             bytes,
-            fresh: is_new,
-            cache_state: self.origin.cache_state(self.mapping.from()),
-            memory: sys::available_memory(),
-            needs_bytes: preferences.needs_bytes || sparse == Sparse::Always,
-            only_looks: preferences.needs_bytes && sparse != Sparse::Always,
-            keep_no_holes: sparse == Sparse::Never,
-            reflink: preferences.reflink,
-            threads: preferences.threads,
-            ..Capabilities::default()
-        }
+            fresh: first.is_some_and(|destination| destination.is_fresh()),
+        };
+        Capabilities::of(copy, preferences, |range| self.origin.cache_state(range))
     }
 }
-
-/// Offsets that differ by a multiple of this are the same within a block of
-/// every end that is not a file.
-const CONGRUENT: u64 = 4096;
 
 /// How many workers move `bytes` in requests and stripes of what length.
 fn sizes(
@@ -421,10 +397,6 @@ fn workers_of_stream(workers: Workers, asked: Threads, cache_state: CacheState) 
 
 fn standing(branches: &[Branch]) -> Option<u64> {
     let [only] = branches else { return None };
-    only.destination.as_ref()?.file()?.standing()
-}
-
-fn writes_to_source(origin: &dyn Origin, branch: &Branch) -> bool {
-    let file = branch.destination.as_ref().and_then(|destination| destination.file());
-    origin.file().zip(file).is_some_and(|(source, file)| writes_source(source, file.target()))
+    let footprint = only.destination.as_ref()?.footprint()?;
+    footprint.facts.filter(|_| footprint.staged.is_none()).map(|facts| facts.size)
 }

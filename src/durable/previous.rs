@@ -15,7 +15,7 @@ use super::checkpoint::WORTH_ROOM;
 use super::map::{Difference, Evidence, Identity, Map, MapFile, ObjectId};
 use super::part::{self, Found};
 use super::recheck;
-use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, Target, sibling_name};
+use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, sibling_name};
 use super::trust::{self, Examiner, Purpose};
 use crate::error::{Refusal, Remedy, Result};
 use crate::sys::{self, FileKind, Metadata};
@@ -36,8 +36,10 @@ words! {
 }
 
 /// Where a job begins.
+#[derive(Default)]
 pub enum Start {
     /// Nothing was left.
+    #[default]
     Fresh,
     /// What was left is to be discarded. The part, if there is one, stays
     /// open and locked until then.
@@ -75,20 +77,6 @@ pub struct Previous {
 }
 
 impl Previous {
-    /// The file that holds what is done, and its path.
-    pub fn written<'a>(&'a self, target: &'a Target) -> Option<(&'a File, PathBuf)> {
-        Some(match (&self.file, target) {
-            (Some((file, _)), Target::Staged(staged)) if !self.committed => {
-                (file, staged.part_path())
-            }
-            (Some((file, _)), _) => (file, target.path().to_owned()),
-            (None, Target::InPlace(open) | Target::Device(open, ..)) => {
-                (&open.file, open.path.clone())
-            }
-            (None, Target::Staged(_)) => return None,
-        })
-    }
-
     /// How much must be compared for the map to be believed; `None`: no hint
     /// speaks against it.
     pub fn evidence(&self) -> Option<Evidence> {
@@ -96,18 +84,17 @@ impl Previous {
     }
 }
 
-/// Where the map of a destination lives unless the user says otherwise: beside
-/// a file; for a device in the working directory, because the folder of device
-/// nodes is emptied by every restart of the machine.
-pub fn default_map_path(target: &Target) -> PathBuf {
-    let path = target.path();
-    match target {
-        Target::Device(..) => PathBuf::from(sibling_name(&sys::device_name(path), MAP_SUFFIX)),
-        _ => {
-            let name = path.file_name().unwrap_or_default();
-            path.with_file_name(sibling_name(name, MAP_SUFFIX))
-        }
-    }
+/// Where the map of the file at `path` lives unless the user says otherwise:
+/// beside it.
+pub fn map_beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default();
+    path.with_file_name(sibling_name(name, MAP_SUFFIX))
+}
+
+/// The same of the device at `path`: in the working directory, because the folder
+/// of device nodes is emptied by every restart of the machine.
+pub fn map_of_device(path: &Path) -> PathBuf {
+    PathBuf::from(sibling_name(&sys::device_name(path), MAP_SUFFIX))
 }
 
 /// Takes the lock that says "a run is writing this"; see [`part::is_busy`].
@@ -125,41 +112,28 @@ pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
 /// A part that holds no more may be of a run that ended before its first map.
 const LITTLE: u64 = WORTH_ROOM;
 
-/// Finds out where the job begins. `leftovers` says what is to become of what
-/// an earlier run left, `examiner` whether that is ours.
-///
-/// # Errors
-///
-/// A [`Refusal`]: something was left and the user did not say what to do with
-/// it, it is another run's, another job's or another user's, or it is not usable.
-pub fn find(
-    target: &Target,
-    map_file: &MapFile,
-    (leftovers, examiner): (Leftovers, &mut Examiner),
-    identity: impl Fn(Option<ObjectId>) -> Identity,
-) -> Result<Start> {
-    let mut search = Search { map_file, leftovers, examiner };
-    match target {
-        Target::Staged(staged) => search.staged(staged, &identity),
-        Target::InPlace(open) => search.open(open, None, &identity),
-        Target::Device(open, info, _) => search.open(open, info.serial.clone(), &identity),
-    }
-}
-
-/// What is looked for, and how.
-struct Search<'a> {
-    map_file: &'a MapFile,
-    leftovers: Leftovers,
-    examiner: &'a mut Examiner,
+/// What is looked for, and how. `leftovers` says what is to become of what an
+/// earlier run left, `examiner` whether that is ours.
+pub struct Search<'a> {
+    /// Where the map is, if there is one.
+    pub map_file: &'a MapFile,
+    /// What the user wants.
+    pub leftovers: Leftovers,
+    /// Who judges whose it is.
+    pub examiner: &'a mut Examiner,
+    /// What is to be copied; with the object that was written, if that is known.
+    pub identity: &'a dyn Fn(Option<ObjectId>) -> Identity,
 }
 
 impl Search<'_> {
-    fn open(
-        &mut self,
-        target: &OpenTarget,
-        serial: Option<String>,
-        identity: &dyn Fn(Option<ObjectId>) -> Identity,
-    ) -> Result<Start> {
+    /// Finds out where a job begins that writes `target` where it is. `serial` is
+    /// the number of a device.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`]: something was left and the user did not say what to do with
+    /// it, it is another run's, another job's or another user's, or it is not usable.
+    pub fn open(&mut self, target: &OpenTarget, serial: Option<String>) -> Result<Start> {
         lock_destination(&target.file, &target.path)?;
         match self.leftovers {
             Leftovers::Restart => {
@@ -173,7 +147,7 @@ impl Search<'_> {
             Leftovers::Resume => {}
         }
         let Some(map) = load(self.map_file, self.examiner)? else { return Ok(Start::Fresh) };
-        let job = identity(Some(object_id(&target.facts, serial)));
+        let job = (self.identity)(Some(object_id(&target.facts, serial)));
         let hints = compare(&map, self.map_file, &job)?;
         if target.facts.node == FileKind::File {
             check_length(&map, &job, &target.facts, &target.path)?;
@@ -181,11 +155,12 @@ impl Search<'_> {
         Ok(Start::Resume(Box::new(Previous { map, file: None, committed: false, hints })))
     }
 
-    fn staged(
-        &mut self,
-        target: &StagedTarget,
-        identity: &dyn Fn(Option<ObjectId>) -> Identity,
-    ) -> Result<Start> {
+    /// The same of a job that makes a new file.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Search::open`].
+    pub fn staged(&mut self, target: &StagedTarget) -> Result<Start> {
         let purpose = match self.leftovers {
             Leftovers::Resume => Purpose::Write,
             Leftovers::Refuse | Leftovers::Restart => Purpose::Discard,
@@ -203,16 +178,11 @@ impl Search<'_> {
                 self.check_discardable()?;
                 Ok(Start::Over(part.map(|(file, _)| file)))
             }
-            Leftovers::Resume => self.resume(target, part, identity),
+            Leftovers::Resume => self.resume(target, part),
         }
     }
 
-    fn resume(
-        &mut self,
-        target: &StagedTarget,
-        part: Option<(File, Metadata)>,
-        identity: &dyn Fn(Option<ObjectId>) -> Identity,
-    ) -> Result<Start> {
+    fn resume(&mut self, target: &StagedTarget, part: Option<(File, Metadata)>) -> Result<Start> {
         let map_file = self.map_file;
         let Some(map) = load(map_file, self.examiner)? else {
             let Some((file, facts)) = part else { return Ok(Start::Fresh) };
@@ -225,7 +195,7 @@ impl Search<'_> {
             return Err(Refusal::AlienMap { path, remedies }.into());
         }
         if let Some((file, facts)) = part {
-            let job = identity(Some(object_id(&facts, None)));
+            let job = (self.identity)(Some(object_id(&facts, None)));
             let hints = compare(&map, map_file, &job)?;
             check_length(&map, &job, &facts, &target.part_path())?;
             if map.done.is_empty() && hints.iter().any(is_of_part) {
@@ -237,7 +207,7 @@ impl Search<'_> {
             let earlier = Previous { map, file, committed: false, hints };
             return Ok(Start::Resume(Box::new(earlier)));
         }
-        let earlier = resume_committed(target, map_file, map, identity)?;
+        let earlier = resume_committed(target, map_file, map, self.identity)?;
         Ok(Start::Resume(Box::new(earlier)))
     }
 

@@ -14,14 +14,13 @@ use super::Look;
 use crate::durable::map::{Difference, Evidence};
 use crate::durable::previous::Previous;
 use crate::durable::recheck::{SMALL, Shown, Sides};
-use crate::durable::target::Target;
-use crate::engine::capabilities::end_of_target;
 use crate::error::{Refusal, Result, chain};
 use crate::io::page_cache::CacheState;
 use crate::io::{FileIo, Source};
 use crate::plan::Plan;
 use crate::progress::Phase;
 use crate::range::{ByteRange, RangeSet};
+use crate::sys::DeviceInfo;
 use crate::verify::compare::{Comparison, Findings, Reading};
 use crate::verify::read_back::ReadBack;
 
@@ -34,31 +33,44 @@ const REQUEST: u64 = 1 << 20;
 /// Most threads that compare what an earlier run left.
 const MOST_THREADS: usize = 8;
 
-/// Makes sure that `target` holds what the map of an earlier run calls done, as
-/// far as is necessary to believe the map. Returns what is to be said of it.
+/// What an earlier run has written.
+pub(super) struct Wrote<'a> {
+    /// Where it is.
+    pub file: &'a File,
+    /// The path of that.
+    pub path: PathBuf,
+    /// What it is, if it is a device.
+    pub device: Option<&'a DeviceInfo>,
+    /// Whether it is in a file of its own, of which nothing else is written.
+    pub is_new: bool,
+    /// Whether its disk spins, if it says.
+    pub rotational: Option<bool>,
+}
+
+/// Makes sure that what `earlier` wrote is what its map calls done, as far as is
+/// necessary to believe the map. Returns what is to be said of it.
 ///
 /// # Errors
 ///
 /// [`Refusal::NotWhatWasCopied`], [`Refusal::NothingToCompare`], or a wish to stop.
 pub(super) fn check(
     look: &Look<'_>,
-    target: &Target,
+    wrote: Wrote<'_>,
     earlier: &Previous,
 ) -> Result<Option<String>> {
     let hints: Vec<String> = earlier.hints.iter().map(Difference::what).collect();
-    let Some((file, path)) = earlier.written(target) else { return Ok(None) };
     if look.options.allow_changed_source {
         return Ok(says(&hints, "what it calls done was not compared"));
     }
     let done = earlier.map.done.within(look.mapping.from());
-    // Verifying finds all of it in a part, which is nobody else's; what may be
-    // is never written before somebody has looked.
-    let is_verified = look.options.verifies() && matches!(target, Target::Staged(_));
+    // In a file of its own, verifying finds all of it. Elsewhere nothing is written
+    // before somebody has looked.
+    let is_verified = look.options.verifies() && wrote.is_new;
     if done.is_empty() || (hints.is_empty() && is_verified) {
         return Ok(None);
     }
     let source = look.origin.source();
-    let left = Left { look, source: &*source, target, file, path, done: &done, hints: &hints };
+    let left = Left { look, source: &*source, wrote, done: &done, hints: &hints };
     let shown = if hints.is_empty() { left.sides().glance() } else { left.sides().look() };
     let is_shown = match shown {
         Shown::Differs(offset) => return Err(left.differs(offset).into()),
@@ -81,9 +93,7 @@ pub(super) fn check(
 struct Left<'a> {
     look: &'a Look<'a>,
     source: &'a dyn Source,
-    target: &'a Target,
-    file: &'a File,
-    path: PathBuf,
+    wrote: Wrote<'a>,
     /// In bytes of the source.
     done: &'a RangeSet,
     /// What of the job is not as the map has it.
@@ -94,7 +104,7 @@ impl Left<'_> {
     fn sides(&self) -> Sides<'_, impl Fn(ByteRange) -> Option<ByteRange>> {
         let mapping = self.look.mapping;
         let to = move |part: ByteRange| Some(mapping.to_destination(part));
-        Sides { source: self.source, destination: self.file, done: self.done, to }
+        Sides { source: self.source, destination: self.wrote.file, done: self.done, to }
     }
 
     /// Compares all that is done; returns how many bytes could be compared.
@@ -105,7 +115,7 @@ impl Left<'_> {
         progress.enter(Phase::Verifying);
         let medium = ReadBack::new(&self.written()?);
         let io_size = options.request_size(origin.sector(), REQUEST)?;
-        let spinning = [origin.end().rotational, end_of_target(self.target).rotational];
+        let spinning = [origin.end().rotational, self.wrote.rotational];
         let workers = options.threads.choose(spinning, CacheState::Mixed).bounded(io_size);
         let reading = Reading {
             page_cache: options.page_cache(CacheState::Mixed, self.done.bytes(), false),
@@ -152,9 +162,9 @@ impl Left<'_> {
 
     /// What was written, to be read back.
     fn written(&self) -> Result<Arc<FileIo>, Refusal> {
-        let opened = self.file.try_clone().and_then(|file| match self.target {
-            Target::Device(_, info, _) => Ok(FileIo::device(file, info)),
-            _ => file.metadata().map(|facts| FileIo::new(file, facts.len())),
+        let opened = self.wrote.file.try_clone().and_then(|file| match self.wrote.device {
+            Some(info) => Ok(FileIo::device(file, info)),
+            None => file.metadata().map(|facts| FileIo::new(file, facts.len())),
         });
         opened.map(Arc::new).map_err(|error| self.unproven(&chain(&error)))
     }
@@ -162,7 +172,7 @@ impl Left<'_> {
     fn differs(&self, offset: u64) -> Refusal {
         Refusal::NotWhatWasCopied {
             source_path: self.look.origin.path().to_owned(),
-            path: self.path.clone(),
+            path: self.wrote.path.clone(),
             offset,
             hints: self.hints.to_vec(),
         }
@@ -171,7 +181,7 @@ impl Left<'_> {
     fn unproven(&self, reason: &str) -> Refusal {
         Refusal::NothingToCompare {
             source_path: self.look.origin.path().to_owned(),
-            path: self.path.clone(),
+            path: self.wrote.path.clone(),
             reason: reason.to_owned(),
             hints: self.hints.to_vec(),
         }

@@ -3,12 +3,11 @@
 
 use std::fs::File;
 
-use crate::durable::target::Target;
 use crate::io::page_cache::CacheState;
-use crate::range::ByteRange;
+use crate::range::{ByteRange, Mapping};
 use crate::source::OpenSource;
 use crate::sparse::Sparse;
-use crate::sys::{self, DirectAlignment, Directory, FileSystem, FileSystemKind};
+use crate::sys::{self, DeviceInfo, DirectAlignment, Directory, FileSystem, FileSystemKind};
 use crate::words::words;
 
 words! {
@@ -43,6 +42,8 @@ pub struct Preferences {
 pub struct End {
     /// The file system; `None` for a device, and for what is no file.
     pub file_system: Option<FileSystem>,
+    /// The number that the system has for the file system, where files have one.
+    pub volume: Option<u64>,
     /// Whether it is a block device.
     pub device: bool,
     /// What requests past the page cache must be multiples of; `None` where
@@ -53,6 +54,60 @@ pub struct End {
 }
 
 impl End {
+    /// Of a file or device that is read.
+    pub fn of_source(source: &OpenSource) -> End {
+        let file = source.io.as_file();
+        match &source.device {
+            Some(info) => {
+                let careful = DirectAlignment { offset: source.sector().into(), ..CAREFUL };
+                let (direct, rotational) = (direct_of(file, careful), info.rotational);
+                End { device: true, direct, rotational, ..End::default() }
+            }
+            None => End::of_file(file, source.facts.device),
+        }
+    }
+
+    /// Of a file on the file system `volume`.
+    pub fn of_file(file: &File, volume: u64) -> End {
+        let direct = direct_of(file, CAREFUL);
+        End { direct, ..End::on(sys::file_system(file).ok(), Some(volume)) }
+    }
+
+    /// Of a device.
+    pub fn of_device(file: &File, info: &DeviceInfo) -> End {
+        let (direct, rotational) = (direct_of(file, CAREFUL), info.rotational);
+        End { device: true, direct, rotational, ..End::default() }
+    }
+
+    /// Of files in `directory` that are still to be made, and cannot be asked.
+    pub fn of_directory(directory: &Directory) -> End {
+        let file_system = sys::file_system(directory).ok();
+        let memory = file_system.is_some_and(|system| system.kind == FileSystemKind::Tmpfs);
+        let volume = directory.own_facts().ok().map(|facts| facts.device);
+        End { direct: (!memory).then_some(CAREFUL), ..End::on(file_system, volume) }
+    }
+
+    /// Of one of those files, which may lie on another file system that is
+    /// mounted below.
+    pub fn of_file_in(&self, file: &File) -> End {
+        match sys::facts(file) {
+            Ok(facts) if Some(facts.device) != self.volume => End::of_file(file, facts.device),
+            _ => *self,
+        }
+    }
+
+    fn on(file_system: Option<FileSystem>, volume: Option<u64>) -> End {
+        let rotational = volume.and_then(|volume| sys::is_rotational(volume, file_system));
+        End { file_system, volume, rotational, ..End::default() }
+    }
+
+    /// Whether both are files of one file system.
+    fn shares_file_system_with(&self, other: &End) -> bool {
+        let id = |end: &End| end.file_system.and_then(|system| system.id);
+        let are_same = |one: Option<u64>, other: Option<u64>| one.is_some() && one == other;
+        are_same(self.volume, other.volume) || id(self).is_some() && id(self) == id(other)
+    }
+
     /// Whether it is a regular file.
     pub fn is_file(&self) -> bool {
         self.file_system.is_some()
@@ -125,97 +180,48 @@ pub struct Capabilities {
 /// Below this many bytes no engine is worth the questions.
 pub const WORTH_ASKING: u64 = 1 << 20;
 
-impl Capabilities {
-    /// Asks source and target.
-    pub fn of(
-        source: &OpenSource,
-        target: &Target,
-        (from, to): (ByteRange, ByteRange),
-        bytes: u64,
-        fresh: bool,
-        preferences: Preferences,
-    ) -> Capabilities {
-        let place = Place { end: end_of_target(target), device: file_system_of(target) };
-        Capabilities::into_place(source, &place, (from, to), bytes, fresh, preferences)
-    }
+/// A copy between two ends, as far as it bears on the choice.
+#[derive(Clone, Copy, Debug)]
+pub struct Between {
+    /// What is read.
+    pub source: End,
+    /// What is written.
+    pub destination: End,
+    /// What of the one, and where in the other.
+    pub mapping: Mapping,
+    /// Bytes to be moved.
+    pub bytes: u64,
+    /// Whether nobody else knows what will be written: without its name as yet.
+    pub fresh: bool,
+}
 
-    /// Asks source and place.
-    pub fn into_place(
-        source: &OpenSource,
-        place: &Place,
-        (from, to): (ByteRange, ByteRange),
-        bytes: u64,
-        fresh: bool,
+impl Capabilities {
+    /// Of a copy. `cache_state` is asked, how much of a range of the source is in
+    /// the page cache, only where that matters.
+    pub fn of(
+        copy: Between,
         preferences: Preferences,
+        cache_state: impl FnOnce(ByteRange) -> CacheState,
     ) -> Capabilities {
-        let (start, destination) = (end_of_source(source), place.end);
-        let id = |end: &End| end.file_system.and_then(|system| system.id);
-        let same_device = place.device.is_some_and(|device| device == source.facts.device);
-        let same_id = id(&start).is_some() && id(&start) == id(&destination);
+        let Between { source, destination, mapping, bytes, fresh } = copy;
         let block = destination.block();
         let asking = bytes >= WORTH_ASKING;
         Capabilities {
-            source: start,
-            same_file_system: source.device.is_none() && (same_device || same_id),
-            congruent: from.start() % block == to.start() % block,
+            same_file_system: source.shares_file_system_with(&destination),
+            congruent: mapping.from().start() % block == mapping.to().start() % block,
             kernel_moves: sys::MOVES_BYTES,
-            bytes,
-            fresh,
-            cache_state: if asking { cache_state(source, from) } else { CacheState::Unknown },
+            cache_state: if asking { cache_state(mapping.from()) } else { CacheState::Unknown },
             memory: if asking { sys::available_memory() } else { None },
             needs_bytes: preferences.needs_bytes || preferences.sparse == Sparse::Always,
             only_looks: preferences.needs_bytes && preferences.sparse != Sparse::Always,
             keep_no_holes: preferences.sparse == Sparse::Never,
             reflink: preferences.reflink,
             threads: preferences.threads,
+            source,
             destination,
+            bytes,
+            fresh,
         }
-    }
-}
-
-/// Where files are written, as far as it bears on the choice.
-#[derive(Clone, Copy, Debug)]
-pub struct Place {
-    end: End,
-    /// The file system.
-    device: Option<u64>,
-}
-
-impl Place {
-    /// For new files in `directory`.
-    pub fn of_directory(directory: &Directory) -> Place {
-        let device = directory.own_facts().ok().map(|facts| facts.device);
-        Place { end: end_of_directory(directory), device }
-    }
-
-    /// For one of those files, which may lie on another file system that is
-    /// mounted below.
-    pub fn of_file(&self, file: &File) -> Place {
-        let device = sys::facts(file).ok().map(|facts| facts.device);
-        if device == self.device {
-            return *self;
-        }
-        let file_system = sys::file_system(file).ok();
-        let rotational = device.and_then(|device| sys::is_rotational(device, file_system));
-        Place {
-            end: End {
-                file_system,
-                direct: direct_of(file, CAREFUL),
-                rotational,
-                ..End::default()
-            },
-            device,
-        }
-    }
-
-    /// Whether its files may share storage with others.
-    pub fn may_share(&self) -> bool {
-        self.end.may_share()
-    }
-
-    /// Whether its disk spins, if it says.
-    pub fn rotational(&self) -> Option<bool> {
-        self.end.rotational
     }
 }
 
@@ -274,51 +280,6 @@ fn samples(range: ByteRange) -> Vec<ByteRange> {
 /// Where nothing says otherwise: what suits every disk there is.
 const CAREFUL: DirectAlignment = DirectAlignment { memory: 4096, offset: 4096 };
 
-/// What is known of a source.
-pub(crate) fn end_of_source(source: &OpenSource) -> End {
-    let file = source.io.as_file();
-    let sector = u64::from(source.sector());
-    let careful = DirectAlignment { offset: sector, ..CAREFUL };
-    let guess = if source.device.is_some() { careful } else { CAREFUL };
-    let direct = direct_of(file, guess);
-    match &source.device {
-        Some(info) => End { device: true, direct, rotational: info.rotational, ..End::default() },
-        None => End { direct, ..on_file_system(sys::file_system(file).ok(), source.facts.device) },
-    }
-}
-
-/// What is known of a file by its file system, whose device is `device`.
-fn on_file_system(file_system: Option<FileSystem>, device: u64) -> End {
-    let rotational = sys::is_rotational(device, file_system);
-    End { file_system, rotational, ..End::default() }
-}
-
-/// What is known of a destination.
-pub(crate) fn end_of_target(target: &Target) -> End {
-    match target {
-        Target::Staged(target) => end_of_directory(&target.directory),
-        Target::InPlace(target) => End {
-            direct: direct_of(&target.file, CAREFUL),
-            ..on_file_system(sys::file_system(&target.file).ok(), target.facts.device)
-        },
-        Target::Device(target, info, _) => End {
-            device: true,
-            direct: direct_of(&target.file, CAREFUL),
-            rotational: info.rotational,
-            ..End::default()
-        },
-    }
-}
-
-/// What is known of a file that is still to be made, and cannot be asked.
-fn end_of_directory(directory: &Directory) -> End {
-    let file_system = sys::file_system(directory).ok();
-    let memory = file_system.is_some_and(|system| system.kind == FileSystemKind::Tmpfs);
-    let device = directory.own_facts().ok().map(|facts| facts.device);
-    let rotational = device.and_then(|device| sys::is_rotational(device, file_system));
-    End { file_system, direct: (!memory).then_some(CAREFUL), rotational, ..End::default() }
-}
-
 /// `unasked` where the system does not say.
 fn direct_of(file: &File, unasked: DirectAlignment) -> Option<DirectAlignment> {
     // It takes the flag, and goes through memory all the same.
@@ -328,14 +289,6 @@ fn direct_of(file: &File, unasked: DirectAlignment) -> Option<DirectAlignment> {
         return None;
     }
     sys::direct_alignment(file).ok().map(|asked| asked.unwrap_or(unasked))
-}
-
-fn file_system_of(target: &Target) -> Option<u64> {
-    match target {
-        Target::Staged(target) => target.directory.own_facts().ok().map(|facts| facts.device),
-        Target::InPlace(target) => Some(target.facts.device),
-        Target::Device(..) => None,
-    }
 }
 
 #[cfg(test)]

@@ -229,7 +229,7 @@ macro_rules! setters {
 
         /// How long to wait for a device that another program holds for a moment,
         /// as programs do that look at what is on it. Default:
-        /// [`LONGEST_MOMENT`](crate::durable::target::LONGEST_MOMENT).
+        /// [`LONGEST_MOMENT`](crate::options::LONGEST_MOMENT).
         pub fn wait(mut self, time: std::time::Duration) -> Self {
             self.options.wait = time;
             self

@@ -13,8 +13,8 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use crate::durable::previous::default_map_path;
-use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, StagedTarget, Target, sibling_name};
+use crate::durable::previous::{map_beside, map_of_device};
+use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, StagedTarget, sibling_name};
 use crate::error::{Refusal, quoted};
 use crate::source::OpenSource;
 use crate::sys::{self, FileKind, Metadata};
@@ -50,6 +50,18 @@ impl Thing {
             _ => Thing::File(facts.device, facts.inode),
         }
     }
+}
+
+/// Where a destination is written that has been looked at.
+pub struct Footprint<'a> {
+    /// Its final path.
+    pub path: &'a Path,
+    /// What stands there.
+    pub facts: Option<&'a Metadata>,
+    /// The name that it gets when it is complete, if it is written beside that.
+    pub staged: Option<&'a StagedTarget>,
+    /// Where its map is, unless the user says otherwise.
+    pub map: PathBuf,
 }
 
 /// A file and what the job does with it.
@@ -162,13 +174,11 @@ impl Roles {
         self.add(Role::Destination, "the destination", &path)?;
         let name = path.file_name().unwrap_or_default();
         let map = match node(&path) {
-            Some(FileKind::BlockDevice) => {
-                sibling_name(&sys::device_name(&path), MAP_SUFFIX).into()
-            }
+            Some(FileKind::BlockDevice) => map_of_device(&path),
             _ => {
                 let part = path.with_file_name(sibling_name(name, PART_SUFFIX));
                 self.add(Role::Side, "the part of the destination", &part)?;
-                path.with_file_name(sibling_name(name, MAP_SUFFIX))
+                map_beside(&path)
             }
         };
         if has_map { self.add(Role::Side, "the map of the destination", &map) } else { Ok(()) }
@@ -179,16 +189,16 @@ impl Roles {
     /// # Errors
     ///
     /// As [`add`](Roles::add).
-    pub fn add_target(&mut self, target: &Target) -> Result<(), Clash> {
+    pub fn add_footprint(&mut self, footprint: &Footprint<'_>) -> Result<(), Clash> {
         let known = |role, what: &'static str, path: &Path| Known {
             role,
             what: what.into(),
             path: path.to_owned(),
         };
-        let added = known(Role::Destination, "the destination", target.path());
-        let thing = target.facts().map(Thing::of);
-        let Target::Staged(staged) = target else {
-            return self.insert(thing, place_of(target.path()), added);
+        let added = known(Role::Destination, "the destination", footprint.path);
+        let thing = footprint.facts.map(Thing::of);
+        let Some(staged) = footprint.staged else {
+            return self.insert(thing, place_of(footprint.path), added);
         };
         self.insert(thing, in_directory(staged, &staged.name), added)?;
         let (part, path) = (staged.part_name(), staged.part_path());
@@ -279,11 +289,11 @@ fn in_directory(target: &StagedTarget, name: &OsStr) -> Option<(Thing, OsString)
 pub fn check_map_is_apart(
     (map, is_named): (&Path, bool),
     source: &OpenSource,
-    target: &Target,
+    footprint: &Footprint<'_>,
 ) -> Result<(), Refusal> {
     let mut roles = Roles::default();
     roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
-    roles.add_target(target)?;
+    roles.add_footprint(footprint)?;
     roles.add(Role::Side, "the map of the copy", map).map_err(|clash| match is_named {
         false => clash.into(),
         true => Refusal::MapInTheWay { path: map.to_owned() },
@@ -298,24 +308,25 @@ pub fn check_map_is_apart(
 /// The refusal.
 pub(crate) fn check_distinct(
     source: Option<&OpenSource>,
-    targets: &[&Target],
+    footprints: &[Footprint<'_>],
 ) -> Result<(), Refusal> {
     let mut roles = Roles::default();
-    for target in targets {
-        roles.add_target(target).map_err(|clash| match (clash.known.role, clash.added.role) {
-            (Role::Destination, Role::Destination) => {
-                let (source_path, path) = (clash.known.path, clash.added.path);
-                Refusal::SameFile { source_path, path, what: "destination" }
+    for footprint in footprints {
+        roles.add_footprint(footprint).map_err(|clash| {
+            match (clash.known.role, clash.added.role) {
+                (Role::Destination, Role::Destination) => {
+                    let (source_path, path) = (clash.known.path, clash.added.path);
+                    Refusal::SameFile { source_path, path, what: "destination" }
+                }
+                _ => clash.into(),
             }
-            _ => clash.into(),
         })?;
     }
     if let Some(source) = source {
         roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
     }
-    for target in targets {
-        let map = default_map_path(target);
-        roles.add(Role::Side, "the map of a destination", &map)?;
+    for footprint in footprints {
+        roles.add(Role::Side, "the map of a destination", &footprint.map)?;
     }
     Ok(())
 }

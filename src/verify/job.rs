@@ -7,7 +7,7 @@ use super::compare::{Comparison, Findings, Reading};
 use super::read_back::ReadBack;
 use crate::digest::{self, Digester, ordered};
 use crate::engine::Positioned;
-use crate::engine::capabilities::end_of_source;
+use crate::engine::capabilities::End;
 use crate::error::{ErrorKind, JobResult, Refusal, Result, Side};
 use crate::io::page_cache::CacheState;
 use crate::options::{Options, setters};
@@ -201,7 +201,7 @@ impl VerifyJob {
 
     fn threads_for(&self, source: &OpenSource, destination: &OpenSource) -> usize {
         match self.options.threads.choose(
-            [source, destination].map(|end| end_of_source(end).rotational),
+            [source, destination].map(|end| End::of_source(end).rotational),
             CacheState::Unknown,
         ) {
             Workers::Exactly(threads) => threads,

@@ -1,0 +1,228 @@
+//! A place in an existing file, of which no byte outside the range is changed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::earlier::Wrote;
+use super::resumable::{self, Left, Resumable};
+use super::{Abilities, Destination, Draft, End, Kind, Look, Looked, Shape};
+use crate::durable::intact::Written;
+use crate::durable::map::{Mode, ObjectId};
+use crate::durable::open_file::{OpenFile, resize};
+use crate::durable::previous::{self, Previous, Search, Start, object_id};
+use crate::durable::target::{OpenTarget, cannot_open};
+use crate::durable::trust::Examiner;
+use crate::error::{Refusal, Result, Side, quoted};
+use crate::io::{FileIo, Sink};
+use crate::options::Options;
+use crate::progress::CancelToken;
+use crate::range::RangeSet;
+use crate::safety::roles::Footprint;
+use crate::safety::{changes, check_length, check_space};
+use crate::source::{OpenSource, copyable};
+use crate::sparse::Layout;
+use crate::sys::{self, Directory, FileKind, Guards};
+
+/// A file that is written where it is.
+pub struct InPlace {
+    target: OpenTarget,
+    left: Left,
+}
+
+impl InPlace {
+    /// Opens the file at `path`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`]; nothing has been changed.
+    pub(super) fn open(path: PathBuf, options: &Options) -> Result<InPlace> {
+        let (file, is_readable) = sys::open_in_place(&path).map_err(|error| {
+            let source = sys::why_not_writable(&path).unwrap_or(error);
+            cannot_open(&path, source)
+        })?;
+        let target = OpenTarget::new(path, file, is_readable)?;
+        if target.facts.node != FileKind::File {
+            copyable(Side::Destination, &target.path, target.facts.node)?;
+            return Err(Refusal::DeviceBusy { path: target.path }.into());
+        }
+        let guarded = Guards::now().check_writable(&target.facts);
+        guarded.map_err(|source| cannot_open(&target.path, source))?;
+        target.check_unused(options.even_if_in_use)?;
+        Ok(InPlace { target, left: Left::default() })
+    }
+
+    /// Refuses to read back what may only be written: all of it to verify, and for
+    /// digests what an earlier run has copied.
+    fn check_readable(&self, options: &Options) -> Result<(), Refusal> {
+        let reads_digests = self.left.is_resumed() && !options.wanted_digests().is_empty();
+        match self.target.is_readable || !(options.verifies() || reads_digests) {
+            true => Ok(()),
+            false => Err(Refusal::WriteOnly { path: self.target.path.clone() }),
+        }
+    }
+
+    /// A directory on the file system of the file.
+    fn directory(&self) -> std::io::Result<Directory> {
+        let path = std::fs::canonicalize(&self.target.path)?;
+        let directory = Directory::open(path.parent().unwrap_or(&path))?;
+        // A single file can be a mount point.
+        if directory.own_facts()?.device != self.target.facts.device {
+            return Err(std::io::ErrorKind::CrossesDevices.into());
+        }
+        Ok(directory)
+    }
+}
+
+impl Resumable for InPlace {
+    fn mode(&self) -> Mode {
+        Mode::InPlace
+    }
+
+    fn footprint(&self) -> Footprint<'_> {
+        Footprint {
+            path: &self.target.path,
+            facts: Some(&self.target.facts),
+            staged: None,
+            map: previous::map_beside(&self.target.path),
+        }
+    }
+
+    fn id(&self) -> Option<ObjectId> {
+        Some(object_id(&self.target.facts, None))
+    }
+
+    fn writes_source(&self, source: &OpenSource) -> bool {
+        changes(source, &self.target.facts, &self.target.path)
+    }
+
+    fn find(&self, mut search: Search<'_>) -> Result<Start> {
+        search.open(&self.target, None)
+    }
+
+    fn written<'a>(&'a self, _earlier: &'a Previous) -> Option<Wrote<'a>> {
+        let (file, path) = (&self.target.file, self.target.path.clone());
+        Some(Wrote { file, path, device: None, is_new: false, rotational: self.end().rotational })
+    }
+}
+
+impl Destination for InPlace {
+    fn path(&self) -> &Path {
+        &self.target.path
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::File
+    }
+
+    fn end(&self) -> End {
+        End::of_file(&self.target.file, self.target.facts.device)
+    }
+
+    fn describe(&self) -> String {
+        format!("{} (in place)", quoted(&self.target.path))
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::default().in_place()
+    }
+
+    fn footprint(&self) -> Option<Footprint<'_>> {
+        Some(Resumable::footprint(self))
+    }
+
+    fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
+        resumable::refuse_preserve(look.options)?;
+        let (left, looked) = resumable::look(self, look, examiner)?;
+        self.left = left;
+        Ok(looked)
+    }
+
+    fn check(&self, look: &Look<'_>) -> Result<()> {
+        let preflight = resumable::preflight(look, &self.target.path);
+        preflight.check_ranges(&self.target)?;
+        preflight.check_layers(&self.target)?;
+        Ok(self.check_readable(look.options)?)
+    }
+
+    fn check_room(&self, look: &Look<'_>, layout: &Layout, may_share: bool) -> Result<()> {
+        let (path, to) = (&self.target.path, look.mapping.to());
+        let directory = self.directory();
+        if let (false, Ok(directory)) = (to.is_empty(), &directory) {
+            check_length(path, to.end(), sys::longest_file(directory, to.end()))?;
+        }
+        if !may_share && !look.options.ignore_space {
+            // What it has already is not needed once more.
+            let growth = to.end().saturating_sub(self.target.facts.size);
+            let needed = resumable::space_needed(look, layout).min(growth);
+            check_space(path, needed, directory.and_then(|found| found.available_space()))?;
+        }
+        Ok(())
+    }
+
+    fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
+        let InPlace { target, left } = *self;
+        let to = shape.mapping.to();
+        left.begin(shape, |_| {
+            let size = target.facts.size;
+            // Where nothing is written, no file becomes longer.
+            let end = if to.is_empty() { 0 } else { to.end() };
+            let (mut grows, mut was) = (false, None);
+            if end > size {
+                grows = resize(&target.file, &target.path, end, false)?;
+                was = Some(size);
+            }
+            let io = Arc::new(FileIo::new(target.file, end.max(size)));
+            let file = OpenFile { io, path: target.path, grows };
+            let draft = InPlaceDraft { file, is_readable: target.is_readable, was };
+            Ok(Box::new(draft) as Box<dyn Draft>)
+        })
+    }
+}
+
+/// A file that is being written where it is.
+struct InPlaceDraft {
+    file: OpenFile,
+    is_readable: bool,
+    /// Its length in bytes before it was made longer.
+    was: Option<u64>,
+}
+
+impl Draft for InPlaceDraft {
+    fn sink(&self) -> Arc<dyn Sink> {
+        self.file.io.clone()
+    }
+
+    fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    fn len(&self) -> u64 {
+        self.file.io.len()
+    }
+
+    fn file(&self) -> Option<&OpenFile> {
+        Some(&self.file)
+    }
+
+    fn settle(&self, _rights: Option<u32>) -> Result<Vec<String>> {
+        self.file.fill_up().map(|()| Vec::new())
+    }
+
+    fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
+        let OpenFile { io, path, .. } = &self.file;
+        match self.is_readable {
+            true => written.lost(io, path, cancel),
+            false => written.lost_unread(io.as_file(), path, cancel),
+        }
+    }
+
+    fn commit(&mut self, _durable: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn discard(self: Box<Self>) {
+        if let Some(len) = self.was {
+            let _ = self.file.as_file().set_len(len);
+        }
+    }
+}
