@@ -12,6 +12,7 @@ mod file;
 pub mod fingerprint;
 mod gap_reader;
 pub mod memory;
+mod order;
 mod ordered;
 pub mod page_cache;
 mod pulse;
@@ -23,6 +24,7 @@ pub use end::find_end;
 pub use fanout::Fanout;
 pub use file::FileIo;
 pub use gap_reader::GapReader;
+pub use order::WriteOrder;
 pub use ordered::Ordered;
 
 use std::fs::File;
@@ -30,8 +32,8 @@ use std::io;
 
 pub use positioned_io::ReadAt;
 
+use crate::range::ByteRange;
 pub use crate::range::Extent;
-use crate::range::{ByteRange, RangeSet};
 pub(crate) use crate::range::{as_u64, as_usize};
 pub use crate::sys::buffer;
 
@@ -121,23 +123,6 @@ pub trait Sink: Send + Sync {
     /// Waits until everything written before the call is durable.
     fn sync_data(&self) -> io::Result<()>;
 
-    /// Where writes are kept in memory until the end, in bytes of the sink: an
-    /// engine that goes around `write_at` must not serve it.
-    fn deferred(&self) -> ByteRange {
-        ByteRange::default()
-    }
-
-    /// What was handed to `write_at` and is still kept in memory, so that no
-    /// sync covers it.
-    fn not_written(&self) -> RangeSet {
-        RangeSet::new()
-    }
-
-    /// The stream, if it is one and must be written in order.
-    fn ordered(&self) -> Option<&Ordered> {
-        None
-    }
-
     /// The open file, for engines that let the kernel move the bytes.
     fn file(&self) -> Option<&File> {
         None
@@ -164,18 +149,6 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
 
     fn sync_data(&self) -> io::Result<()> {
         (**self).sync_data()
-    }
-
-    fn deferred(&self) -> ByteRange {
-        (**self).deferred()
-    }
-
-    fn not_written(&self) -> RangeSet {
-        (**self).not_written()
-    }
-
-    fn ordered(&self) -> Option<&Ordered> {
-        (**self).ordered()
     }
 
     fn file(&self) -> Option<&File> {

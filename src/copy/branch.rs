@@ -8,7 +8,7 @@ use crate::durable::checkpoint::{Checkpointer, Ledger};
 use crate::durable::intact::Written;
 use crate::endpoint::{Abilities, Destination, Draft, Journal};
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::io::{Fanout, Sink};
+use crate::io::{Fanout, Sink, WriteOrder};
 use crate::pool::Transfer;
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
@@ -130,8 +130,9 @@ impl Branch {
     /// What `transfer` has done for it. `number` is its place in `fanout`.
     pub fn ledger<'a>(&'a self, transfer: &'a Transfer, fanout: Option<Member<'a>>) -> Record<'a> {
         let sink = self.draft.as_ref().map(|draft| draft.sink());
+        let order = self.draft.as_ref().map(|draft| draft.write_order()).unwrap_or_default();
         let path = self.draft.as_ref().map_or(self.path(), |draft| draft.path()).to_owned();
-        Record { branch: self, transfer, sink, path, fanout }
+        Record { branch: self, transfer, sink, order, path, fanout }
     }
 
     /// Takes back that `wrong`, a part of the range, is done, and has its map say
@@ -160,6 +161,7 @@ pub struct Record<'a> {
     branch: &'a Branch,
     transfer: &'a Transfer,
     sink: Option<Arc<dyn Sink>>,
+    order: WriteOrder,
     path: PathBuf,
     fanout: Option<Member<'a>>,
 }
@@ -179,8 +181,7 @@ impl Ledger for Record<'_> {
         if self.fanout.is_some_and(|member| member.fanout.has_failed(member.number)) {
             return RangeSet::new();
         }
-        for kept in self.sink.iter().flat_map(|sink| sink.not_written().iter().collect::<Vec<_>>())
-        {
+        for kept in self.order.not_written().iter() {
             done.remove(self.transfer.mapping.to_source(kept));
         }
         done

@@ -273,6 +273,9 @@ impl Task<'_> {
             self.origin.sector(),
             made.engines,
         );
+        if self.is_alone() {
+            transfer.order = first.write_order();
+        }
         transfer.zeros = self.sparse.zeros(fresh);
         let about = self.selection.capabilities();
         let sync = self.options.sync && !self.is_ordered();

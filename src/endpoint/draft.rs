@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::{ObjectId, ReadBack, Written};
 use crate::durable::open_file::OpenFile;
 use crate::error::{ErrorKind, Result};
-use crate::io::{Held, Sink, Source};
+use crate::io::{Held, Sink, Source, WriteOrder};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
 use crate::source::OpenSource;
@@ -27,6 +27,11 @@ pub trait Draft: Send + Sync {
     /// Whether nothing will be in it.
     fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// In which order what is handed to the sink becomes written.
+    fn write_order(&self) -> WriteOrder {
+        self.file().map_or(WriteOrder::Any, |file| file.io.write_order())
     }
 
     /// What is open, if it is a file or device: for what these have in common.

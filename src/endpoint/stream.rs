@@ -17,7 +17,7 @@ use crate::durable::previous::Leftovers;
 use crate::durable::trust::Examiner;
 use crate::engine::Reflink;
 use crate::error::{ErrorKind, Refusal, Result, Side};
-use crate::io::{Ordered, Sink};
+use crate::io::{Ordered, Sink, WriteOrder};
 use crate::progress::CancelToken;
 use crate::range::RangeSet;
 use crate::safety::{files_behind, thing};
@@ -175,6 +175,10 @@ impl Draft for StreamDraft {
 
     fn len(&self) -> u64 {
         self.len
+    }
+
+    fn write_order(&self) -> WriteOrder {
+        WriteOrder::Ascending(self.sink.clone())
     }
 
     fn sync(&self) -> Result<()> {

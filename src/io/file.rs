@@ -2,15 +2,17 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use positioned_io::{ReadAt, Size, WriteAt};
 
 use super::deferred::{DeferredPrefix, HeadError, Held};
 use super::pulse::Pulse;
 use super::uncached::Uncached;
-use super::{Extent, Holes, Sink, Source, ZEROES, as_u64, as_usize, find_end, transfer};
-use crate::range::{ByteRange, RangeSet};
+use super::{
+    Extent, Holes, Sink, Source, WriteOrder, ZEROES, as_u64, as_usize, find_end, transfer,
+};
+use crate::range::ByteRange;
 use crate::sys::{self, DeviceInfo, PositionedFile};
 
 /// An open file or block device.
@@ -25,7 +27,7 @@ pub struct FileIo {
     /// For what the page cache cannot get.
     uncached: Uncached,
     /// What is written last; of devices.
-    head: Option<DeferredPrefix>,
+    head: Option<Arc<DeferredPrefix>>,
     /// Bytes of the whole file that are called data; `None` if it has too many
     /// extents to add up.
     called_data: OnceLock<Option<u64>>,
@@ -73,7 +75,12 @@ impl FileIo {
     /// Keeps back what is written to the first bytes of the device, until
     /// [`FileIo::write_head`]. Who reads them gets what was written.
     pub fn with_head_last(self) -> FileIo {
-        FileIo { head: Some(DeferredPrefix::new()), ..self }
+        FileIo { head: Some(Arc::new(DeferredPrefix::new())), ..self }
+    }
+
+    /// In which order what is handed to it becomes written.
+    pub fn write_order(&self) -> WriteOrder {
+        self.head.clone().map_or(WriteOrder::Any, WriteOrder::FirstLast)
     }
 
     /// Writes what was kept back, and returns it.
@@ -261,7 +268,7 @@ impl Sink for FileIo {
     }
 
     fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
-        let (first, range) = range.split_at(self.deferred().end());
+        let (first, range) = range.split_at(self.write_order().deferred().end());
         for piece in first.pieces(ZEROES.len() as u64) {
             transfer::write_full(self, piece.start(), &ZEROES[..as_usize(piece.len())])
                 .map_err(|stop| stop.error)?;
@@ -278,14 +285,6 @@ impl Sink for FileIo {
 
     fn sync_data(&self) -> io::Result<()> {
         self.as_file().sync_data()
-    }
-
-    fn deferred(&self) -> ByteRange {
-        self.head.as_ref().map_or(ByteRange::default(), DeferredPrefix::extent)
-    }
-
-    fn not_written(&self) -> RangeSet {
-        self.head.as_ref().map_or_else(RangeSet::new, DeferredPrefix::held)
     }
 
     fn file(&self) -> Option<&File> {

@@ -176,10 +176,6 @@ impl Sink for Ordered {
     fn sync_data(&self) -> io::Result<()> {
         self.out.sync_all()
     }
-
-    fn ordered(&self) -> Option<&Ordered> {
-        Some(self)
-    }
 }
 
 #[cfg(test)]
@@ -217,14 +213,6 @@ mod tests {
         out.read_to_end(&mut found).unwrap();
         assert!(found == data, "room for {room}");
         assert!(lock(&stream.line).aside.is_empty());
-    }
-
-    /// A shared stream that did not say that it is one was never abandoned,
-    /// and workers behind a bad sector waited for ever.
-    #[test]
-    fn a_shared_stream_is_still_a_stream() {
-        let stream: std::sync::Arc<dyn Sink> = std::sync::Arc::new(ordered(1));
-        assert!(Sink::ordered(&stream).is_some());
     }
 
     #[test]

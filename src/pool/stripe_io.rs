@@ -130,7 +130,7 @@ impl<'a> StripeIo<'a> {
                 bad
             }
         };
-        let gap = bad.iter().next().filter(|_| sink.ordered().is_some());
+        let gap = bad.iter().next().filter(|_| self.post.transfer.order.stream().is_some());
         for good in bad.missing_from(request).iter() {
             // In a stream there is no place for what comes after a gap.
             if gap.is_some_and(|gap| gap.start() < good.start()) {
@@ -145,7 +145,7 @@ impl<'a> StripeIo<'a> {
             // After the write: a worker that waits for its turn has nothing left to do.
             self.post.transfer.observers().bytes(good.start(), data).map_err(|_| Halt::Stopped)?;
         }
-        gap.map_or(Ok(()), |gap| Err(self.post.end_stream(sink, gap)))
+        gap.map_or(Ok(()), |gap| Err(self.post.end_stream(gap)))
     }
 
     /// Makes the place of `hole`, a hole of the source, read as zeros.
@@ -287,9 +287,10 @@ impl Post<'_> {
 
     /// The end of a stream whose source cannot be read at `gap`: after
     /// everything before it has been written.
-    fn end_stream(&self, sink: &dyn Sink, gap: ByteRange) -> Halt {
+    fn end_stream(&self, gap: ByteRange) -> Halt {
         let turn = self.transfer.to_sink(gap).start();
-        if sink.ordered().is_some_and(|stream| stream.wait_for(turn).is_err()) {
+        let stream = self.transfer.order.stream();
+        if stream.is_some_and(|stream| stream.wait_for(turn).is_err()) {
             return Halt::Stopped;
         }
         let why = self.transfer.failed().within(gap).into_iter().next();
@@ -300,7 +301,7 @@ impl Post<'_> {
 
     /// The error of a write of `good` after `moved` bytes of it.
     fn write_failed(&self, good: ByteRange, moved: u64, source: io::Error) -> Halt {
-        if self.transfer.sink.ordered().is_some_and(Ordered::is_abandoned) {
+        if self.transfer.order.stream().is_some_and(Ordered::is_abandoned) {
             return Halt::Stopped;
         }
         let at = good.start() + moved;

@@ -13,7 +13,7 @@ pub use crate::durable::checkpoint::Ledger;
 use crate::durable::intact::Written;
 use crate::error::{Error, ErrorKind};
 use crate::io::page_cache::PageCachePolicy;
-use crate::io::{Sink, Source};
+use crate::io::{Sink, Source, WriteOrder};
 use crate::progress::{Event, lock};
 use crate::range::{ByteRange, Mapping, RangeSet, Unread};
 use crate::report::Fallback;
@@ -29,6 +29,8 @@ pub struct Transfer {
     pub sink: Arc<dyn Sink>,
     /// Its name, for messages.
     pub sink_path: PathBuf,
+    /// In which order what is handed to it becomes written.
+    pub order: WriteOrder,
     /// What is copied, and where it goes.
     pub mapping: Mapping,
     /// Smallest unit the source can be read in, in bytes: where splitting stops.
@@ -74,6 +76,7 @@ impl Transfer {
             source_path: source.1,
             sink: sink.0,
             sink_path: sink.1,
+            order: WriteOrder::Any,
             mapping,
             sector: u64::from(sector.max(1)),
             holes: RangeSet::new(),
@@ -168,7 +171,7 @@ impl Transfer {
     /// What the sink keeps in memory for the end, in bytes of the source: only
     /// requests that go through the sink arrive there.
     fn deferred(&self) -> ByteRange {
-        self.mapping.to_source(self.sink.deferred())
+        self.mapping.to_source(self.order.deferred())
     }
 
     fn fall_back(&self, from: usize, reason: String, io: &StripeIo<'_>) -> Result<(), Error> {
@@ -197,7 +200,7 @@ impl Transfer {
     /// Wakes whoever waits for a turn that will not come.
     pub(super) fn abandon(&self) {
         self.observers.abandon();
-        if let Some(stream) = self.sink.ordered() {
+        if let Some(stream) = self.order.stream() {
             stream.abandon();
         }
     }
@@ -260,7 +263,7 @@ impl Ledger for Transfer {
         let mut done = self.recorded();
         // Asked after `done` was taken, and never more than that: whatever
         // becomes written in between is left out once.
-        for kept in self.sink.not_written().iter() {
+        for kept in self.order.not_written().iter() {
             done.remove(self.mapping.to_source(kept));
         }
         done
