@@ -1,7 +1,6 @@
 //! Who else uses a file: as a disk, by way of a loop device, or under a lock.
 
 use std::fs::File;
-use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::OFlags;
@@ -9,13 +8,14 @@ use rustix::fs::OFlags;
 use super::super::{FileKind, Metadata, Thing, User};
 use super::devices::{folders, mount_points, path_in_dev, swap_areas};
 use super::layers::{Backing, open_node};
+use super::locks::lock_of_another;
 use super::{attribute, parse_device, sysfs_device};
 use crate::range::ByteRange;
 
 /// Who uses the file with these facts as a disk, or has locked bytes of it, which
 /// `file` can be asked for where it is open.
 pub fn users(file: Option<&File>, facts: &Metadata) -> Option<User> {
-    as_a_disk(facts).or_else(|| file.and_then(lock))
+    as_a_disk(facts).or_else(|| file.and_then(lock_of_another))
 }
 
 /// A loop device that stands for the file, and is in use itself. One that is only
@@ -43,7 +43,7 @@ fn as_a_disk(facts: &Metadata) -> Option<User> {
         }
         let device = path_in_dev(&disk);
         if is_claimed(&device, number)
-            || open_node(&device, number, OFlags::empty()).is_some_and(|node| lock(&node).is_some())
+            || open_node(&device, number, OFlags::empty()).is_some_and(|node| lock_of_another(&node).is_some())
         {
             return Some(User::Claim { device });
         }
@@ -143,21 +143,4 @@ fn is_claimed(path: &Path, number: u64) -> bool {
     let flags = OFlags::RDONLY | OFlags::EXCL | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let opened = rustix::fs::open(path, flags, rustix::fs::Mode::empty());
     opened.is_err_and(|error| error == rustix::io::Errno::BUSY)
-}
-
-/// A lock of another program on any byte of an open file. pcopy takes locks of
-/// another kind (flock), which are not seen here.
-fn lock(file: &File) -> Option<User> {
-    // SAFETY: a structure of numbers, for which zeros are valid: all of the file.
-    let mut asked: libc::flock = unsafe { std::mem::zeroed() };
-    asked.l_type = libc::F_WRLCK as _;
-    asked.l_whence = libc::SEEK_SET as _;
-    // SAFETY: the command reads and writes this one structure, alive during the call.
-    let result = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_OFD_GETLK, &raw mut asked) };
-    // Not every file system has locks.
-    if result != 0 || asked.l_type == libc::F_UNLCK as libc::c_short {
-        return None;
-    }
-    let process = u32::try_from(asked.l_pid).ok().filter(|&number| number > 0);
-    Some(User::Lock { process, from: u64::try_from(asked.l_start).unwrap_or(0) })
 }

@@ -1,0 +1,116 @@
+//! Locks of byte ranges: those of other programs are found, and those of this
+//! program keep the runs apart that write one file where it is.
+//!
+//! Only the second kind of locks is used that belong to an open file
+//! (`F_OFD_SETLK`, fcntl(2)): those of a process are lost as soon as the process
+//! closes any of its handles of the file.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::raw::{c_int, c_short};
+
+use super::super::User;
+use crate::range::ByteRange;
+
+/// Locks of this program lie behind this offset, which no file system reaches:
+/// whoever asks for a lock on the bytes of a file finds those of others only.
+const BEHIND: u64 = 1 << 62;
+
+/// A lock of another program on any byte of an open file.
+pub fn lock_of_another(file: &File) -> Option<User> {
+    let found = ask(file, ByteRange::to(BEHIND)).ok()??;
+    let process = u32::try_from(found.l_pid).ok().filter(|&number| number > 0);
+    Some(User::Lock { process, from: u64::try_from(found.l_start).unwrap_or(0) })
+}
+
+/// Locks `range` of a file that is open for writing against every other open
+/// file for which this was called, in this process or another, without waiting.
+/// The lock lasts as long as the file is open. Returns whether it was free.
+///
+/// # Errors
+///
+/// [`io::ErrorKind::Unsupported`] where there are no such locks.
+pub fn try_lock_range(file: &File, range: ByteRange) -> io::Result<bool> {
+    match call(file, libc::F_OFD_SETLK, libc::F_WRLCK, behind(range)) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
+        Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(false),
+        // Whatever a file system says against it, there are none here.
+        Err(_) => Err(io::ErrorKind::Unsupported.into()),
+    }
+}
+
+/// Gives up what [`try_lock_range`] took of `range`.
+pub fn unlock_range(file: &File, range: ByteRange) {
+    // Closing the file does the same: nothing depends on it.
+    let _ = call(file, libc::F_OFD_SETLK, libc::F_UNLCK, behind(range));
+}
+
+/// Where the lock of `range` lies.
+fn behind(range: ByteRange) -> ByteRange {
+    let place = |offset: u64| BEHIND.saturating_add(offset).min(i64::MAX as u64);
+    ByteRange::between(place(range.start()), place(range.end()))
+}
+
+/// A lock that keeps others from writing `range`.
+fn ask(file: &File, range: ByteRange) -> io::Result<Option<libc::flock>> {
+    let found = call(file, libc::F_OFD_GETLK, libc::F_WRLCK, range)?;
+    Ok((found.l_type != libc::F_UNLCK as c_short).then_some(found))
+}
+
+fn call(file: &File, command: c_int, kind: c_int, range: ByteRange) -> io::Result<libc::flock> {
+    // SAFETY: a structure of numbers, for which zeros are valid.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    lock.l_type = kind as _;
+    lock.l_whence = libc::SEEK_SET as _;
+    let number = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX) as _;
+    lock.l_start = number(range.start());
+    // No length would mean all that follows.
+    lock.l_len = number(range.len().max(1));
+    // SAFETY: the command reads and writes this one structure, alive during the call.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, &raw mut lock) } {
+        0 => Ok(lock),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_a_file_are_locked_each_by_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"x").unwrap();
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let [one, other, third] = [open(), open(), open()];
+        let piece = |start, end| ByteRange::between(start, end);
+        assert!(try_lock_range(&one, piece(0, 5)).unwrap());
+        assert!(!try_lock_range(&other, piece(4, 10)).unwrap());
+        assert!(try_lock_range(&other, piece(5, 10)).unwrap());
+        assert!(!try_lock_range(&third, piece(0, u64::MAX)).unwrap());
+        assert!(try_lock_range(&one, piece(0, 4)).unwrap(), "a lock of its own");
+        assert_eq!(lock_of_another(&third), None, "the bytes themselves are free");
+        unlock_range(&one, piece(0, 5));
+        assert!(try_lock_range(&third, piece(0, 5)).unwrap());
+        drop(other);
+        assert!(try_lock_range(&third, piece(0, u64::MAX)).unwrap());
+    }
+
+    #[test]
+    fn a_lock_of_another_program_is_found_wherever_it_lies() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"x").unwrap();
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let [theirs, ours] = [open(), open()];
+        for range in [ByteRange::between(7, 8), ByteRange::between(1 << 40, 1 << 41)] {
+            call(&theirs, libc::F_OFD_SETLK, libc::F_RDLCK, range).unwrap();
+            let found = lock_of_another(&ours);
+            assert_eq!(found, Some(User::Lock { process: None, from: range.start() }));
+            call(&theirs, libc::F_OFD_SETLK, libc::F_UNLCK, range).unwrap();
+        }
+    }
+}
