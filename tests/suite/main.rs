@@ -54,6 +54,8 @@ mod meanwhile;
 #[cfg(unix)]
 mod mode;
 mod names;
+#[cfg(target_os = "linux")]
+mod pieces;
 #[cfg(unix)]
 mod preserve;
 mod property;

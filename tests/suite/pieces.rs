@@ -1,0 +1,96 @@
+//! Several runs that write one file where it is, each a piece of its own: they
+//! keep apart, and each can be resumed.
+
+use rustix::process::Signal;
+
+use crate::common::{Running, Scene, assert_same, pattern, wait_until};
+
+const PIECE: usize = 1 << 20;
+
+/// Slow enough to be met on the way, and in small requests.
+const SLOW: &str = "--limit-rate 1MiB --io-size 64KiB --checkpoint-every 0 --progress json";
+
+/// The words that copy piece `number` in place.
+fn words(number: usize) -> String {
+    let at = number * PIECE;
+    format!("--in-place -r {at}+{PIECE} --dest-offset {at} source image")
+}
+
+fn begin(scene: &Scene, number: usize) -> Running {
+    let line = format!("{SLOW} {}", words(number));
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copied(1);
+    running
+}
+
+fn scene(pieces: usize) -> (Scene, Vec<u8>) {
+    let scene = Scene::new();
+    let source = scene.source("source", pieces * PIECE);
+    scene.write("image", &pattern(2, pieces * PIECE));
+    (scene, source)
+}
+
+#[test]
+fn eight_runs_write_eight_pieces_of_one_file_at_once() {
+    let (scene, source) = scene(8);
+    let all: Vec<Running> = (0..8).map(|number| begin(&scene, number)).collect();
+    for running in all {
+        running.end().code(0);
+    }
+    assert_same(&scene.read("image"), &source, "the pieces");
+    assert_eq!(scene.names(), ["image", "source"], "no map is left");
+}
+
+#[test]
+fn a_piece_that_another_run_writes_is_refused() {
+    let (scene, _) = scene(3);
+    let first = begin(&scene, 1);
+    first.signal(Signal::STOP);
+    let overlapping = format!("--in-place -r 0+{} source image", PIECE + 1);
+    let before = scene.read("image");
+    scene.run(&overlapping).code(3).says(&["another copy is writing", "pcopy batch"]);
+    assert_same(&scene.read("image"), &before, "what was refused");
+    scene.run(&words(0)).code(0);
+    scene.run(&words(2)).code(0);
+    // A whole file in its place would lose the piece.
+    scene.run("-f source image").code(3).says(&["another copy is writing"]);
+    first.signal(Signal::CONT);
+    first.end().code(0);
+    assert_same(&scene.read("image"), &scene.read("source"), "the pieces");
+}
+
+/// The eight lines are what a user repeats after the power came back.
+#[test]
+fn each_of_the_killed_runs_is_resumed_by_its_own_map() {
+    let (scene, source) = scene(4);
+    let all: Vec<Running> = (0..4).map(|number| begin(&scene, number)).collect();
+    let maps = || scene.names().iter().filter(|name| name.contains(".pcopy-map")).count();
+    wait_until("each has a map", || maps() == 4);
+    for running in all {
+        running.kill().was_killed();
+    }
+    for number in [2, 0, 3, 1] {
+        scene.run(&words(number)).code(3).says(&["--resume"]);
+        let report = scene.run(&format!("--resume --json {}", words(number))).code(0).report();
+        assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+    }
+    assert_same(&scene.read("image"), &source, "the pieces");
+    assert_eq!(scene.names(), ["image", "source"]);
+}
+
+/// One that was killed keeps nobody from writing another piece, nor does the
+/// other lose what the first one recorded.
+#[test]
+fn the_map_of_a_killed_run_is_not_in_the_way_of_another_piece() {
+    let (scene, source) = scene(2);
+    let first = begin(&scene, 0);
+    wait_until("it has a map", || scene.has("image.pcopy-map"));
+    first.kill().was_killed();
+    let map = scene.read("image.pcopy-map");
+    scene.run(&words(1)).code(0);
+    scene.run(&format!("--restart {}", words(1))).code(0);
+    assert_same(&scene.read("image.pcopy-map"), &map, "the map of the first");
+    scene.run(&format!("--resume {}", words(0))).code(0);
+    assert_same(&scene.read("image"), &source, "both pieces");
+    assert_eq!(scene.names(), ["image", "source"]);
+}
