@@ -15,6 +15,7 @@ pub mod map;
 pub mod open_file;
 pub mod part;
 pub mod partitions;
+pub mod pieces;
 pub mod previous;
 pub mod recheck;
 pub mod side;

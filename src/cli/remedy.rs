@@ -109,6 +109,9 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         Remedy::AllowChangedSource => "--allow-changed-source continues even so",
         Remedy::MapElsewhere => "--map names another place",
         Remedy::SameMap => "if the first run had --map, name the same map",
+        Remedy::PiecesApart => {
+            "pieces that do not overlap can be written at once, or all of them by one pcopy batch"
+        }
         Remedy::FewerThreads => "fewer --threads need less memory",
         Remedy::SmallerRequests => "a smaller --io-size needs less memory",
         Remedy::AnyEngine => "without --engine, another one takes over",

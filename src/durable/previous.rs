@@ -126,15 +126,14 @@ pub struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Finds out where a job begins that writes `target` where it is. `serial` is
-    /// the number of a device.
+    /// Finds out where a job begins that writes `target`, which is locked, where it
+    /// is. `serial` is the number of a device.
     ///
     /// # Errors
     ///
     /// A [`Refusal`]: something was left and the user did not say what to do with
     /// it, it is another run's, another job's or another user's, or it is not usable.
     pub fn open(&mut self, target: &OpenTarget, serial: Option<String>) -> Result<Start> {
-        lock_destination(&target.file, &target.path)?;
         match self.leftovers {
             Leftovers::Restart => {
                 self.check_discardable()?;

@@ -117,6 +117,7 @@ impl Resumable for Device {
     }
 
     fn find(&self, mut search: Search<'_>) -> Result<Start> {
+        previous::lock_destination(&self.target.file, &self.target.path)?;
         search.open(&self.target, self.info.serial.clone())
     }
 

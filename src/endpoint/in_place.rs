@@ -9,7 +9,8 @@ use super::{Abilities, Destination, Draft, End, Kind, Look, Looked, Shape};
 use crate::durable::intact::Written;
 use crate::durable::map::{Mode, ObjectId};
 use crate::durable::open_file::{OpenFile, resize};
-use crate::durable::previous::{self, Previous, Search, Start, object_id};
+use crate::durable::pieces;
+use crate::durable::previous::{Previous, Search, Start, map_beside, object_id};
 use crate::durable::target::{OpenTarget, cannot_open};
 use crate::durable::trust::Examiner;
 use crate::error::{Refusal, Result, Side, quoted};
@@ -26,6 +27,8 @@ use crate::sys::{self, Directory, FileKind, Guards};
 /// A file that is written where it is.
 pub struct InPlace {
     target: OpenTarget,
+    /// Where the resume map lives, unless the user says otherwise.
+    map: PathBuf,
     left: Left,
 }
 
@@ -48,7 +51,8 @@ impl InPlace {
         let guarded = Guards::now().check_writable(&target.facts);
         guarded.map_err(|source| cannot_open(&target.path, source))?;
         target.check_unused(options.even_if_in_use)?;
-        Ok(InPlace { target, left: Left::default() })
+        let map = map_beside(&target.path);
+        Ok(InPlace { target, map, left: Left::default() })
     }
 
     /// Refuses to read back what may only be written: all of it to verify, and for
@@ -83,7 +87,7 @@ impl Resumable for InPlace {
             path: &self.target.path,
             facts: Some(&self.target.facts),
             staged: None,
-            map: previous::map_beside(&self.target.path),
+            map: self.map.clone(),
         }
     }
 
@@ -132,6 +136,9 @@ impl Destination for InPlace {
 
     fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
         resumable::refuse_preserve(look.options)?;
+        let (file, path, to) = (&self.target.file, &self.target.path, look.mapping.to());
+        let claim = pieces::claim(file, path, to)?;
+        self.map = pieces::map_of_piece(file, path, to, claim);
         let (left, looked) = resumable::look(self, look, examiner)?;
         self.left = left;
         Ok(looked)
@@ -160,7 +167,7 @@ impl Destination for InPlace {
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
-        let InPlace { target, left } = *self;
+        let InPlace { target, left, .. } = *self;
         let to = shape.mapping.to();
         left.begin(shape, |_| {
             let size = target.facts.size;

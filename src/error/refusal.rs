@@ -227,6 +227,14 @@ pub enum Refusal {
         /// What is locked.
         path: PathBuf,
     },
+    /// Another run writes some of the same bytes of a file where it is.
+    #[error("another copy is writing some of bytes {range} of {}", quoted(path))]
+    PieceBusy {
+        /// The file.
+        path: PathBuf,
+        /// What was to be written, in bytes of the file.
+        range: ByteRange,
+    },
     /// The destination is a block device and consent was not given.
     #[error("destination {} is a block device ({description})", quoted(path))]
     DeviceWithoutConsent {

@@ -53,6 +53,9 @@ pub enum Remedy {
     MapElsewhere,
     /// Name the map that the first run had: `map`.
     SameMap,
+    /// Write pieces that do not overlap at the same time, or all of them in one
+    /// [`Batch`](crate::Batch).
+    PiecesApart,
     /// Fewer workers: `threads`.
     FewerThreads,
     /// Smaller requests: `io_size`.
@@ -136,6 +139,7 @@ impl Refusal {
             Refusal::InUse { .. } => vec![EvenIfInUse],
             Refusal::NothingInPlace { .. } => vec![NotInPlace],
             Refusal::Leftover { .. } => vec![Resume, Restart],
+            Refusal::PieceBusy { .. } => vec![PiecesApart],
             Refusal::NotWhatWasCopied { .. } | Refusal::NothingToCompare { .. } => {
                 vec![Restart, AllowChangedSource]
             }

@@ -53,7 +53,7 @@ fn a_piece_that_another_run_writes_is_refused() {
     scene.run(&words(0)).code(0);
     scene.run(&words(2)).code(0);
     // A whole file in its place would lose the piece.
-    scene.run("-f source image").code(3).says(&["another copy is writing"]);
+    scene.run("-f --map other.map source image").code(3).says(&["another copy is writing"]);
     first.signal(Signal::CONT);
     first.end().code(0);
     assert_same(&scene.read("image"), &scene.read("source"), "the pieces");

@@ -43,7 +43,8 @@ fn as_a_disk(facts: &Metadata) -> Option<User> {
         }
         let device = path_in_dev(&disk);
         if is_claimed(&device, number)
-            || open_node(&device, number, OFlags::empty()).is_some_and(|node| lock_of_another(&node).is_some())
+            || open_node(&device, number, OFlags::empty())
+                .is_some_and(|node| lock_of_another(&node).is_some())
         {
             return Some(User::Claim { device });
         }
