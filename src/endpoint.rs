@@ -16,6 +16,7 @@ mod earlier;
 mod file;
 mod in_place;
 mod kinds;
+pub(crate) mod memory;
 pub mod null;
 mod resumable;
 mod source;

@@ -36,6 +36,7 @@ use crate::range::ByteRange;
 pub use crate::range::Extent;
 pub(crate) use crate::range::{as_u64, as_usize};
 pub use crate::sys::buffer;
+pub use crate::sys::shared_buffer::SharedBuffer;
 
 /// Something to read from at any offset, by several threads at once.
 ///
@@ -128,6 +129,12 @@ pub trait Sink: Send + Sync {
         None
     }
 
+    /// Memory that may be read into directly, if it is nothing else: at the
+    /// offsets of the sink.
+    fn memory(&self) -> Option<&SharedBuffer> {
+        None
+    }
+
     /// Shows every open file that is written to, of which there may be several
     /// where none is [the one](Sink::file).
     fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
@@ -153,6 +160,10 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
 
     fn file(&self) -> Option<&File> {
         (**self).file()
+    }
+
+    fn memory(&self) -> Option<&SharedBuffer> {
+        (**self).memory()
     }
 
     fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {

@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex};
 
 use crate::copy::{self, Request};
 use crate::endpoint::device::wait_until_free;
+use crate::endpoint::memory::MemoryDestination;
 use crate::endpoint::stream::StreamDestination;
 use crate::endpoint::{self, Destination, Origin};
-use crate::error::{ErrorKind, JobResult, Result};
+use crate::error::{Error, ErrorKind, JobResult, Result};
+use crate::io::SharedBuffer;
 use crate::options::{Options, setters};
 use crate::progress::{CancelToken, Progress, Watch, lock};
 use crate::report::Report;
@@ -195,6 +197,44 @@ impl CopyJob {
     /// Whatever would make `run_into` refuse.
     pub fn dry_run_into(&self, stream: &File, progress: &Progress) -> JobResult<Report> {
         copy::dry_run(self.request_into(stream)?, progress)
+    }
+
+    /// Reads the range into `memory`, from its first byte on, straight from the
+    /// source where the engine allows that. The destination of the job is not
+    /// looked at. What cannot be read is listed in the report; its place in the
+    /// memory is undefined.
+    ///
+    /// # Errors
+    ///
+    /// Whatever stops the job; a [`Refusal`](crate::Refusal) if the range is longer
+    /// than the memory.
+    ///
+    /// ```
+    /// use pcopy::{CancelToken, CopyJob, Progress, Watch};
+    ///
+    /// let folder = tempfile::tempdir()?;
+    /// let image = folder.path().join("disk.img");
+    /// std::fs::write(&image, b"....the bytes in the middle....")?;
+    ///
+    /// let mut memory = [0; 23];
+    /// let (progress, cancel) = (Progress::new(), CancelToken::new());
+    /// let job = CopyJob::new(&image, "").range(4..27).threads(4);
+    /// job.run_into_memory(&mut memory, Watch::new(&progress, &cancel))?;
+    ///
+    /// assert_eq!(&memory, b"the bytes in the middle");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn run_into_memory(&self, memory: &mut [u8], watch: Watch<'_>) -> JobResult<Report> {
+        if !self.also.is_empty() {
+            let error: Error = ErrorKind::usage_of(&["also"], "has no meaning for memory").into();
+            return Err(error.into());
+        }
+        let (origin, options) = (self.origin()?, &self.options);
+        SharedBuffer::lend_to(memory, |memory| {
+            let destination: Box<dyn Destination> = Box::new(MemoryDestination::new(memory));
+            let request = Request { origin, destinations: vec![destination], options };
+            copy::run(request, watch)
+        })
     }
 
     /// Both ends, open.

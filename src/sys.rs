@@ -32,6 +32,7 @@ mod plain_data;
 mod plain_guards;
 mod positioned;
 mod sectors;
+pub mod shared_buffer;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]

@@ -115,10 +115,23 @@ impl<'a> StripeIo<'a> {
         request: ByteRange,
     ) -> Result<(), Halt> {
         self.before_request(request.len())?;
-        // At an address congruent to the place in the destination; that in the
-        // source mostly is, too.
-        let place = self.transfer().to_sink(request).start();
-        let memory = self.buffer.at(place, request.len());
+        let target = self.transfer().to_sink(request);
+        let mut lent = match sink.memory().map(|memory| memory.lend(target)) {
+            Some(Some(lent)) => Some(lent),
+            Some(None) => {
+                let error = io::Error::other("the memory is not free");
+                return Err(self.post.write_failed(request, 0, error));
+            }
+            None => None,
+        };
+        let is_in_place = lent.is_some();
+        let memory: &mut [u8] = match &mut lent {
+            // Where the bytes go is where they are read to.
+            Some(lent) => lent,
+            // At an address congruent to the place in the destination; that in
+            // the source mostly is, too.
+            None => self.buffer.at(target.start(), request.len()),
+        };
         let bad = match &mut self.printer {
             None => self.post.read(source, request, memory)?,
             Some((printer, marks)) => {
@@ -138,7 +151,10 @@ impl<'a> StripeIo<'a> {
             }
             let skip = as_usize(good.start() - request.start());
             let data = &memory[skip..skip + as_usize(good.len())];
-            self.post.write(sink, good, data)?;
+            match is_in_place {
+                true => self.post.done(good),
+                false => self.post.write(sink, good, data)?,
+            }
             if let Some((printer, _)) = &mut self.printer {
                 printer.add(good.start(), data);
             }
