@@ -24,7 +24,7 @@ mod typed;
 mod verify;
 mod watch;
 
-use std::process::ExitCode;
+use std::ffi::OsString;
 
 use clap::Parser;
 
@@ -33,11 +33,12 @@ use asked::Asked;
 use exit::Exit;
 use signals::Signals;
 
-/// Reads the arguments, does what they say and returns the exit code.
-pub fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+/// Does what `words` say, the first of which is the name of the program, and
+/// returns how the process ends.
+pub fn run(words: Vec<OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(typed::note(words)) {
         Ok(cli) => cli,
-        Err(error) => return typed::refused(error).into(),
+        Err(error) => return typed::refused(error),
     };
     let asked = Asked::of(&cli);
     let signals = Signals::install();
@@ -54,8 +55,8 @@ pub fn run() -> ExitCode {
     signals.die_if_interrupted(exit);
     match terminal::unwritten() {
         Some(error) if exit == Exit::Success => {
-            render::failed(&format!("cannot write to standard output: {error}")).into()
+            render::failed(&format!("cannot write to standard output: {error}"))
         }
-        _ => exit.into(),
+        _ => exit,
     }
 }

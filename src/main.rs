@@ -15,5 +15,5 @@ static MEMORY: memory::Memory = memory::Memory;
 
 fn main() -> ExitCode {
     memory::spare_address_space();
-    cli::run()
+    cli::run(std::env::args_os().collect()).into()
 }

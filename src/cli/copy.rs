@@ -1,6 +1,5 @@
 //! A plain copy: one source to one destination, which may be standard output.
 
-use std::ffi::OsString;
 use std::fs::File;
 use std::path::Path;
 
@@ -25,7 +24,7 @@ pub fn run(args: &CopyArgs, signals: &Signals) -> Result<Exit> {
              [--dest-offset SEEK] SOURCE DEST, all in bytes",
         ));
     }
-    let typed: Vec<OsString> = std::env::args_os().collect();
+    let typed = typed::words();
     let operand = args.paths.first().filter(|_| !typed.iter().any(|word| word == "--"));
     if let Some(meant) = operand.and_then(|operand| typed::meant(&typed, operand.as_os_str())) {
         return Err(usage(meant));

@@ -12,7 +12,7 @@ const COMMANDS: [&str; 2] = ["batch", "verify"];
 /// used, and is left out if it serves new files only, as those that are mapped.
 pub fn resume_command(engine: &str) -> String {
     let without: &[&str] = if engine == "mmap" { &["--engine"] } else { &[] };
-    resumed(std::env::args_os().collect(), without)
+    resumed(super::typed::words(), without)
 }
 
 /// The command that would do for one copy, where another one would.

@@ -3,6 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
+use std::sync::OnceLock;
 
 use clap::{CommandFactory, Parser};
 use pcopy::ErrorKind;
@@ -14,12 +15,25 @@ use super::exit::Exit;
 use super::hint::shell_word;
 use super::terminal::to_stderr;
 
+/// The command line as it was typed.
+static TYPED: OnceLock<Vec<OsString>> = OnceLock::new();
+
+/// Takes note of the command line, so that messages can repeat it.
+pub fn note(words: Vec<OsString>) -> Vec<OsString> {
+    TYPED.get_or_init(|| words).clone()
+}
+
+/// The command line as it was typed.
+pub fn words() -> Vec<OsString> {
+    TYPED.get().cloned().unwrap_or_default()
+}
+
 /// Says what is wrong; or what was asked for, where that is the help or the version.
 pub fn refused(error: clap::Error) -> Exit {
     if !error.use_stderr() {
         error.exit();
     }
-    let typed: Vec<OsString> = std::env::args_os().collect();
+    let typed = words();
     // The same once more, of words that can stand in a message.
     let words = typed.iter().map(|word| OsString::from(&*escaped(&word.to_string_lossy())));
     let error = Cli::try_parse_from(words).err().unwrap_or(error);
