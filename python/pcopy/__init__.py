@@ -1,0 +1,47 @@
+"""Copies byte ranges of files, disk images and block devices, with several threads.
+
+>>> import pcopy
+>>> report = pcopy.copy("disk.img", "film.mp4", range=(512 << 20, 768 << 20), threads=4)
+>>> report.bytes.copied
+268435456
+
+The interpreter's lock is not held while bytes move: other threads of the program run
+on. Ctrl-C raises ``KeyboardInterrupt`` within a moment; what was copied until then can
+be resumed. Every failure is a ``pcopy.Error``, and one that the system caused is also
+the ``OSError`` it would be elsewhere, such as ``FileNotFoundError``.
+"""
+
+from ._errors import Error, Failed, Mismatch, Partial, Refused, Usage
+from ._jobs import batch, copy, copyfile, devices, verify
+from ._memory import RangeFile, aligned_buffer, open_range, read_into, splice
+from ._records import Progress, Record
+
+SPLICE_F_MOVE = 1
+SPLICE_F_NONBLOCK = 2
+SPLICE_F_MORE = 4
+SPLICE_F_GIFT = 8
+
+__all__ = [
+    "Error",
+    "Failed",
+    "Mismatch",
+    "Partial",
+    "Progress",
+    "RangeFile",
+    "Record",
+    "Refused",
+    "SPLICE_F_GIFT",
+    "SPLICE_F_MORE",
+    "SPLICE_F_MOVE",
+    "SPLICE_F_NONBLOCK",
+    "Usage",
+    "aligned_buffer",
+    "batch",
+    "copy",
+    "copyfile",
+    "devices",
+    "open_range",
+    "read_into",
+    "splice",
+    "verify",
+]

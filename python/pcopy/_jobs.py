@@ -1,0 +1,154 @@
+"""The jobs: a copy, many copies, a comparison."""
+
+import json
+import os
+
+from . import _pcopy
+from ._errors import taken
+from ._options import as_json
+from ._records import Record, caller
+
+
+def copy(src, dst, *, also=(), dry_run=False, check=True, progress=None, **options):
+    """Copies a byte range of ``src`` to ``dst``.
+
+    ``src`` and ``dst`` are paths (``str``, ``bytes`` or ``os.PathLike``); ``dst`` may be a
+    directory, in which the copy has the name of ``src``. Both may be open files with a
+    ``fileno()``: of ``src`` any byte can be read, wherever it stands; to ``dst`` bytes are
+    written in order, from where it stands.
+
+    A new file gets its name when it is complete and on the disk; an existing one is
+    refused unless ``force=True`` replaces it or ``in_place=True`` writes into it.
+
+    Options, all by keyword: ``range`` (a pair, a ``slice``, a ``range``, or text such as
+    ``"1MiB+4KiB"``), ``dest_offset``, ``threads``, ``in_place``, ``to_device``, ``force``,
+    ``resume``, ``restart``, ``verify``, ``repair``, ``digest`` (one name or several),
+    ``expect`` ("sha256:..." or a dict), ``limit_rate``, ``sparse``, ``reflink``,
+    ``preserve``, ``sync`` and every other option of the library. Sizes are numbers of
+    bytes or text such as ``"4MiB"``.
+
+    ``also`` are further destinations that are written from the same read. ``progress`` is
+    called about ten times a second, on this thread, with a ``pcopy.Progress``; "tqdm"
+    shows a bar where tqdm is installed.
+
+    Returns the report. Raises a ``pcopy.Error``; ``pcopy.Partial`` if some of the source
+    could not be read, which ``check=False`` leaves to the report.
+    """
+    source, stream = _readable(src), _descriptor(dst)
+    destination = "" if stream is not None else os.fsdecode(dst)
+    if stream is not None and hasattr(dst, "flush"):
+        dst.flush()
+    answer = _pcopy.copy(
+        source,
+        destination,
+        [os.fsdecode(path) for path in also],
+        as_json(options),
+        dry_run,
+        stream,
+        caller(progress),
+    )
+    return taken(answer, check=check)
+
+
+def copyfile(src, dst, **options):
+    """Copies the content of the file ``src`` to the file ``dst`` and returns ``dst``.
+
+    As ``shutil.copyfile``: an existing file is replaced, and nobody waits for the disk.
+    Unlike it, ``dst`` is the old file or the new one at any moment.
+    """
+    if os.path.isdir(dst):
+        raise IsADirectoryError(f"{os.fsdecode(dst)!r} is a directory")
+    copy(src, dst, **{"force": True, "sync": False, **options})
+    return dst
+
+
+def batch(
+    items,
+    source=None,
+    into=".",
+    *,
+    format=None,
+    compare=False,
+    dry_run=False,
+    check=True,
+    progress=None,
+    **options,
+):
+    """Copies many ranges to many files, in the order of the drive.
+
+    ``items`` is the path of a list (CSV, TSV, JSON Lines, DFXML, ddrescue's map, bmap, the
+    output of ``filefrag -v``, ``mmls`` or ``sfdisk``), or an iterable of items: dicts with
+    the fields of a list (``name``, ``start``, one of ``end``, ``last`` or ``len``,
+    ``source``, ``sha256``, ...) or tuples ``(name, start, end)``. ``source`` is that of
+    all items that name none, and ``into`` the directory of the files, which is made if it
+    is missing.
+
+    With ``compare=True`` nothing is written: what is there is compared.
+
+    Returns the report, which has ``results``, one for each item. Raises ``pcopy.Partial``
+    if some items are not complete, unless ``check=False``.
+    """
+    path = text = None
+    if isinstance(items, (str, bytes, os.PathLike)):
+        path = os.fsdecode(items)
+    else:
+        text = "".join(json.dumps(_item(item)) + "\n" for item in items).encode()
+        format = "jsonl"
+    answer = _pcopy.batch(
+        text,
+        path,
+        format,
+        None if source is None else os.fsdecode(source),
+        os.fsdecode(into),
+        as_json(options),
+        compare,
+        dry_run,
+        caller(progress),
+    )
+    return taken(answer, check=check)
+
+
+def _item(item):
+    if isinstance(item, dict):
+        paths = {
+            name: os.fsdecode(item[name])
+            for name in ("name", "source")
+            if item.get(name) is not None
+        }
+        return {**item, **paths}
+    name, start, end = item
+    return {"name": os.fsdecode(name), "start": start, "end": end}
+
+
+def verify(src, dst, *, check=True, progress=None, **options):
+    """Compares a range of ``src`` with what is in ``dst``, reading past the page cache.
+
+    Takes ``range``, ``dest_offset``, ``threads``, ``limit_rate``, ``digest`` and ``expect``
+    as ``copy`` does. Returns the report; raises ``pcopy.Mismatch``, whose
+    ``report.mismatches`` has every range that differs.
+    """
+    answer = _pcopy.verify(
+        _readable(src), os.fsdecode(dst), as_json(options), caller(progress)
+    )
+    return taken(answer, check=check)
+
+
+def devices():
+    """The block devices of this machine, each disk before its parts.
+
+    Each has ``path``, ``model``, ``serial``, ``size``, ``mounted`` and more; ``None`` is
+    what the system does not say.
+    """
+    return [Record(device) for device in json.loads(_pcopy.devices())["devices"]]
+
+
+def _descriptor(file):
+    """The descriptor of an open file; ``None`` of a path."""
+    if isinstance(file, (str, bytes, os.PathLike)):
+        return None
+    return file.fileno()
+
+
+def _readable(source):
+    descriptor = _descriptor(source)
+    return os.fsdecode(source) if descriptor is None else f"/dev/fd/{descriptor}"

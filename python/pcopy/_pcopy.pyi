@@ -1,0 +1,57 @@
+from collections.abc import Callable
+from typing import Any, final
+
+from typing_extensions import Buffer
+
+def command(words: list[str]) -> int: ...
+def defaults() -> str: ...
+def copy(
+    source: str,
+    destination: str,
+    also: list[str],
+    wanted: str,
+    dry_run: bool,
+    stream: int | None,
+    progress: Callable[..., Any] | None,
+) -> str: ...
+def verify(
+    source: str, destination: str, wanted: str, progress: Callable[..., Any] | None
+) -> str: ...
+def batch(
+    list: bytes | None,
+    path: str | None,
+    format: str | None,
+    source: str | None,
+    into: str,
+    wanted: str,
+    compare: bool,
+    dry_run: bool,
+    progress: Callable[..., Any] | None,
+) -> str: ...
+def devices() -> str: ...
+def read_into(
+    source: str, buffer: Buffer, wanted: str, progress: Callable[..., Any] | None
+) -> str: ...
+def splice(
+    to: int, source: int, offset: int | None, count: int | None, flags: int
+) -> int: ...
+@final
+class Reader:
+    def __new__(cls, path: str) -> Reader: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def sector(self) -> int: ...
+    def read_at(self, offset: int, buffer: Buffer, limit: int) -> int: ...
+
+__all__ = [
+    "Reader",
+    "batch",
+    "command",
+    "copy",
+    "defaults",
+    "devices",
+    "read_into",
+    "splice",
+    "verify",
+]
