@@ -2,9 +2,8 @@
 //!
 //! This is the only pipeline. It reads in the order in which a copy happens:
 //! `resolve` opens, looks, refuses and plans (a dry run ends there); `moving`
-//! hands stripes to the workers; `unchanged` and `prove` read
-//! back and compare; `finish`
-//! makes durable, looks once more and gives names; `run` is all of that in one
+//! hands stripes to the workers, and `only_changed` has them write less; `unchanged`
+//! and `prove` read back and compare; `finish` makes durable, looks once more and gives names; `run` is all of that in one
 //! page; `report` says what happened. A `branch` is one of the destinations:
 //! what fails there is its own, unless it is the only one.
 //!
@@ -14,6 +13,7 @@ mod branch;
 mod clock;
 mod finish;
 mod moving;
+mod only_changed;
 mod prove;
 mod report;
 mod resolve;

@@ -41,6 +41,7 @@ pub use crate::durable::trust::Examiner;
 pub use crate::engine::capabilities::End;
 use crate::error::{ErrorKind, Refusal, Result, SourceChange, quoted};
 use crate::io::Source;
+pub use crate::io::only_changed::Existing;
 pub use crate::io::page_cache::CacheState;
 use crate::options::Options;
 use crate::progress::{CancelToken, Watch};
@@ -331,6 +332,11 @@ pub trait Destination: Send + Sync {
     fn check_room(&self, look: &Look<'_>, layout: &Layout, may_share: bool) -> Result<()> {
         let _ = (look, layout, may_share);
         Ok(())
+    }
+
+    /// What it holds now, where that is changed in place and can be read.
+    fn existing(&self) -> Option<Existing> {
+        None
     }
 
     /// Makes it ready to be written.

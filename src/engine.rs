@@ -23,6 +23,7 @@ pub use select::{EngineChoice, Made, Selection, select, select_for};
 use std::fs::File;
 use std::sync::Arc;
 
+use crate::io::only_changed::OnlyChanged;
 use crate::io::{Sink, Source};
 pub use crate::pool::Engine;
 use crate::range::ByteRange;
@@ -60,12 +61,17 @@ pub static TABLE: [EngineEntry; 5] =
 /// the processor's cache (measured; GNU cp arrives at the same).
 const CACHED_IO_SIZE: u64 = 256 << 10;
 
+/// Why an engine does not serve that sees no bytes.
+const COMPARES: &str = "only what differs is written, so the bytes of both sides are compared";
+
 /// What an engine is made for: both ends are open by now.
 pub struct EngineContext<'a> {
     /// Where bytes come from.
     pub source: &'a Arc<dyn Source>,
     /// Where bytes go.
     pub sink: &'a Arc<dyn Sink>,
+    /// What stands before the sink where only what differs is written.
+    pub only_changed: Option<&'a OnlyChanged>,
     /// What is copied, in bytes of the source.
     pub range: ByteRange,
     /// Where its first byte goes in the sink.

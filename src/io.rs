@@ -12,6 +12,7 @@ mod file;
 pub mod fingerprint;
 mod gap_reader;
 pub mod memory;
+pub mod only_changed;
 mod order;
 mod ordered;
 pub mod page_cache;

@@ -172,7 +172,17 @@ impl CopyJob {
     ///
     /// Whatever would make `run` refuse.
     pub fn dry_run(&self, progress: &Progress) -> JobResult<Report> {
-        copy::dry_run(self.request()?, progress)
+        self.dry_run_watched(Watch::new(progress, &CancelToken::new()))
+    }
+
+    /// As [`CopyJob::dry_run`], which takes its time where only what differs would
+    /// be written: both sides are read. `watch` sees how far it is, and can stop it.
+    ///
+    /// # Errors
+    ///
+    /// As of [`CopyJob::dry_run`], and [`ErrorKind::Cancelled`].
+    pub fn dry_run_watched(&self, watch: Watch<'_>) -> JobResult<Report> {
+        copy::dry_run(self.request()?, watch)
     }
 
     /// Writes the range to `stream`, in order, from where it stands. The
@@ -196,7 +206,7 @@ impl CopyJob {
     ///
     /// Whatever would make `run_into` refuse.
     pub fn dry_run_into(&self, stream: &File, progress: &Progress) -> JobResult<Report> {
-        copy::dry_run(self.request_into(stream)?, progress)
+        copy::dry_run(self.request_into(stream)?, Watch::new(progress, &CancelToken::new()))
     }
 
     /// Reads the range into `memory`, from its first byte on, straight from the

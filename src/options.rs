@@ -57,6 +57,8 @@ pub struct Options {
     pub in_place: bool,
     /// Whether a block device may be written. Default: no.
     pub to_device: bool,
+    /// Whether only the blocks are written that differ from what is there. Default: no.
+    pub only_changed: bool,
     /// Whether what another program uses or has locked may be written. Default: no.
     pub even_if_in_use: bool,
     /// Whether the destination may lie on the device that is read. Default: no.
@@ -127,6 +129,7 @@ impl Default for Options {
             force: false,
             in_place: false,
             to_device: false,
+            only_changed: false,
             even_if_in_use: false,
             allow_same_device: false,
             ignore_space: false,
@@ -222,10 +225,10 @@ impl Options {
 
     /// Whether storage is reserved for a copy that treats zeros in this way. Where
     /// the room is not believed to be what it seems, only if the user says so: what
-    /// is reserved is not compressed.
+    /// is reserved is not compressed. The same where most of it may stay as it is.
     pub(crate) fn reservation(&self, sparse: Sparse) -> Preallocate {
         match self.preallocate.beside(sparse) {
-            Preallocate::Auto if self.ignore_space => Preallocate::Off,
+            Preallocate::Auto if self.ignore_space || self.only_changed => Preallocate::Off,
             how => how,
         }
     }
@@ -235,8 +238,14 @@ impl Options {
         let Some(size) = self.io_size else { return Ok(best) };
         let bytes = power_of_two(&["io_size"], size, sector, LARGEST_IO_SIZE)?;
         self.sparse.check_grain(&["io_size"], bytes)?;
-        check_request(bytes)?;
+        check_request(self.request_memory(bytes))?;
         Ok(bytes)
+    }
+
+    /// Memory that a worker has for requests of `bytes`, in bytes: as much again
+    /// where what is there is compared.
+    pub(crate) fn request_memory(&self, bytes: u64) -> u64 {
+        if self.only_changed { bytes.saturating_mul(2) } else { bytes }
     }
 
     /// Longest request that moves no bytes through memory, where those that do

@@ -27,6 +27,8 @@ pub enum Phase {
     /// Opening, checking, planning.
     #[default]
     Preparing,
+    /// Reading both sides, to say how much differs.
+    Comparing,
     /// Moving bytes.
     Copying,
     /// Waiting until the disk has them.
@@ -38,13 +40,20 @@ pub enum Phase {
 }
 
 impl Phase {
-    const ALL: [Phase; 5] =
-        [Phase::Preparing, Phase::Copying, Phase::Syncing, Phase::Verifying, Phase::Finished];
+    const ALL: [Phase; 6] = [
+        Phase::Preparing,
+        Phase::Comparing,
+        Phase::Copying,
+        Phase::Syncing,
+        Phase::Verifying,
+        Phase::Finished,
+    ];
 
     /// One word for it.
     pub fn name(self) -> &'static str {
         match self {
             Phase::Preparing => "preparing",
+            Phase::Comparing => "comparing",
             Phase::Copying => "copying",
             Phase::Syncing => "syncing",
             Phase::Verifying => "verifying",
@@ -231,7 +240,7 @@ impl Progress {
     }
 
     pub(crate) fn enter(&self, phase: Phase) {
-        if phase == Phase::Copying {
+        if matches!(phase, Phase::Copying | Phase::Comparing) {
             self.copying_since.store(self.now().max(1), Relaxed);
         }
         self.phase.store(phase as u8, Relaxed);

@@ -76,6 +76,12 @@ pub struct AlsoReport {
     /// As [`Report::mismatches`].
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mismatches: Vec<ByteRange>,
+    /// As [`Bytes::written`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<u64>,
+    /// As [`Bytes::equal`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub equal: Option<u64>,
     /// As [`Report::durable`].
     pub durable: bool,
     /// What went wrong here, if anything did.
@@ -99,6 +105,13 @@ pub struct Bytes {
     pub resumed: u64,
     /// Could not be read.
     pub failed: u64,
+    /// Where only what differs is written: bytes that differed and were written, or
+    /// made zeros, at the first destination. A dry run says how many would be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub written: Option<u64>,
+    /// The same of bytes that were there already, and were not written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub equal: Option<u64>,
 }
 
 /// A source range that could not be read.

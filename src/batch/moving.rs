@@ -123,7 +123,8 @@ impl How {
     }
 
     fn preferences(&self, sparse: Sparse, needs_bytes: bool, threads: usize) -> Preferences {
-        Preferences { reflink: self.reflink, sparse, needs_bytes, threads }
+        let only_changed = false;
+        Preferences { reflink: self.reflink, sparse, needs_bytes, threads, only_changed }
     }
 
     /// Whether every source can be copied in the way that was asked for.
@@ -270,6 +271,7 @@ impl Moving {
             let made = selection.make(&EngineContext {
                 source: &source,
                 sink: &sink,
+                only_changed: None,
                 range,
                 dest_offset: at,
                 sink_len: large.output.wanted.len,

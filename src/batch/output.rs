@@ -167,7 +167,8 @@ impl Output {
             Some(_) => rest,
             None => self.earlier.load(Ordering::Relaxed).min(rest),
         };
-        Bytes { requested, copied, holes: rest - resumed, resumed, failed }
+        let holes = rest - resumed;
+        Bytes { requested, copied, holes, resumed, failed, ..Bytes::default() }
     }
 
     /// Notes digests of its whole content.

@@ -143,6 +143,11 @@ pub struct ConsentArgs {
     #[arg(long, conflicts_with_all = ["force", "in_place"])]
     pub to_device: bool,
 
+    /// Write only the blocks that differ from what DEST holds, with --in-place or --to-device;
+    /// with --dry-run, say how much that would be
+    #[arg(long, conflicts_with = "force")]
+    pub only_changed: bool,
+
     /// Wait for a device that is locked for a moment, at most so long
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub wait: Duration,

@@ -188,6 +188,7 @@ fn options(args: &CopyArgs) -> Options {
     options.force = consent.force;
     options.in_place = consent.in_place;
     options.to_device = consent.to_device;
+    options.only_changed = consent.only_changed;
     options.wait = consent.wait;
     options.even_if_in_use = consent.even_if_in_use;
     options.allow_same_device = consent.allow_same_device;
@@ -273,6 +274,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
     one_only([
         (args.consent.in_place, "--in-place", STAGED),
         (args.consent.to_device, "--to-device", STAGED),
+        (args.consent.only_changed, "--only-changed", STAGED),
         (args.consent.even_if_in_use, "--even-if-in-use", STAGED),
         (args.resume.map.is_some(), "--map", "each of several files has its map beside it"),
         (

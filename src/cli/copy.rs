@@ -57,6 +57,12 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
     note_container(args, source);
     let progress = Progress::new();
     let result = match &stdout {
+        // Reads both sides, which takes as long as a copy.
+        None if args.dry_run && args.consent.only_changed => {
+            watch::run(&args.output, &progress, signals, |progress, cancel| {
+                job.dry_run_watched(Watch::new(progress, cancel))
+            })
+        }
         None if args.dry_run => job.dry_run(&progress),
         Some(stdout) if args.dry_run => job.dry_run_into(stdout, &progress),
         stdout => watch::run(&args.output, &progress, signals, |progress, cancel| match stdout {

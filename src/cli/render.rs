@@ -273,8 +273,10 @@ fn plan(report: &Report) -> String {
         human(report.io_size),
         human(bytes.holes),
     );
+    text += &differs(bytes.written, bytes.equal, "differ and would be written");
     for also in &report.also {
         text += &format!("\n  and to {}", quoted(&also.destination.path));
+        text += &differs(also.written, also.equal, "differ there and would be written");
     }
     if bytes.resumed > 0 {
         text += &format!("\n  {} were there from an earlier run", human(bytes.resumed));
@@ -283,6 +285,14 @@ fn plan(report: &Report) -> String {
         text += &format!("\n  {note}");
     }
     text
+}
+
+/// How much of a destination was the same already, where that was looked at.
+fn differs(written: Option<u64>, equal: Option<u64>, what: &str) -> String {
+    let (Some(written), Some(equal)) = (written, equal) else { return String::new() };
+    let bytes = if written == 1 { "byte" } else { "bytes" };
+    let (size, same) = (human(written), human(equal));
+    format!("\n  {size} ({written} {bytes}) {what}, {same} ({equal}) equal")
 }
 
 /// Whether a note tells what the thread controller tried, which few want to know.
@@ -312,8 +322,10 @@ fn summary(report: &Report, verbose: bool) -> String {
     } else if report.destination.kind != Kind::Stream {
         text += "; not synced";
     }
+    text += &differs(report.bytes.written, report.bytes.equal, "differed and were written");
     for also in report.also.iter().filter(|also| also.error.is_none()) {
         text += &format!("\n  and to {}", quoted(&also.destination.path));
+        text += &differs(also.written, also.equal, "differed there and were written");
     }
     if report.verified == Some(true) {
         let how = if report.verified_by == Some("direct") { " past the page cache" } else { "" };

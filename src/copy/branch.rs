@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use super::only_changed::Update;
 use crate::durable::checkpoint::{Checkpointer, Ledger};
 use crate::durable::intact::Written;
 use crate::endpoint::{Abilities, Destination, Draft, Journal};
@@ -30,6 +31,8 @@ pub struct Branch {
     pub resumed: bool,
     /// Until it is begun: where progress is recorded.
     pub journal: Option<Journal>,
+    /// Where only what differs is written: what it holds, and what was found of it.
+    pub update: Option<Update>,
     /// While it is written.
     pub draft: Option<Box<dyn Draft>>,
     /// The same, where progress is recorded.
@@ -62,6 +65,7 @@ impl Branch {
             done: RangeSet::new(),
             resumed: false,
             journal: None,
+            update: None,
             draft: None,
             checkpointer: None,
             distrusted: Mutex::default(),

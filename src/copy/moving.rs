@@ -246,13 +246,19 @@ impl Task<'_> {
         let (sink, several): (Arc<dyn Sink>, _) = match self.is_alone() {
             true => (first.sink(), None),
             false => {
-                let all = Arc::new(Fanout::new(drafts.iter().map(|draft| draft.sink()).collect()));
+                let sinks = numbers.iter().filter_map(|&number| self.sink_of(number));
+                let all = Arc::new(Fanout::new(sinks.collect()));
                 (all.clone(), Some((all, numbers)))
             }
+        };
+        let only_changed = match several {
+            None => self.only_changed(&self.branches[0], sink.clone()),
+            Some(_) => None,
         };
         let made = self.selection.make(&EngineContext {
             source: &source,
             sink: &sink,
+            only_changed: only_changed.as_ref(),
             range: self.mapping.from(),
             dest_offset: self.mapping.to().start(),
             sink_len: first.len(),
@@ -264,6 +270,7 @@ impl Task<'_> {
             progress.event(Event::Fallback(fallback.clone()));
         }
         moved.fallbacks = made.fallbacks;
+        let sink = only_changed.map_or(sink, |before| Arc::new(before));
         let written = first.written();
         let fresh = self.is_new() && !self.branches.iter().any(|branch| branch.resumed);
         let mut transfer = Transfer::new(
@@ -282,6 +289,7 @@ impl Task<'_> {
         let policy = self.options.page_cache(about.cache_state, about.bytes, sync);
         transfer.page_cache = policy.over(self.standing);
         transfer.holes = self.holes.clone();
+        transfer.reads_sink = self.room.is_some();
         let mut observers = Observers::none();
         // What cannot be read back is known by them, should anything change.
         let is_gone = !self.branches.iter().any(|branch| branch.abilities.reads_back);
@@ -428,7 +436,7 @@ impl Task<'_> {
 }
 
 impl Moved {
-    fn record(&mut self, run: &pool::RunReport, transfer: &Transfer, progress: &Progress) {
+    pub fn record(&mut self, run: &pool::RunReport, transfer: &Transfer, progress: &Progress) {
         self.threads = run.threads;
         self.notes.extend(run.decisions.clone());
         self.failed = transfer.failed().into_iter().map(FailedRange::from).collect();

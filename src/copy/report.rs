@@ -9,10 +9,16 @@ use crate::endpoint::source_report;
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::report::{AlsoReport, Report};
 
-/// The report of a copy that is planned and not made.
-pub fn planned(task: Task<'_>) -> Report {
+/// The report of a copy that is planned and not made, of which `compared` was
+/// found where both sides were read.
+pub fn planned(task: Task<'_>, compared: Option<Moved>) -> Report {
     let mut report = begun(&task);
     report.outcome = Outcome::Complete;
+    if let Some(compared) = compared {
+        report.outcome = outcome(&compared);
+        report.bytes.failed = compared.failed_set().bytes();
+        report.failed = compared.failed;
+    }
     report.notes = task.notes;
     report.notes.push("dry run: nothing was written".to_owned());
     report.also = task.branches.into_iter().skip(1).map(also).collect();
@@ -59,6 +65,7 @@ fn begun(task: &Task<'_>) -> Report {
     report.bytes.requested = task.mapping.len();
     report.bytes.holes = task.kept_holes.bytes();
     report.bytes.resumed = task.resumed;
+    (report.bytes.written, report.bytes.equal) = task.branches[0].counts();
     report.engine = task.selection.name();
     report.engine_reason.clone_from(&task.selection.reason);
     report.threads = task.workers.most();
@@ -67,7 +74,10 @@ fn begun(task: &Task<'_>) -> Report {
 }
 
 fn also(branch: Branch) -> AlsoReport {
+    let (written, equal) = branch.counts();
     AlsoReport {
+        written,
+        equal,
         destination: branch.report,
         outcome: branch.outcome,
         verified: branch.verified,

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 
 use super::branch::Branch;
+use super::only_changed;
 use crate::digest::{Algorithm, ordered};
 use crate::durable::trust::Examiner;
 use crate::endpoint::{Destination, Look, Origin};
 use crate::engine::capabilities::Between;
 use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink, Selection};
 use crate::error::{ErrorKind, Refusal, Result};
+use crate::io::only_changed::Room;
 use crate::io::page_cache::CacheState;
 use crate::options::Options;
 use crate::plan::{self, Plan};
@@ -62,6 +64,8 @@ pub struct Task<'a> {
     pub writes_source: bool,
     /// Length of the only destination, where it was there before, in bytes.
     pub standing: Option<u64>,
+    /// Memory to compare in, where only what differs is written.
+    pub room: Option<Arc<Room>>,
     pub notes: Vec<String>,
 }
 
@@ -97,6 +101,7 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
         (branch.done, branch.journal) = (looked.done, looked.journal);
         writes_source |= looked.writes_source;
         notes.extend(looked.notes);
+        branch.look_at_existing(options)?;
     }
     let layout = layout(&*origin, &branches, from, options.sparse);
     let bytes = Bytes::of(&layout, &branches, from);
@@ -139,11 +144,12 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
         stripe_size: sizes.stripe,
         writes_source,
         standing: standing(&branches),
+        room: options.only_changed.then(|| Room::new(sizes.workers.most(), sizes.request)),
         notes: all_notes,
         origin,
         branches,
     };
-    task.announce(watch.progress);
+    watch.progress.expect(task.bytes, task.resumed);
     Ok(task)
 }
 
@@ -164,8 +170,7 @@ impl Task<'_> {
     }
 
     /// Tells a watcher what will be done.
-    fn announce(&self, progress: &Progress) {
-        progress.expect(self.bytes, self.resumed);
+    pub fn announce(&self, progress: &Progress) {
         for branch in self.branches.iter().filter(|branch| branch.is_alive()) {
             progress.event(Event::Planned {
                 destination: branch.destination.as_ref().map_or_else(String::new, |d| d.describe()),
@@ -185,6 +190,7 @@ fn check_abilities(origin: &dyn Origin, branches: &[Branch], options: &Options) 
         let problem = format!("reads the destination back, and {name} keeps nothing");
         return Err(ErrorKind::usage_of(&["verify"], problem).into());
     }
+    only_changed::check(branches, options)?;
     if branches.len() == 1 {
         return Ok(());
     }
@@ -335,6 +341,7 @@ impl Choice<'_> {
             sparse,
             needs_bytes: !self.options.wanted_digests().is_empty(),
             threads: self.options.threads.most(),
+            only_changed: self.options.only_changed,
         };
         let first = self.branches.first().and_then(|branch| branch.destination.as_ref());
         let copy = Between {
@@ -372,7 +379,7 @@ fn sizes(
         true => workers_of_stream(workers, options.threads, cache_state),
         false => workers,
     };
-    let workers = workers.bounded(request);
+    let workers = workers.bounded(options.request_memory(request));
     let stripe = match options.stripe_size(origin.sector())? {
         _ if is_ordered => request,
         Some(bytes) => bytes,

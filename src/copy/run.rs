@@ -7,7 +7,7 @@ use super::report::{assemble, planned};
 use super::resolve::{Request, Task, resolve};
 use crate::digest;
 use crate::error::{ErrorKind, JobResult, Result};
-use crate::progress::{CancelToken, Phase, Progress, Watch};
+use crate::progress::{Phase, Watch};
 use crate::report::{Outcome, Report};
 
 /// Copies. Returns when every destination is complete, visible and durable, or
@@ -18,6 +18,7 @@ use crate::report::{Outcome, Report};
 /// Everything else, with the report of what was done where there is one.
 pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
     let mut task = resolve(request, watch)?;
+    task.announce(watch.progress);
     let (mut moved, mut clock) = (Moved::default(), Clock::start());
     let copied = copy(&mut task, &mut moved, &mut clock, watch);
     watch.progress.enter(Phase::Finished);
@@ -40,14 +41,17 @@ pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
     }
 }
 
-/// Does everything that `run` does before the first byte, and nothing else.
+/// Does everything that `run` does before the first byte, and nothing else. Where
+/// only what differs would be written, finds out how much that is.
 ///
 /// # Errors
 ///
 /// Whatever would make `run` refuse.
-pub fn dry_run(request: Request<'_>, progress: &Progress) -> JobResult<Report> {
-    let never = CancelToken::new();
-    Ok(planned(resolve(request, Watch::new(progress, &never))?))
+pub fn dry_run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
+    let task = resolve(request, watch)?;
+    let compared = task.compare_only(watch).transpose()?;
+    watch.progress.enter(Phase::Finished);
+    Ok(planned(task, compared))
 }
 
 /// Begins, moves, proves, commits. Whatever stops it leaves a state to resume

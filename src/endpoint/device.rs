@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::earlier::Wrote;
 use super::resumable::{self, Left, Resumable};
-use super::{Abilities, Destination, Draft, End, Kind, Look, Looked, Shape};
+use super::{Abilities, Destination, Draft, End, Existing, Kind, Look, Looked, Shape};
 use crate::durable::map::{Mode, ObjectId};
 use crate::durable::open_file::OpenFile;
 use crate::durable::partitions;
@@ -14,6 +14,7 @@ use crate::durable::previous::{self, Previous, Search, Start, object_id};
 use crate::durable::target::{OpenTarget, cannot_open};
 use crate::durable::trust::Examiner;
 use crate::error::{ErrorKind, Refusal, Result, Side, escaped, quoted};
+use crate::io::only_changed::BLOCK;
 use crate::io::{FileIo, HeadError, Held, Sink};
 use crate::options::Options;
 use crate::progress::{Event, Watch};
@@ -73,6 +74,16 @@ impl Device {
         let path = self.target.path.clone();
         Err(Refusal::DeviceTooSmall { path, range, size: self.info.size })
     }
+}
+
+/// Largest block of a device that is believed, in bytes.
+const LARGEST_BLOCK: u64 = 1 << 20;
+
+/// Unit in which it is worth writing less, in bytes: the largest that the device
+/// names, or a page.
+fn block(info: &DeviceInfo) -> u64 {
+    let named = u64::from(info.logical_sector.max(info.physical_sector));
+    if named.is_power_of_two() { named.clamp(BLOCK, LARGEST_BLOCK) } else { BLOCK }
 }
 
 /// The device at `path` in words, or why there are none.
@@ -165,6 +176,11 @@ impl Destination for Device {
         preflight.check_ranges(&self.target)?;
         self.check_fits(look.mapping.to())?;
         Ok(preflight.check_layers(&self.target)?)
+    }
+
+    fn existing(&self) -> Option<Existing> {
+        let content = FileIo::device(self.target.file.try_clone().ok()?, &self.info);
+        Some(Existing { content: Arc::new(content), block: block(&self.info) })
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {

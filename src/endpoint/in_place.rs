@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::earlier::Wrote;
 use super::resumable::{self, Left, Resumable};
-use super::{Abilities, Destination, Draft, End, Kind, Look, Looked, Shape};
+use super::{Abilities, Destination, Draft, End, Existing, Kind, Look, Looked, Shape};
 use crate::durable::intact::Written;
 use crate::durable::map::{Mode, ObjectId};
 use crate::durable::open_file::{OpenFile, resize};
@@ -14,6 +14,7 @@ use crate::durable::previous::{Previous, Search, Start, map_beside, object_id};
 use crate::durable::target::{OpenTarget, cannot_open};
 use crate::durable::trust::Examiner;
 use crate::error::{Refusal, Result, Side, quoted};
+use crate::io::only_changed::BLOCK;
 use crate::io::{FileIo, Sink};
 use crate::options::Options;
 use crate::progress::CancelToken;
@@ -55,11 +56,12 @@ impl InPlace {
         Ok(InPlace { target, map, left: Left::default() })
     }
 
-    /// Refuses to read back what may only be written: all of it to verify, and for
-    /// digests what an earlier run has copied.
+    /// Refuses to read what may only be written: all of it to verify or to write
+    /// only what differs, and for digests what an earlier run has copied.
     fn check_readable(&self, options: &Options) -> Result<(), Refusal> {
         let reads_digests = self.left.is_resumed() && !options.wanted_digests().is_empty();
-        match self.target.is_readable || !(options.verifies() || reads_digests) {
+        let reads = options.verifies() || options.only_changed || reads_digests;
+        match self.target.is_readable || !reads {
             true => Ok(()),
             false => Err(Refusal::WriteOnly { path: self.target.path.clone() }),
         }
@@ -164,6 +166,12 @@ impl Destination for InPlace {
             check_space(path, needed, directory.and_then(|found| found.available_space()))?;
         }
         Ok(())
+    }
+
+    fn existing(&self) -> Option<Existing> {
+        let file = self.target.file.try_clone().ok().filter(|_| self.target.is_readable)?;
+        let content = Arc::new(FileIo::new(file, self.target.facts.size));
+        Some(Existing { content, block: BLOCK })
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {

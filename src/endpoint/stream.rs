@@ -81,10 +81,11 @@ impl StreamDestination {
 /// Refuses what has no meaning where bytes only follow each other.
 fn check_options(look: &Look<'_>) -> Result<()> {
     let options = look.options;
-    let senseless: [(&'static [&'static str], &str, bool); 13] = [
+    let senseless: [(&'static [&'static str], &str, bool); 14] = [
         (&["force"], "", options.force),
         (&["in_place"], "", options.in_place),
         (&["to_device"], "", options.to_device),
+        (&["only_changed"], "", options.only_changed),
         (&["resume"], "", options.leftovers == Leftovers::Resume),
         (&["restart"], "", options.leftovers == Leftovers::Restart),
         (&["map"], "", options.map.is_some()),

@@ -35,6 +35,8 @@ pub struct Preferences {
     pub needs_bytes: bool,
     /// How many workers there will be.
     pub threads: usize,
+    /// Whether only what differs is written.
+    pub only_changed: bool,
 }
 
 /// One end of a copy.
@@ -175,6 +177,8 @@ pub struct Capabilities {
     pub reflink: Reflink,
     /// How many workers there will be.
     pub threads: usize,
+    /// Whether only what differs is written, so that the engine must compare.
+    pub only_changed: bool,
 }
 
 /// Below this many bytes no engine is worth the questions.
@@ -218,6 +222,7 @@ impl Capabilities {
             reflink: preferences.reflink,
             threads: preferences.threads,
             source,
+            only_changed: preferences.only_changed,
             destination,
             bytes,
             fresh,

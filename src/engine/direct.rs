@@ -19,6 +19,7 @@ use positioned_io::ReadAt;
 
 use super::{Capabilities, Engine, EngineContext, EngineEntry, Support};
 use crate::io::buffer::{ALIGNMENT, Buffer};
+use crate::io::only_changed::OnlyChanged;
 use crate::io::{Sink, Source, as_u64, as_usize};
 use crate::pool::{Halt, StripeIo};
 use crate::range::{ByteRange, align_down};
@@ -47,14 +48,18 @@ fn suits(capabilities: &Capabilities) -> Support {
 struct Direct {
     /// `None`: through the page cache.
     source: Option<DirectSource>,
-    sink: Option<DirectSink>,
+    sink: Option<Arc<DirectSink>>,
+    /// What stands before the sink where only what differs is written.
+    only_changed: Option<OnlyChanged>,
     notes: Vec<String>,
 }
 
 impl Direct {
     fn make(site: &EngineContext<'_>) -> Result<Direct, String> {
         let (can, mut notes) = (site.capabilities, Vec::new());
-        let source = can.source.direct.map(|alignment| DirectSource::open(site, alignment));
+        let source = can.source.direct.map(|alignment| {
+            DirectSource::open(site.source, alignment, site.range.start(), site.io_size)
+        });
         let sink = can.destination.direct.map(|alignment| DirectSink::open(site, alignment));
         let mut keep = |side: &str, error: io::Error| {
             notes.push(format!("the {side} goes through the page cache: {error}"));
@@ -64,7 +69,10 @@ impl Direct {
         if source.is_none() && sink.is_none() {
             return Err(notes.join("; "));
         }
-        Ok(Direct { source, sink, notes })
+        let sink = sink.map(Arc::new);
+        let only_changed = site.only_changed.zip(sink.as_ref());
+        let only_changed = only_changed.map(|(before, sink)| past_cache(before, sink, site));
+        Ok(Direct { source, sink, only_changed, notes })
     }
 
     /// Why a side has been turned down, if one has.
@@ -82,7 +90,8 @@ impl Engine for Direct {
     fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
         let transfer = io.transfer();
         let source = self.source.as_ref().map_or(&*transfer.source, |side| side as &dyn Source);
-        let sink = self.sink.as_ref().map_or(&*transfer.sink, |side| side as &dyn Sink);
+        let sink = self.sink.as_deref().map_or(&*transfer.sink, |side| side as &dyn Sink);
+        let sink = self.only_changed.as_ref().map_or(sink, |before| before as &dyn Sink);
         for request in io.requests(stripe) {
             io.copy_request(source, sink, request)?;
             if let Some(reason) = self.refusal() {
@@ -95,6 +104,18 @@ impl Engine for Direct {
     fn notes(&self) -> Vec<String> {
         self.notes.clone()
     }
+}
+
+/// `before`, with the destination read past the page cache too where that can be.
+fn past_cache(
+    before: &OnlyChanged,
+    sink: &Arc<DirectSink>,
+    site: &EngineContext<'_>,
+) -> OnlyChanged {
+    let content = before.content();
+    let direct = DirectSource::open(content, sink.side.alignment, site.dest_offset, site.io_size);
+    let content = direct.map_or_else(|_| Arc::clone(content), |direct| Arc::new(direct) as Arc<_>);
+    before.by(sink.clone(), content)
 }
 
 /// What both sides have in common.
@@ -151,11 +172,17 @@ struct DirectSource {
 const MOST_SPARE: usize = crate::pool::MOST_THREADS;
 
 impl DirectSource {
-    fn open(site: &EngineContext<'_>, alignment: DirectAlignment) -> io::Result<DirectSource> {
-        let buffered = Arc::clone(site.source);
+    /// To be read from `at` on, in requests of up to `io_size` bytes.
+    fn open(
+        source: &Arc<dyn Source>,
+        alignment: DirectAlignment,
+        at: u64,
+        io_size: u64,
+    ) -> io::Result<DirectSource> {
+        let buffered = Arc::clone(source);
         let file = buffered.file().ok_or(io::ErrorKind::Unsupported)?;
-        let side = Side::open(file, false, alignment, site.range.start())?;
-        let spare_size = site.io_size.saturating_add(2 * alignment.offset);
+        let side = Side::open(file, false, alignment, at)?;
+        let spare_size = io_size.saturating_add(2 * alignment.offset);
         Ok(DirectSource { buffered, side, spare: ArrayQueue::new(MOST_SPARE), spare_size })
     }
 

@@ -11,7 +11,7 @@
 use std::fs::File;
 use std::io;
 
-use super::{Capabilities, Engine, EngineContext, EngineEntry, Support, files};
+use super::{COMPARES, Capabilities, Engine, EngineContext, EngineEntry, Support, files};
 use crate::error::ErrorKind;
 use crate::io::{as_u64, as_usize};
 use crate::pool::{Halt, StripeIo, copy_buffered};
@@ -31,6 +31,9 @@ pub(super) const ENTRY: EngineEntry = EngineEntry {
 const WINDOW: u64 = 64 << 20;
 
 fn suits(capabilities: &Capabilities) -> Support {
+    if capabilities.only_changed {
+        return Support::No(COMPARES);
+    }
     use FileSystemKind::{Ext, Tmpfs, Xfs};
     let destination = &capabilities.destination;
     if !destination.is_file() || !capabilities.fresh {

@@ -10,7 +10,7 @@
 
 use std::io;
 
-use super::{Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, files};
+use super::{COMPARES, Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, files};
 use crate::error::Remedy;
 use crate::io::Sink;
 use crate::pool::{Halt, StripeIo, copy_buffered};
@@ -29,6 +29,7 @@ pub(super) fn remedies(reason: &str) -> &'static [Remedy] {
     match reason {
         SHARES => &[Remedy::NotReflinkNever],
         KEEPS_HOLES => &[Remedy::NotSparseNever],
+        COMPARES => &[Remedy::NotOnlyChanged],
         _ => &[],
     }
 }
@@ -42,6 +43,9 @@ pub(super) const ENTRY: EngineEntry = EngineEntry {
 };
 
 fn suits(capabilities: &Capabilities) -> Support {
+    if capabilities.only_changed {
+        return Support::No(COMPARES);
+    }
     let Capabilities { source, destination, .. } = capabilities;
     if !source.is_file() || !destination.is_file() {
         return Support::No("the kernel copies only from file to file by itself");

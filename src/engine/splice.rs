@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::{Capabilities, Engine, EngineEntry, Support, files};
+use super::{COMPARES, Capabilities, Engine, EngineEntry, Support, files};
 use crate::pool::{Halt, StripeIo, copy_buffered};
 use crate::range::ByteRange;
 use crate::sys::{self, Pipe};
@@ -25,6 +25,9 @@ pub(super) const ENTRY: EngineEntry = EngineEntry {
 const PIPE_SIZE: u64 = 1 << 20;
 
 fn suits(capabilities: &Capabilities) -> Support {
+    if capabilities.only_changed {
+        return Support::No(COMPARES);
+    }
     if capabilities.needs_bytes {
         return Support::No("the bytes are looked at on their way");
     }

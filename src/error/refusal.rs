@@ -115,6 +115,22 @@ pub enum Refusal {
         /// The destination.
         path: PathBuf,
     },
+    /// Only what differs is to be written, and the destination is written as a whole.
+    #[error(
+        "destination {} {}",
+        quoted(path),
+        if *exists {
+            "exists, and what is the same stays only where it is written in place"
+        } else {
+            "does not exist, so there is nothing that could be the same"
+        }
+    )]
+    NothingToUpdate {
+        /// The destination.
+        path: PathBuf,
+        /// Whether something has its name.
+        exists: bool,
+    },
     /// An earlier run left its part or its map.
     #[error("an earlier run left {}", quoted(path))]
     Leftover {
@@ -395,7 +411,10 @@ pub enum Refusal {
         source: io::Error,
     },
     /// What is written can never be read, and the job is to read it.
-    #[error("{} can be written and not be read, so it cannot be verified", quoted(path))]
+    #[error(
+        "{} can be written and not be read, so it cannot be verified or compared",
+        quoted(path)
+    )]
     WriteOnly {
         /// The destination.
         path: PathBuf,

@@ -62,6 +62,8 @@ pub enum Remedy {
     SmallerRequests,
     /// Leave the choice of the engine open: `engine`.
     AnyEngine,
+    /// Write all of it: `only_changed`.
+    NotOnlyChanged,
     /// Do not insist on sharing extents: `reflink`.
     NotReflinkAlways,
     /// Do not forbid to share extents: `reflink`.
@@ -138,6 +140,8 @@ impl Refusal {
             }
             Refusal::InUse { .. } => vec![EvenIfInUse],
             Refusal::NothingInPlace { .. } => vec![NotInPlace],
+            Refusal::NothingToUpdate { exists: true, .. } => vec![InPlace],
+            Refusal::NothingToUpdate { exists: false, .. } => vec![NotOnlyChanged],
             Refusal::Leftover { .. } => vec![Resume, Restart],
             Refusal::PieceBusy { .. } => vec![PiecesApart],
             Refusal::NotWhatWasCopied { .. } | Refusal::NothingToCompare { .. } => {

@@ -107,6 +107,11 @@ impl PageCachePolicy {
         PageCachePolicy { standing, ..self }
     }
 
+    /// Whether it is known what of the sink was in the cache before the copy.
+    pub fn is_over_standing(&self) -> bool {
+        self.standing.is_some()
+    }
+
     /// Before `part` of the source is read. Says whether it is in the cache.
     pub fn before(&self, source: &dyn Source, part: ByteRange) -> bool {
         match (self.cache_state, source.file()) {

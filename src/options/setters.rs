@@ -227,6 +227,16 @@ macro_rules! setters {
             self
         }
 
+        /// Writes only the blocks that differ from what the destination holds, which
+        /// is read for that: blocks of 4 KiB, or of the device where its own are
+        /// larger. The report says how many bytes were written and how many were
+        /// equal, and so does a dry run, which reads both sides. It is for a
+        /// destination that is changed in place or a device. Default: off.
+        pub fn only_changed(mut self, only: bool) -> Self {
+            self.options.only_changed = only;
+            self
+        }
+
         /// How long to wait for a device that another program holds for a moment,
         /// as programs do that look at what is on it. Default:
         /// [`LONGEST_MOMENT`](crate::options::LONGEST_MOMENT).

@@ -14,6 +14,9 @@ use crate::progress::{InFlight, Progress};
 use crate::range::ByteRange;
 use crate::sparse::{self, Zeros};
 
+/// Longest hole that is made at once where its place is read before, in bytes.
+const READ_HOLE: u64 = 4 << 20;
+
 /// Why an engine stopped in the middle of a stripe.
 pub enum Halt {
     /// This way of moving bytes does not exist here. Everything of the stripe
@@ -78,10 +81,11 @@ impl<'a> StripeIo<'a> {
         control.throttle.as_ref().map_or(largest, |limit| largest.min(limit.step()))
     }
 
-    /// Longest hole in bytes that is made at once: it moves nothing.
+    /// Longest hole in bytes that is made at once: it moves nothing, but may be read.
     fn hole_size(&self) -> u64 {
         match self.post.control.throttle {
             Some(_) => self.io_size(),
+            None if self.transfer().reads_sink => self.io_size().max(READ_HOLE),
             None => KERNEL_IO_SIZE,
         }
     }

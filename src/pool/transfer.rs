@@ -39,6 +39,8 @@ pub struct Transfer {
     pub holes: RangeSet,
     /// What to do with zeros that were read.
     pub zeros: Zeros,
+    /// Whether the sink reads its place before it writes, so that a hole takes time.
+    pub reads_sink: bool,
     /// What becomes of the page cache.
     pub page_cache: PageCachePolicy,
     /// Ways to move bytes, best first; unless the user named one, the last
@@ -81,6 +83,7 @@ impl Transfer {
             sector: u64::from(sector.max(1)),
             holes: RangeSet::new(),
             zeros: Zeros::Write,
+            reads_sink: false,
             page_cache: PageCachePolicy::none(),
             engines,
             engine: AtomicUsize::new(0),
@@ -141,7 +144,9 @@ impl Transfer {
     fn move_piece(&self, piece: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> {
         let target = self.to_sink(piece);
         let was_cached = self.page_cache.before(&*self.source, piece);
-        let stays = self.page_cache.before_write(&*self.sink, target) || was_cached;
+        // What was brought there only to be compared need not stay.
+        let is_read = self.reads_sink && self.page_cache.is_over_standing();
+        let stays = self.page_cache.before_write(&*self.sink, target) || (was_cached && !is_read);
         io.fingerprinted(piece, |io| self.copy_data(piece, io))?;
         self.page_cache.after_read(was_cached, &*self.source, piece);
         self.page_cache.after_write(stays, &*self.sink, target);

@@ -78,8 +78,8 @@ fn word<W: Word + std::fmt::Debug>() -> impl Strategy<Value = W> {
 }
 
 /// Mostly what is asked for by default: with everything else, nothing is copied.
-fn flags() -> impl Strategy<Value = [bool; 11]> {
-    prop::array::uniform11(prop::bool::weighted(0.15))
+fn flags() -> impl Strategy<Value = [bool; 12]> {
+    prop::array::uniform12(prop::bool::weighted(0.15))
 }
 
 prop_compose! {
@@ -110,13 +110,14 @@ prop_compose! {
         (options.trust, options.retries) = (trust, retries);
         (options.wait, options.checkpoint_every) = (wait, checkpoint_every);
         (options.limit_rate, options.digests) = (limit_rate, digests);
-        let [clamp, force, in_place, to_device, in_use, same, preserve, sync, cache, verify, repair] =
+        let [clamp, force, in_place, to_device, in_use, same, preserve, sync, cache, verify, repair, only] =
             flags;
         (options.clamp, options.force, options.in_place) = (clamp, force, in_place);
         (options.to_device, options.even_if_in_use) = (to_device, in_use);
         (options.allow_same_device, options.preserve) = (same, preserve);
         (options.sync, options.keep_cache) = (!sync, cache);
         (options.verify, options.repair) = (verify, repair);
+        options.only_changed = only;
         options
     }
 }

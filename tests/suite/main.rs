@@ -54,6 +54,7 @@ mod meanwhile;
 #[cfg(unix)]
 mod mode;
 mod names;
+mod only_changed;
 #[cfg(target_os = "linux")]
 mod pieces;
 #[cfg(unix)]

@@ -33,11 +33,15 @@ impl Shown {
         if seconds > 0.0 { self.snapshot.copied as f64 / seconds } else { 0.0 }
     }
 
+    fn is_moving(&self) -> bool {
+        matches!(self.snapshot.phase, Phase::Copying | Phase::Comparing)
+    }
+
     /// Time left at the average rate, while bytes are moving.
     fn remaining(&self) -> Option<Duration> {
         let left = self.snapshot.total.saturating_sub(self.snapshot.copied + self.snapshot.failed);
         let average = self.average();
-        if self.snapshot.phase != Phase::Copying || average < 1.0 {
+        if !self.is_moving() || average < 1.0 {
             return None;
         }
         Duration::try_from_secs_f64(left as f64 / average).ok()
@@ -53,7 +57,9 @@ impl Shown {
     fn all_figures(&self) -> Vec<String> {
         let snapshot = &self.snapshot;
         let mut figures = vec![match snapshot.phase {
-            Phase::Copying => format!("{} of {}", human(snapshot.copied), human(snapshot.total)),
+            _ if self.is_moving() => {
+                format!("{} of {}", human(snapshot.copied), human(snapshot.total))
+            }
             Phase::Verifying => format!(
                 "{} of {} read back",
                 human(snapshot.verified),
@@ -71,7 +77,7 @@ impl Shown {
         if snapshot.total_items > 0 {
             figures.push(format!("{}/{} files", snapshot.items, snapshot.total_items));
         }
-        if snapshot.phase == Phase::Copying {
+        if self.is_moving() {
             figures.push(format!("{}/s", whole(self.rate)));
             figures.push(format!("{}/s average", whole(self.average())));
         }
