@@ -16,6 +16,7 @@ mod exit;
 mod hint;
 mod input;
 mod manual;
+mod patch;
 mod remedy;
 mod render;
 mod signals;
@@ -45,6 +46,7 @@ pub fn run(words: Vec<OsString>) -> Exit {
     let ended = match &cli.command {
         Some(Command::Batch(args)) => batch::run(args, &signals),
         Some(Command::Bench(args)) => bench::run(args, &signals),
+        Some(Command::Patch(args)) => patch::run(args, &signals),
         Some(Command::Verify(args)) => verify::run(args, &signals),
         Some(Command::Completions(args)) => Ok(manual::completions(args)),
         Some(Command::Devices(args)) => Ok(devices::run(args)),

@@ -10,6 +10,7 @@
 //! committed. Whoever implements the three for something of their own gets the
 //! whole copy for it: workers, retries, digests, verification and the report.
 
+pub mod bytes;
 pub(crate) mod device;
 mod draft;
 mod earlier;
@@ -107,6 +108,12 @@ pub trait Origin: Send + Sync {
             may_change: false,
             id: None,
         }
+    }
+
+    /// Whether a later run can read the same bytes again, so that it is worth a
+    /// record how far a copy got.
+    fn can_resume(&self) -> bool {
+        true
     }
 
     /// What changed since it was opened; `None` if nothing did.

@@ -223,6 +223,23 @@ pub enum ErrorKind {
         /// The stripe it lies in.
         stripe: ByteRange,
     },
+    /// Other bytes are at the place of a patch than it is for. Nothing was written.
+    #[error(
+        "{} has {} at byte {at}, and {} was expected; nothing was written",
+        quoted(path),
+        shown::in_hex(found, "its end"),
+        shown::in_hex(expected, "nothing")
+    )]
+    OldMismatch {
+        /// The file or device.
+        path: PathBuf,
+        /// The first byte that differs.
+        at: u64,
+        /// What is there, from that byte on: a few bytes, or none at the end.
+        found: Vec<u8>,
+        /// What was expected there.
+        expected: Vec<u8>,
+    },
     /// A destination was left out while others were written.
     #[error("{}; the other destinations are not affected", refusal.chain())]
     LeftOut {
@@ -313,9 +330,9 @@ impl Error {
             ErrorKind::Usage { .. } | ErrorKind::BadList { .. } | ErrorKind::Refused(_) => {
                 Outcome::Refused
             }
-            ErrorKind::DigestMismatch { .. } | ErrorKind::VerifyMismatch { .. } => {
-                Outcome::Mismatch
-            }
+            ErrorKind::DigestMismatch { .. }
+            | ErrorKind::VerifyMismatch { .. }
+            | ErrorKind::OldMismatch { .. } => Outcome::Mismatch,
             ErrorKind::Cancelled => Outcome::Interrupted,
             _ => Outcome::Failed,
         }

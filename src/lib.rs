@@ -15,6 +15,7 @@
 //! | room | holds |
 //! |---|---|
 //! | `job` | the builder of a copy |
+//! | `patch` | bytes into the middle of a file |
 //! | `copy` | the pipeline: `copy::run` reads as "a copy" |
 //! | `endpoint` | what can be read and written: one file a kind |
 //! | `range`, `size` | the arithmetic and the grammar of ranges and sizes |
@@ -83,6 +84,7 @@ pub mod error;
 pub mod io;
 pub mod manifest;
 pub mod options;
+pub mod patch;
 pub mod progress;
 pub mod range;
 pub mod report;
@@ -125,6 +127,7 @@ pub use engine::{EngineChoice, Reflink};
 pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
 pub use job::CopyJob;
 pub use options::Options;
+pub use patch::{PatchJob, patch};
 pub use pool::{OnReadError, Threads};
 pub use progress::{CancelToken, Event, Phase, Progress, Snapshot, Watch};
 pub use range::{ByteRange, Mapping, RangeSet, RangeSpec};

@@ -211,6 +211,10 @@ pub struct Report {
     /// Where the destination differs, ascending.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub mismatches: Vec<ByteRange>,
+    /// Of a patch whose old bytes were asked for: what was there before, in
+    /// hexadecimal.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub old: Option<String>,
     /// Whether everything was on the disk when the job ended.
     pub durable: bool,
     /// Whether the destination was changed in place, where an interruption shows.
@@ -258,6 +262,7 @@ impl Report {
             verified: None,
             verified_by: None,
             mismatches: Vec::new(),
+            old: None,
             durable: false,
             in_place: false,
             resumable: false,

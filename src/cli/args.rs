@@ -18,6 +18,7 @@ use super::batch::BatchArgs;
 use super::bench::BenchArgs;
 use super::devices::DevicesArgs;
 use super::manual::{CompletionsArgs, ManArgs};
+use super::patch::PatchArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,6 +57,7 @@ pub enum Command {
     Batch(Box<BatchArgs>),
     Bench(Box<BenchArgs>),
     Verify(Box<VerifyArgs>),
+    Patch(Box<PatchArgs>),
     Devices(DevicesArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),

@@ -6,6 +6,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
 use pcopy::batch::BatchReport;
+use pcopy::endpoint::bytes;
 use pcopy::{Error, Report, devices};
 use serde_json::json;
 
@@ -43,6 +44,9 @@ impl<'a> Asked<'a> {
         let (form, output) = match &cli.command {
             None => (copy(&cli.copy.paths), &cli.copy.output),
             Some(Command::Verify(args)) => (copy(&args.paths), &args.output),
+            Some(Command::Patch(args)) => {
+                (Form::Copy(Path::new(bytes::NAME), &args.file), &args.output)
+            }
             Some(Command::Batch(args)) => (Form::Batch, &args.common.output),
             Some(Command::Bench(args)) => {
                 (Form::Bench(Some((&args.source, &args.destination))), &args.output)
@@ -73,8 +77,9 @@ impl<'a> Asked<'a> {
         };
         let json = options.iter().any(|word| *word == "--json");
         // Where bytes were wanted, somebody may take for bytes whatever comes.
-        let wants_bytes =
-            matches!(form, Form::Copy(..)) && typed.last().is_some_and(|word| word == "-");
+        let wants_bytes = matches!(form, Form::Copy(..))
+            && command.is_none_or(|command| *command != "patch")
+            && typed.last().is_some_and(|word| word == "-");
         Asked { form, json: json && !wants_bytes, events: false }
     }
 

@@ -115,6 +115,7 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         Remedy::FewerThreads => "fewer --threads need less memory",
         Remedy::SmallerRequests => "a smaller --io-size needs less memory",
         Remedy::AnyEngine => "without --engine, another one takes over",
+        Remedy::Grow => "--grow makes it longer",
         Remedy::NotOnlyChanged => "leave --only-changed out",
         Remedy::NotReflinkAlways => "leave --reflink always out",
         Remedy::NotReflinkNever => "leave --reflink never out",

@@ -31,7 +31,7 @@ pub struct Style {
     events: bool,
     lists_differences: bool,
     /// What could not be read is missing in a copy, and was not compared by a
-    /// comparison.
+    /// comparison. For a copy another command may do.
     copies: bool,
 }
 
@@ -52,6 +52,11 @@ impl Style {
     pub fn of_comparison(output: &OutputArgs) -> Style {
         let lists_differences = output.json;
         Style { lists_differences, copies: false, ..Style::new(output, false) }
+    }
+
+    /// The same for a patch, which another command would not make.
+    pub fn of_patch(output: &OutputArgs, dry_run: bool) -> Style {
+        Style { copies: false, ..Style::new(output, dry_run) }
     }
 
     /// A job that came to its end.
@@ -77,6 +82,16 @@ impl Style {
         );
     }
 
+    /// A job that came to its end, of which `text` is to be said.
+    pub fn done(&self, report: &Report, text: &str) {
+        if self.json {
+            json_to_stdout(report.to_json());
+        }
+        if !self.quiet && (!self.json || self.verbose) {
+            self.say("message", text);
+        }
+    }
+
     /// A job that did not.
     pub fn failed(&self, error: &Failure<Report>, source: &Path, destination: &Path) {
         if self.json {
@@ -88,7 +103,8 @@ impl Style {
         }
         self.say("error", &format!("pcopy: {}", said(error)));
         let ends = (source, destination);
-        for way in error.kind().remedies().into_iter().filter_map(|remedy| way_on(remedy, ends)) {
+        let ways = error.kind().remedies().into_iter().filter(|_| self.copies);
+        for way in ways.filter_map(|remedy| way_on(remedy, ends)) {
             self.say("message", &format!("pcopy: {way}"));
         }
         let Some(report) = error.report() else { return };
@@ -300,29 +316,41 @@ pub fn is_of_threads(note: &str) -> bool {
     note.starts_with(controller::SUMMARY)
 }
 
-fn summary(report: &Report, verbose: bool) -> String {
+/// What was done, how fast, and whether it is on the disk.
+fn done_in(report: &Report) -> String {
     let seconds = &report.seconds;
     let rate = |bytes: u64, seconds: f64| match seconds {
         s if s > 0.0 => human((bytes as f64 / s) as u64),
         _ => human(0),
     };
     let copied = report.bytes.copied;
-    let mut text = format!(
-        "copied {} (bytes {}) of {} to {}\n  {:.2} s copying at {}/s",
-        human(copied),
-        report.range,
-        quoted(&report.source.path),
-        quoted(&report.destination.path),
-        seconds.copy,
-        rate(copied, seconds.copy),
-    );
-    if report.durable {
-        let overall = rate(copied, seconds.copy + seconds.sync);
-        text += &format!(", {:.2} s syncing; {overall}/s on the disk", seconds.sync);
-    } else if report.destination.kind != Kind::Stream {
-        text += "; not synced";
-    }
+    let (source, destination) = (quoted(&report.source.path), quoted(&report.destination.path));
+    let amount = format!("{} (bytes {})", human(copied), report.range);
+    let is_update = report.bytes.written.is_some();
+    let (mut text, what) = match is_update {
+        true => {
+            (format!("brought {destination} up to date with {amount} of {source}"), "comparing")
+        }
+        false => (format!("copied {amount} of {source} to {destination}"), "copying"),
+    };
     text += &differs(report.bytes.written, report.bytes.equal, "differed and were written");
+    let speed = rate(copied, seconds.copy);
+    text += &format!("\n  {:.2} s {what} at {speed}/s", seconds.copy);
+    if report.durable {
+        text += &format!(", {:.2} s syncing", seconds.sync);
+    }
+    match (report.durable, is_update, report.destination.kind) {
+        (true, false, _) => {
+            let overall = rate(copied, seconds.copy + seconds.sync);
+            text + &format!("; {overall}/s on the disk")
+        }
+        (true, true, _) | (false, _, Kind::Stream) => text,
+        (false, ..) => text + "; not synced",
+    }
+}
+
+fn summary(report: &Report, verbose: bool) -> String {
+    let (seconds, mut text) = (&report.seconds, done_in(report));
     for also in report.also.iter().filter(|also| also.error.is_none()) {
         text += &format!("\n  and to {}", quoted(&also.destination.path));
         text += &differs(also.written, also.equal, "differed there and were written");

@@ -42,6 +42,26 @@ pub fn lines_to_stdout(lines: &[u8]) {
     }
 }
 
+/// The same for a line that must have been said before something is done.
+///
+/// # Errors
+///
+/// If it could not be written.
+pub fn line_to_stdout(line: &str) -> std::io::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{}", escaped_lines(line))?;
+    stdout.flush()
+}
+
+/// The same on standard error.
+///
+/// # Errors
+///
+/// If it could not be written.
+pub fn line_to_stderr(line: &str) -> std::io::Result<()> {
+    writeln!(std::io::stderr().lock(), "{}", escaped_lines(line))
+}
+
 /// Writes to standard output. Nobody reading is no reason to fail: the exit
 /// code tells. Anything else is, in the end; see [`unwritten`].
 pub fn write_stdout(bytes: &[u8]) {

@@ -73,7 +73,7 @@ pub fn meant(typed: &[OsString], operand: &OsStr) -> Option<String> {
         return Some(format!("the command `{word}` comes before its options: {}", line.join(" ")));
     }
     let near = |name: &&String| distance(word, name) <= if name.len() > 4 { 2 } else { 1 };
-    let name = names.iter().find(near)?;
+    let name = names.iter().filter(near).min_by_key(|name| distance(word, name))?;
     Some(format!("there is no file {}: did you mean the command `{name}`?", quoted(operand)))
 }
 
@@ -107,9 +107,13 @@ mod tests {
         let did = |word: &str, name: &str| {
             Some(format!("there is no file '{word}': did you mean the command `{name}`?"))
         };
-        for (word, name) in
-            [("verfy", "verify"), ("batc", "batch"), ("devics", "devices"), ("Bench", "bench")]
-        {
+        for (word, name) in [
+            ("verfy", "verify"),
+            ("batc", "batch"),
+            ("devics", "devices"),
+            ("Bench", "bench"),
+            ("patc", "patch"),
+        ] {
             check(&format!("pcopy {word} a b"), word, did(word, name).as_deref());
         }
         check("pcopy image copy", "image", None);

@@ -180,7 +180,8 @@ impl Destination for Device {
 
     fn existing(&self) -> Option<Existing> {
         let content = FileIo::device(self.target.file.try_clone().ok()?, &self.info);
-        Some(Existing { content: Arc::new(content), block: block(&self.info) })
+        let (block, sector) = (block(&self.info), self.info.logical_sector);
+        Some(Existing { content: Arc::new(content), block, sector })
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {

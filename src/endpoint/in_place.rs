@@ -21,7 +21,7 @@ use crate::progress::CancelToken;
 use crate::range::RangeSet;
 use crate::safety::roles::Footprint;
 use crate::safety::{changes, check_length, check_space};
-use crate::source::{OpenSource, copyable};
+use crate::source::{DEFAULT_SECTOR, OpenSource, copyable};
 use crate::sparse::Layout;
 use crate::sys::{self, Directory, FileKind, Guards};
 
@@ -171,7 +171,7 @@ impl Destination for InPlace {
     fn existing(&self) -> Option<Existing> {
         let file = self.target.file.try_clone().ok().filter(|_| self.target.is_readable)?;
         let content = Arc::new(FileIo::new(file, self.target.facts.size));
-        Some(Existing { content, block: BLOCK })
+        Some(Existing { content, block: BLOCK, sector: DEFAULT_SECTOR })
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {

@@ -112,6 +112,11 @@ pub(super) fn look(
         Some((earlier, wrote)) => earlier::check(look, wrote, earlier)?,
         None => None,
     };
+    if !look.origin.can_resume() {
+        // The map that may be there is of another copy, and was seen above.
+        let left = Left { start, map_file: None };
+        return Ok((left, Looked { writes_source, ..Looked::default() }));
+    }
     map_file
         .check_writable()
         .map_err(|error| Refusal::NoMap { path: map_file.path(), source: error })?;

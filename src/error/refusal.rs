@@ -2,7 +2,6 @@
 //! decide otherwise. What would help is said by [`Remedy`], and not in the text.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
@@ -293,6 +292,16 @@ pub enum Refusal {
         /// Size of the device in bytes.
         size: u64,
     },
+    /// A patch goes beyond the end of the file.
+    #[error("bytes {range} are not all in {}, which has {size} bytes", quoted(path))]
+    PastEnd {
+        /// The file.
+        path: PathBuf,
+        /// Where the patch would go.
+        range: ByteRange,
+        /// Size of the file in bytes.
+        size: u64,
+    },
     /// Source and destination are one file or device.
     #[error("{} and {} are the same {what}", quoted(source_path), quoted(path))]
     SameFile {
@@ -478,27 +487,6 @@ pub enum Refusal {
     /// Anything else that can be told before the first byte.
     #[error("{0}")]
     Other(String),
-}
-
-impl fmt::Display for User {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            User::Mount { device, at } => {
-                write!(f, "mounted at {}, as {}", quoted(at), quoted(device))
-            }
-            User::Claim { device } => {
-                write!(f, "another program uses it as {}", quoted(device))
-            }
-            User::Lock { process: Some(process), from } => {
-                write!(f, "process {process} has locked it from byte {from} on")
-            }
-            User::Lock { process: None, from } => {
-                write!(f, "another program has locked it from byte {from} on")?;
-                // Where QEMU says what it does with an image, and lets others do.
-                if (100..300).contains(from) { write!(f, ", as QEMU does") } else { Ok(()) }
-            }
-        }
-    }
 }
 
 /// What of a job is not as its map has it, in brackets.

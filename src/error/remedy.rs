@@ -62,6 +62,8 @@ pub enum Remedy {
     SmallerRequests,
     /// Leave the choice of the engine open: `engine`.
     AnyEngine,
+    /// Let a patch make the file longer: [`grow`](crate::PatchJob::grow).
+    Grow,
     /// Write all of it: `only_changed`.
     NotOnlyChanged,
     /// Do not insist on sharing extents: `reflink`.
@@ -140,6 +142,7 @@ impl Refusal {
             }
             Refusal::InUse { .. } => vec![EvenIfInUse],
             Refusal::NothingInPlace { .. } => vec![NotInPlace],
+            Refusal::PastEnd { .. } => vec![Grow],
             Refusal::NothingToUpdate { exists: true, .. } => vec![InPlace],
             Refusal::NothingToUpdate { exists: false, .. } => vec![NotOnlyChanged],
             Refusal::Leftover { .. } => vec![Resume, Restart],

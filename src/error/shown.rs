@@ -11,6 +11,8 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sys::User;
+
 /// Characters beyond the control characters that are not shown as they are:
 /// those that cannot be seen, and those that change the order of others.
 const HIDDEN: [(char, char); 20] = [
@@ -128,6 +130,35 @@ impl fmt::Display for Quoted {
             }
         }
         f.write_char('\'')
+    }
+}
+
+impl fmt::Display for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            User::Mount { device, at } => {
+                write!(f, "mounted at {}, as {}", quoted(at), quoted(device))
+            }
+            User::Claim { device } => {
+                write!(f, "another program uses it as {}", quoted(device))
+            }
+            User::Lock { process: Some(process), from } => {
+                write!(f, "process {process} has locked it from byte {from} on")
+            }
+            User::Lock { process: None, from } => {
+                write!(f, "another program has locked it from byte {from} on")?;
+                // Where QEMU says what it does with an image, and lets others do.
+                if (100..300).contains(from) { write!(f, ", as QEMU does") } else { Ok(()) }
+            }
+        }
+    }
+}
+
+/// Bytes in hexadecimal, or `none` if there are none.
+pub(super) fn in_hex(bytes: &[u8], none: &str) -> String {
+    match bytes {
+        [] => none.to_owned(),
+        bytes => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }
 

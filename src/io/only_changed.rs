@@ -32,6 +32,8 @@ pub struct Existing {
     pub content: Arc<dyn Source>,
     /// Unit in which it is worth writing less, in bytes: a power of two.
     pub block: u64,
+    /// Logical sector in bytes.
+    pub sector: u32,
 }
 
 /// Memory to compare in: a buffer for each worker, made when it is first needed
@@ -106,7 +108,7 @@ impl OnlyChanged {
     /// The same before another way to the same storage: `sink` to write, and
     /// `content` to read.
     pub fn by(&self, sink: Arc<dyn Sink>, content: Arc<dyn Source>) -> OnlyChanged {
-        let existing = Existing { content, block: self.existing.block };
+        let existing = Existing { content, ..self.existing.clone() };
         OnlyChanged::new(sink, existing, Arc::clone(&self.room), Arc::clone(&self.counts))
     }
 

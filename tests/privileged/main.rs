@@ -62,6 +62,8 @@ mod numbers;
 #[cfg(target_os = "linux")]
 mod odd;
 #[cfg(target_os = "linux")]
+mod only_changed;
+#[cfg(target_os = "linux")]
 mod partitions;
 #[cfg(target_os = "linux")]
 mod powercut;

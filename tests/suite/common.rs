@@ -187,7 +187,7 @@ impl Run {
     fn choose_engine(&mut self) {
         let Some(engine) = std::env::var_os(ENGINE_VARIABLE) else { return };
         let has = |text: &str| self.command.get_args().any(|word| word == text);
-        let other = ["batch", "bench", "verify", "devices", "completions", "man", "-n"];
+        let other = ["batch", "bench", "verify", "patch", "devices", "completions", "man", "-n"];
         let is_copy = self.command.get_program() == program() && !other.into_iter().any(has);
         if !is_copy || has("--engine") || has("--dry-run") {
             return;

@@ -210,7 +210,7 @@ fn every_option_is_in_the_book() {
         })
     };
     let mut seen = 0;
-    for command in ["", "batch", "bench", "verify", "devices", "completions", "man"] {
+    for command in ["", "batch", "bench", "verify", "patch", "devices", "completions", "man"] {
         let help = scene.run(&format!("{command} --help")).code(0).out();
         for line in help.lines().map(str::trim_start).filter(|line| line.starts_with('-')) {
             let words = line.split([' ', ',', '=']).filter(|word| word.starts_with("--"));

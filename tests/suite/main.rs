@@ -55,6 +55,7 @@ mod meanwhile;
 mod mode;
 mod names;
 mod only_changed;
+mod patch;
 #[cfg(target_os = "linux")]
 mod pieces;
 #[cfg(unix)]

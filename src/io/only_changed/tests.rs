@@ -77,7 +77,7 @@ impl Bench {
     ) -> Bench {
         let recorder = Recorder::over(&memory, fails_at);
         let (counts, room) = (Arc::<Counts>::default(), Room::new(2, room));
-        let existing = Existing { content, block };
+        let existing = Existing { content, block, sector: 512 };
         let sink = OnlyChanged::new(recorder.clone(), existing, room, Arc::clone(&counts));
         Bench { memory, recorder, counts, sink }
     }
