@@ -81,6 +81,12 @@ class Place:
         self.undo.append(lambda: run("umount", folder))
         return folder
 
+    def loop_device(self, image):
+        """A block device on a file, past whose own pages it reads and writes."""
+        loop = run("losetup", "-f", "--show", "--direct-io=on", image)
+        self.undo.append(lambda: run("losetup", "-d", loop))
+        return loop
+
     def slow_device(self, image, delay):
         """A read-only block device that answers each request after `delay`."""
         folder = self.path("nbd")
@@ -147,6 +153,13 @@ def empty(folder):
     """Takes the bytes out of all files of a folder, which stay there."""
     for entry in os.scandir(folder):
         os.truncate(entry.path, 0)
+
+
+def written(device):
+    """Bytes that have reached a block device since it was made."""
+    name = os.path.basename(device)
+    with open(f"/sys/block/{name}/stat", encoding="ascii") as file:
+        return int(file.read().split()[6]) * 512
 
 
 def remove(path):

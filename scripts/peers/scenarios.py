@@ -21,6 +21,7 @@ TITLES = {
     "S9": "peak memory",
     "S10": "cost as work grows, 1 MiB to 8 GiB",
     "S11": "four files of 2 GiB at once",
+    "S15": "a device brought up to date, of which 1 % differs",
 }
 
 MIB, GIB = 1 << 20, 1 << 30
@@ -441,5 +442,65 @@ def s11(work, options):
     return found("S11", results, targets, conditions, 4 * size)
 
 
+# Of so many blocks of 4 KiB, one differs.
+UPDATE_SHARE = 100
+
+
+def s15(work, options):
+    if os.geteuid() != 0 or not tools.pcopy_has_option("--only-changed"):
+        return skipped("S15", "needs root, and a pcopy with --only-changed")
+    depth = len(work.undo)
+    source, image = work.file("source", options.size), work.path("image")
+    place.run("cp", source, image)
+    device = work.loop_device(image)
+    blocks = range(0, options.size // 4096, UPDATE_SHARE)
+    started, shares = [0], []
+
+    def before():
+        # What the last run has written is wrong again.
+        with open(device, "r+b", buffering=0) as file:
+            for block in blocks:
+                file.seek(block * 4096)
+                file.write(os.urandom(4096))
+            os.fsync(file.fileno())
+        place.cold(device)
+        place.cold(image)
+        place.cold(source)
+        started[0] = place.written(device)
+
+    def check():
+        assert place.same(source, device), "the device differs from the source"
+
+    def check_update():
+        place.cold(device)
+        shares.append((place.written(device) - started[0]) / options.size)
+        check()
+
+    both = 'cat "$1" > /dev/null & cat "$2" > /dev/null; wait'
+    update = pcopy("--only-changed", "--to-device", source, device)
+    runners = [
+        Runner("pcopy --only-changed", update, before, check=check_update),
+        Runner("both read at once by cat", [["sh", "-c", both, "sh", source, device]], before),
+        Runner("pcopy", pcopy("--to-device", source, device), before, check=check),
+    ]
+    if tools.path_of("rsync"):
+        words = ["rsync", "--inplace", "--no-whole-file", "--write-devices", source, device]
+        runners.append(Runner("rsync --inplace --no-whole-file", [words, ["sync", device]], before,
+                              check=check))
+    results = race.race(runners, options.rounds)
+    work.undo_to(depth)
+    for path in (source, image):
+        os.remove(path)
+    own = median(results, "pcopy --only-changed")
+    share = max(shares, default=None)
+    value = None if share is None else f"{share * 100:.2f} %"
+    targets = [target("bytes written <= 1.1 % of the device", value, share and share <= 0.011),
+               ratio("both read / pcopy --only-changed",
+                     median(results, "both read at once by cat"), own, 1 / 1.1)]
+    conditions = ("all caches dropped before each run; a loop device on a file; synced within the "
+                  "time, but for what is only read")
+    return found("S15", results, targets, conditions, options.size)
+
+
 ALL = {"S1": s1, "S2": s2, "S3": s3, "S4": s4, "S5": s5,
-       "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10, "S11": s11}
+       "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10, "S11": s11, "S15": s15}
