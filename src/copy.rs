@@ -1,14 +1,17 @@
 //! A copy: one origin, one range of it, one or several destinations.
 //!
 //! This is the only pipeline. It reads in the order in which a copy happens:
-//! `resolve` opens, looks, refuses and plans (a dry run ends there); `moving`
-//! hands stripes to the workers, and `only_changed` has them write less; `unchanged`
-//! and `prove` read back and compare; `finish` makes durable, looks once more and gives names; `run` is all of that in one
+//! `resolve` opens, looks, refuses and plans (a dry run ends there); `ahead` reads
+//! what must be known of the source before anything is written; `moving` hands
+//! stripes to the workers, and `only_changed` has them write less; `unchanged` and
+//! `prove` read back and compare; `finish`
+//! makes durable, looks once more and gives names; `run` is all of that in one
 //! page; `report` says what happened. A `branch` is one of the destinations:
 //! what fails there is its own, unless it is the only one.
 //!
 //! This room must not know kinds of ends: it asks an `endpoint` what it can do.
 
+mod ahead;
 mod branch;
 mod clock;
 mod finish;

@@ -24,6 +24,7 @@ mod digester;
 mod hasher;
 mod in_order;
 mod line;
+mod range;
 mod runs;
 mod state;
 mod tree;
@@ -36,6 +37,7 @@ pub use algorithm::{Algorithm, UnknownAlgorithm, ordered};
 pub use digester::{Abandoned, Digester};
 pub use hasher::{Hasher, hash_slice};
 pub use line::line;
+pub use range::RangeDigest;
 pub use value::{Digest, Expectation, ExpectationError};
 
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -209,6 +209,23 @@ pub enum ErrorKind {
         /// What was expected.
         expected: String,
     },
+    /// A part of the source has not the digest it should have. Nothing was written.
+    #[error(
+        "{algorithm} of bytes {range} of {} is {actual}, expected {expected}; nothing was written",
+        quoted(path)
+    )]
+    RangeMismatch {
+        /// The source.
+        path: PathBuf,
+        /// Which bytes of it.
+        range: ByteRange,
+        /// The algorithm.
+        algorithm: &'static str,
+        /// Hexadecimal digest of what is there.
+        actual: String,
+        /// What was expected.
+        expected: String,
+    },
     /// The destination, read back, is not what was read from the source.
     #[error(
         "{} is not what was read from the source: bytes {range} of the source differ, \
@@ -331,6 +348,7 @@ impl Error {
                 Outcome::Refused
             }
             ErrorKind::DigestMismatch { .. }
+            | ErrorKind::RangeMismatch { .. }
             | ErrorKind::VerifyMismatch { .. }
             | ErrorKind::OldMismatch { .. } => Outcome::Mismatch,
             ErrorKind::Cancelled => Outcome::Interrupted,

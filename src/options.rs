@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Algorithm, Expectation};
+use crate::digest::{Algorithm, Expectation, RangeDigest};
 use crate::durable::checkpoint::CHECKPOINT_EVERY;
 use crate::durable::previous::Leftovers;
 use crate::durable::trust::Trust;
@@ -23,7 +23,7 @@ use crate::pool::{
     Control, KERNEL_IO_SIZE, OnReadError, RETRIES, Threads, Throttle, check_request,
 };
 use crate::progress::Watch;
-use crate::range::RangeSpec;
+use crate::range::{ByteRange, RangeSet, RangeSpec};
 use crate::size::Size;
 use crate::sparse::{Preallocate, Sparse};
 
@@ -50,6 +50,10 @@ pub struct Options {
     /// Whether what exists is copied of a range that reaches beyond the end of
     /// the source, instead of refusing it. Default: no.
     pub clamp: bool,
+    /// Which bytes of the range are copied; the others are neither read nor
+    /// written. Default: all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub only: Option<RangeSet>,
 
     /// Whether an existing destination is replaced. Default: no.
     pub force: bool,
@@ -114,6 +118,10 @@ pub struct Options {
     pub digests: Vec<Algorithm>,
     /// Digests that the range must have. Default: whatever it has.
     pub expected: Vec<Expectation>,
+    /// Digests that parts of the source must have, looked at before anything is
+    /// written. Default: whatever they have.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub expected_in: Vec<RangeDigest>,
     /// Whether the destination is read back and compared. Default: no.
     pub verify: bool,
     /// Whether what differs then is copied once more. Default: no.
@@ -126,6 +134,7 @@ impl Default for Options {
             range: RangeSpec::default(),
             dest_offset: Size::Bytes(0),
             clamp: false,
+            only: None,
             force: false,
             in_place: false,
             to_device: false,
@@ -154,6 +163,7 @@ impl Default for Options {
             allow_changed_source: false,
             digests: Vec::new(),
             expected: Vec::new(),
+            expected_in: Vec::new(),
             verify: false,
             repair: false,
         }
@@ -168,7 +178,20 @@ impl Options {
             let problem = "reads what is on the disk, and is not without a sync";
             return Err(ErrorKind::usage_of(&["verify"], problem).into());
         }
+        if self.only.is_some() && self.preserve {
+            let problem = "carries over what a whole file has, and parts of one are copied";
+            return Err(ErrorKind::usage_of(&["preserve"], problem).into());
+        }
+        if self.only.is_some() && self.reflink == Reflink::Always {
+            let problem = "cannot be always where parts of the range are left out";
+            return Err(ErrorKind::usage_of(&["reflink"], problem).into());
+        }
         self.check_rate()
+    }
+
+    /// What of `range` is copied.
+    pub(crate) fn wanted(&self, range: ByteRange) -> RangeSet {
+        self.only.as_ref().map_or_else(|| range.into(), |only| only.within(range))
     }
 
     /// Refuses a rate at which nothing would ever be copied.
@@ -307,6 +330,10 @@ mod tests {
         options.range = "1KiB..-1".parse().unwrap_or(RangeSpec::Last(Size::Sectors(3)));
         options.expected.push("crc32c:e3069283".parse().unwrap());
         options.stripe_size = Some(Size::Bytes(1 << 20));
+        let range = ByteRange::between(3, 9);
+        options.only = Some(range.into());
+        let digest = "crc32c:e3069283".parse().unwrap();
+        options.expected_in.push(RangeDigest { range, digest });
         options.threads = Threads::Exactly(3);
         options.wait = Duration::from_millis(1500);
         let json = serde_json::to_string(&options).unwrap();

@@ -200,6 +200,20 @@ impl serde::Serialize for ByteRange {
     }
 }
 
+impl<'de> serde::Deserialize<'de> for ByteRange {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(serde::Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Ends {
+            start: u64,
+            end: u64,
+        }
+        let Ends { start, end } = Ends::deserialize(deserializer)?;
+        let backwards = || serde::de::Error::custom("the range ends before it starts");
+        ByteRange::new(start, end).ok_or_else(backwards)
+    }
+}
+
 /// A run of data or a hole in a source.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Extent {

@@ -114,6 +114,23 @@ pub struct Bytes {
     pub equal: Option<u64>,
 }
 
+/// Which part of a range was asked for.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Mapped {
+    /// Runs, of which no two touch.
+    pub ranges: usize,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
+impl Mapped {
+    /// The runs of `wanted`.
+    pub(crate) fn of(wanted: &RangeSet) -> Mapped {
+        Mapped { ranges: wanted.as_slice().len(), bytes: wanted.bytes() }
+    }
+}
+
 /// A source range that could not be read.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -181,6 +198,9 @@ pub struct Report {
     /// Whether a range beyond the end of the source was cut to what exists.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub clamped: bool,
+    /// What of the range was asked for, where that is not all of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mapped: Option<Mapped>,
     /// Byte counts.
     pub bytes: Bytes,
     /// What could not be read, ascending.
@@ -250,6 +270,7 @@ impl Report {
             range: ByteRange::default(),
             dest_offset: 0,
             clamped: false,
+            mapped: None,
             bytes: Bytes::default(),
             failed: Vec::new(),
             engine: "",

@@ -109,6 +109,12 @@ impl Layout {
         Layout { data: range.into(), asked, holes: Holes::Believed, doubted: 0 }
     }
 
+    /// The same, of which only `wanted` is read.
+    #[must_use]
+    pub fn only(self, wanted: &RangeSet) -> Layout {
+        Layout { data: self.data.common(wanted), ..self }
+    }
+
     /// What becomes of zeros, so that holes that are read are holes again.
     pub fn sparse(&self) -> Sparse {
         match self.asked {

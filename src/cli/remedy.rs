@@ -59,6 +59,8 @@ fn is_list(kind: &ErrorKind) -> bool {
 pub fn flag(option: &str) -> Cow<'static, str> {
     match option {
         "sync" => "--no-sync".into(),
+        "only" => "a choice of ranges".into(),
+        "expected_in" => "a digest in the list".into(),
         "digests" => "--digest".into(),
         "expected" => "--expect".into(),
         "leftovers" => "--resume and --restart".into(),

@@ -47,6 +47,13 @@ pub struct Moved {
 }
 
 impl Moved {
+    /// What of `wanted` could be read.
+    pub fn read(&self, wanted: &RangeSet) -> RangeSet {
+        let mut read = wanted.clone();
+        read.subtract(&self.failed_set());
+        read
+    }
+
     /// What could not be read, in bytes of the source.
     pub fn failed_set(&self) -> RangeSet {
         self.failed.iter().filter_map(|part| ByteRange::new(part.start, part.end)).collect()
@@ -138,6 +145,7 @@ impl Task<'_> {
             && self.selection.name() == "offload"
             && self.selection.capabilities().same_file_system
             && self.options.reflink != Reflink::Never
+            && self.options.only.is_none()
             && (self.mapping.from(), self.mapping.to()) == (whole, whole)
     }
 
@@ -175,7 +183,11 @@ impl Task<'_> {
         };
         let id = draft.id()?;
         // What all have done; what it has besides is written once more.
-        let settled = self.settled.clone().within(range);
+        let mut settled = self.settled.within(range);
+        if !branch.abilities.is_new {
+            // What is not wanted is left as it is there, and is nothing of this copy.
+            settled.subtract(&self.wanted.missing_from(range));
+        }
         branch.checkpointer = Some(journal.checkpointer(id, settled, self.options));
         Ok(())
     }
@@ -199,7 +211,7 @@ impl Task<'_> {
         let range = self.mapping.from();
         let pieces = match how {
             Preallocate::Off => return Ok(()),
-            Preallocate::Full => range.into(),
+            Preallocate::Full => self.wanted.clone(),
             Preallocate::Auto if !self.selection.wants_space() || draft.grows() => return Ok(()),
             Preallocate::Auto => {
                 let mut data = self.settled.missing_from(range);

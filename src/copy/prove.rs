@@ -42,7 +42,7 @@ impl Task<'_> {
     ///
     /// If the only destination differs, or the comparison was stopped.
     pub fn verify(&mut self, sent: &Sent, moved: &mut Moved, watch: Watch<'_>) -> Result<()> {
-        let copied = moved.failed_set().missing_from(self.mapping.from());
+        let copied = moved.read(&self.wanted);
         let fingerprints = sent.transfer.observers().take_fingerprints();
         for number in 0..self.branches.len() {
             if self.branches[number].draft.is_none() {
@@ -261,8 +261,8 @@ impl Proof<'_> {
         let Some(back) = back.filter(|_| !task.digests.is_empty()) else { return Ok(()) };
         let whole = RangeSet::from(range);
         let digester = Digester::new(&task.digests, range);
-        let observers =
-            Observers::none().digests(digester).settled(RangeSet::new(), whole.clone(), back);
+        let (wanted, others) = (task.wanted.clone(), task.wanted.missing_from(range));
+        let observers = Observers::none().digests(digester).settled(others, wanted, back);
         let transfer = task.copy_again(branch, &whole, observers, self.threads, self.watch)?;
         verdict.digests = transfer.observers().take_digests();
         Ok(())

@@ -7,7 +7,7 @@ use super::resolve::Task;
 use super::run::outcome;
 use crate::endpoint::source_report;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::report::{AlsoReport, Report};
+use crate::report::{AlsoReport, Mapped, Report};
 
 /// The report of a copy that is planned and not made, of which `compared` was
 /// found where both sides were read.
@@ -62,8 +62,9 @@ fn begun(task: &Task<'_>) -> Report {
     report.dest_offset = task.mapping.to().start();
     report.clamped = task.clamped;
     report.in_place = task.branches.iter().any(|branch| branch.abilities.in_place);
-    report.bytes.requested = task.mapping.len();
-    report.bytes.holes = task.kept_holes.bytes();
+    report.bytes.requested = task.wanted.bytes();
+    report.bytes.holes = task.kept_holes.common(&task.wanted).bytes();
+    report.mapped = task.options.only.is_some().then(|| Mapped::of(&task.wanted));
     report.bytes.resumed = task.resumed;
     (report.bytes.written, report.bytes.equal) = task.branches[0].counts();
     report.engine = task.selection.name();

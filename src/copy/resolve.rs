@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::ahead;
 use super::branch::Branch;
 use super::only_changed;
 use crate::digest::{Algorithm, ordered};
@@ -40,6 +41,8 @@ pub struct Task<'a> {
     pub clamped: bool,
     pub branches: Vec<Branch>,
     pub plan: Plan,
+    /// Bytes of the range that are to be in the destination.
+    pub wanted: RangeSet,
     /// Bytes of the range that need no work: done earlier, or holes.
     pub settled: RangeSet,
     /// Holes that must be made in what is there already.
@@ -76,12 +79,21 @@ struct Sizes {
     stripe: u64,
 }
 
+/// What a task is made for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Purpose {
+    /// To be told.
+    Plan,
+    /// To be done, once what must be known of the source is known.
+    Copy,
+}
+
 /// Opens, looks, refuses, plans.
 ///
 /// # Errors
 ///
 /// Whatever must not be done.
-pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
+pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> Result<Task<'a>> {
     watch.progress.enter(Phase::Preparing);
     let Request { origin, destinations, options } = request;
     options.check()?;
@@ -103,15 +115,24 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
         notes.extend(looked.notes);
         branch.look_at_existing(options)?;
     }
-    let layout = layout(&*origin, &branches, from, options.sparse);
-    let bytes = Bytes::of(&layout, &branches, from);
+    let wanted = options.wanted(from);
+    let layout = layout(&*origin, &branches, from, options.sparse).only(&wanted);
+    let bytes = Bytes::of(&layout, &branches, from, &wanted);
     for branch in &branches {
         branch.destination.as_ref().map_or(Ok(()), |destination| destination.check(&look))?;
     }
     let choice = Choice { origin: &*origin, branches: &branches, mapping, options };
     let (selection, sparse) = choice.select(&layout, bytes.todo.bytes())?;
-    let may_share = selection.may_share();
-    check_room(&mut branches, &look, &layout, may_share)?;
+    check_room(&mut branches, &look, &layout, selection.may_share())?;
+    let (selection, sparse) = match purpose {
+        Purpose::Copy if !options.expected_in.is_empty() => {
+            ahead::check(&*origin, from, options, watch)?;
+            // What was read is in memory now, which may make another one the best.
+            let choice = Choice { origin: &*origin, branches: &branches, mapping, options };
+            choice.select(&layout, bytes.todo.bytes())?
+        }
+        _ => (selection, sparse),
+    };
     let sizes = sizes(&selection, &*origin, &branches, bytes.todo.bytes(), options)?;
 
     let digests = options.wanted_digests();
@@ -132,6 +153,7 @@ pub fn resolve<'a>(request: Request<'a>, watch: Watch<'_>) -> Result<Task<'a>> {
         clamped,
         plan,
         settled: bytes.todo.missing_from(from),
+        wanted,
         holes: bytes.holes,
         kept_holes: bytes.kept_holes,
         bytes: bytes.todo.bytes(),
@@ -191,6 +213,10 @@ fn check_abilities(origin: &dyn Origin, branches: &[Branch], options: &Options) 
         return Err(ErrorKind::usage_of(&["verify"], problem).into());
     }
     only_changed::check(branches, options)?;
+    if options.only.is_some() && branches.iter().any(|branch| branch.abilities.ordered) {
+        let problem = "is for destinations that take bytes at any offset";
+        return Err(ErrorKind::usage_of(&["only"], problem).into());
+    }
     if branches.len() == 1 {
         return Ok(());
     }
@@ -253,15 +279,15 @@ impl Bytes {
     /// In new files, holes of the source stay holes and need no work; elsewhere
     /// they are made. What an earlier run has done in every destination is not
     /// done again.
-    fn of(layout: &Layout, branches: &[Branch], from: ByteRange) -> Bytes {
+    fn of(layout: &Layout, branches: &[Branch], from: ByteRange, wanted: &RangeSet) -> Bytes {
         let is_new = branches.iter().all(|branch| branch.abilities.is_new);
         let (data, mut holes) = match is_new {
             true => (layout.data.clone(), RangeSet::new()),
-            false => (from.into(), layout.data.missing_from(from)),
+            false => (wanted.clone(), layout.data.missing_from(from).common(wanted)),
         };
         let mut done = RangeSet::from(from);
         for branch in branches {
-            done = common(&branch.done, &done);
+            done = done.common(&branch.done);
         }
         let mut todo = data.clone();
         todo.subtract(&done);
@@ -270,6 +296,10 @@ impl Bytes {
             // Unless an earlier run found other bytes there.
             let mut spoilt = data.missing_from(from);
             spoilt.subtract(&done);
+            if !is_new {
+                // What is not wanted there is not touched.
+                spoilt = spoilt.common(wanted);
+            }
             todo.merge(&spoilt);
             holes.merge(&spoilt);
         }
@@ -277,14 +307,6 @@ impl Bytes {
         kept_holes.subtract(&holes);
         Bytes { todo, holes, kept_holes, resumed }
     }
-}
-
-/// What is in both.
-fn common(one: &RangeSet, other: &RangeSet) -> RangeSet {
-    let (mut only, mut both) = (one.clone(), one.clone());
-    only.subtract(other);
-    both.subtract(&only);
-    both
 }
 
 /// Refuses what there is no room for. Of several destinations, the one without
@@ -337,7 +359,11 @@ impl Choice<'_> {
 
     fn capabilities(&self, bytes: u64, sparse: Sparse) -> Capabilities {
         let preferences = Preferences {
-            reflink: self.options.reflink,
+            // One call would share all of the range.
+            reflink: match self.options.only {
+                Some(_) => Reflink::Never,
+                None => self.options.reflink,
+            },
             sparse,
             needs_bytes: !self.options.wanted_digests().is_empty(),
             threads: self.options.threads.most(),

@@ -4,7 +4,7 @@ use super::branch::Branch;
 use super::clock::Clock;
 use super::moving::{Moved, Sent};
 use super::report::{assemble, planned};
-use super::resolve::{Request, Task, resolve};
+use super::resolve::{Purpose, Request, Task, resolve};
 use crate::digest;
 use crate::error::{ErrorKind, JobResult, Result};
 use crate::progress::{Phase, Watch};
@@ -17,7 +17,7 @@ use crate::report::{Outcome, Report};
 ///
 /// Everything else, with the report of what was done where there is one.
 pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
-    let mut task = resolve(request, watch)?;
+    let mut task = resolve(request, Purpose::Copy, watch)?;
     task.announce(watch.progress);
     let (mut moved, mut clock) = (Moved::default(), Clock::start());
     let copied = copy(&mut task, &mut moved, &mut clock, watch);
@@ -48,7 +48,7 @@ pub fn run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
 ///
 /// Whatever would make `run` refuse.
 pub fn dry_run(request: Request<'_>, watch: Watch<'_>) -> JobResult<Report> {
-    let task = resolve(request, watch)?;
+    let task = resolve(request, Purpose::Plan, watch)?;
     let compared = task.compare_only(watch).transpose()?;
     watch.progress.enter(Phase::Finished);
     Ok(planned(task, compared))

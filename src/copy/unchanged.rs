@@ -65,7 +65,7 @@ impl Task<'_> {
     ) -> Result<()> {
         let Some(change) = change else { return Ok(()) };
         watch.progress.enter(Phase::Verifying);
-        let copied = moved.failed_set().missing_from(self.mapping.from());
+        let copied = moved.read(&self.wanted);
         let bytes = copied.bytes();
         let note = format!(
             "something changed about the source during the copy: {change}; all {bytes} bytes \

@@ -62,7 +62,7 @@ pub(super) fn check(
     if look.options.allow_changed_source {
         return Ok(says(&hints, "what it calls done was not compared"));
     }
-    let done = earlier.map.done.within(look.mapping.from());
+    let done = earlier.map.done.common(&look.options.wanted(look.mapping.from()));
     // In a file of its own, verifying finds all of it. Elsewhere nothing is written
     // before somebody has looked.
     let is_verified = look.options.verifies() && wrote.is_new;

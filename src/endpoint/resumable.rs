@@ -5,10 +5,11 @@
 use super::earlier::{self, Wrote};
 use super::source::{absolute, word};
 use super::{Journal, Look, Looked, Shape};
+use crate::digest;
 use crate::durable::map::{self, Identity, MapFile, Mode, ObjectId};
 use crate::durable::previous::{Leftovers, Previous, Search, Start};
 use crate::durable::trust::Examiner;
-use crate::error::{Error, ErrorKind, Refusal, Result, chain};
+use crate::error::{Error, ErrorKind, Refusal, Remedy, Result, chain};
 use crate::options::Options;
 use crate::range::RangeSet;
 use crate::safety::Preflight;
@@ -104,6 +105,7 @@ pub(super) fn look(
     let leftovers = options.leftovers;
     let start =
         end.find(Search { map_file: &map_file, leftovers, examiner, identity: &identity })?;
+    check_ranges(end.mode(), &start, &map_file)?;
     let wrote = match &start {
         Start::Resume(earlier) => end.written(earlier).map(|wrote| (earlier, wrote)),
         Start::Fresh | Start::Over(_) => None,
@@ -128,7 +130,11 @@ pub(super) fn look(
         discards: matches!(start, Start::Over(_)),
     };
     let left = Left { start, map_file: Some(map_file) };
-    let done = left.done();
+    let done = match end.mode() {
+        // What is not wanted is there in a new file: it is a hole.
+        Mode::New => left.done(),
+        _ => left.done().common(&options.wanted(look.mapping.from())),
+    };
     let nothing = (done.is_empty() && leftovers == Leftovers::Resume)
         .then(|| "nothing was left to go on from: copied from the beginning".to_owned());
     let notes = nothing.into_iter().chain(believed).collect();
@@ -163,7 +169,27 @@ fn identity(
             mode,
             id,
         },
-        list: None,
+        list: look.options.only.as_ref().map(fingerprint),
+    }
+}
+
+/// What tells one choice of ranges from another.
+fn fingerprint(ranges: &RangeSet) -> String {
+    let ends = ranges.iter().flat_map(|range| [range.start(), range.end()]);
+    let bytes: Vec<u8> = ends.flat_map(u64::to_le_bytes).collect();
+    digest::hash_slice(digest::Algorithm::Blake3, &bytes).to_string()
+}
+
+/// Refuses to resume a new file of which an earlier run wrote other ranges: what
+/// they have and these do not would stay in it.
+fn check_ranges(mode: Mode, start: &Start, map_file: &MapFile) -> Result<(), Refusal> {
+    let (Mode::New, Start::Resume(earlier)) = (mode, start) else { return Ok(()) };
+    match earlier.hints.iter().find(|hint| hint.field == "list") {
+        Some(hint) => {
+            let (path, what) = (map_file.path(), hint.to_string());
+            Err(Refusal::ForeignMap { path, what, remedies: &[Remedy::Restart] })
+        }
+        None => Ok(()),
     }
 }
 
@@ -193,7 +219,7 @@ pub(super) fn preflight<'a>(look: &Look<'a>, path: &'a std::path::Path) -> Prefl
 /// Bytes of storage that a new file with `layout` will need for certain.
 pub(super) fn space_needed(look: &Look<'_>, layout: &Layout) -> u64 {
     match (look.options.preallocate, layout.sparse()) {
-        (Preallocate::Full, _) => look.mapping.len(),
+        (Preallocate::Full, _) => look.options.wanted(look.mapping.from()).bytes(),
         (_, Sparse::Always) => 0,
         _ => layout.data.bytes(),
     }

@@ -36,6 +36,7 @@ words_of!(ErrorKind, OF_ERRORS {
     Sync = "sync",
     Journal = "journal",
     DigestMismatch = "digest_mismatch",
+    RangeMismatch = "range_mismatch",
     VerifyMismatch = "verify_mismatch",
     OldMismatch = "old_mismatch",
     LeftOut = "left_out",

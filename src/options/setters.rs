@@ -214,6 +214,28 @@ macro_rules! setters {
         }
     };
     (placing) => {
+        /// Copies only the bytes of the range that are in `only`, in bytes of the
+        /// source, each to where it would go without this. All others are neither
+        /// read nor written: in a new file they are holes, and what is there already
+        /// keeps what it has. In a digest they count as zeros. It is no option of
+        /// a stream, which has no offsets. Default: all of the range.
+        pub fn only(mut self, only: $crate::RangeSet) -> Self {
+            self.options.only = Some(only);
+            self
+        }
+
+        /// Fails, with nothing written, if a range of the source does not have this
+        /// digest. It is read for that before the copy begins. May be called for
+        /// several. Default: whatever there is.
+        pub fn expect_in(
+            mut self,
+            range: $crate::ByteRange,
+            digest: $crate::digest::Expectation,
+        ) -> Self {
+            self.options.expected_in.push($crate::digest::RangeDigest { range, digest });
+            self
+        }
+
         /// Writes into an existing destination, touching no byte outside the
         /// range and truncating nothing. Default: off.
         pub fn in_place(mut self, in_place: bool) -> Self {

@@ -93,6 +93,13 @@ impl RangeSet {
         self.runs[first..].iter().copied().take_while(move |run| run.overlaps(range))
     }
 
+    /// The bytes that are in this set and in `other`.
+    #[must_use]
+    pub fn common(&self, other: &RangeSet) -> RangeSet {
+        let within = |&run: &ByteRange| other.within(run).runs;
+        RangeSet { runs: self.runs.iter().flat_map(within).collect() }
+    }
+
     /// Whether every byte of `range` is in the set.
     pub fn covers(&self, range: ByteRange) -> bool {
         range.is_empty() || {
@@ -145,5 +152,11 @@ impl FromIterator<ByteRange> for RangeSet {
 impl serde::Serialize for RangeSet {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(&self.runs)
+    }
+}
+
+impl<'de> serde::Deserialize<'de> for RangeSet {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(Vec::<ByteRange>::deserialize(deserializer)?.into_iter().collect())
     }
 }

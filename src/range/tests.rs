@@ -181,6 +181,7 @@ proptest! {
         let other: RangeSet = others.iter().map(|&places| range(places)).collect();
         let other_model = others.iter().fold(0, |all, &places| all | Bitmap::of(base, range(places)).bits);
         bits(other_model).check(&other);
+        bits(model.bits & other_model).check(&set.common(&other));
         let mut merged = set.clone();
         merged.merge(&other);
         bits(model.bits | other_model).check(&merged);
@@ -212,4 +213,7 @@ fn a_set_is_reported_as_a_list_of_ranges() {
         serde_json::to_string(&set).unwrap(),
         r#"[{"start":0,"end":2},{"start":4,"end":6}]"#
     );
+    let text = r#"[{"start":4,"end":6},{"start":0,"end":2}]"#;
+    assert_eq!(serde_json::from_str::<RangeSet>(text).unwrap(), set);
+    assert!(serde_json::from_str::<RangeSet>(r#"[{"start":4,"end":2}]"#).is_err());
 }

@@ -12,7 +12,7 @@ use pcopy::manifest::{Item, Runs};
 use pcopy::sparse::{Preallocate, Sparse};
 use pcopy::verify::VerifyJob;
 use pcopy::words::Word;
-use pcopy::{CancelToken, Threads, Trust, Watch};
+use pcopy::{ByteRange, CancelToken, Threads, Trust, Watch};
 use pcopy::{
     CopyJob, Error, ErrorKind, Leftovers, OnReadError, Options, Progress, RangeSpec, Size,
 };
@@ -98,7 +98,10 @@ prop_compose! {
         limit_rate in prop::option::weighted(
             0.3, prop::sample::select(vec![0, 1 << 30, u64::MAX - 1, u64::MAX]),
         ),
-        digests in prop::collection::vec(word::<Algorithm>(), 0..3),
+        (digests, only_ranges) in (
+            prop::collection::vec(word::<Algorithm>(), 0..3),
+            prop::option::weighted(0.2, (0..9000u64, 0..9000u64)),
+        ),
         flags in flags(),
     ) -> Options {
         let mut options = Options::default();
@@ -110,6 +113,7 @@ prop_compose! {
         (options.trust, options.retries) = (trust, retries);
         (options.wait, options.checkpoint_every) = (wait, checkpoint_every);
         (options.limit_rate, options.digests) = (limit_rate, digests);
+        options.only = only_ranges.map(|(a, b)| ByteRange::between(a, b).into());
         let [clamp, force, in_place, to_device, in_use, same, preserve, sync, cache, verify, repair, only] =
             flags;
         (options.clamp, options.force, options.in_place) = (clamp, force, in_place);

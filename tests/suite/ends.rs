@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use pcopy::digest::Algorithm;
+use pcopy::digest::{Algorithm, hash_slice};
 use pcopy::endpoint::{Destination, Draft, Origin, Shape};
 use pcopy::io::{ReadAt, Sink, Source};
-use pcopy::{CopyJob, ErrorKind, Outcome};
+use pcopy::{ByteRange, CopyJob, ErrorKind, Outcome, RangeSet};
 
 use crate::common::{Scene, assert_same};
 
@@ -221,6 +221,49 @@ fn what_is_not_as_expected_is_never_visible() {
     let report = job.run().unwrap();
     assert_eq!(report.verified, Some(true), "{report:?}");
     assert_same(&store.object("y").unwrap(), &bytes(100_000), "the repaired object");
+}
+
+/// Parts of a range, between ends of any kind: proved, repaired, and nothing else read.
+#[test]
+fn only_what_is_asked_for_is_read_and_written() {
+    let only: RangeSet =
+        [ByteRange::to(10), ByteRange::between(5000, 90_000)].into_iter().collect();
+    let store = Store::default();
+    // What cannot be read is not among it.
+    let origin = |bad| Bytes { path: "mine".into(), bytes: bytes(100_000), bad: Some(bad) };
+    let digest = |job: CopyJob| job.only(only.clone()).digest(Algorithm::Sha256).verify(true);
+    let job = digest(CopyJob::between(origin(4999), store.upload("y"))).io_size(4096);
+    let report = job.run().unwrap();
+    assert_eq!((report.outcome, report.verified), (Outcome::Complete, Some(true)), "{report:?}");
+    let mut expected = vec![0; 100_000];
+    for range in only.iter() {
+        let range = range.start() as usize..range.end() as usize;
+        expected[range.clone()].copy_from_slice(&bytes(100_000)[range]);
+    }
+    assert_same(&store.object("y").unwrap(), &expected, "parts of it");
+    let of_all = report.digests;
+    assert_eq!(of_all, [hash_slice(Algorithm::Sha256, &expected)], "zeros between them");
+
+    store.damages.store(true, Ordering::Relaxed);
+    let job = digest(CopyJob::between(origin(95_000), store.upload("z"))).repair(true);
+    let report = job.run().unwrap();
+    assert_same(&store.object("z").unwrap(), &expected, "repaired");
+    assert_eq!((report.verified, report.digests), (Some(true), of_all));
+
+    let expect = |range, crc: &str| {
+        let job = CopyJob::between(origin(4999), store.upload("w"));
+        job.only(only.clone()).expect_in(range, crc.parse().unwrap()).run()
+    };
+    let right = hash_slice(Algorithm::Crc32c, &bytes(100_000)[5000..90_000]);
+    let range = ByteRange::between(5000, 90_000);
+    expect(range, &format!("crc32c:{right}")).unwrap();
+    let error = expect(range, "crc32c:00000000").unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::RangeMismatch { .. }), "{error}");
+    assert_eq!(*store.open.lock().unwrap(), 0, "nothing was begun");
+    let error = expect(ByteRange::between(4990, 5001), "crc32c:00000000").unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Read { .. }), "{error}");
+    let error = expect(ByteRange::between(99_999, 100_001), "crc32c:00000000").unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Usage { .. }), "{error}");
 }
 
 /// One of two destinations that stays wrong after its repair is left out, and
