@@ -110,7 +110,9 @@ pub fn read_lenient(
         return reading.finish();
     }
     let bom = if head.starts_with(b"\xEF\xBB\xBF") { 3 } else { 0 };
-    match format.or_else(|| Format::detect(options.manifest, &head[bom..])) {
+    // Columns that are named are those of a table.
+    let table = || (!options.columns.is_own()).then_some(Format::Csv);
+    match format.or_else(|| Format::detect(options.manifest, &head[bom..])).or_else(table) {
         Some(format) => {
             let mut head = Cursor::new(head);
             head.set_position(bom as u64);
@@ -120,8 +122,11 @@ pub fn read_lenient(
         None if says_nothing(&head[bom..]) => {}
         None => reading.usage(
             1,
-            "cannot tell the format: name it (csv, tsv, jsonl, plain, dfxml, filefrag, mapfile, \
-             bmap, mmls, sfdisk), or begin a plain list with `#pcopy v1 end=exclusive unit=bytes`",
+            format!(
+                "cannot tell the format: name it ({}), or begin a plain list with `#pcopy v1 \
+                 end=exclusive unit=bytes`",
+                Format::names()
+            ),
         ),
     }
     reading.finish()
@@ -146,5 +151,9 @@ fn dispatch(format: Format, input: &mut dyn BufRead, reading: &mut Reading<'_>) 
         Format::Bmap => formats::bmap::read(input, reading),
         Format::Mmls => formats::mmls::read(input, reading),
         Format::Sfdisk => formats::sfdisk::read(input, reading),
+        Format::Parted => formats::parted::read(input, reading),
+        Format::Lsblk => formats::lsblk::read(input, reading),
+        Format::QemuMap => formats::qemu_map::read(input, reading),
+        Format::Rawprogram => formats::rawprogram::read(input, reading),
     }
 }

@@ -15,6 +15,33 @@ impl Columns {
     /// Every field has a name of its own.
     pub const OWN: Columns = Columns(Vec::new());
 
+    /// Whether every field has a name of its own.
+    pub(crate) fn is_own(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// What the columns of a table mean that are named by their numbers, from 1, of
+    /// which `cells` is the first row; `None` if none are. A column whose title is
+    /// that number is named by its title.
+    pub(crate) fn by_number(&self, cells: &[&str]) -> Option<Vec<Option<Field>>> {
+        let number = |name: &str| {
+            let number = name.parse::<usize>().ok().filter(|&number| number > 0)?;
+            (!cells.contains(&name)).then_some(number)
+        };
+        self.0.iter().find(|(_, name)| number(name).is_some())?;
+        let field = |(at, cell): (usize, &&str)| {
+            let is_it = |name: &str| number(name).map_or(name == *cell, |number| number == at + 1);
+            self.0.iter().find(|(_, name)| is_it(name)).map(|(field, _)| *field)
+        };
+        Some(cells.iter().enumerate().map(field).collect())
+    }
+
+    /// A field whose column has a number, which is more than there are.
+    pub(crate) fn beyond(&self, columns: usize) -> Option<Field> {
+        let is_beyond = |name: &str| name.parse::<usize>().is_ok_and(|number| number > columns);
+        self.0.iter().find(|(_, name)| is_beyond(name)).map(|(field, _)| *field)
+    }
+
     /// The field of a column or key. One that is renamed has no other name.
     pub(crate) fn field(&self, column: &str) -> Option<Field> {
         if let Some((field, _)) = self.0.iter().find(|(_, name)| **name == *column) {
@@ -25,7 +52,7 @@ impl Columns {
     }
 }
 
-/// `FIELD=COLUMN,...`.
+/// `FIELD=COLUMN,...`, where a column is its title, or its number from 1.
 impl std::str::FromStr for Columns {
     type Err = BadColumns;
 

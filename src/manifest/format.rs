@@ -26,10 +26,18 @@ pub enum Format {
     Mmls,
     /// What `sfdisk -d` and `sfdisk -J` print.
     Sfdisk,
+    /// What `parted -sm DEVICE unit B print` prints.
+    Parted,
+    /// What `lsblk -bJ -o NAME,START,SIZE` prints.
+    Lsblk,
+    /// What `qemu-img map --output=json` prints.
+    QemuMap,
+    /// A program file of Qualcomm's flashing tools.
+    Rawprogram,
 }
 
 /// Names of formats, and the endings of file names that tell them.
-const NAMES: [(Format, &str, &[&str]); 10] = [
+const NAMES: [(Format, &str, &[&str]); 14] = [
     (Format::Csv, "csv", &["csv"]),
     (Format::Tsv, "tsv", &["tsv", "tab"]),
     (Format::Jsonl, "jsonl", &["jsonl", "ndjson", "json"]),
@@ -40,14 +48,15 @@ const NAMES: [(Format, &str, &[&str]); 10] = [
     (Format::Bmap, "bmap", &["bmap"]),
     (Format::Mmls, "mmls", &["mmls"]),
     (Format::Sfdisk, "sfdisk", &["sfdisk"]),
+    (Format::Parted, "parted", &["parted"]),
+    (Format::Lsblk, "lsblk", &["lsblk"]),
+    (Format::QemuMap, "qemu-map", &[]),
+    (Format::Rawprogram, "rawprogram", &[]),
 ];
 
 /// A name that is none of a format.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error(
-    "{0:?} is no manifest format: csv, tsv, jsonl, plain, dfxml, filefrag, mapfile, bmap, mmls, \
-     sfdisk"
-)]
+#[error("{0:?} is no manifest format: {names}", names = Format::names())]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -60,6 +69,11 @@ impl FromStr for Format {
 }
 
 impl Format {
+    /// The names of all of them, for messages.
+    pub fn names() -> String {
+        NAMES.map(|(_, name, _)| name).join(", ")
+    }
+
     /// The name `--format` takes.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|row| row.0 == self).map_or("", |row| row.1)
@@ -77,9 +91,13 @@ impl Format {
     fn by_signature(head: &[u8]) -> Option<Format> {
         let first = head.trim_ascii_start();
         if first.starts_with(b"<") {
-            return [(Format::Dfxml, &b"<dfxml"[..]), (Format::Bmap, b"<bmap")]
-                .into_iter()
-                .find_map(|(format, root)| contains(first, root).then_some(format));
+            let roots: [(Format, &[u8]); 3] = [
+                (Format::Dfxml, b"<dfxml"),
+                (Format::Bmap, b"<bmap"),
+                (Format::Rawprogram, b"<program "),
+            ];
+            let is_root = |(format, root)| contains(first, root).then_some(format);
+            return roots.into_iter().find_map(is_root);
         }
         if first.starts_with(b"Filesystem type is:") || first.starts_with(b"File size of ") {
             return Some(Format::Filefrag);
@@ -97,6 +115,17 @@ impl Format {
             || first.starts_with(b"label: ") && lines.clone().any(|line| line == b"unit: sectors")
         {
             return Some(Format::Sfdisk);
+        }
+        if first.starts_with(b"BYT;") || first.starts_with(b"CHS;") || first.starts_with(b"CYL;") {
+            return Some(Format::Parted);
+        }
+        let start = &first[..first.len().min(256)];
+        if first.starts_with(b"{") && contains(start, b"\"blockdevices\"") {
+            return Some(Format::Lsblk);
+        }
+        if first.starts_with(b"[") && contains(start, b"\"depth\"") && contains(start, b"\"zero\"")
+        {
+            return Some(Format::QemuMap);
         }
         let is_mmls = |line: &[u8]| {
             line.starts_with(b"Units are in ") || line.starts_with(b"ID,Slot,Start,End,Length,")
@@ -120,17 +149,19 @@ impl Format {
         if line.starts_with(b"sep=") {
             return Some(Format::Csv);
         }
-        // A header without the one required column is no header.
+        // A header without a column that a list needs is no header.
         let delimiter = match line {
             _ if line.contains(&b'\t') => b'\t',
-            _ if line.contains(&b';') && !line.contains(&b',') => b';',
-            _ => b',',
+            _ => super::formats::csv::delimiter_of(line, b','),
         };
         let mut cells = line.split(|&byte| byte == delimiter).filter_map(|cell| {
             std::str::from_utf8(cell).ok().map(|cell| cell.trim().trim_matches('"'))
         });
-        let names = |cell| super::Field::from_name(cell) == Some(super::Field::Name);
-        match (cells.any(names), delimiter) {
+        let is_needed = |cell| {
+            use super::Field::{Name, Start};
+            super::Field::from_name(cell).is_some_and(|field| matches!(field, Name | Start))
+        };
+        match (cells.any(is_needed), delimiter) {
             (false, _) => None,
             (true, b'\t') => Some(Format::Tsv),
             (true, _) => Some(Format::Csv),
@@ -183,6 +214,16 @@ mod tests {
         check("-", "label: gpt\nunit: sectors\n", Some(Format::Sfdisk));
         check("-", "ID,Slot,Start,End,Length,Description\n", Some(Format::Mmls));
         check("-", "# Domain logfile created by partclone.ext4 v0.3.23\n", Some(Format::Mapfile));
+        check("-", "name|start|len\n", Some(Format::Csv));
+        check("-", "start,len,dest_offset\n", Some(Format::Csv));
+        check("-", "BYT;\n/dev/sda:1000B:scsi:512:512:gpt:Disk:;\n", Some(Format::Parted));
+        check("-", "{\n   \"blockdevices\": [\n", Some(Format::Lsblk));
+        check("a.json", "[{ \"start\": 0, \"length\": 5, \"depth\": 0, \"zero\": true}]", {
+            Some(Format::QemuMap)
+        });
+        check("a.xml", "<?xml version=\"1.0\" ?>\n<data>\n  <program a=\"b\"/>", {
+            Some(Format::Rawprogram)
+        });
         check("-", "<html>", None);
         check("-", "", None);
     }

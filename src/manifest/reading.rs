@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::columns::Columns;
 use super::error::{ErrorKind, ManifestError, ManifestErrors};
-use super::item::Item;
+use super::item::{Item, Runs};
 use super::name::{path_from_bytes, too_long};
 use crate::error::{Fault, escaped};
 
@@ -47,9 +47,22 @@ pub struct ReadOptions<'a> {
     pub deleted: bool,
     /// Leave out rows of a report that say `complete`: its retry.
     pub skip_complete: bool,
+    /// Everything goes to one destination: what names no offset there has the one
+    /// that it has in the source, and nothing needs a name.
+    pub own_offsets: bool,
+    /// Size in bytes of the disk that a list describes, if it is known: that of the
+    /// source, or of the one destination.
+    pub disk_size: Option<u64>,
+    /// The size of a source in bytes (`None`: of the source of the whole batch), or
+    /// `None` if it is not known.
+    pub size_of: &'a dyn Fn(Option<&Path>) -> Option<u64>,
 }
 
 static OWN: Columns = Columns::OWN;
+
+fn unknown_size(_: Option<&Path>) -> Option<u64> {
+    None
+}
 
 fn unknown_sector(_: Option<&Path>) -> Option<u32> {
     None
@@ -71,6 +84,9 @@ impl Default for ReadOptions<'_> {
             radix: 10,
             deleted: false,
             skip_complete: false,
+            own_offsets: false,
+            disk_size: None,
+            size_of: &unknown_size,
         }
     }
 }
@@ -117,6 +133,9 @@ pub struct Manifest {
     pub items: Vec<Item>,
     /// What the user should know, such as `3 skipped: directory`.
     pub notes: Vec<String>,
+    /// Whether positions are those of the source as it is, even if it is a container
+    /// with a disk packed in it.
+    pub takes_container: bool,
 }
 
 /// A manifest being read.
@@ -129,6 +148,9 @@ pub(crate) struct Reading<'a> {
     left_out: bool,
     /// Modes with bits beyond the permissions.
     cut_modes: u64,
+    takes_container: bool,
+    /// Digests of items whose pieces go to offsets of their own.
+    unchecked: u64,
     errors: ManifestErrors,
     sources: HashSet<Arc<Path>>,
     /// The sector size last asked for: rows of one source follow each other.
@@ -144,6 +166,8 @@ impl<'a> Reading<'a> {
             skipped: BTreeMap::new(),
             left_out: false,
             cut_modes: 0,
+            takes_container: false,
+            unchecked: 0,
             errors: ManifestErrors::default(),
             sources: HashSet::new(),
             sector: None,
@@ -161,12 +185,19 @@ impl<'a> Reading<'a> {
             let count = self.cut_modes;
             self.note(format!("{count} {modes}: only the permission bits (0777) are set"));
         }
+        if self.unchecked > 0 {
+            let count = self.unchecked;
+            self.note(format!(
+                "{count} digests are of files in several pieces, and are not looked at"
+            ));
+        }
         for (reason, count) in self.skipped {
             self.notes.push(format!("{count} skipped: {}", escaped(&reason)));
         }
         // A list that grew by doubling may hold twice the memory it needs.
         self.items.shrink_to_fit();
-        (Manifest { items: self.items, notes: self.notes }, self.errors)
+        let Reading { items, notes, takes_container, errors, .. } = self;
+        (Manifest { items, notes, takes_container }, errors)
     }
 
     /// An error of syntax.
@@ -198,6 +229,11 @@ impl<'a> Reading<'a> {
     /// nothing else is in the list.
     pub(crate) fn may_leave_nothing(&mut self) {
         self.left_out = true;
+    }
+
+    /// The list says where a disk is in its container.
+    pub(crate) fn takes_container(&mut self) {
+        self.takes_container = true;
     }
 
     /// The permission bits of `mode`: a list makes no file that runs as its owner.
@@ -251,13 +287,40 @@ impl<'a> Reading<'a> {
         }
     }
 
+    /// Adds an item that names no offset in the destination. Where there is one
+    /// destination, each of its pieces has the offset there that it has in the source.
+    pub(crate) fn place(&mut self, item: Item) {
+        if !self.options.own_offsets || item.runs == Runs::Whole {
+            return self.items.push(item);
+        }
+        if let Runs::One(range) = item.runs {
+            return self.items.push(Item { dest_offset: range.start(), ..item });
+        }
+        self.unchecked += item.expected().len() as u64;
+        // What is in no source has no offset of its own.
+        for piece in item.runs.pieces(0) {
+            let super::item::Run::Data(range) = piece else { continue };
+            self.items.push(Item {
+                runs: Runs::One(range),
+                dest_offset: range.start(),
+                details: None,
+                name: item.name.clone(),
+                source: item.source.clone(),
+                line: item.line,
+            });
+        }
+    }
+
     /// Adds an item whose name is `name`; refuses one that is no path here.
     pub(crate) fn push(&mut self, name: &[u8], make: impl FnOnce(Box<Path>) -> Item, line: u64) {
         if let Some(why) = too_long(name) {
             return self.refuse(line, format!("the name {why}"));
         }
         match path_from_bytes(name) {
-            Some(name) => self.items.push(make(name.into())),
+            Some(name) => {
+                let item = make(name.into());
+                self.place(item);
+            }
             None => self.refuse(line, format!("{:?}: the name is not UTF-8", super::text(name))),
         }
     }

@@ -100,6 +100,12 @@ impl Field {
         }
     }
 
+    /// Whether it is a number of bytes.
+    pub(crate) fn is_number(self) -> bool {
+        use Field::{Base, DestOffset, End, FileLen, Last, Len, Start};
+        matches!(self, Start | End | Last | Len | DestOffset | Base | FileLen)
+    }
+
     fn index(self) -> usize {
         match self {
             Field::Name => 0,
@@ -120,6 +126,13 @@ impl Field {
             Field::Digest(algorithm) => PLAIN_FIELDS + algorithm as usize,
         }
     }
+}
+
+/// Whether a row says where in the destination it goes.
+#[derive(Clone, Copy)]
+enum Placed {
+    Said,
+    Unsaid,
 }
 
 /// What stands in a cell.
@@ -174,7 +187,8 @@ impl<'v> Row<'v> {
             return reading.error(line, kind, why);
         }
         match self.item(line, reading) {
-            Ok(item) => reading.items.push(item),
+            Ok((item, Placed::Said)) => reading.items.push(item),
+            Ok((item, Placed::Unsaid)) => reading.place(item),
             Err(message) => reading.usage(line, message),
         }
     }
@@ -213,15 +227,21 @@ impl<'v> Row<'v> {
         self.cells[field.index()].take()
     }
 
-    fn item(&mut self, line: u64, reading: &mut Reading<'_>) -> Result<Item, String> {
-        let name = self.bytes(Field::Name, Field::NameHex)?.ok_or("the name is missing")?;
+    fn item(&mut self, line: u64, reading: &mut Reading<'_>) -> Result<(Item, Placed), String> {
+        let name = match self.bytes(Field::Name, Field::NameHex)? {
+            Some(name) => name,
+            None if reading.options.own_offsets => Cow::Borrowed(&b"-"[..]),
+            None => return Err("the name is missing".to_owned()),
+        };
         let name = path_from_bytes(&name).ok_or("the name is not UTF-8")?.into();
         let source = match self.bytes(Field::Source, Field::SourceHex)? {
             Some(bytes) => Some(reading.source(&bytes).ok_or("the source is not UTF-8")?),
             None => None,
         };
         let mut scale = Scale { unit: 1, base: 0, source: source.as_ref(), reading };
-        let dest_offset = self.size(Field::DestOffset, &mut scale)?.unwrap_or(0);
+        let dest_offset = self.size(Field::DestOffset, &mut scale)?;
+        let placed = if dest_offset.is_some() { Placed::Said } else { Placed::Unsaid };
+        let dest_offset = dest_offset.unwrap_or(0);
         scale.base = self.size(Field::Base, &mut scale)?.unwrap_or(0);
         let details = self.details(&mut scale)?;
         if let Some(unit) = self.take(Field::Unit) {
@@ -232,7 +252,7 @@ impl<'v> Row<'v> {
             return Err("the item ends past what 64 bits count".to_owned());
         }
         let details = (details != Details::default()).then(|| Box::new(details));
-        Ok(Item { line, name, source, runs, dest_offset, details })
+        Ok((Item { line, name, source, runs, dest_offset, details }, placed))
     }
 
     fn all_runs(&mut self, scale: &mut Scale<'_, '_>) -> Result<Runs, String> {

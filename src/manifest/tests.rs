@@ -2,6 +2,7 @@
 //! goldens are the items as JSON lines, and the errors as they are printed.
 
 mod check;
+mod disks;
 mod foreign;
 mod imports;
 mod random;

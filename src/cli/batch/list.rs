@@ -47,7 +47,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "BYTES", value_parser = sector_size)]
     pub sector_size: Option<u32>,
 
-    /// What columns and keys are called where another program named them
+    /// What columns and keys are called where another program named them, or their numbers
     #[arg(long, value_name = "FIELD=COLUMN,...", default_value = "", hide_default_value = true)]
     #[arg(value_parser = columns)]
     pub columns: Columns,
@@ -126,6 +126,7 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
     let sector = |source: Option<&Path>| {
         list.sector_size.or_else(|| open(source).map(|source| source.unit()))
     };
+    let size = |source: Option<&Path>| open(source).map(|source| source.facts.size);
     let unit = match list.base {
         Size::Sectors(_) => sector(None).unwrap_or(512),
         _ => 512,
@@ -147,6 +148,9 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
         radix: list.radix,
         deleted: list.deleted,
         skip_complete: args.retry.is_some(),
+        own_offsets: false,
+        disk_size: size(None),
+        size_of: &size,
     };
     let format = if args.retry.is_some() { Some(Format::Jsonl) } else { list.format };
     let cancel = signals.cancel_token();
@@ -170,11 +174,10 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
         number_clashes: list.number_clashes,
     };
     if lenience != Lenience::default() {
-        let len = |source: Option<&Path>| open(source).map(|source| source.facts.size);
-        let notes = manifest::settle(&mut manifest.items, lenience, len);
+        let notes = manifest::settle(&mut manifest.items, lenience, size);
         manifest.notes.extend(notes);
     }
-    if !args.ignore_container {
+    if !args.ignore_container && !manifest.takes_container {
         manifest::refuse_containers(&manifest.items, &mut errors, |source| {
             open(source)?.container()
         });

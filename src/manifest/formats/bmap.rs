@@ -158,16 +158,17 @@ impl Map {
             return Err((0, "MappedBlocksCount does not agree with the ranges".to_owned()));
         }
         if items.is_empty() {
-            // An image without data is still an image of its size.
-            let runs = Runs::from_pieces([Run::Hole(size)]);
-            items.push(Item {
-                line: 1,
-                name: name.into(),
-                source: None,
-                runs,
-                dest_offset: 0,
-                details: None,
-            });
+            // An image without data is still an image of its size; but nothing of it
+            // is to be written to what is there.
+            let (runs, details) = match reading.options.own_offsets {
+                true => {
+                    let details = Details { file_len: Some(size), ..Details::default() };
+                    (Runs::One(ByteRange::to(0)), Some(Box::new(details)))
+                }
+                false => (Runs::from_pieces([Run::Hole(size)]), None),
+            };
+            let (name, source) = (name.into(), None);
+            items.push(Item { line: 1, name, source, runs, dest_offset: 0, details });
         }
         Ok(items)
     }

@@ -2,7 +2,8 @@
 //! a header that names the columns.
 //!
 //! Fields may be divided by semicolons, as spreadsheets do where the comma is in
-//! numbers: the header shows it, or a line `sep=;` before it.
+//! numbers, by tabs or by bars: the header shows it, or a line `sep=;` before it.
+//! Where columns are named by their numbers, there may be no header.
 //!
 //! Blank lines are passed over, and so are lines that begin with `#`, behind the
 //! header only if they have no delimiter: a row may begin with a name like
@@ -69,7 +70,7 @@ pub(in crate::manifest) fn read(input: &mut dyn BufRead, delimiter: u8, reading:
         }
         match &columns {
             Some(columns) => row(&record, columns, line, reading),
-            None => match header(&record, line, reading) {
+            None => match begin(&record, line, reading) {
                 Some(header) => columns = Some(header),
                 None => return,
             },
@@ -103,9 +104,20 @@ fn dialect(input: &mut dyn BufRead, delimiter: u8) -> std::io::Result<Dialect> {
     let head = input.fill_buf()?;
     let line = head.split(|&byte| byte == b'\n').next().unwrap_or_default();
     let is_old = line.len() == head.len() && line.trim_ascii_end().contains(&b'\r');
-    let semicolons = delimiter == b',' && line.contains(&b';') && !line.contains(&b',');
-    let delimiter = if semicolons { b';' } else { delimiter };
+    let delimiter = delimiter_of(line, delimiter);
     Ok(Dialect { delimiter, is_line: line.starts_with(b"sep="), is_old })
+}
+
+/// What divides the fields of a header: `usual`, unless only another one is in it.
+pub(in crate::manifest) fn delimiter_of(header: &[u8], usual: u8) -> u8 {
+    let quotes = std::cell::Cell::new(false);
+    let outside = header.iter().copied().filter(|&byte| {
+        quotes.set(quotes.get() ^ (byte == b'"'));
+        !quotes.get()
+    });
+    let outside: Vec<u8> = outside.collect();
+    let mut all = [usual, b',', b';', b'\t', b'|'].into_iter();
+    all.find(|delimiter| outside.contains(delimiter)).unwrap_or(usual)
 }
 
 /// Takes the line `sep=`, and tells what it names.
@@ -142,6 +154,30 @@ fn cells(record: &ByteRecord) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// What the columns mean; `None`, with errors, if that is not clear. Where they are
+/// named by their numbers, the first row may be an item already.
+fn begin(record: &ByteRecord, line: u64, reading: &mut Reading<'_>) -> Option<Vec<Option<Field>>> {
+    let titles: Vec<String> = cells(record).map(|cell| text(cell.trim_ascii()).into()).collect();
+    let titles: Vec<&str> = titles.iter().map(String::as_str).collect();
+    let Some(columns) = reading.options.columns.by_number(&titles) else {
+        return header(record, line, reading);
+    };
+    if let Some(field) = reading.options.columns.beyond(titles.len()) {
+        let message =
+            format!("there is no column for {}: a row has {}", field.name(), titles.len());
+        reading.usage(line, message);
+        return None;
+    }
+    let is_title = |(title, field): (&&str, &Option<Field>)| {
+        let is_number = title.bytes().next().is_some_and(|first| first.is_ascii_digit());
+        field.is_some_and(Field::is_number) && !is_number && !title.is_empty()
+    };
+    if !titles.iter().zip(&columns).any(is_title) {
+        row(record, &columns, line, reading);
+    }
+    Some(columns)
+}
+
 /// What the columns mean; `None`, with errors, if that is not clear.
 fn header(record: &ByteRecord, line: u64, reading: &mut Reading<'_>) -> Option<Vec<Option<Field>>> {
     let mut columns = Vec::new();
@@ -171,7 +207,11 @@ fn header(record: &ByteRecord, line: u64, reading: &mut Reading<'_>) -> Option<V
         let message = format!("known columns are {}", Field::names());
         reading.usage_of(line, Fault::Column, message);
     }
-    if clear && !columns.iter().any(|c| matches!(c, Some(Field::Name | Field::NameHex))) {
+    let needs_name = !reading.options.own_offsets;
+    if clear
+        && needs_name
+        && !columns.iter().any(|c| matches!(c, Some(Field::Name | Field::NameHex)))
+    {
         reading.usage(line, "the header has no column `name`");
         clear = false;
     }

@@ -7,6 +7,7 @@
 use std::io::BufRead;
 
 use super::super::{Item, Lines, Reading, Run, Runs, decimal};
+use super::partition::described;
 use crate::error::Fault;
 use crate::range::ByteRange;
 
@@ -172,16 +173,5 @@ fn without_size(rest: &str) -> &str {
             description.trim()
         }
         _ => rest.trim(),
-    }
-}
-
-/// A description as part of a name: what is not plain becomes `_`.
-pub(in crate::manifest) fn described(description: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || "-.+".contains(c);
-    let words = description.split(|c| !plain(c)).filter(|word| !word.is_empty());
-    let name: Vec<&str> = words.collect();
-    match name.is_empty() {
-        true => String::new(),
-        false => format!("-{}", name.join("_").chars().take(60).collect::<String>()),
     }
 }

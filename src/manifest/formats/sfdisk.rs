@@ -8,10 +8,9 @@ use std::io::{BufRead, Read};
 
 use serde::Deserialize;
 
-use super::super::{Item, Lines, Reading, Run, Runs, decimal};
-use super::mmls::described;
+use super::super::{Lines, Reading, decimal};
+use super::partition::{self, number_of, units};
 use crate::error::Fault;
-use crate::range::ByteRange;
 
 /// Types of partitions of a DOS table that hold others.
 const CONTAINERS: [&str; 3] = ["5", "f", "85"];
@@ -68,7 +67,7 @@ fn read_json(mut input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     }
     let Some(sector) = sector(table.sectorsize, reading) else { return };
     for (n, found) in table.partitions.iter().enumerate() {
-        partition(1, n + 1, found, sector, reading);
+        add(1, n + 1, found, sector, reading);
     }
 }
 
@@ -96,7 +95,7 @@ fn read_dump(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
                 size = sector(named, reading);
             }
             let Some(sector) = size else { return };
-            partition(number, count, &found, sector, reading);
+            add(number, count, &found, sector, reading);
         }
     }
 }
@@ -137,29 +136,15 @@ fn sector(named: Option<u64>, reading: &mut Reading<'_>) -> Option<u64> {
     }
 }
 
-fn partition(line: u64, index: usize, found: &Partition, sector: u64, reading: &mut Reading<'_>) {
+fn add(line: u64, index: usize, found: &Partition, sector: u64, reading: &mut Reading<'_>) {
     if CONTAINERS.contains(&found.kind.to_ascii_lowercase().as_str()) {
         return reading.skip("an extended partition, which holds others");
     }
     let (Some(start), Some(size)) = (found.start, found.size) else {
         return reading.usage(line, "sfdisk: a partition without a start or a size");
     };
-    let range = || {
-        let range = ByteRange::with_len(start.checked_mul(sector)?, size.checked_mul(sector)?)?;
-        range.rebase(0, reading.options.base)
-    };
-    let Some(range) = range() else {
-        return reading.usage(line, "sfdisk: a partition ends past what 64 bits count");
-    };
-    // As the kernel numbers them: by the node, where that ends in a number.
-    let digits = found.node.len() - found.node.trim_end_matches(|c: char| c.is_ascii_digit()).len();
-    let number = match &found.node[found.node.len() - digits..] {
-        "" => index.to_string(),
-        number => number.to_owned(),
-    };
     let about = if found.name.is_empty() { &found.kind } else { &found.name };
-    let name = format!("{number:0>3}{}.img", described(about));
-    let runs = Runs::from_pieces([Run::Data(range)]);
-    let make = |name| Item { line, name, source: None, runs, dest_offset: 0, details: None };
-    reading.push(name.as_bytes(), make, line);
+    let number = number_of(&found.node, index);
+    let place = units(start, size, sector);
+    partition::Partition { line, number: &number, about, place }.add("sfdisk", reading);
 }

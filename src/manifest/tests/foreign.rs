@@ -20,6 +20,9 @@ fn tables_of_spreadsheets() {
         "sep=;\r\nname;start;len\r\na;0;512\r\n",
         "sep=,\nname,start,len\na,0,512\n",
         "sep=|\nname|start|len\na|0|512\n",
+        "name|start|len\na|0|512\n",
+        "name\tstart\tlen\na\t0\t512\n",
+        "\"name\";\"start\";\"len\"\na;0;512\n",
         "# by hand\n\nname;start;len\n\"a\";0;512\n",
         "name,start,len\na,0.0,512.0\n",
         "name,start,len,unit\na,0.0,1.0,sector\n",
@@ -71,6 +74,38 @@ fn columns_of_other_programs() {
             assert!(errors.to_string().contains(says), "{errors}");
         }
     }
+}
+
+#[test]
+fn columns_by_their_numbers() {
+    let columns: Columns = "name=3,start=1,len=2".parse().expect("columns");
+    let numbered = ReadOptions { columns: &columns, ..options() };
+    for list in [
+        "0,512,a\n",
+        "From,Bytes,File\n0,512,a\n",
+        "0;512;a\n",
+        "0|512|a|more|columns\n",
+        "# made by hand\n\n0x0,512,a\n",
+        "start;len;name\n0;512;a\n",
+    ] {
+        reads_with(&numbered, Format::Csv, list, &[ONE]);
+        let found = read(list.as_bytes(), None, &numbered).expect("a table").items;
+        assert_eq!(found.len(), 1, "the format is told by the columns: {list:?}");
+    }
+    fails_with(
+        &numbered,
+        Format::Csv,
+        "0,512\n",
+        Usage,
+        "line 1: there is no column for name: a row has 2",
+    );
+    let mixed: Columns = "name=File,start=2,len=3".parse().expect("columns");
+    let mixed = ReadOptions { columns: &mixed, ..options() };
+    reads_with(&mixed, Format::Csv, "File,From,Bytes\na,0,512\n", &[ONE]);
+    // A title that is a number names its column.
+    let titled: Columns = "name=1,start=2,len=3".parse().expect("columns");
+    let titled = ReadOptions { columns: &titled, ..options() };
+    reads_with(&titled, Format::Csv, "3,2,1\n512,0,a\n", &[ONE]);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use crate::digest::{Algorithm, Expectation};
 use crate::manifest::{Details, Item, Run, Runs, check};
 use crate::range::ByteRange;
 
-const FORMATS: [Format; 10] = [
+const FORMATS: [Format; 14] = [
     Format::Csv,
     Format::Tsv,
     Format::Jsonl,
@@ -19,6 +19,10 @@ const FORMATS: [Format; 10] = [
     Format::Bmap,
     Format::Mmls,
     Format::Sfdisk,
+    Format::Parted,
+    Format::Lsblk,
+    Format::QemuMap,
+    Format::Rawprogram,
 ];
 
 /// A right text of each format, to be damaged.
@@ -36,14 +40,22 @@ fn seed(format: Format) -> &'static str {
         Format::Bmap => super::imports::BMAP,
         Format::Mmls => super::imports::MMLS,
         Format::Sfdisk => super::foreign::SFDISK,
+        Format::Parted => super::disks::PARTED,
+        Format::Lsblk => super::disks::LSBLK,
+        Format::QemuMap => super::disks::QEMU_MAP,
+        Format::Rawprogram => super::disks::RAWPROGRAM,
     }
 }
 
 /// Reads and checks; all that matters is that it comes back.
 fn survives(input: &[u8], format: Option<Format>) {
-    if let Ok(manifest) = load(input, format, &options(), |_| Some(1 << 40)) {
-        for item in &manifest.items {
-            let _ = serde_json::to_string(item).expect("an item is JSON");
+    let disk_size = Some(1 << 40);
+    let own = ReadOptions { own_offsets: true, disk_size, size_of: &|_| disk_size, ..options() };
+    for options in [options(), own] {
+        if let Ok(manifest) = load(input, format, &options, |_| disk_size) {
+            for item in &manifest.items {
+                let _ = serde_json::to_string(item).expect("an item is JSON");
+            }
         }
     }
 }
