@@ -11,6 +11,9 @@
 //! Sources of which something has changed are compared with what was copied (`unchanged`).
 //! What is read and written besides must be none of all these (`beside`).
 //! `job` reads as the story of it.
+//!
+//! Where all items go to one destination (`onto`), each to an offset of its own,
+//! it is a single copy: the list says which bytes of it are wanted.
 
 mod assembled;
 mod beside;
@@ -23,6 +26,7 @@ mod handles;
 mod job;
 mod large;
 mod moving;
+mod onto;
 mod output;
 mod partial;
 mod plan;
@@ -41,6 +45,7 @@ mod unchanged;
 mod work;
 
 pub use job::{Batch, DEFAULT_IO_SIZE};
+pub use onto::Onto;
 pub use plan::BatchPlanned;
 pub use report::{BatchReport, ItemReport, Items, Slow, Status};
 

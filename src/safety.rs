@@ -8,6 +8,7 @@ pub mod roles;
 
 use std::path::Path;
 
+use self::roles::Footprint;
 use crate::durable::target::{OpenTarget, StagedTarget};
 use crate::error::Refusal;
 use crate::range::{ByteRange, Mapping};
@@ -94,10 +95,45 @@ impl Preflight<'_> {
         }
         let (from, to) = (self.mapping.from(), self.mapping.to());
         let meeting = meet(&read(), from, &sys::layers(facts, path), to);
+        self.judge(&meeting, open, [from, to])
+    }
+
+    /// Refuses to write `written` of what is at `target` where any byte of the source
+    /// may lie: for a copy that reads it in pieces, of which nobody looks at each.
+    ///
+    /// # Errors
+    ///
+    /// The first reason found.
+    pub fn check_all(&self, target: &Footprint<'_>, written: ByteRange) -> Result<(), Refusal> {
+        let Some(open) = self.source else { return Ok(()) };
+        if let Some(staged) = target.staged {
+            return self.check_new_file(staged);
+        }
+        let Some(facts) = target.facts else { return Ok(()) };
+        let ranges = [ByteRange::to(open.facts.size), written];
+        if facts.same_thing(&open.facts) {
+            return self.judge(&Meeting::Overlap(word(thing(facts))), open, ranges);
+        }
+        if are_beside(&open.facts, facts) {
+            return Ok(());
+        }
+        let (read, layers) =
+            (sys::layers(&open.facts, &open.path), sys::layers(facts, target.path));
+        self.judge(&meet(&read, ranges[0], &layers, written), open, ranges)
+    }
+
+    /// What becomes of a copy whose ends, of which `from` is read and `to` is written,
+    /// lie to each other in this way.
+    fn judge(
+        &self,
+        meeting: &Meeting,
+        open: &OpenSource,
+        [from, to]: [ByteRange; 2],
+    ) -> Result<(), Refusal> {
         let (path, source_path) = (self.path.to_owned(), open.path.clone());
-        match meeting {
+        match *meeting {
             Meeting::Apart => Ok(()),
-            Meeting::Overlap(what) => Err(self.overlap(what)),
+            Meeting::Overlap(what) => Err(Refusal::Overlap { path, from, to, what }),
             Meeting::SourceInside => Err(Refusal::HoldsSource { path, source_path }),
             Meeting::TargetInside if self.allow_same_device => Ok(()),
             Meeting::TargetInside => Err(Refusal::SameDevice { path, source_path }),

@@ -1,7 +1,8 @@
-//! What a file of a batch is to hold, as one source: its bytes come from many
+//! What a file is to hold, as one source: its bytes come from many
 //! places of several sources, and where the list has a hole there are zeros.
 //! Offsets are those of the file. Nothing is written here.
 
+use std::borrow::Borrow;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -33,14 +34,14 @@ pub struct Run {
 
 impl Run {
     /// Where it is in the file.
-    fn place(&self) -> ByteRange {
+    pub fn place(&self) -> ByteRange {
         ByteRange::with_len(self.at, self.range.len()).unwrap_or_default()
     }
 }
 
-/// The content of a file, read from its sources.
-pub struct Assembled<'a> {
-    sources: &'a Sources,
+/// The content of a file, read from its sources, which are lent or shared.
+pub struct Assembled<S> {
+    sources: S,
     /// Ascending in the file, none empty.
     runs: Vec<Run>,
     len: u64,
@@ -49,16 +50,17 @@ pub struct Assembled<'a> {
     data: OnceLock<RangeSet>,
 }
 
-impl<'a> Assembled<'a> {
+impl<S: Borrow<Sources>> Assembled<S> {
     /// A file of `len` bytes with `runs`, which do not overlap in it.
-    pub fn new(
-        sources: &'a Sources,
-        runs: impl IntoIterator<Item = Run>,
-        len: u64,
-    ) -> Assembled<'a> {
+    pub fn new(sources: S, runs: impl IntoIterator<Item = Run>, len: u64) -> Assembled<S> {
         let mut runs: Vec<Run> = runs.into_iter().filter(|run| !run.range.is_empty()).collect();
         runs.sort_unstable_by_key(|run| run.at);
         Assembled { sources, runs, len, last: Mutex::default(), data: OnceLock::new() }
+    }
+
+    /// Where its bytes come from.
+    pub fn sources(&self) -> &Sources {
+        self.sources.borrow()
     }
 
     fn open(&self, number: u32) -> crate::Result<Arc<OpenSource>> {
@@ -66,7 +68,7 @@ impl<'a> Assembled<'a> {
         if let Some((_, source)) = last.as_ref().filter(|(known, _)| *known == number) {
             return Ok(Arc::clone(source));
         }
-        let source = self.sources.open(number)?;
+        let source = self.sources().open(number)?;
         *last = Some((number, Arc::clone(&source)));
         Ok(source)
     }
@@ -99,7 +101,7 @@ struct OfSource {
     error: io::Error,
 }
 
-impl ReadAt for Assembled<'_> {
+impl<S: Borrow<Sources>> ReadAt for Assembled<S> {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let index = self.runs.partition_point(|run| run.place().end() <= offset);
         let run = self.runs.get(index);
@@ -124,7 +126,7 @@ impl ReadAt for Assembled<'_> {
     }
 }
 
-impl Source for Assembled<'_> {
+impl<S: Borrow<Sources> + Send + Sync> Source for Assembled<S> {
     fn size(&self) -> u64 {
         self.len
     }

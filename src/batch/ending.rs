@@ -12,6 +12,7 @@ use super::output::Output;
 use super::partial;
 use super::report::{ItemReport, Status};
 use super::skipped;
+use super::sources::Sources;
 use super::unchanged::{self, may_be_harmless};
 use super::work::BatchWork;
 use crate::durable::intact::{self, Written};
@@ -277,7 +278,7 @@ impl BatchWork<'_> {
     }
 
     /// What the file of an output is to hold.
-    fn expected(&self, output: &Output) -> Assembled<'_> {
+    fn expected(&self, output: &Output) -> Assembled<&Sources> {
         let runs = self.plan.rows(output.index).iter().flat_map(|&row| {
             let source = self.plan.source_of(row);
             let data = data_of(&self.items[row as usize], self.sources.size(source));

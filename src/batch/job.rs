@@ -402,7 +402,7 @@ struct Ready {
     notes: Vec<String>,
 }
 
-fn refused(errors: &ManifestErrors) -> Error {
+pub(super) fn refused(errors: &ManifestErrors) -> Error {
     match errors.kind() {
         manifest::ErrorKind::Refused => {
             Refusal::List { lines: errors.to_string(), faults: errors.faults() }.into()

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use super::assembled::Assembled;
 use super::report::BatchReport;
+use super::sources::Sources;
 use crate::cpu::Pool;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::io::fingerprint::Fingerprint;
@@ -50,7 +51,7 @@ struct Known {
 /// A file and what it is to hold.
 pub struct Subject<'a> {
     /// What it is to hold.
-    pub expected: &'a Assembled<'a>,
+    pub expected: &'a Assembled<&'a Sources>,
     /// What of it is compared, in positions of the file.
     pub ranges: &'a RangeSet,
     /// Of what was read when it was written, in positions of the file.
@@ -140,7 +141,7 @@ impl<'a> Proof<'a> {
     pub fn repair(
         &self,
         file: &FileIo,
-        expected: &Assembled<'_>,
+        expected: &Assembled<&Sources>,
         pieces: &RangeSet,
     ) -> std::io::Result<()> {
         let mut buffer = vec![0; as_usize(REPAIR)];

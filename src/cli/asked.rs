@@ -47,7 +47,14 @@ impl<'a> Asked<'a> {
             Some(Command::Patch(args)) => {
                 (Form::Copy(Path::new(bytes::NAME), &args.file), &args.output)
             }
-            Some(Command::Batch(args)) => (Form::Batch, &args.common.output),
+            Some(Command::Batch(args)) => {
+                let from = args.source.as_deref().or(args.manifest.as_deref());
+                // Onto one destination, it is one copy.
+                let form = args.onto.destination().map_or(Form::Batch, |destination| {
+                    Form::Copy(from.unwrap_or(Path::new("-")), destination)
+                });
+                (form, &args.common.output)
+            }
             Some(Command::Bench(args)) => {
                 (Form::Bench(Some((&args.source, &args.destination))), &args.output)
             }
@@ -69,7 +76,7 @@ impl<'a> Asked<'a> {
         let options: Vec<&OsStr> = words.take_while(|word| *word != "--").collect();
         let command = options.iter().find(|word| !word.as_encoded_bytes().starts_with(b"-"));
         let form = match command.and_then(|word| word.to_str()) {
-            Some("batch") => Form::Batch,
+            Some("batch") if !options.iter().any(|option| is_onto(option)) => Form::Batch,
             Some("bench") => Form::Bench(None),
             Some("devices") => Form::Devices,
             Some("completions" | "man") => Form::Text,
@@ -109,6 +116,15 @@ impl<'a> Asked<'a> {
             Form::Text => return,
         });
     }
+}
+
+/// Whether everything is to go onto one destination.
+fn is_onto(option: &OsStr) -> bool {
+    let bytes = option.as_encoded_bytes();
+    let names: [&[u8]; 2] = [b"--into-device", b"--into-file"];
+    names.iter().any(|name| {
+        bytes.strip_prefix(*name).is_some_and(|rest| rest.is_empty() || rest[0] == b'=')
+    })
 }
 
 fn copy(paths: &[std::path::PathBuf]) -> Form<'_> {

@@ -4,12 +4,13 @@ mod compare;
 mod files;
 mod list;
 mod listener;
+mod onto;
 mod report_file;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use pcopy::batch::{Batch, BatchPlanned, BatchReport};
 use pcopy::digest;
 use pcopy::error::quoted;
@@ -21,6 +22,7 @@ use pcopy::{Error, ErrorKind, Failure, Outcome, Progress, Result, Watch};
 pub use self::files::{copy_files, verify_files};
 use self::list::ListArgs;
 use self::listener::{Listener, Report};
+use self::onto::OntoArgs;
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
 use super::hint::{batch_remedy, resume_command};
@@ -33,9 +35,11 @@ use super::{config, watch};
 /// Copy many ranges to many files in one run
 ///
 /// MANIFEST is CSV or TSV with a header (name, start, and one of end, last or len), JSON,
-/// plain lines of START END NAME, or the output of fiwalk, filefrag -v, ddrescue, bmaptool, mmls
-/// or sfdisk.
+/// plain lines of START END NAME, or the output of fiwalk, filefrag -v, ddrescue, bmaptool, mmls,
+/// sfdisk, parted -sm, lsblk -bJ or qemu-img map --output=json, or a rawprogram file. With
+/// --into-device or --into-file every range goes to its own offset of one destination.
 #[derive(Args, Debug)]
+#[command(group = ArgGroup::new("one_destination").args(["into_device", "into_file"]))]
 pub struct BatchArgs {
     /// The list of files; - for standard input
     #[arg(value_name = "MANIFEST", required_unless_present = "retry")]
@@ -74,6 +78,9 @@ pub struct BatchArgs {
 
     #[command(flatten)]
     pub list: ListArgs,
+
+    #[command(flatten)]
+    pub onto: OntoArgs,
 }
 
 /// What a batch shares with a copy of several files.
@@ -162,6 +169,9 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Result<Exit> {
         if !args.common.output.quiet {
             to_stderr(&format!("pcopy: {note}"));
         }
+    }
+    if let Some(destination) = args.onto.destination() {
+        return onto::run(args, destination, (manifest, unread), signals);
     }
     let batch = Batch::new(manifest.items, &args.into).unread(unread);
     let batch = match &args.source {

@@ -290,6 +290,7 @@ fn plan(report: &Report) -> String {
         human(bytes.holes),
     );
     text += &differs(bytes.written, bytes.equal, "differ and would be written");
+    text += &mapped(report);
     for also in &report.also {
         text += &format!("\n  and to {}", quoted(&also.destination.path));
         text += &differs(also.written, also.equal, "differ there and would be written");
@@ -339,6 +340,7 @@ fn done_in(report: &Report) -> String {
     if report.durable {
         text += &format!(", {:.2} s syncing", seconds.sync);
     }
+    text += &mapped(report);
     match (report.durable, is_update, report.destination.kind) {
         (true, false, _) => {
             let overall = rate(copied, seconds.copy + seconds.sync);
@@ -385,6 +387,14 @@ fn summary(report: &Report, verbose: bool) -> String {
         );
     }
     text
+}
+
+/// What of the range was asked for, where that is a choice.
+fn mapped(report: &Report) -> String {
+    let Some(mapped) = report.mapped else { return String::new() };
+    let (what, len) = (human(mapped.bytes), human(report.range.len()));
+    let rest = if report.in_place { "is not touched" } else { "is holes" };
+    format!("\n  {} with {what} of {len}; the rest {rest}", counted(mapped.ranges))
 }
 
 /// Where a source could not be read, and what became of that.

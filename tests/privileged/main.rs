@@ -6,6 +6,9 @@
 //! and `disks`, also when an assertion fails.
 
 #[cfg(target_os = "linux")]
+#[path = "../suite/book.rs"]
+mod book;
+#[cfg(target_os = "linux")]
 #[path = "../suite/common.rs"]
 mod common;
 #[cfg(target_os = "linux")]
@@ -64,10 +67,14 @@ mod odd;
 #[cfg(target_os = "linux")]
 mod only_changed;
 #[cfg(target_os = "linux")]
+mod onto;
+#[cfg(target_os = "linux")]
 mod partitions;
 #[cfg(target_os = "linux")]
 mod powercut;
 #[cfg(target_os = "linux")]
 mod pulled;
+#[cfg(target_os = "linux")]
+mod recipes;
 #[cfg(target_os = "linux")]
 mod refused;

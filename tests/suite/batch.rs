@@ -13,6 +13,7 @@ mod holes;
 #[cfg(target_os = "linux")]
 mod limits;
 mod lists;
+mod onto;
 mod options;
 mod proof;
 #[cfg(unix)]

@@ -94,6 +94,13 @@ fn every_form_prints_one_document_however_it_ends() {
             Some("cannot_write"),
         ),
         ("batch --json --io-size 3 list.csv --source source --into o", 2, BATCH, Some("usage")),
+        // Of one destination, it is a copy.
+        ("batch --json list.csv --source source --into-file o", 0, REPORT, None),
+        ("batch --json -n list.csv --source source --into-file o", 0, REPORT, None),
+        ("batch --json none.csv --source source --into-file o", 3, REPORT, Some("cannot_read")),
+        ("batch --json odd.csv --source source --into-file=o", 2, REPORT, Some("bad_list")),
+        ("batch --json list.csv --into-file o --bogus", 2, REPORT, Some("usage")),
+        ("batch --json list.csv --source source --into-device o", 2, REPORT, Some("usage")),
         // A comparison.
         ("verify --json source source", 3, REPORT, Some("same_file")),
         ("verify --json source there", 4, REPORT, Some("verify_mismatch")),

@@ -12,6 +12,8 @@ mod any_options;
 mod attack;
 mod batch;
 mod bench;
+#[cfg(unix)]
+mod book;
 mod changed;
 mod cli;
 #[cfg(windows)]
@@ -63,6 +65,8 @@ mod preserve;
 mod property;
 mod range;
 mod rate;
+#[cfg(unix)]
+mod recipes;
 #[cfg(target_os = "linux")]
 mod repair;
 mod report;

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::super::assembled::Assembled;
 use super::super::output::{Output, Outputs};
 use super::super::proof::{Proof, Subject, first_difference, why_not};
+use super::super::sources::Sources;
 use super::{Commit, Member};
 use crate::error::{ErrorKind, Result, chain};
 use crate::io::fingerprint::Fingerprint;
@@ -23,7 +24,7 @@ pub struct Proving<'a> {
     /// All outputs of the batch.
     pub outputs: &'a Outputs,
     /// What the file of an output is to hold.
-    pub expected: &'a (dyn Fn(&Output) -> Assembled<'a> + Sync),
+    pub expected: &'a (dyn Fn(&Output) -> Assembled<&'a Sources> + Sync),
     /// How files are compared.
     pub proof: &'a Proof<'a>,
 }

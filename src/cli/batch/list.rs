@@ -148,8 +148,11 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
         radix: list.radix,
         deleted: list.deleted,
         skip_complete: args.retry.is_some(),
-        own_offsets: false,
-        disk_size: size(None),
+        own_offsets: args.onto.destination().is_some(),
+        disk_size: match args.onto.destination() {
+            Some(_) => args.onto.into_device.as_deref().and_then(|device| size(Some(device))),
+            None => size(None),
+        },
         size_of: &size,
     };
     let format = if args.retry.is_some() { Some(Format::Jsonl) } else { list.format };
