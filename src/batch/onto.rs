@@ -145,7 +145,9 @@ impl Onto {
         let wanted = self.wanted()?;
         let destinations = self.open(&wanted)?;
         let Wanted { origin, options, .. } = wanted;
-        copy::dry_run(Request { origin, destinations, options: &options }, progress)
+        let never = CancelToken::new();
+        let watch = Watch::new(progress, &never);
+        copy::dry_run(Request { origin, destinations, options: &options }, watch)
     }
 
     fn destinations(&self) -> impl Iterator<Item = &Path> {

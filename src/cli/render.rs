@@ -340,7 +340,6 @@ fn done_in(report: &Report) -> String {
     if report.durable {
         text += &format!(", {:.2} s syncing", seconds.sync);
     }
-    text += &mapped(report);
     match (report.durable, is_update, report.destination.kind) {
         (true, false, _) => {
             let overall = rate(copied, seconds.copy + seconds.sync);
@@ -353,6 +352,7 @@ fn done_in(report: &Report) -> String {
 
 fn summary(report: &Report, verbose: bool) -> String {
     let (seconds, mut text) = (&report.seconds, done_in(report));
+    text += &mapped(report);
     for also in report.also.iter().filter(|also| also.error.is_none()) {
         text += &format!("\n  and to {}", quoted(&also.destination.path));
         text += &differs(also.written, also.equal, "differed there and were written");
