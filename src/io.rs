@@ -11,12 +11,14 @@ mod fanout;
 mod file;
 pub mod fingerprint;
 mod gap_reader;
+mod joined;
 pub mod memory;
 pub mod only_changed;
 mod order;
 mod ordered;
 pub mod page_cache;
 mod pulse;
+mod segmented;
 pub mod transfer;
 mod uncached;
 
@@ -25,8 +27,10 @@ pub use end::find_end;
 pub use fanout::Fanout;
 pub use file::FileIo;
 pub use gap_reader::GapReader;
+pub use joined::Joined;
 pub use order::WriteOrder;
 pub use ordered::Ordered;
+pub use segmented::{Pieces, Segmented};
 
 use std::fs::File;
 use std::io;
@@ -86,6 +90,13 @@ pub trait Source: ReadAt + Send + Sync {
     fn file(&self) -> Option<&File> {
         None
     }
+
+    /// Shows the open files that `range` lies in, and where in each.
+    fn for_each_place(&self, range: ByteRange, visit: &mut dyn FnMut(&File, ByteRange)) {
+        if let Some(file) = self.file() {
+            visit(file, range);
+        }
+    }
 }
 
 /// How far a source is believed that says it has holes.
@@ -136,11 +147,11 @@ pub trait Sink: Send + Sync {
         None
     }
 
-    /// Shows every open file that is written to, of which there may be several
-    /// where none is [the one](Sink::file).
-    fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
+    /// Shows the open files that `range` is written to, and where in each. There
+    /// may be several where none is [the one](Sink::file).
+    fn for_each_place(&self, range: ByteRange, visit: &mut dyn FnMut(&File, ByteRange)) {
         if let Some(file) = self.file() {
-            visit(file);
+            visit(file, range);
         }
     }
 }
@@ -167,7 +178,7 @@ impl<S: Sink + ?Sized> Sink for std::sync::Arc<S> {
         (**self).memory()
     }
 
-    fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
-        (**self).for_each_file(visit);
+    fn for_each_place(&self, range: ByteRange, visit: &mut dyn FnMut(&File, ByteRange)) {
+        (**self).for_each_place(range, visit);
     }
 }

@@ -5,6 +5,7 @@
 //! stripes; it is arithmetic on `u64`.
 
 mod mapping;
+mod segments;
 mod set;
 mod spec;
 #[cfg(test)]
@@ -12,6 +13,7 @@ mod tests;
 mod unread;
 
 pub use mapping::Mapping;
+pub use segments::{Part, Segments};
 pub use set::RangeSet;
 pub use spec::{RangeError, RangeSpec, RangeSyntaxError};
 pub use unread::{Failed, Unread};

@@ -102,10 +102,10 @@ impl Sink for Fanout {
         self.each(None, |sink| sink.sync_data())
     }
 
-    fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
+    fn for_each_place(&self, range: ByteRange, visit: &mut dyn FnMut(&File, ByteRange)) {
         for branch in &self.branches {
             if !branch.failed.load(Ordering::Acquire) {
-                branch.sink.for_each_file(visit);
+                branch.sink.for_each_place(range, visit);
             }
         }
     }

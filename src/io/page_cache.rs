@@ -9,7 +9,6 @@
 //! system: no byte depends on it, and nothing here fails.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::File;
 use std::sync::Mutex;
 
 use super::{Sink, Source, as_u64};
@@ -114,10 +113,17 @@ impl PageCachePolicy {
 
     /// Before `part` of the source is read. Says whether it is in the cache.
     pub fn before(&self, source: &dyn Source, part: ByteRange) -> bool {
-        match (self.cache_state, source.file()) {
+        match self.cache_state {
             _ if !self.drop_source => true,
-            (CacheState::Cold, _) => false,
-            (CacheState::Mixed, Some(file)) => self.found.cached(file, source.size(), part),
+            CacheState::Cold => false,
+            CacheState::Mixed => self.found.cached(source.size(), part, &|window| {
+                let (mut cached, mut is_known) = (0, false);
+                source.for_each_place(window, &mut |file, place| {
+                    is_known = true;
+                    cached += sys::cached_bytes(file, place).unwrap_or(place.len());
+                });
+                is_known.then_some(cached)
+            }),
             _ => true,
         }
     }
@@ -126,39 +132,42 @@ impl PageCachePolicy {
     /// and was before the copy.
     pub fn before_write(&self, sink: &dyn Sink, part: ByteRange) -> bool {
         match (self.standing.filter(|_| self.drop_written), sink.file()) {
-            (Some(len), Some(file)) => self.found_standing.cached(file, len, part),
+            (Some(len), Some(file)) => self
+                .found_standing
+                .cached(len, part, &|window| sys::cached_bytes(file, window).ok()),
             _ => false,
         }
     }
 
     /// After `part` of the source has been read, and is not needed any more.
     pub fn after_read(&self, was_cached: bool, source: &dyn Source, part: ByteRange) {
-        let Some(file) = source.file().filter(|_| !was_cached) else { return };
+        if was_cached {
+            return;
+        }
         let old = lock(&self.read).push(part);
         if let Some(old) = old {
-            sys::drop_cached(file, old);
+            source.for_each_place(old, &mut sys::drop_cached);
         }
     }
 
     /// After `target` has been written from something that was cached or not.
     pub fn after_write(&self, was_cached: bool, sink: &dyn Sink, target: ByteRange) {
         if self.write_early {
-            sink.for_each_file(&mut |file| sys::start_writing(file, target));
+            sink.for_each_place(target, &mut sys::start_writing);
         }
         if was_cached || !self.drop_written {
             return;
         }
         let old = lock(&self.written).push(target);
         if let Some(old) = old {
-            sink.for_each_file(&mut |file| sys::drop_cached(file, old));
+            sink.for_each_place(old, &mut sys::drop_cached);
         }
     }
 
     /// When nothing more will be read.
     pub fn finish_reading(&self, source: &dyn Source) {
-        let Some(file) = source.file() else { return };
         for range in std::mem::take(&mut *lock(&self.read)).all.iter() {
-            sys::drop_cached(file, range);
+            source.for_each_place(range, &mut sys::drop_cached);
         }
     }
 
@@ -166,7 +175,7 @@ impl PageCachePolicy {
     pub fn finish(&self, source: &dyn Source, sink: &dyn Sink) {
         self.finish_reading(source);
         for range in std::mem::take(&mut *lock(&self.written)).all.iter() {
-            sink.for_each_file(&mut |file| sys::drop_cached(file, range));
+            sink.for_each_place(range, &mut sys::drop_cached);
         }
     }
 }
@@ -175,15 +184,16 @@ impl Found {
     /// Whether the page cache held an eighth of the windows of `part` before
     /// anyone touched them. That is asked once, and some way ahead: later, what
     /// was read ahead would look as if it had always been there. What lies
-    /// beyond `size`, the end of the file, was not there.
-    fn cached(&self, file: &File, size: u64, part: ByteRange) -> bool {
+    /// beyond `size`, the end of the file, was not there. `ask` says how many bytes
+    /// of a window the cache holds, if the system does.
+    fn cached(&self, size: u64, part: ByteRange, ask: &dyn Fn(ByteRange) -> Option<u64>) -> bool {
         let (first, end) = (part.start() / WINDOW, part.end().div_ceil(WINDOW));
         let mut found = lock(&self.0);
         for window in first..end + AHEAD {
             found.entry(window).or_insert_with(|| {
                 let start = window.saturating_mul(WINDOW).min(size);
                 let range = ByteRange::between(start, start.saturating_add(WINDOW).min(size));
-                sys::cached_bytes(file, range).map_or(true, |cached| cached > range.len() / 8)
+                ask(range).is_none_or(|cached| cached > range.len() / 8)
             });
         }
         let cached = found.range(first..end).filter(|(_, cached)| **cached).count();
