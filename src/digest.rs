@@ -24,6 +24,7 @@ mod digester;
 mod hasher;
 mod in_order;
 mod line;
+mod pieces;
 mod range;
 mod runs;
 mod state;
@@ -36,7 +37,8 @@ mod tests;
 pub use algorithm::{Algorithm, UnknownAlgorithm, ordered};
 pub use digester::{Abandoned, Digester};
 pub use hasher::{Hasher, hash_slice};
-pub use line::line;
+pub use line::{comment, line};
+pub use pieces::PieceDigests;
 pub use range::RangeDigest;
 pub use value::{Digest, Expectation, ExpectationError};
 

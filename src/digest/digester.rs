@@ -4,6 +4,7 @@ use std::sync::Mutex;
 
 use super::content::Content;
 use super::in_order::InOrder;
+use super::pieces::{PieceDigests, Pieces};
 use super::runs::Runs;
 use super::state::DigestState;
 use super::tree::Tree;
@@ -39,6 +40,8 @@ pub struct Digester {
     seen: Mutex<RangeSet>,
     state: DigestState,
     methods: Vec<Method>,
+    /// Digests of its pieces, where they are wanted.
+    pieces: Vec<Pieces>,
 }
 
 /// How a digest is computed from pieces.
@@ -58,7 +61,22 @@ impl Digester {
             .filter(|(index, algorithm)| !algorithms[..*index].contains(algorithm));
         let methods =
             first_mentions.map(|(_, algorithm)| Method::new(*algorithm, range.len())).collect();
-        Digester { range, seen: Mutex::default(), state: DigestState::new(), methods }
+        let (seen, state, pieces) = (Mutex::default(), DigestState::new(), Vec::new());
+        Digester { range, seen, state, methods, pieces }
+    }
+
+    /// Computes the same digests also of each piece of so many bytes, counted from
+    /// the start of the range, for each of `lengths`.
+    #[must_use]
+    pub fn with_pieces(self, lengths: &[u64]) -> Digester {
+        let algorithms: Vec<_> = self.methods.iter().map(Method::algorithm).collect();
+        let pieces = lengths.iter().map(|every| Pieces::new(&algorithms, self.range, *every));
+        Digester { pieces: pieces.collect(), ..self }
+    }
+
+    /// The digests of the pieces, as far as there are any. They are taken out.
+    pub fn take_pieces(&self) -> Vec<PieceDigests> {
+        self.pieces.iter().flat_map(Pieces::take).collect()
     }
 
     /// Hashes the bytes of the range that start at position `start`.
@@ -90,14 +108,17 @@ impl Digester {
         self.methods.iter().any(Method::waits)
     }
 
-    fn add(&self, start: u64, content: Content<'_>) -> Result<(), Abandoned> {
+    pub(super) fn add(&self, start: u64, content: Content<'_>) -> Result<(), Abandoned> {
         if !content.is_empty() && !self.state.is_lost() {
             match self.claim(start, content.len()) {
                 Some(offset) => self.hash(offset, content),
                 None => self.spoil(),
             }
         }
-        if self.state.is_abandoned() { Err(Abandoned) } else { Ok(()) }
+        if self.state.is_abandoned() {
+            return Err(Abandoned);
+        }
+        self.pieces.iter().try_for_each(|pieces| pieces.add(start, content))
     }
 
     /// Notes a piece as handed over; its offset in the range, unless it does not
@@ -127,8 +148,15 @@ impl Digester {
     /// Gives the digests up because some bytes cannot be had. The copy goes on:
     /// whoever waits returns, and further calls cost nothing.
     pub fn spoil(&self) {
+        self.spoil_range(self.range);
+    }
+
+    /// The same, where only `range` cannot be had: pieces that do not lie in it keep
+    /// their digests.
+    pub fn spoil_range(&self, range: ByteRange) {
         self.state.spoil();
         self.wake();
+        self.pieces.iter().for_each(|pieces| pieces.spoil(range));
     }
 
     /// Gives everything up because the copy stops: whoever waits, and every
@@ -136,6 +164,7 @@ impl Digester {
     pub fn abandon(&self) {
         self.state.abandon();
         self.wake();
+        self.pieces.iter().for_each(Pieces::abandon);
     }
 
     fn wake(&self) {
@@ -162,6 +191,14 @@ impl Method {
             Algorithm::Blake3 => Method::Tree(Tree::new(len)),
             Algorithm::Crc32c => Method::Runs(Runs::new(len)),
             _ => Method::InOrder(InOrder::new(algorithm, len)),
+        }
+    }
+
+    fn algorithm(&self) -> Algorithm {
+        match self {
+            Method::Tree(_) => Algorithm::Blake3,
+            Method::Runs(_) => Algorithm::Crc32c,
+            Method::InOrder(turns) => turns.algorithm(),
         }
     }
 

@@ -13,6 +13,7 @@ use super::{Algorithm, Digest, Hasher, into_inner, lock};
 
 /// The hasher, handed from piece to piece in ascending order.
 pub(super) struct InOrder {
+    algorithm: Algorithm,
     len: u64,
     turn: Mutex<Turn>,
     moved: Condvar,
@@ -29,7 +30,12 @@ impl InOrder {
     /// For a range of `len` bytes.
     pub fn new(algorithm: Algorithm, len: u64) -> InOrder {
         let turn = Turn { next: 0, hasher: Some(Hasher::new(algorithm)) };
-        InOrder { len, turn: Mutex::new(turn), moved: Condvar::new() }
+        InOrder { algorithm, len, turn: Mutex::new(turn), moved: Condvar::new() }
+    }
+
+    /// Which digest it is.
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
     }
 
     /// Waits until everything before `start` was hashed, then hashes `content`.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::{Algorithm, Digest};
+use crate::range::ByteRange;
 
 /// The line for a file, without the newline, that the algorithm's own tool
 /// prints and checks (`-c`):
@@ -26,6 +27,17 @@ pub fn line(digest: &Digest, name: &Path) -> Vec<u8> {
         _ => (format!("{mark}{digest}  "), String::new()),
     };
     [before.as_bytes(), &name, after.as_bytes()].concat()
+}
+
+/// The same as a comment, which those of coreutils pass over: for what is no file
+/// of its own, such as `part` of the file `name`, or all of a file that is kept in
+/// several.
+pub fn comment(digest: &Digest, name: &Path, part: Option<ByteRange>) -> Vec<u8> {
+    let mut what = name.as_os_str().to_owned();
+    if let Some(part) = part {
+        what.push(format!(" {part}"));
+    }
+    [b"# ", &line(digest, Path::new(&what))[..]].concat()
 }
 
 fn escape(name: &[u8]) -> Vec<u8> {

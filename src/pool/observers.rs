@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
-use crate::digest::{Abandoned, Digest, Digester};
+use crate::digest::{Abandoned, Digest, Digester, PieceDigests};
 use crate::io::Source;
 use crate::io::fingerprint::Fingerprint;
 use crate::progress::lock;
@@ -111,10 +111,10 @@ impl Observers {
         self.digester().as_ref().map_or(Ok(()), |digester| digester.update_zeroes(hole))
     }
 
-    /// Some bytes cannot be had: there will be no digests.
-    pub(super) fn spoil(&self) {
+    /// `range` cannot be had: there will be no digest of what it lies in.
+    pub(super) fn spoil(&self, range: ByteRange) {
         if let Some(digester) = self.digester().as_ref() {
-            digester.spoil();
+            digester.spoil_range(range);
         }
     }
 
@@ -144,6 +144,11 @@ impl Observers {
     pub fn take_digests(&self) -> Option<Vec<Digest>> {
         let digester = self.digester.write().unwrap_or_else(PoisonError::into_inner).take();
         digester?.finish()
+    }
+
+    /// The digests of the pieces, where they are wanted. They are taken out.
+    pub fn take_pieces(&self) -> Vec<PieceDigests> {
+        self.digester().as_ref().map_or_else(Vec::new, Digester::take_pieces)
     }
 
     /// The fingerprints recorded so far, ascending. They are taken out.
@@ -198,7 +203,7 @@ mod tests {
             let observers = Observers::none().digests(digester);
             assert!(observers.bytes(0, b"abc").is_ok());
             if spoil {
-                observers.spoil();
+                observers.spoil(ByteRange::to(3));
             }
             observers
         };

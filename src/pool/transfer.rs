@@ -235,7 +235,7 @@ impl Transfer {
     }
 
     pub(super) fn record_failed(&self, range: ByteRange, error: &str) {
-        self.observers.spoil();
+        self.observers.spoil(range);
         lock(&self.record).failed.insert(range, error);
     }
 

@@ -372,7 +372,7 @@ impl Round<'_> {
 
     fn unreadable(&self, range: ByteRange, error: &std::io::Error) {
         if let Some(digester) = self.comparison.digester {
-            digester.spoil();
+            digester.spoil_range(range);
         }
         lock(&self.findings).unreadable.insert(range, &crate::error::chain(error));
     }
