@@ -110,7 +110,7 @@ pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
 }
 
 /// A part that holds no more may be of a run that ended before its first map.
-const LITTLE: u64 = WORTH_ROOM;
+pub const LITTLE: u64 = WORTH_ROOM;
 
 /// What is looked for, and how. `leftovers` says what is to become of what an
 /// earlier run left, `examiner` whether that is ours.
@@ -136,11 +136,11 @@ impl Search<'_> {
     pub fn open(&mut self, target: &OpenTarget, serial: Option<String>) -> Result<Start> {
         match self.leftovers {
             Leftovers::Restart => {
-                self.check_discardable()?;
+                check_discardable(self.map_file, self.examiner)?;
                 return Ok(Start::Over(None));
             }
             Leftovers::Refuse => {
-                self.check_no_map()?;
+                check_no_map(self.map_file, self.examiner)?;
                 return Ok(Start::Fresh);
             }
             Leftovers::Resume => {}
@@ -164,17 +164,17 @@ impl Search<'_> {
             Leftovers::Resume => Purpose::Write,
             Leftovers::Refuse | Leftovers::Restart => Purpose::Discard,
         };
-        let part = self.open_part(target, purpose)?;
+        let part = open_part(target, purpose, self.examiner)?;
         match self.leftovers {
             Leftovers::Refuse => {
                 if part.is_some() {
                     return Err(Refusal::Leftover { path: target.part_path() }.into());
                 }
-                self.check_no_map()?;
+                check_no_map(self.map_file, self.examiner)?;
                 Ok(Start::Fresh)
             }
             Leftovers::Restart => {
-                self.check_discardable()?;
+                check_discardable(self.map_file, self.examiner)?;
                 Ok(Start::Over(part.map(|(file, _)| file)))
             }
             Leftovers::Resume => self.resume(target, part),
@@ -209,55 +209,66 @@ impl Search<'_> {
         let earlier = resume_committed(target, map_file, map, self.identity)?;
         Ok(Start::Resume(Box::new(earlier)))
     }
+}
 
-    /// The part, open and locked, if there is one that may be used for `purpose`.
-    fn open_part(
-        &mut self,
-        target: &StagedTarget,
-        purpose: Purpose,
-    ) -> Result<Option<(File, Metadata)>, Refusal> {
-        let (name, path) = (target.part_name(), target.part_path());
-        // First by name: of another user, it may not even be opened.
-        let found =
-            target.directory.facts(&name).map_err(|source| cannot(target, &name, source))?;
-        let Some(found) = found.filter(|found| found.node == FileKind::File) else {
-            return open_locked(target, &name, &path);
-        };
-        self.examiner.check(&target.directory, &found, (purpose, &path))?;
-        match open_locked(target, &name, &path)? {
-            Some((file, facts)) => {
-                if !trust::is_unchanged(&found, &facts) {
-                    self.examiner.check(&target.directory, &facts, (purpose, &path))?;
-                }
-                Ok(Some((file, facts)))
+/// The part, open and locked, if there is one that may be used for `purpose`.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn open_part(
+    target: &StagedTarget,
+    purpose: Purpose,
+    examiner: &mut Examiner,
+) -> Result<Option<(File, Metadata)>, Refusal> {
+    let (name, path) = (target.part_name(), target.part_path());
+    // First by name: of another user, it may not even be opened.
+    let found = target.directory.facts(&name).map_err(|source| cannot(target, &name, source))?;
+    let Some(found) = found.filter(|found| found.node == FileKind::File) else {
+        return open_locked(target, &name, &path);
+    };
+    examiner.check(&target.directory, &found, (purpose, &path))?;
+    match open_locked(target, &name, &path)? {
+        Some((file, facts)) => {
+            if !trust::is_unchanged(&found, &facts) {
+                examiner.check(&target.directory, &facts, (purpose, &path))?;
             }
-            None => Ok(None),
+            Ok(Some((file, facts)))
         }
+        None => Ok(None),
     }
+}
 
-    /// Refuses a map that was left, by the options that get rid of it, if they do:
-    /// what never was a map is not discarded.
-    fn check_no_map(&mut self) -> Result<(), Refusal> {
-        if let Ok(None) = self.map_file.load() {
-            return Ok(());
-        }
-        self.check_discardable()?;
-        Err(Refusal::Leftover { path: self.map_file.path() })
+/// Refuses a map that was left, by the options that get rid of it, if they do:
+/// what never was a map is not discarded.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn check_no_map(map_file: &MapFile, examiner: &mut Examiner) -> Result<(), Refusal> {
+    if let Ok(None) = map_file.load() {
+        return Ok(());
     }
+    check_discardable(map_file, examiner)?;
+    Err(Refusal::Leftover { path: map_file.path() })
+}
 
-    /// What a restart discards must be a map of ours, if only a damaged one: a
-    /// file that never was one has been named by mistake.
-    fn check_discardable(&mut self) -> Result<(), Refusal> {
-        let (map_file, path) = (self.map_file, self.map_file.path());
-        check_map(map_file, Purpose::Discard, self.examiner)?;
-        match map_file.was_a_map() {
-            Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
-                Err(Refusal::AlienMap { path, remedies: &[Remedy::MapElsewhere] })
-            }
-            Ok(true) => Ok(()),
-            Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
-            Err(error) => Err(Refusal::BadMap { path, reason: crate::error::chain(&error) }),
+/// What a restart discards must be a map of ours, if only a damaged one: a
+/// file that never was one has been named by mistake.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn check_discardable(map_file: &MapFile, examiner: &mut Examiner) -> Result<(), Refusal> {
+    let path = map_file.path();
+    check_map(map_file, Purpose::Discard, examiner)?;
+    match map_file.was_a_map() {
+        Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
+            Err(Refusal::AlienMap { path, remedies: &[Remedy::MapElsewhere] })
         }
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
+        Err(error) => Err(Refusal::BadMap { path, reason: crate::error::chain(&error) }),
     }
 }
 
@@ -326,7 +337,12 @@ fn check_holds_little(target: &StagedTarget, part: &File, facts: &Metadata) -> R
     Err(Refusal::NothingToResume { reason, remedies: &[Remedy::Restart] })
 }
 
-fn open_locked(
+/// The file `name`, open and locked, if there is one.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn open_locked(
     target: &StagedTarget,
     name: &OsStr,
     path: &Path,
@@ -388,7 +404,11 @@ pub fn check_map(
 }
 
 /// Refuses the map of another job, and returns what else differs.
-fn compare(map: &Map, map_file: &MapFile, job: &Identity) -> Result<Vec<Difference>, Refusal> {
+///
+/// # Errors
+///
+/// [`Refusal::ForeignMap`].
+pub fn compare(map: &Map, map_file: &MapFile, job: &Identity) -> Result<Vec<Difference>, Refusal> {
     // A map that ddrescue wrote has no identity: the user vouches for it.
     let Some(identity) = &map.identity else { return Ok(Vec::new()) };
     let differences = identity.differences(job);
@@ -402,7 +422,7 @@ fn compare(map: &Map, map_file: &MapFile, job: &Identity) -> Result<Vec<Differen
 }
 
 /// Whether it says that the part is another file.
-fn is_of_part(hint: &Difference) -> bool {
+pub fn is_of_part(hint: &Difference) -> bool {
     hint.field == "dest-inode" || hint.field == "dest-created-ns"
 }
 

@@ -8,6 +8,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::part;
 use crate::error::{Refusal, Result, Side, quoted};
@@ -23,8 +24,8 @@ pub const MAP_SUFFIX: &str = ".pcopy-map";
 pub struct StagedTarget {
     /// Final path, for messages.
     pub path: PathBuf,
-    /// Its directory.
-    pub directory: Directory,
+    /// Its directory, open; shared by several names in it.
+    pub directory: Arc<Directory>,
     /// Path of the directory, for messages.
     pub directory_path: PathBuf,
     /// Its name there.
@@ -84,7 +85,22 @@ impl StagedTarget {
         if directory.own_facts().is_ok_and(|facts| sys::holds_device_nodes(&facts)) {
             return Err(Refusal::AmongDevices { path, exists: existing.is_some() }.into());
         }
+        let directory = Arc::new(directory);
         Ok(StagedTarget { path, directory, directory_path, name, existing, force })
+    }
+
+    /// Another name in the same directory.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::CannotOpen`] if the system does not say what has the name.
+    pub fn beside(&self, name: OsString) -> Result<StagedTarget, Refusal> {
+        let path = self.path.with_file_name(&name);
+        let found = self.directory.facts(&name);
+        let existing = found.map_err(|source| cannot_open(&path, source))?;
+        let (directory, directory_path) =
+            (Arc::clone(&self.directory), self.directory_path.clone());
+        Ok(StagedTarget { path, directory, directory_path, name, existing, force: self.force })
     }
 
     /// Refuses to replace a file without the user's consent, one that another run
