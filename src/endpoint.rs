@@ -21,16 +21,17 @@ pub(crate) mod memory;
 pub mod null;
 mod resumable;
 mod source;
+pub mod split;
 pub mod stream;
 pub mod zero;
 
 pub use draft::Draft;
-pub use kinds::{destination, origin};
+pub use kinds::{destination, origin, whole_destination};
 pub(crate) use resumable::too_late;
 
 use std::fs::File;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::durable::checkpoint::Checkpointer;
@@ -48,7 +49,7 @@ use crate::options::Options;
 use crate::progress::{CancelToken, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet, RangeSpec};
 pub use crate::report::Kind;
-use crate::report::{DestinationReport, SourceReport};
+use crate::report::{DestinationReport, SegmentReport, SourceReport};
 pub use crate::safety::roles::Footprint;
 use crate::size::{Size, TooManySectors};
 use crate::source::{DEFAULT_SECTOR, OpenSource};
@@ -59,6 +60,11 @@ pub use crate::verify::read_back::ReadBack;
 pub trait Origin: Send + Sync {
     /// Its name, for messages, the report and the map.
     fn path(&self) -> &Path;
+
+    /// What a copy of it in a directory is named after.
+    fn name(&self) -> PathBuf {
+        self.path().to_owned()
+    }
 
     /// What is read, from any offset and by several threads at once.
     fn source(&self) -> Arc<dyn Source>;
@@ -357,6 +363,16 @@ pub trait Destination: Send + Sync {
     fn footprint(&self) -> Option<Footprint<'_>> {
         None
     }
+
+    /// The same of each of the files that it consists of.
+    fn footprints(&self) -> Vec<Footprint<'_>> {
+        self.footprint().into_iter().collect()
+    }
+
+    /// The files that it will consist of, if it is split, once it was looked at.
+    fn segments(&self) -> Vec<SegmentReport> {
+        Vec::new()
+    }
 }
 
 /// The part of the report that describes `origin`.
@@ -371,7 +387,8 @@ pub(crate) fn source_report(origin: &dyn Origin) -> SourceReport {
 
 /// The part of the report that describes `destination`.
 pub(crate) fn destination_report(destination: &dyn Destination) -> DestinationReport {
-    DestinationReport { path: destination.path().to_owned(), kind: destination.kind() }
+    let (path, kind) = (destination.path().to_owned(), destination.kind());
+    DestinationReport { segments: destination.segments(), ..DestinationReport::new(path, kind) }
 }
 
 /// Refuses to resume or discard where there is nothing of the kind.

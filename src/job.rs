@@ -253,11 +253,16 @@ impl CopyJob {
         let origin = self.origin()?;
         let mut destinations = Vec::new();
         for path in &self.also {
-            destinations.push(endpoint::destination(path, origin.path(), &self.options)?);
+            let whole = endpoint::whole_destination(path, &origin.name(), &self.options)?;
+            destinations.push(whole);
         }
         // Last: one of a caller's own is used up by it.
         let first = match &self.to {
-            To::Path(path) => endpoint::destination(path, origin.path(), &self.options)?,
+            To::Path(path) => endpoint::destination(path, &origin.name(), &self.options)?,
+            To::Destination(_) if self.options.split.is_some() => {
+                let problem = "is for files, and not for a destination of another kind";
+                return Err(ErrorKind::usage_of(&["split"], problem).into());
+            }
             To::Destination(one) => lock(one).take().ok_or_else(|| {
                 let problem = "the destination of this job was used already".to_owned();
                 ErrorKind::usage(problem)
@@ -278,7 +283,7 @@ impl CopyJob {
 
     fn origin(&self) -> Result<Arc<dyn Origin>> {
         match &self.from {
-            From::Path(path) => endpoint::origin(path),
+            From::Path(path) => endpoint::origin(path, &self.options),
             From::Origin(origin) => Ok(Arc::clone(origin)),
         }
     }

@@ -133,6 +133,7 @@ pub use progress::{CancelToken, Event, Phase, Progress, Snapshot, Watch};
 pub use range::{ByteRange, Mapping, RangeSet, RangeSpec};
 pub use report::{Outcome, Report};
 pub use size::Size;
+pub use source::Join;
 pub use sparse::{Preallocate, Sparse};
 pub use verify::VerifyJob;
 

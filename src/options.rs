@@ -25,6 +25,7 @@ use crate::pool::{
 use crate::progress::Watch;
 use crate::range::{ByteRange, RangeSet, RangeSpec};
 use crate::size::Size;
+use crate::source::Join;
 use crate::sparse::{Preallocate, Sparse};
 
 /// Largest request accepted, in bytes. One Linux system call moves less than 2 GiB.
@@ -37,6 +38,9 @@ pub const LARGEST_STRIPE: u64 = 1 << 40;
 /// not say otherwise: udev takes a second to look at a stick.
 pub const LONGEST_MOMENT: Duration = Duration::from_secs(5);
 
+/// Most pieces that have digests of their own.
+const MOST_PIECES: u64 = 1 << 20;
+
 /// What can be asked of a job. Each job uses those that mean something for it;
 /// its builder has a method for each of these.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -47,6 +51,9 @@ pub struct Options {
     pub range: RangeSpec,
     /// Where the first byte goes in the destination. Default: 0.
     pub dest_offset: Size,
+    /// Whether the pieces of a source that was split are read as one. Default: if
+    /// names and sizes say that they are.
+    pub join: Join,
     /// Whether what exists is copied of a range that reaches beyond the end of
     /// the source, instead of refusing it. Default: no.
     pub clamp: bool,
@@ -55,6 +62,9 @@ pub struct Options {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub only: Option<RangeSet>,
 
+    /// The destination becomes several files of this length each: `NAME.001`,
+    /// `NAME.002`, and so on. Default: one file.
+    pub split: Option<Size>,
     /// Whether an existing destination is replaced. Default: no.
     pub force: bool,
     /// Whether an existing destination is written where it is. Default: no.
@@ -116,6 +126,9 @@ pub struct Options {
 
     /// Digests to compute. Default: none.
     pub digests: Vec<Algorithm>,
+    /// Length of the pieces of which there is a digest each besides. Default: that
+    /// of the files that the destination is split into.
+    pub digest_every: Option<Size>,
     /// Digests that the range must have. Default: whatever it has.
     pub expected: Vec<Expectation>,
     /// Digests that parts of the source must have, looked at before anything is
@@ -133,8 +146,10 @@ impl Default for Options {
         Options {
             range: RangeSpec::default(),
             dest_offset: Size::Bytes(0),
+            join: Join::Auto,
             clamp: false,
             only: None,
+            split: None,
             force: false,
             in_place: false,
             to_device: false,
@@ -162,6 +177,7 @@ impl Default for Options {
             checkpoint_every: CHECKPOINT_EVERY,
             allow_changed_source: false,
             digests: Vec::new(),
+            digest_every: None,
             expected: Vec::new(),
             expected_in: Vec::new(),
             verify: false,
@@ -212,6 +228,33 @@ impl Options {
         wanted.sort_unstable();
         wanted.dedup();
         wanted
+    }
+
+    /// Lengths of the pieces of which there is a digest each, of `len` bytes in all.
+    pub(crate) fn digest_pieces(&self, sector: u32, len: u64) -> Result<Vec<u64>> {
+        let mut lengths = Vec::new();
+        if self.wanted_digests().is_empty() {
+            return Ok(lengths);
+        }
+        for (option, size) in [("split", self.split), ("digest_every", self.digest_every)] {
+            let Some(size) = size else { continue };
+            let options: &'static [&'static str] =
+                if option == "split" { &["split"] } else { &["digest_every"] };
+            let bytes = size.bytes(sector);
+            let bytes = bytes.map_err(|error| ErrorKind::usage_of(options, error.to_string()))?;
+            if bytes == 0 {
+                return Err(ErrorKind::usage_of(options, "must be more than 0").into());
+            }
+            let count = len.div_ceil(bytes);
+            if count > MOST_PIECES {
+                let problem = format!("would make {count} digests, more than {MOST_PIECES}");
+                return Err(ErrorKind::usage_of(options, problem).into());
+            }
+            if !lengths.contains(&bytes) {
+                lengths.push(bytes);
+            }
+        }
+        Ok(lengths)
     }
 
     /// Whether fingerprints are taken, to read back and compare.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-use crate::digest::Digest;
+use crate::digest::{Digest, PieceDigests};
 pub use crate::error::Outcome;
 use crate::error::{Error, Remedy, escaped_json};
 use crate::range::{ByteRange, Failed, RangeSet};
@@ -57,6 +57,27 @@ pub struct DestinationReport {
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
+    /// The files that it consists of, if it is split; the path has no number then.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<SegmentReport>,
+}
+
+impl DestinationReport {
+    /// Of one file or device.
+    pub(crate) fn new(path: PathBuf, kind: Kind) -> DestinationReport {
+        DestinationReport { path, kind, segments: Vec::new() }
+    }
+}
+
+/// One of the files that a destination consists of.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct SegmentReport {
+    /// Final path; with `path_hex` where it is not UTF-8.
+    #[serde(flatten, serialize_with = "with_hex")]
+    pub path: PathBuf,
+    /// What of the whole is in it.
+    pub range: ByteRange,
 }
 
 /// A further destination in a report.
@@ -88,6 +109,24 @@ pub struct AlsoReport {
     pub error: Option<String>,
     /// As [`Report::error_kind`].
     pub error_kind: Option<&'static str>,
+}
+
+/// The digests of a piece of the range.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PieceReport {
+    /// Which bytes, in the source.
+    #[serde(flatten)]
+    pub range: ByteRange,
+    /// By algorithm; none if some of the bytes could not be read.
+    #[serde(serialize_with = "by_algorithm")]
+    pub digests: Vec<Digest>,
+}
+
+impl From<PieceDigests> for PieceReport {
+    fn from(PieceDigests { range, digests }: PieceDigests) -> PieceReport {
+        PieceReport { range, digests }
+    }
 }
 
 /// Byte counts of a job.
@@ -221,6 +260,10 @@ pub struct Report {
     /// bytes could not be read.
     #[serde(serialize_with = "by_algorithm")]
     pub digests: Vec<Digest>,
+    /// Digests of the pieces of the range, where they were asked for: first of every
+    /// file of a split destination, then of every so many bytes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub pieces: Vec<PieceReport>,
     /// `true` if the destination was read back and found equal, `false` if
     /// found different, `null` if nobody asked.
     pub verified: Option<bool>,
@@ -280,6 +323,7 @@ impl Report {
             stripe_size: 0,
             io_size: 0,
             digests: Vec::new(),
+            pieces: Vec::new(),
             verified: None,
             verified_by: None,
             mismatches: Vec::new(),
@@ -301,7 +345,7 @@ impl Report {
     pub fn of_error(error: &Error, source: &Path, destination: &Path) -> Report {
         let kind = Kind::Other;
         let source = SourceReport { path: source.to_owned(), kind, size: 0, logical_sector: 0 };
-        let destination = DestinationReport { path: destination.to_owned(), kind };
+        let destination = DestinationReport::new(destination.to_owned(), kind);
         let mut report = Report::new(source, destination);
         report.outcome = error.outcome();
         report.fail(error);

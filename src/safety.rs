@@ -34,7 +34,11 @@ impl Preflight<'_> {
     ///
     /// The first reason found.
     pub fn check_new_file(&self, target: &StagedTarget) -> Result<(), Refusal> {
-        let Some(open) = self.source else { return Ok(()) };
+        let mut files = self.source.map_or(&[][..], OpenSource::files).iter();
+        files.try_for_each(|file| self.check_new_file_for(file, target))
+    }
+
+    fn check_new_file_for(&self, open: &OpenSource, target: &StagedTarget) -> Result<(), Refusal> {
         let source = &open.facts;
         // Replacing a link to the source is refused too: what stands at the
         // name is asked, and what it leads to.
@@ -49,7 +53,7 @@ impl Preflight<'_> {
             return Err(Refusal::SameFile { source_path, path, what: word(thing(&found)) });
         }
         let Ok(facts) = target.directory.own_facts() else { return Ok(()) };
-        self.lies_apart(&facts, &target.directory_path, || match source.node {
+        self.lies_apart(open, &facts, &target.directory_path, || match source.node {
             FileKind::BlockDevice => sys::layers(source, &open.path),
             // Nothing that is there is written: what the source file lies on is no matter.
             _ => itself(source),
@@ -64,7 +68,11 @@ impl Preflight<'_> {
     /// [`Refusal::Overlap`].
     pub fn check_ranges(&self, target: &OpenTarget) -> Result<(), Refusal> {
         let is_it = |open: &OpenSource| target.facts.same_thing(&open.facts);
-        match self.source.is_some_and(is_it) && self.mapping.from().overlaps(self.mapping.to()) {
+        // Of several files, any byte of one may be read.
+        let overlaps =
+            |open: &OpenSource| open.is_joined() || self.mapping.from().overlaps(self.mapping.to());
+        let is_read = |open: &OpenSource| open.files().iter().any(is_it) && overlaps(open);
+        match self.source.is_some_and(is_read) {
             true => Err(self.overlap(word(thing(&target.facts)))),
             false => Ok(()),
         }
@@ -77,23 +85,30 @@ impl Preflight<'_> {
     ///
     /// The first reason found.
     pub fn check_layers(&self, target: &OpenTarget) -> Result<(), Refusal> {
-        let Some(open) = self.source else { return Ok(()) };
-        self.lies_apart(&target.facts, &target.path, || sys::layers(&open.facts, &open.path))
+        let mut files = self.source.map_or(&[][..], OpenSource::files).iter();
+        files.try_for_each(|open| {
+            let layers = || sys::layers(&open.facts, &open.path);
+            self.lies_apart(open, &target.facts, &target.path, layers)
+        })
     }
 
-    /// What is read, in the layers `read`, and what is written, in `facts` at `path`,
+    /// What is read of `open`, in the layers `read`, and what is written, in `facts` at `path`,
     /// must have no byte in common.
     fn lies_apart(
         &self,
+        open: &OpenSource,
         facts: &Metadata,
         path: &Path,
         read: impl FnOnce() -> Vec<Layer>,
     ) -> Result<(), Refusal> {
-        let Some(open) = self.source else { return Ok(()) };
         if are_beside(&open.facts, facts) {
             return Ok(());
         }
-        let (from, to) = (self.mapping.from(), self.mapping.to());
+        let is_one_of_several = self.source.is_some_and(OpenSource::is_joined);
+        let (from, to) = match is_one_of_several {
+            true => (ByteRange::to(open.facts.size), ByteRange::to(u64::MAX)),
+            false => (self.mapping.from(), self.mapping.to()),
+        };
         let meeting = meet(&read(), from, &sys::layers(facts, path), to);
         self.judge(&meeting, open, [from, to])
     }
@@ -249,6 +264,10 @@ fn are_beside(one: &Metadata, other: &Metadata) -> bool {
 /// Whether writing what has these facts, at `path`, changes the source, which is
 /// allowed where no byte that is read changes.
 pub fn changes(source: &OpenSource, facts: &Metadata, path: &Path) -> bool {
+    source.files().iter().any(|file| changes_file(file, facts, path))
+}
+
+fn changes_file(source: &OpenSource, facts: &Metadata, path: &Path) -> bool {
     if facts.same_thing(&source.facts) {
         return true;
     }

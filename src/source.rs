@@ -3,18 +3,20 @@
 //! The path is used once; everything else is asked of the open descriptor.
 
 mod container;
+pub(crate) mod sequence;
 
 pub use container::Container;
+pub use sequence::Join;
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use positioned_io::ReadAt;
+use xxhash_rust::xxh3::Xxh3;
 
 use crate::error::{ErrorKind, Refusal, Result, Side, SourceChange};
-use crate::io::FileIo;
-use crate::range::{ByteRange, RangeSpec};
+use crate::io::{FileIo, Joined, Source};
+use crate::range::{ByteRange, RangeSpec, Segments};
 use crate::report::{Kind, SourceReport};
 use crate::size::{Size, TooManySectors};
 use crate::sys::{self, DeviceInfo, FileKind, Metadata};
@@ -28,13 +30,18 @@ pub struct OpenSource {
     /// As named by the user.
     pub path: PathBuf,
     /// For reading.
-    pub io: Arc<FileIo>,
-    /// What it was when it was opened, with the size that can be read.
+    pub io: Arc<dyn Source>,
+    /// The open file or device; the first, where it consists of several files.
+    pub file: Arc<FileIo>,
+    /// What it was when it was opened, with the size that can be read; of several
+    /// files, what the first was, with the size of all.
     pub facts: Metadata,
     /// The size that its file system claimed then, in bytes.
     pub claimed: u64,
     /// If it is a block device: what it says of itself.
     pub device: Option<DeviceInfo>,
+    /// The files that it consists of, if those are several.
+    pieces: Arc<[OpenSource]>,
 }
 
 impl OpenSource {
@@ -52,6 +59,101 @@ impl OpenSource {
             .into());
         }
         OpenSource::open_to_read(Side::Source, path)
+    }
+
+    /// Opens `path` for reading, with the files that follow it if it is the first
+    /// piece of a file that was split.
+    ///
+    /// # Errors
+    ///
+    /// As of [`OpenSource::open`], and [`Refusal::Piece`].
+    pub fn open_joined(path: &Path, join: Join) -> Result<OpenSource> {
+        OpenSource::open(path)?.joined(Side::Source, join)
+    }
+
+    /// The same, with the files that follow it if it is the first piece of a file
+    /// that was split.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Piece`], or a [`Refusal`] if one of them cannot be opened.
+    pub fn joined(self, side: Side, join: Join) -> Result<OpenSource> {
+        if self.facts.node != FileKind::File {
+            return Ok(self);
+        }
+        let paths = sequence::pieces(&self.path, self.facts.size, join)?;
+        if paths.len() < 2 {
+            return Ok(self);
+        }
+        let most = sys::open_file_limit().saturating_sub(SPARE_FILES);
+        if crate::io::as_u64(paths.len()) > most {
+            let count = paths.len();
+            let what = format!("{count} files are more than may be open at once");
+            return Err(Refusal::Piece { path: self.path, what, remedies: &[] }.into());
+        }
+        let open = |path: &PathBuf| OpenSource::open_to_read(side, path);
+        let rest = paths[1..].iter().map(open).collect::<Result<Vec<_>>>()?;
+        let pieces: Vec<OpenSource> = std::iter::once(self).chain(rest).collect();
+        OpenSource::of_pieces(pieces)
+    }
+
+    fn of_pieces(pieces: Vec<OpenSource>) -> Result<OpenSource> {
+        let first = pieces[0].clone();
+        if let Some(refusal) = pieces.iter().find_map(OpenSource::ends_early) {
+            return Err(refusal.into());
+        }
+        let path = || first.path.clone();
+        let too_long = || Refusal::TooFar { path: path() };
+        let joined = Joined::new(pieces.iter().map(|piece| piece.io.clone()).collect());
+        let joined = joined.ok_or_else(too_long)?;
+        let size = joined.size();
+        let facts = Metadata {
+            size,
+            allocated: pieces.iter().map(|piece| piece.facts.allocated).sum(),
+            modified: latest(&pieces, |facts| facts.modified),
+            changed: latest(&pieces, |facts| facts.changed),
+            ..first.facts.clone()
+        };
+        let (io, pieces): (Arc<dyn Source>, Arc<[_]>) = (Arc::new(joined), pieces.into());
+        Ok(OpenSource { io, facts, claimed: size, pieces, ..first })
+    }
+
+    /// The files that it consists of: itself, unless it was joined from several.
+    pub fn files(&self) -> &[OpenSource] {
+        if self.pieces.is_empty() { std::slice::from_ref(self) } else { &self.pieces }
+    }
+
+    /// What it is, as a map has it: of several files, which by names, sizes and times.
+    pub fn word(&self) -> String {
+        if !self.is_joined() {
+            let is_device = self.facts.node == FileKind::BlockDevice;
+            return if is_device { "block-device" } else { "file" }.to_owned();
+        }
+        let mut all = Xxh3::new();
+        for piece in self.pieces.iter() {
+            let Metadata { size, modified, changed, inode, .. } = &piece.facts;
+            let name = piece.path.file_name().unwrap_or_default();
+            all.update(&sys::bytes_of(name));
+            all.update(format!(" {size} {modified:?} {changed:?} {inode}\n").as_bytes());
+        }
+        format!("{} files {:016x}", self.pieces.len(), all.digest())
+    }
+
+    /// Where each of its files begins and ends.
+    pub fn segments(&self) -> Segments {
+        let lengths = self.files().iter().map(|file| file.facts.size);
+        Segments::of_lengths(lengths).unwrap_or_else(|| Segments::every(u64::MAX, self.facts.size))
+    }
+
+    /// Whether it consists of several files.
+    pub fn is_joined(&self) -> bool {
+        !self.pieces.is_empty()
+    }
+
+    /// What a copy of it is called in a directory: as it is, or as its pieces are
+    /// without their counter.
+    pub fn name(&self) -> PathBuf {
+        if self.is_joined() { sequence::without_counter(&self.path) } else { self.path.clone() }
     }
 
     /// Opens either end for reading.
@@ -87,7 +189,9 @@ impl OpenSource {
             }
         };
         let claimed = std::mem::replace(&mut facts.size, io.len());
-        Ok(OpenSource { path: path.to_owned(), io: Arc::new(io), facts, claimed, device })
+        let (path, file) = (path.to_owned(), Arc::new(io));
+        let (io, pieces) = (Arc::clone(&file) as Arc<dyn Source>, Arc::default());
+        Ok(OpenSource { path, io, file, facts, claimed, device, pieces })
     }
 
     /// Says that one range will be read from its start to its end.
@@ -98,7 +202,7 @@ impl OpenSource {
     /// cold disk slower by a tenth, and is not done.
     pub fn will_read_in_sequence(&self) {
         if self.device.is_some() {
-            sys::read_further_ahead(self.io.as_file());
+            sys::read_further_ahead(self.file.as_file());
         }
     }
 
@@ -110,8 +214,7 @@ impl OpenSource {
     /// As what it is packed, so that its positions are not those of a disk.
     pub fn container(&self) -> Option<Container> {
         match self.device {
-            None => container::container(&*self.io, self.facts.size)
-                .or_else(|| container::piece(&self.path, self.facts.size)),
+            None => container::container(&*self.io, self.facts.size),
             Some(_) => None,
         }
     }
@@ -174,8 +277,15 @@ impl OpenSource {
         (readable < claimed).then(|| Refusal::EndsEarly { path: path(), claimed, readable })
     }
 
-    /// Says that it has more bytes than its file system claims.
+    /// What is worth knowing of its files: how many there are, and that it has more
+    /// bytes than its file system claims.
     pub fn note(&self) -> Option<String> {
+        if let [first, .., last] = &*self.pieces {
+            let (first, last) =
+                (crate::error::quoted(&first.path), crate::error::quoted(&last.path));
+            let count = self.pieces.len();
+            return Some(format!("read as one: {count} files, {first} to {last}"));
+        }
         let (claimed, size) = (self.claimed, self.facts.size);
         let name = crate::error::quoted(&self.path);
         (claimed < size).then(|| {
@@ -185,7 +295,13 @@ impl OpenSource {
 
     /// Who may write to `range` of it while it is read, in words.
     pub fn who_may_write(&self, range: ByteRange) -> Option<String> {
-        let user = sys::writers(self.io.as_file(), &self.facts, range)?;
+        if self.is_joined() {
+            return self
+                .pieces
+                .iter()
+                .find_map(|piece| piece.who_may_write(ByteRange::to(u64::MAX)));
+        }
+        let user = sys::writers(self.file.as_file(), &self.facts, range)?;
         let name = crate::error::quoted(&self.path);
         Some(format!(
             "{name} is in use ({user}): the copy may have some of what is written to it \
@@ -200,13 +316,16 @@ impl OpenSource {
     ///
     /// If the system does not say.
     pub fn change(&self) -> std::io::Result<Option<SourceChange>> {
-        let now = sys::facts_as(self.io.as_file(), &self.path)?;
+        if self.is_joined() {
+            return self.change_of_pieces();
+        }
+        let now = sys::facts_as(self.file.as_file(), &self.path)?;
         let before = &self.facts;
         Ok(if now.size != self.claimed {
             Some(SourceChange::Size { before: self.claimed, now: now.size })
         } else if self.device.is_some() {
             None
-        } else if self.claimed != before.size && self.io.end_has_moved() {
+        } else if self.claimed != before.size && self.file.end_has_moved() {
             Some(SourceChange::End { before: before.size })
         } else if now.modified != before.modified {
             Some(SourceChange::Modified)
@@ -215,6 +334,21 @@ impl OpenSource {
         } else {
             None
         })
+    }
+
+    /// The worst that happened to one of its files. One that got another length is
+    /// followed by bytes of the next at other places than before.
+    fn change_of_pieces(&self) -> std::io::Result<Option<SourceChange>> {
+        let mut worst = None;
+        for piece in self.pieces.iter() {
+            match piece.change()? {
+                None => {}
+                Some(SourceChange::Attributes) => worst = Some(SourceChange::Attributes),
+                Some(SourceChange::Size { .. }) => return Ok(Some(SourceChange::Modified)),
+                Some(change) => return Ok(Some(change)),
+            }
+        }
+        Ok(worst)
     }
 
     /// The part of the report that describes it.
@@ -226,6 +360,14 @@ impl OpenSource {
             logical_sector: self.sector(),
         }
     }
+}
+
+/// Files that are open besides the pieces of a source, at most.
+const SPARE_FILES: u64 = 64;
+
+/// The latest of the times of several files.
+fn latest<T: Ord + Default>(pieces: &[OpenSource], time: impl Fn(&Metadata) -> T) -> T {
+    pieces.iter().map(|piece| time(&piece.facts)).max().unwrap_or_default()
 }
 
 /// The kind a node has in reports.

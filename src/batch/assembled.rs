@@ -163,7 +163,7 @@ mod tests {
         for (name, first) in [("a", 0u8), ("b", 100)] {
             let bytes: Vec<u8> = (first..first + 100).collect();
             std::fs::write(folder.join(name), bytes).unwrap();
-            sources.add(&folder.join(name)).unwrap();
+            sources.add(&folder.join(name), crate::Join::Never).unwrap();
         }
         sources
     }

@@ -105,7 +105,8 @@ impl Batch {
         check_sizes(&self.options)?;
         pool::check_request(io_size(&self.options))?;
         let stay_open = self.handles().sources;
-        let named = Named::open(&self.items, self.source.as_deref(), stay_open, false);
+        let named =
+            Named::open(&self.items, self.source.as_deref(), self.options.join, stay_open, false);
         self.check_manifest(&named)?;
         let roles = self.beside.roles(&named.sources)?;
         let root = Directory::open(&self.into)

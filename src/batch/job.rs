@@ -290,7 +290,13 @@ impl Batch {
         pool::check_request(io_size(&self.options))?;
         let stay_open = self.handles().sources;
         let any_state = self.options.allow_changed_source;
-        let named = Named::open(&self.items, self.source.as_deref(), stay_open, any_state);
+        let named = Named::open(
+            &self.items,
+            self.source.as_deref(),
+            self.options.join,
+            stay_open,
+            any_state,
+        );
         self.check_manifest(&named)?;
         let sources = &named.sources;
         let roles = self.beside.roles(sources)?;

@@ -159,7 +159,8 @@ impl Onto {
         self.options.check()?;
         let handles = Handles::within(sys::open_file_limit(), self.options.threads.most());
         let any_state = self.options.allow_changed_source;
-        let named = Named::open(&self.items, self.source.as_deref(), handles.sources, any_state);
+        let (of_all, join) = (self.source.as_deref(), self.options.join);
+        let named = Named::open(&self.items, of_all, join, handles.sources, any_state);
         let pool = Pool::for_items(self.items.len());
         let checked = manifest::check_with(&self.items, |source| named.size(source), &pool);
         let mut errors = self.unread.clone();

@@ -262,7 +262,7 @@ pub fn source_of(source: &OpenSource) -> Source {
     let serial = source.device.as_ref().and_then(|info| info.serial.clone());
     Source {
         path: absolute(&source.path),
-        kind: if is_file { "file" } else { "block-device" }.to_owned(),
+        kind: source.word(),
         size: source.facts.size,
         mtime_ns: is_file.then(|| nanoseconds(source.facts.modified)),
         ctime_ns: is_file.then(|| nanoseconds(source.facts.changed)),

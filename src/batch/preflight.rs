@@ -207,7 +207,9 @@ fn look_at_ground(
         let place = into.join(at);
         let ground = Ground::of(&facts, &place);
         for number in 0..sources.len() as u32 {
-            ground.check(sources.facts(number), sources.path(number), &place)?;
+            for facts in sources.facts_of_files(number) {
+                ground.check(facts, sources.path(number), &place)?;
+            }
         }
     }
     Ok(())

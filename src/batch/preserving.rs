@@ -29,6 +29,7 @@ pub fn check(items: &[Item], plan: &BatchPlan, wanted: &[Wanted], sources: &Sour
         let facts = sources.facts(number);
         let all = (ByteRange::to(facts.size), 0);
         let is_whole = facts.node == FileKind::File
+            && !sources.is_joined(number)
             && rows.len() == 1
             && file.len == facts.size
             && data_of(item, facts.size).eq([all]);
@@ -65,7 +66,7 @@ impl Lost {
         let Some(&row) = plan.rows(output.index).first() else { return Ok(()) };
         let number = plan.source_of(row);
         let source = sources.open(number)?;
-        let from = source.io.as_file();
+        let from = source.file.as_file();
         let lost = preserve::carry_over(from, sources.facts(number), file.as_file());
         if !lost.is_empty() {
             let mut known = lock(&self.0);

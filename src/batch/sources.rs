@@ -9,18 +9,22 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::engine::capabilities::cache_state;
-use crate::error::{Error, ErrorKind, Fault, Result, SourceChange, chain};
+use crate::error::{Error, ErrorKind, Fault, Refusal, Result, SourceChange, chain};
 use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, NoSource};
 use crate::progress::lock;
 use crate::range::ByteRange;
 use crate::safety::{files_behind, thing};
-use crate::source::OpenSource;
+use crate::source::{Join, OpenSource};
 use crate::sys::{self, FileKind, Metadata, Thing};
 
 struct Slot {
     path: PathBuf,
     facts: Metadata,
+    /// The files that it consists of, if those are several.
+    pieces: Vec<Metadata>,
+    /// Whether it is opened with the files that follow it.
+    join: Join,
     /// Why it cannot be copied as a whole.
     ends_early: Option<String>,
     shared: Mutex<Weak<OpenSource>>,
@@ -42,18 +46,24 @@ impl Sources {
         Sources { slots: Vec::new(), kept: Vec::new(), stay_open, any_state }
     }
 
-    /// Opens `path` for a look and gives it a number.
+    /// Opens `path` for a look, with the files that follow it as `join` says, and
+    /// gives it a number.
     ///
     /// # Errors
     ///
-    /// See [`OpenSource::open`].
-    pub fn add(&mut self, path: &Path) -> Result<u32> {
-        let source = Arc::new(OpenSource::open(path)?);
+    /// See [`OpenSource::open_joined`].
+    pub fn add(&mut self, path: &Path, join: Join) -> Result<u32> {
+        let source = Arc::new(OpenSource::open_joined(path, join)?);
         let number = u32::try_from(self.slots.len())
             .map_err(|_| ErrorKind::usage("more sources than can be counted"))?;
         self.slots.push(Slot {
             path: path.to_owned(),
             facts: source.facts.clone(),
+            pieces: match source.is_joined() {
+                true => source.files().iter().map(|file| file.facts.clone()).collect(),
+                false => Vec::new(),
+            },
+            join,
             ends_early: source.ends_early().map(|refusal| refusal.to_string()),
             shared: Mutex::new(Arc::downgrade(&source)),
         });
@@ -74,7 +84,7 @@ impl Sources {
         if let Some(source) = shared.upgrade() {
             return Ok(source);
         }
-        let source = Arc::new(OpenSource::open(&slot.path)?);
+        let source = Arc::new(OpenSource::open_joined(&slot.path, slot.join)?);
         if let Some(change) = self.change_while_closed(&source.facts, &slot.facts) {
             return Err(ErrorKind::SourceChanged { path: slot.path.clone(), change }.into());
         }
@@ -147,6 +157,17 @@ impl Sources {
         &self.slots[number as usize].facts
     }
 
+    /// What each of the files of a source was then.
+    pub fn facts_of_files(&self, number: u32) -> &[Metadata] {
+        let slot = &self.slots[number as usize];
+        if slot.pieces.is_empty() { std::slice::from_ref(&slot.facts) } else { &slot.pieces }
+    }
+
+    /// Whether a source consists of several files.
+    pub fn is_joined(&self, number: u32) -> bool {
+        !self.slots[number as usize].pieces.is_empty()
+    }
+
     /// Whether a disk that any of them lies on spins.
     pub fn spin(&self) -> bool {
         let mut known = HashMap::new();
@@ -180,7 +201,10 @@ impl Sources {
         let is_device = |slot: &&Slot| slot.facts.node == FileKind::BlockDevice;
         let devices: Vec<&Slot> = self.slots.iter().filter(is_device).collect();
         let files = self.slots.iter().filter(|slot| !is_device(slot));
-        let files = files.map(|slot| (thing(&slot.facts), slot));
+        let files = files.flat_map(|slot| {
+            let all = std::iter::once(&slot.facts).chain(&slot.pieces);
+            all.map(move |facts| (thing(facts), slot))
+        });
         // What a device stands for is read as well.
         let behind = devices
             .iter()
@@ -218,11 +242,14 @@ pub struct Named<'a> {
 }
 
 impl<'a> Named<'a> {
-    /// Looks at every source once. `of_all` is the one of items that name none.
+    /// Looks at every source once. `of_all` is the one of items that name none, with
+    /// the files that follow it as `join` says; a file that an item names is meant by
+    /// itself.
     /// `stay_open` and `any_state`: see [`Sources::new`].
     pub fn open(
         items: &'a [Item],
         of_all: Option<&Path>,
+        join: Join,
         stay_open: usize,
         any_state: bool,
     ) -> Named<'a> {
@@ -232,10 +259,14 @@ impl<'a> Named<'a> {
             let name = item.source.as_deref();
             let number = numbers.entry(name).or_insert_with(|| {
                 let path = name.or(of_all).ok_or_else(|| manifest::no_source(None))?;
-                sources.add(path).map_err(|error| NoSource {
+                let join = if name.is_some() { Join::Never } else { join };
+                sources.add(path, join).map_err(|error| NoSource {
                     kind: kind_of(&error),
                     message: error.chain(),
-                    fault: Fault::Other,
+                    fault: match error.kind() {
+                        ErrorKind::Refused(Refusal::Piece { .. }) => Fault::Piece,
+                        _ => Fault::Other,
+                    },
                 })
             });
             if let (Ok(found), manifest::Runs::Whole) = (&number, &item.runs)

@@ -20,6 +20,7 @@ use crate::pool::OnReadError;
 use crate::progress::{CancelToken, Progress, Watch};
 use crate::range::{ByteRange, Mapping, RangeSpec};
 use crate::size::Size;
+use crate::source::Join;
 use crate::source::{DEFAULT_SECTOR, OpenSource};
 use crate::sparse::{Sparse, data_in};
 use crate::sys;
@@ -164,7 +165,7 @@ impl Runner {
         to: &Path,
         preferences: Preferences,
     ) -> Result<Capabilities> {
-        let origin = endpoint::origin(from)?;
+        let origin = endpoint::origin(from, &Options { join: Join::Never, ..Options::default() })?;
         let destination = self.look_at(to, from)?;
         let copy = Between {
             source: origin.end(),
@@ -315,6 +316,8 @@ impl Runner {
     fn job(&self, from: &Place, to: &Place) -> CopyJob {
         CopyJob::new(from.path(zero::NAME), to.path(null::NAME))
             .range(self.range.start()..self.range.end())
+            // One file is measured.
+            .join(Join::Never)
             .reflink(Reflink::Never)
             // A hole that is kept costs nothing, and would count as moved.
             .sparse(Sparse::Never)
@@ -327,7 +330,7 @@ impl Runner {
     fn prepare_cache(&mut self) -> Result<()> {
         let Place::Path(path) = &self.source else { return Ok(()) };
         let source = OpenSource::open(path)?;
-        let (file, range) = (source.io.as_file(), self.range);
+        let (file, range) = (source.file.as_file(), self.range);
         if self.cache == Cache::Cold {
             sys::drop_cached(file, range);
         }

@@ -12,7 +12,7 @@ use pcopy::pool::RETRIES;
 use pcopy::size::{SizeError, parse_bytes};
 use pcopy::sparse::{Preallocate, Sparse};
 use pcopy::words::Word;
-use pcopy::{OnReadError, RangeSpec, Size, Threads};
+use pcopy::{Join, OnReadError, RangeSpec, Size, Threads};
 
 use super::batch::BatchArgs;
 use super::bench::BenchArgs;
@@ -119,6 +119,10 @@ pub struct WhatArgs {
     /// Copy what exists of a range beyond the end of SOURCE instead of refusing it
     #[arg(long)]
     pub clamp: bool,
+
+    /// Read a file that was split as one, if SOURCE is the first piece: NAME.001, NAME.aa
+    #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = words::<Join>())]
+    pub join: Join,
 }
 
 /// What the user consents to.
@@ -128,6 +132,10 @@ pub struct ConsentArgs {
     /// A further destination, written from the same read; repeatable
     #[arg(long, value_name = "DEST")]
     pub also: Vec<PathBuf>,
+
+    /// Write DEST.001, DEST.002, and so on, of SIZE each; DEST.001 as a SOURCE joins them again
+    #[arg(long, value_name = "SIZE", conflicts_with_all = ["in_place", "to_device", "preserve"])]
+    pub split: Option<Size>,
 
     /// Replace an existing DEST, atomically, when the copy is complete
     #[arg(short, long, conflicts_with = "in_place")]
@@ -188,8 +196,8 @@ pub struct ResumeArgs {
     #[arg(long)]
     pub trust_leftovers: bool,
 
-    /// Where the resume map lives [default: DEST.pcopy-map; of a device,
-    /// NAME.pcopy-map in the working directory]
+    /// Where the resume map lives [default: DEST.pcopy-map; with --split, DEST.001.pcopy-map; of a
+    /// device, NAME.pcopy-map in the working directory]
     #[arg(long, value_name = "FILE")]
     pub map: Option<PathBuf>,
 
@@ -258,6 +266,10 @@ pub struct DigestArgs {
     /// Print a digest of the range; repeatable
     #[arg(long, value_name = "ALG", value_parser = words::<Algorithm>())]
     pub digest: Vec<Algorithm>,
+
+    /// Print a digest of each SIZE of the range, too [default: of each file of --split]
+    #[arg(long, value_name = "SIZE", requires = "digest")]
+    pub digest_every: Option<Size>,
 
     /// Write the digests into FILE instead of standard output
     #[arg(long, value_name = "FILE", requires = "digest")]

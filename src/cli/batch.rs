@@ -137,6 +137,11 @@ pub struct CommonArgs {
     #[arg(long, value_name = "ALG", value_parser = super::args::words::<digest::Algorithm>())]
     pub digest: Vec<pcopy::digest::Algorithm>,
 
+    /// Read a file that was split as one, if SRC is the first piece: NAME.001, NAME.aa
+    #[arg(long, value_name = "WHEN", default_value = "auto")]
+    #[arg(value_parser = super::args::words::<pcopy::Join>())]
+    pub join: pcopy::Join,
+
     /// Items worked on at once, the same as --threads
     #[arg(long, value_name = "N", conflicts_with = "threads")]
     pub jobs: Option<usize>,

@@ -1,11 +1,13 @@
 //! From the arguments as typed to a job.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use pcopy::pool::MOST_THREADS;
-use pcopy::safety::roles::{Role, Roles};
+use pcopy::safety::roles::{Clash, Role, Roles};
+use pcopy::source::OpenSource;
 use pcopy::sys::{FileKind, facts_of_path};
-use pcopy::{CopyJob, Leftovers, Options, RangeSpec, Trust};
+use pcopy::{CopyJob, Join, Leftovers, Options, RangeSpec, Trust};
 
 use super::args::{CopyArgs, DigestArgs, HowArgs, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
@@ -61,7 +63,10 @@ fn check_digest_file(
 ) -> Result<(), String> {
     let mut roles = Roles::default();
     // What clashes with each other is refused by the job, which says more of it.
-    let _ = roles.add(Role::Read, "the source", source);
+    let _ = add_source(&mut roles, source, args.what.join);
+    if args.consent.split.is_some() && is_segment(file, destination, source) {
+        return Err("--digest-file: it would be taken for a file of --split".to_owned());
+    }
     if is_stdout(destination) {
         let facts = pcopy::sys::standard_output().and_then(|stdout| pcopy::sys::facts(&stdout));
         if let Some(facts) = facts.ok().filter(|facts| facts.node == FileKind::File) {
@@ -78,6 +83,33 @@ fn check_digest_file(
         let _ = roles.add(Role::Side, "the map", map);
     }
     roles.add(Role::Side, "--digest-file", file).map_err(|clash| clash.to_string())
+}
+
+/// Adds the files that are read where `source` is named.
+fn add_source(roles: &mut Roles, source: &Path, join: Join) -> Result<(), Clash> {
+    match OpenSource::open_joined(source, join) {
+        Ok(open) if open.is_joined() => roles.add_source(&open),
+        // What cannot be opened is said in a moment.
+        _ => roles.add(Role::Read, "the source", source),
+    }
+}
+
+/// Whether `file` has a name that a segment of `destination` may have.
+fn is_segment(file: &Path, destination: &Path, source: &Path) -> bool {
+    let name = if destination.is_dir() { source } else { destination }.file_name();
+    let folder = if destination.is_dir() { Some(destination) } else { destination.parent() };
+    let of = |path: Option<&Path>| {
+        let path = path.filter(|path| !path.as_os_str().is_empty());
+        path.unwrap_or(Path::new(".")).canonicalize().ok()
+    };
+    let counted = |name: &OsStr| {
+        let bytes = name.as_encoded_bytes();
+        let stem = bytes.iter().rposition(|byte| *byte == b'.').map(|dot| bytes.split_at(dot));
+        let digits = stem.filter(|(_, end)| end[1..].iter().all(u8::is_ascii_digit));
+        digits.map(|(stem, _)| stem.to_vec())
+    };
+    let counted = file.file_name().and_then(counted);
+    of(file.parent()) == of(folder) && counted.as_deref() == name.map(OsStr::as_encoded_bytes)
 }
 
 /// The range that the arguments describe, in either way of saying it.
@@ -98,9 +130,8 @@ pub fn verify(args: &VerifyArgs, source: &Path, destination: &Path) -> Result<Ve
             true => destination.join(source.file_name().unwrap_or_default()),
             false => destination.to_owned(),
         };
-        roles
-            .add(Role::Read, "the source", source)
-            .and_then(|()| roles.add(Role::Read, "the destination", &file_in_it))
+        add_source(&mut roles, source, args.what.join)
+            .and_then(|()| add_source(&mut roles, &file_in_it, args.what.join))
             .and_then(|()| roles.add(Role::Side, "--digest-file", file))
             .map_err(|clash| clash.to_string())?;
     }
@@ -115,6 +146,7 @@ fn verify_options(args: &VerifyArgs) -> Options {
     options.threads = args.threads;
     options.keep_cache = args.keep_cache;
     options.digests.clone_from(&args.digests.digest);
+    options.digest_every = args.digests.digest_every;
     options
 }
 
@@ -128,7 +160,9 @@ pub fn verify_several(args: &VerifyArgs) -> Result<Options, String> {
     if let Some(file) = &args.digests.digest_file {
         check_is_file("--digest-file", file)?;
     }
-    Ok(verify_options(args))
+    let mut options = verify_options(args);
+    options.join = Join::Never;
+    Ok(options)
 }
 
 /// Why an option is not for several sources.
@@ -142,6 +176,12 @@ fn check_whole(what: &WhatArgs, digests: &DigestArgs) -> Result<(), String> {
         (what.offset.is_some(), "--offset", WHOLE),
         (what.length.is_some(), "--length", WHOLE),
         (what.dest_offset != pcopy::Size::Bytes(0), "--dest-offset", STAGED),
+        (what.join == Join::Always, "--join", "several sources are copied as they are"),
+        (
+            digests.digest_every.is_some(),
+            "--digest-every",
+            "a list for pcopy batch can name the pieces of each source",
+        ),
         (
             !digests.expect.is_empty(),
             "--expect",
@@ -185,6 +225,7 @@ fn options(args: &CopyArgs) -> Options {
     let mut options = Options::default();
     set_range(&mut options, what);
     set_how(&mut options, how);
+    options.split = consent.split;
     options.force = consent.force;
     options.in_place = consent.in_place;
     options.to_device = consent.to_device;
@@ -201,6 +242,7 @@ fn options(args: &CopyArgs) -> Options {
     options.checkpoint_every = resume.checkpoint_every;
     options.allow_changed_source = resume.allow_changed_source;
     options.digests.clone_from(&proof.digests.digest);
+    options.digest_every = proof.digests.digest_every;
     options.expected.clone_from(&proof.digests.expect);
     options.verify = proof.verify;
     options.repair = proof.repair;
@@ -230,6 +272,7 @@ pub fn batch(args: &CommonArgs) -> Result<Options, String> {
     options.allow_changed_source = args.allow_changed_source;
     options.checkpoint_every = args.checkpoint_every;
     options.digests.clone_from(&args.digest);
+    options.join = args.join;
     options.preserve = args.preserve;
     options.verify = args.verify;
     options.repair = args.repair;
@@ -247,6 +290,7 @@ fn leftovers(resume: bool, restart: bool) -> Leftovers {
 fn set_range(options: &mut Options, what: &WhatArgs) {
     options.range = range(what);
     options.clamp = what.clamp;
+    options.join = what.join;
     options.dest_offset = what.dest_offset;
 }
 
@@ -273,6 +317,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
     check_whole(&args.what, &args.proof.digests)?;
     one_only([
         (args.consent.in_place, "--in-place", STAGED),
+        (args.consent.split.is_some(), "--split", "several sources are copied as they are"),
         (args.consent.to_device, "--to-device", STAGED),
         (args.consent.only_changed, "--only-changed", STAGED),
         (args.consent.even_if_in_use, "--even-if-in-use", STAGED),
@@ -299,6 +344,8 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         verify: args.proof.verify,
         repair: args.proof.repair,
         digest: args.proof.digests.digest.clone(),
+        // Each is a file of its own.
+        join: Join::Never,
         jobs: None,
         checkpoint_every: args.resume.checkpoint_every,
         dry_run: args.dry_run,

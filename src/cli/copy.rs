@@ -54,6 +54,8 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
         stdout.map_err(|error| usage(format!("cannot use standard output: {error}")))?;
     let check = if args.dry_run { render::check_place } else { render::check_writable };
     args.proof.digests.digest_file.as_deref().map_or(Ok(()), check)?;
+    // A file may be split into many, and one may be read from many.
+    pcopy::sys::raise_open_file_limit();
     note_container(args, source);
     let progress = Progress::new();
     let result = match &stdout {
@@ -89,7 +91,7 @@ fn note_container(args: &CopyArgs, source: &Path) {
         return;
     }
     // What cannot be opened is said in a moment.
-    let opened = pcopy::source::OpenSource::open(source).ok();
+    let opened = pcopy::source::OpenSource::open_joined(source, what.join).ok();
     if let Some(found) = opened.and_then(|source| source.container()) {
         let text = format!(
             "{} is a container, {}: bytes of the file are copied, not of the disk in it; {}",

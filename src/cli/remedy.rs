@@ -37,7 +37,10 @@ fn is_another_command(remedy: Remedy) -> bool {
 
 /// Whether it is another way around what the one before it helps against.
 fn is_second(remedy: Remedy) -> bool {
-    matches!(remedy, Remedy::ClampRows | Remedy::NumberClashes | Remedy::IgnoreColumns)
+    matches!(
+        remedy,
+        Remedy::ClampRows | Remedy::NumberClashes | Remedy::IgnoreColumns | Remedy::JoinNever
+    )
 }
 
 /// What helps a further run after one that cannot be resumed as it is.
@@ -133,6 +136,8 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         Remedy::NumberClashes => "--number-clashes gives it a number",
         Remedy::SkipUnmappable => "--skip-unmappable leaves out such files",
         Remedy::IgnoreContainer => "--ignore-container takes the ranges as they are",
+        Remedy::JoinAlways => "--join always joins what follows it",
+        Remedy::JoinNever => "--join never takes it by itself",
         _ => "see pcopy --help",
     }
 }

@@ -174,11 +174,7 @@ pub fn digests(
     json: bool,
     give_up: &dyn Fn() -> bool,
 ) -> Result<(), String> {
-    let mut lines = Vec::new();
-    for digest in report.digests.iter().filter(|found| asked.digest.contains(&found.algorithm())) {
-        lines.extend(digest::line(digest, &report.destination.path));
-        lines.push(b'\n');
-    }
+    let lines = digest_lines(report, asked);
     if let Some(file) = &asked.digest_file {
         return write_file(file, &lines, give_up);
     }
@@ -188,6 +184,36 @@ pub fn digests(
         lines_to_stdout(&lines);
     }
     Ok(())
+}
+
+/// A line for each digest. What is no file of its own stands in comments: the whole of
+/// a file that is kept in several, and pieces of one.
+fn digest_lines(report: &Report, asked: &DigestArgs) -> Vec<u8> {
+    let path = &report.destination.path;
+    let segments = &report.destination.segments;
+    let mut lines: Vec<Vec<u8>> = Vec::new();
+    let is_asked = |digest: &&digest::Digest| asked.digest.contains(&digest.algorithm());
+    for digest in report.digests.iter().filter(is_asked) {
+        lines.push(match segments.is_empty() {
+            true => digest::line(digest, path),
+            false => digest::comment(digest, path, None),
+        });
+    }
+    let start = report.range.start();
+    for (number, piece) in report.pieces.iter().enumerate() {
+        // The first so many are those of the files.
+        let segment = segments.get(number).filter(|segment| {
+            segment.range.start() == piece.range.start().saturating_sub(start)
+                && segment.range.len() == piece.range.len()
+        });
+        for digest in piece.digests.iter().filter(is_asked) {
+            lines.push(match segment {
+                Some(segment) => digest::line(digest, &segment.path),
+                None => digest::comment(digest, path, Some(piece.range)),
+            });
+        }
+    }
+    lines.into_iter().flat_map(|line| [&line[..], b"\n"].concat()).collect()
 }
 
 /// Whether a file that is wanted in the end can be written, before the time is

@@ -34,6 +34,7 @@ fn compare(
 ) -> Result<Exit> {
     let job = config::verify(args, source, destination).map_err(usage)?;
     args.digests.digest_file.as_deref().map_or(Ok(()), render::check_writable)?;
+    pcopy::sys::raise_open_file_limit();
     let progress = Progress::new();
     let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
         job.run_watched(Watch::new(progress, cancel))

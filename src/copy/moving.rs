@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use super::branch::{Branch, Member};
 use super::resolve::Task;
 use super::unchanged::MOST_FINGERPRINTS;
-use crate::digest::{Digest, Digester};
+use crate::digest::{Digest, PieceDigests};
 use crate::endpoint::{Shape, too_late};
 use crate::engine::{Engine, EngineContext, Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
@@ -41,6 +41,8 @@ pub struct Moved {
     pub failed: Vec<FailedRange>,
     pub fallbacks: Vec<Fallback>,
     pub digests: Vec<Digest>,
+    /// Those of the pieces.
+    pub pieces: Vec<PieceDigests>,
     pub notes: Vec<String>,
     /// What would help the next run.
     pub remedies: Vec<Remedy>,
@@ -108,7 +110,7 @@ impl Task<'_> {
         let gaps = !self.kept_holes.is_empty()
             || self.sparse == Sparse::Always
             || self.mapping.to().start() > 0;
-        let like = origin.file().filter(|_| self.may_clone()).map(|source| source.io.as_file());
+        let like = origin.file().filter(|_| self.may_clone()).map(|source| source.file.as_file());
         let shape = Shape {
             mapping: self.mapping,
             gaps,
@@ -139,7 +141,9 @@ impl Task<'_> {
     /// Whether the destination may begin as a clone of the source: only where
     /// extents would be shared anyhow, because then it is the same, sooner.
     fn may_clone(&self) -> bool {
-        let Some(source) = self.origin.file() else { return false };
+        let Some(source) = self.origin.file().filter(|source| !source.is_joined()) else {
+            return false;
+        };
         let whole = ByteRange::to(source.facts.size);
         self.is_alone()
             && self.selection.name() == "offload"
@@ -224,9 +228,14 @@ impl Task<'_> {
             }
         };
         let sink = draft.sink();
-        let Some(file) = sink.file() else { return Ok(()) };
         for piece in pieces.iter() {
-            match sys::reserve(file, self.mapping.to_destination(piece)) {
+            let mut reserved = Ok(());
+            sink.for_each_place(self.mapping.to_destination(piece), &mut |file, place| {
+                if reserved.is_ok() {
+                    reserved = sys::reserve(file, place);
+                }
+            });
+            match reserved {
                 Ok(()) => {}
                 Err(error) if sys::is_refused(&error) => {
                     if how == Preallocate::Full {
@@ -312,7 +321,7 @@ impl Task<'_> {
         if !self.digests.is_empty() {
             let mut earlier = self.settled.clone();
             earlier.subtract(&self.kept_holes);
-            observers = observers.digests(Digester::new(&self.digests, self.mapping.from()));
+            observers = observers.digests(self.digester());
             let (earlier, back) = match written {
                 Some(written) => (earlier, written),
                 // What cannot be read there is read, and written, once more.
@@ -470,6 +479,7 @@ impl Moved {
 
     /// Takes the digests, or says why there are none.
     pub fn take_digests(&mut self, transfer: &Transfer, wanted: bool) {
+        self.pieces = transfer.observers().take_pieces();
         match transfer.observers().take_digests() {
             Some(digests) => self.digests = digests,
             None if wanted => {

@@ -5,7 +5,6 @@
 use super::branch::Branch;
 use super::moving::{Moved, Sent};
 use super::resolve::Task;
-use crate::digest::Digester;
 use crate::error::{Error, ErrorKind, Result};
 use crate::io::fingerprint::Fingerprint;
 use crate::io::page_cache::CacheState;
@@ -33,6 +32,8 @@ struct Verdict {
     notes: Vec<String>,
     /// Digests of what is there now, where it was repaired.
     digests: Option<Vec<crate::digest::Digest>>,
+    /// The same of the pieces.
+    pieces: Vec<crate::digest::PieceDigests>,
 }
 
 impl Task<'_> {
@@ -60,7 +61,7 @@ impl Task<'_> {
             moved.take_notes(verdict.notes);
             // Those of a destination that stays wrong are of no use to the others.
             if let Some(digests) = verdict.digests.filter(|_| result.is_ok() || self.is_alone()) {
-                moved.digests = digests;
+                (moved.digests, moved.pieces) = (digests, verdict.pieces);
             }
             let branch = &mut self.branches[number];
             branch.verified_by = verdict.verified_by;
@@ -260,10 +261,10 @@ impl Proof<'_> {
         let back = branch.draft.as_ref().and_then(|draft| draft.written());
         let Some(back) = back.filter(|_| !task.digests.is_empty()) else { return Ok(()) };
         let whole = RangeSet::from(range);
-        let digester = Digester::new(&task.digests, range);
         let (wanted, others) = (task.wanted.clone(), task.wanted.missing_from(range));
-        let observers = Observers::none().digests(digester).settled(others, wanted, back);
+        let observers = Observers::none().digests(task.digester()).settled(others, wanted, back);
         let transfer = task.copy_again(branch, &whole, observers, self.threads, self.watch)?;
+        verdict.pieces = transfer.observers().take_pieces();
         verdict.digests = transfer.observers().take_digests();
         Ok(())
     }

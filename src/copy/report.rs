@@ -7,7 +7,7 @@ use super::resolve::Task;
 use super::run::outcome;
 use crate::endpoint::source_report;
 use crate::error::{Error, ErrorKind, Outcome};
-use crate::report::{AlsoReport, Mapped, Report};
+use crate::report::{AlsoReport, Mapped, PieceReport, Report};
 
 /// The report of a copy that is planned and not made, of which `compared` was
 /// found where both sides were read.
@@ -39,6 +39,7 @@ pub fn assemble(task: Task<'_>, moved: Moved, clock: &Clock) -> Report {
     report.failed = moved.failed;
     report.fallbacks = moved.fallbacks;
     report.digests = moved.digests;
+    report.pieces = moved.pieces.into_iter().map(PieceReport::from).collect();
     report.notes = task.notes;
     report.notes.extend(moved.notes);
     report.remedies = moved.remedies;

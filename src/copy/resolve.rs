@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::ahead;
 use super::branch::Branch;
 use super::only_changed;
-use crate::digest::{Algorithm, ordered};
+use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::trust::Examiner;
 use crate::endpoint::{Destination, Look, Origin};
 use crate::engine::capabilities::Between;
@@ -57,6 +57,8 @@ pub struct Task<'a> {
     pub sparse: Sparse,
     /// What is computed while the bytes pass.
     pub digests: Vec<Algorithm>,
+    /// Lengths of the pieces that have digests of their own.
+    pub digest_pieces: Vec<u64>,
     pub selection: Selection,
     pub workers: Workers,
     /// Longest request in bytes.
@@ -113,8 +115,10 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         (branch.done, branch.journal) = (looked.done, looked.journal);
         writes_source |= looked.writes_source;
         notes.extend(looked.notes);
+        branch.report.segments = destination.segments();
         branch.look_at_existing(options)?;
     }
+    check_distinct(&*origin, &branches)?;
     let wanted = options.wanted(from);
     let layout = layout(&*origin, &branches, from, options.sparse).only(&wanted);
     let bytes = Bytes::of(&layout, &branches, from, &wanted);
@@ -160,6 +164,7 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         resumed: bytes.resumed,
         sparse,
         digests,
+        digest_pieces: options.digest_pieces(origin.sector(), from.len())?,
         selection,
         workers: sizes.workers,
         io_size: sizes.request,
@@ -189,6 +194,11 @@ impl Task<'_> {
     /// Whether bytes have to arrive in order.
     pub fn is_ordered(&self) -> bool {
         self.branches.iter().any(|branch| branch.abilities.ordered)
+    }
+
+    /// Computes the digests of the range, and those of its pieces.
+    pub fn digester(&self) -> Digester {
+        Digester::new(&self.digests, self.mapping.from()).with_pieces(&self.digest_pieces)
     }
 
     /// Tells a watcher what will be done.
@@ -241,8 +251,17 @@ fn check_abilities(origin: &dyn Origin, branches: &[Branch], options: &Options) 
         let problem = format!("is for destinations that keep what is written, unlike {name}");
         return Err(ErrorKind::usage_of(&["also"], problem).into());
     }
-    let files = branches.iter().filter_map(|branch| branch.destination.as_ref()?.footprint());
-    Ok(roles::check_distinct(origin.file(), &files.collect::<Vec<_>>())?)
+    check_distinct(origin, branches)
+}
+
+/// Refuses one file for several destinations.
+fn check_distinct(origin: &dyn Origin, branches: &[Branch]) -> Result<()> {
+    if branches.len() == 1 {
+        return Ok(());
+    }
+    let destinations = branches.iter().filter_map(|branch| branch.destination.as_ref());
+    let files: Vec<_> = destinations.flat_map(|destination| destination.footprints()).collect();
+    Ok(roles::check_distinct(origin.file(), &files)?)
 }
 
 /// Where `from` goes: to the same place of every destination.

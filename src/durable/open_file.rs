@@ -78,7 +78,7 @@ impl OpenFile {
     ///
     /// [`ErrorKind::Sync`], if that is to be made durable and cannot.
     pub fn preserve(&self, source: &OpenSource, sync: bool) -> Result<Vec<String>> {
-        let lost = preserve::carry_over(source.io.as_file(), &source.facts, self.as_file());
+        let lost = preserve::carry_over(source.file.as_file(), &source.facts, self.as_file());
         if sync {
             self.sync()?;
         }

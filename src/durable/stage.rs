@@ -242,7 +242,7 @@ impl Stage {
 pub fn rights(source: &OpenSource, range: ByteRange) -> u32 {
     let is_whole = source.facts.node == FileKind::File && range == ByteRange::to(source.facts.size);
     if is_whole {
-        preserve::rights_of(source.io.as_file(), &source.facts)
+        preserve::rights_of(source.file.as_file(), &source.facts)
     } else {
         preserve::OF_ANY_FILE
     }

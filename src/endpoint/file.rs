@@ -61,6 +61,7 @@ impl NewFile {
 fn is_whole(look: &Look<'_>) -> bool {
     let all = |source: &OpenSource| {
         source.facts.node == FileKind::File
+            && !source.is_joined()
             && look.mapping.from() == ByteRange::to(source.facts.size)
     };
     look.origin.file().is_some_and(all) && look.options.dest_offset == Size::Bytes(0)

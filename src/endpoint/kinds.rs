@@ -7,10 +7,11 @@ use super::device::Device;
 use super::file::NewFile;
 use super::in_place::InPlace;
 use super::null::{self, Null};
+use super::split::SplitDestination;
 use super::zero::{self, Zeros};
 use super::{Destination, Origin};
 use crate::durable::target::{cannot_open, no_name};
-use crate::error::{Refusal, Result, Side};
+use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::options::Options;
 use crate::source::{OpenSource, copyable};
 use crate::sys::{self, FileKind, Metadata};
@@ -21,20 +22,42 @@ use crate::sys::{self, FileKind, Metadata};
 /// # Errors
 ///
 /// A [`Refusal`] if it cannot be opened, or not be read at offsets.
-pub fn origin(path: &Path) -> Result<Arc<dyn Origin>> {
+pub fn origin(path: &Path, options: &Options) -> Result<Arc<dyn Origin>> {
     match path.to_str() {
         Some(zero::NAME) => Ok(Arc::new(Zeros::default())),
-        _ => Ok(Arc::new(OpenSource::open(path)?)),
+        _ => Ok(Arc::new(OpenSource::open_joined(path, options.join)?)),
     }
 }
 
-/// The same of destinations. Where `path` is a directory, the file in it has the
-/// name of `source`.
+/// The same of the destination of a copy, which may be split. Where `path` is a
+/// directory, the file in it has the name of `source`.
 ///
 /// # Errors
 ///
 /// A [`Refusal`]; nothing has been changed.
 pub fn destination(path: &Path, source: &Path, options: &Options) -> Result<Box<dyn Destination>> {
+    match options.split {
+        None => whole_destination(path, source, options),
+        Some(_) if path.to_str() == Some(null::NAME) => {
+            Err(ErrorKind::usage_of(&["split"], "makes files, and null: is none").into())
+        }
+        Some(size) => {
+            let (path, _) = look_at(path, source)?;
+            Ok(Box::new(SplitDestination::new(path, size, options.force)?))
+        }
+    }
+}
+
+/// The same of a destination that is not split.
+///
+/// # Errors
+///
+/// A [`Refusal`]; nothing has been changed.
+pub fn whole_destination(
+    path: &Path,
+    source: &Path,
+    options: &Options,
+) -> Result<Box<dyn Destination>> {
     if path.to_str() == Some(null::NAME) {
         return Ok(Box::new(Null::default()));
     }

@@ -20,6 +20,10 @@ impl Origin for OpenSource {
         &self.path
     }
 
+    fn name(&self) -> PathBuf {
+        OpenSource::name(self)
+    }
+
     fn source(&self) -> Arc<dyn Source> {
         self.io.clone()
     }
@@ -45,7 +49,7 @@ impl Origin for OpenSource {
         let is_file = self.facts.node == FileKind::File;
         map::Source {
             path: absolute(&self.path),
-            kind: word(self.facts.node).to_owned(),
+            kind: self.word(),
             size: self.facts.size,
             mtime_ns: is_file.then(|| nanoseconds(self.facts.modified)),
             ctime_ns: is_file.then(|| nanoseconds(self.facts.changed)),

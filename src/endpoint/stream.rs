@@ -61,10 +61,11 @@ impl StreamDestination {
         if self.is_terminal {
             return not("a terminal", "redirect it into a file or a pipe");
         }
-        let is_source = |source: &OpenSource| {
+        let is_file = |source: &OpenSource| {
             self.facts.same_thing(&source.facts)
                 || files_behind(&source.facts, &source.path).any(|file| file == thing(&self.facts))
         };
+        let is_source = |source: &OpenSource| source.files().iter().any(is_file);
         match self.facts.node {
             FileKind::BlockDevice => Err(Refusal::DeviceAsStream { path: NAME.into() }),
             FileKind::Directory => not("a directory", "name a file in it"),
@@ -81,11 +82,12 @@ impl StreamDestination {
 /// Refuses what has no meaning where bytes only follow each other.
 fn check_options(look: &Look<'_>) -> Result<()> {
     let options = look.options;
-    let senseless: [(&'static [&'static str], &str, bool); 14] = [
+    let senseless: [(&'static [&'static str], &str, bool); 15] = [
         (&["force"], "", options.force),
         (&["in_place"], "", options.in_place),
         (&["to_device"], "", options.to_device),
         (&["only_changed"], "", options.only_changed),
+        (&["split"], "", options.split.is_some()),
         (&["resume"], "", options.leftovers == Leftovers::Resume),
         (&["restart"], "", options.leftovers == Leftovers::Restart),
         (&["map"], "", options.map.is_some()),

@@ -58,8 +58,13 @@ pub struct End {
 impl End {
     /// Of a file or device that is read.
     pub fn of_source(source: &OpenSource) -> End {
-        let file = source.io.as_file();
+        let file = source.file.as_file();
         match &source.device {
+            None if source.is_joined() => {
+                // No call of the kernel reads from several files.
+                let rotational = End::of_file(file, source.facts.device).rotational;
+                End { rotational, ..End::default() }
+            }
             Some(info) => {
                 let careful = DirectAlignment { offset: source.sector().into(), ..CAREFUL };
                 let (direct, rotational) = (direct_of(file, careful), info.rotational);
@@ -253,15 +258,23 @@ const PLACES: u64 = 64;
 /// Bytes of `range` in the page cache, `stored` of which there are at most;
 /// of a large range an estimate.
 fn cached(source: &OpenSource, range: ByteRange, stored: u64) -> std::io::Result<u64> {
-    let file = source.io.as_file();
+    let cached_in = |range: ByteRange| {
+        let mut sum = Ok(0);
+        source.io.for_each_place(range, &mut |file, place| {
+            if let Ok(so_far) = sum {
+                sum = sys::cached_bytes(file, place).map(|cached| so_far + cached);
+            }
+        });
+        sum
+    };
     // Of a file that is mostly holes, samples would tell of the holes; what it
     // has in the page cache is little, and soon counted.
     if stored < range.len() / 2 {
-        return sys::cached_bytes(file, range);
+        return cached_in(range);
     }
     let (mut cached, mut looked_at) = (0, 0);
     for sample in samples(range) {
-        cached += sys::cached_bytes(file, sample)?;
+        cached += cached_in(sample)?;
         looked_at += sample.len();
     }
     // In 128 bits: a range times a sample need not fit in 64.
@@ -324,14 +337,14 @@ mod tests {
         std::fs::write(&path, vec![1; crate::io::as_usize(len)]).unwrap();
         let source = OpenSource::open(&path).unwrap();
         let all = ByteRange::to(len);
-        if sys::cached_bytes(source.io.as_file(), all).is_err() {
+        if sys::cached_bytes(source.file.as_file(), all).is_err() {
             assert_eq!(cache_state(&source, all), CacheState::Unknown);
             return;
         }
         assert_eq!(cache_state(&source, all), CacheState::Warm);
-        source.io.as_file().sync_all().unwrap();
-        sys::drop_cached(source.io.as_file(), ByteRange::to(len / 2));
-        let left = sys::cached_bytes(source.io.as_file(), all).unwrap();
+        source.file.as_file().sync_all().unwrap();
+        sys::drop_cached(source.file.as_file(), ByteRange::to(len / 2));
+        let left = sys::cached_bytes(source.file.as_file(), all).unwrap();
         // On tmpfs nothing can be dropped.
         if left <= len / 2 {
             assert_eq!(cache_state(&source, all), CacheState::Mixed);

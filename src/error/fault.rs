@@ -22,6 +22,8 @@ pub enum Fault {
     Radix,
     /// A list that does not say what its source is like.
     NoSource,
+    /// A source that seems to be one of several pieces.
+    Piece,
     /// Anything else.
     Other,
 }

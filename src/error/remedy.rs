@@ -94,6 +94,10 @@ pub enum Remedy {
     SkipUnmappable,
     /// Take ranges as they are, although the source is a container.
     IgnoreContainer,
+    /// Read what follows the source as one with it: `join`.
+    JoinAlways,
+    /// Read the source by itself: `join`.
+    JoinNever,
 }
 
 use Remedy::*;
@@ -127,6 +131,7 @@ impl Refusal {
         match self {
             Refusal::Exists { in_batch: true, .. } => vec![Resume, Force],
             Refusal::Exists { in_batch: false, .. } => vec![Force, InPlace],
+            Refusal::SegmentExists { .. } => vec![Force],
             Refusal::CannotReplace { in_place, source, .. } => {
                 let ways = [(*in_place, InPlace), (is_append_only(source), Append)];
                 ways.into_iter().filter_map(|(helps, way)| helps.then_some(way)).collect()
@@ -152,6 +157,7 @@ impl Refusal {
             }
             Refusal::EngineUnsuitable { remedies, .. }
             | Refusal::NotOurs { remedies, .. }
+            | Refusal::Piece { remedies, .. }
             | Refusal::NothingToResume { remedies, .. }
             | Refusal::ForeignMap { remedies, .. }
             | Refusal::AlienMap { remedies, .. } => remedies.to_vec(),
@@ -184,6 +190,7 @@ fn of_faults(faults: &BTreeSet<Fault>) -> Vec<Remedy> {
         Fault::Column => &[NameColumns, IgnoreColumns],
         Fault::Radix => &[Hexadecimal],
         Fault::NoSource => &[NameSource],
+        Fault::Piece => &[JoinAlways, JoinNever],
         Fault::Other => &[],
     };
     faults.iter().flat_map(ways).copied().collect()

@@ -272,8 +272,8 @@ impl Sink for OnlyChanged {
         self.sink.file()
     }
 
-    fn for_each_file(&self, visit: &mut dyn FnMut(&File)) {
-        self.sink.for_each_file(visit);
+    fn for_each_place(&self, range: ByteRange, visit: &mut dyn FnMut(&File, ByteRange)) {
+        self.sink.for_each_place(range, visit);
     }
 }
 

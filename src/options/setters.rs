@@ -18,6 +18,13 @@ macro_rules! setters {
             self
         }
 
+        /// Whether the pieces of a source that was split, such as `NAME.001` and
+        /// `NAME.002`, are read as one. Default: if names and sizes say that they are.
+        pub fn join(mut self, join: $crate::Join) -> Self {
+            self.options.join = join;
+            self
+        }
+
         /// Leaves everything that was read and written in the page cache, where a
         /// large job pushes out what other programs have there. Default: off.
         pub fn keep_cache(mut self, keep: bool) -> Self {
@@ -49,6 +56,13 @@ macro_rules! setters {
         /// What of the source is meant. Default: all of it.
         pub fn range(mut self, range: impl Into<$crate::RangeSpec>) -> Self {
             self.options.range = range.into();
+            self
+        }
+
+        /// Computes the digests also of each piece of so many bytes. Default: of each
+        /// file that the destination is split into.
+        pub fn digest_every(mut self, size: impl Into<$crate::Size>) -> Self {
+            self.options.digest_every = Some(size.into());
             self
         }
 
@@ -233,6 +247,15 @@ macro_rules! setters {
             digest: $crate::digest::Expectation,
         ) -> Self {
             self.options.expected_in.push($crate::digest::RangeDigest { range, digest });
+            self
+        }
+
+        /// Writes the destination in several files of this length, of which the last
+        /// may be shorter: `NAME.001`, `NAME.002`, and so on. All of them get their
+        /// names when all are complete, the first after all others. Further
+        /// destinations are not split. Default: one file.
+        pub fn split(mut self, size: impl Into<$crate::Size>) -> Self {
+            self.options.split = Some(size.into());
             self
         }
 

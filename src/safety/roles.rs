@@ -153,6 +153,16 @@ impl Roles {
         self.insert(Some(Thing::of(facts)), place_of(path), added)
     }
 
+    /// Adds every file of an open source.
+    ///
+    /// # Errors
+    ///
+    /// As [`add`](Roles::add).
+    pub fn add_source(&mut self, source: &OpenSource) -> Result<(), Clash> {
+        let mut files = source.files().iter();
+        files.try_for_each(|file| self.add_known(Role::Read, "the source", &file.path, &file.facts))
+    }
+
     /// Adds the destination that `path` names for a copy of `source`: a
     /// directory stands for the file in it that has the name of the source.
     /// With it its part, and its map unless that is elsewhere.
@@ -292,7 +302,7 @@ pub fn check_map_is_apart(
     footprint: &Footprint<'_>,
 ) -> Result<(), Refusal> {
     let mut roles = Roles::default();
-    roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
+    roles.add_source(source)?;
     roles.add_footprint(footprint)?;
     roles.add(Role::Side, "the map of the copy", map).map_err(|clash| match is_named {
         false => clash.into(),
@@ -323,7 +333,7 @@ pub(crate) fn check_distinct(
         })?;
     }
     if let Some(source) = source {
-        roles.add_known(Role::Read, "the source", &source.path, &source.facts)?;
+        roles.add_source(source)?;
     }
     for footprint in footprints {
         roles.add(Role::Side, "the map of a destination", &footprint.map)?;

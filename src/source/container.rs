@@ -1,8 +1,5 @@
 //! Files that hold a disk or another file packed: what lies at a position of
-//! the disk lies elsewhere in the file. Told by their first bytes, or their last;
-//! a piece of a split image, which has no mark, by the pieces beside it.
-
-use std::path::Path;
+//! the disk lies elsewhere in the file. Told by their first bytes, or their last.
 
 use positioned_io::ReadAt;
 
@@ -62,11 +59,6 @@ const KOLY: &[u8] = b"koly";
 const KOLY_LEN: u64 = 512;
 const UDIF: Container = Container { name: "UDIF (dmg)", opened_by: "dmg2img unpacks it" };
 
-const PIECE: Container = Container {
-    name: "a piece of a split image",
-    opened_by: "affuse, or cat of all pieces, makes it the whole disk",
-};
-
 /// As what `source`, which has `size` bytes, is packed, if it is. What cannot be
 /// read is not.
 pub fn container(source: &dyn ReadAt, size: u64) -> Option<Container> {
@@ -78,24 +70,6 @@ pub fn container(source: &dyn ReadAt, size: u64) -> Option<Container> {
         transfer::read_full(source, size.checked_sub(KOLY_LEN)?, &mut tail).ok()?;
         (tail == KOLY).then_some(UDIF)
     })
-}
-
-/// Whether the file at `path`, which has `size` bytes, is one of several pieces
-/// of an image: `NAME.001`, `NAME.002` and so on, of which all but the last are
-/// of one length.
-pub fn piece(path: &Path, size: u64) -> Option<Container> {
-    let ending = path.extension()?.to_str()?;
-    let number: u32 = match ending.len() == 3 && ending.bytes().all(|byte| byte.is_ascii_digit()) {
-        true => ending.parse().ok()?,
-        false => return None,
-    };
-    let beside = |number: u32| {
-        let facts = path.with_extension(format!("{number:03}")).metadata().ok()?;
-        facts.is_file().then_some(facts.len())
-    };
-    let goes_on = beside(number + 1).is_some_and(|next| next <= size);
-    let began = number.checked_sub(1).and_then(beside).is_some_and(|before| before >= size);
-    (size > 0 && (goes_on || began)).then_some(PIECE)
 }
 
 fn of_head(head: &[u8]) -> Option<Container> {
@@ -123,30 +97,5 @@ mod tests {
         assert_eq!(container(&image, 4096), Some(UDIF));
         assert_eq!(of_head(b""), None);
         assert_eq!(of_head(&[0xeb; HEAD]), None);
-    }
-
-    #[test]
-    fn pieces_are_told_by_those_beside_them() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let make = |name: &str, size: usize| {
-            std::fs::write(folder.path().join(name), vec![1; size]).expect("a file");
-        };
-        let is_piece = |name: &str| {
-            let path = folder.path().join(name);
-            let size = path.metadata().expect("its facts").len();
-            piece(&path, size) == Some(PIECE)
-        };
-        make("disk.001", 1000);
-        assert!(!is_piece("disk.001"), "alone");
-        make("disk.002", 1000);
-        make("disk.003", 10);
-        assert!(["disk.001", "disk.002", "disk.003"].into_iter().all(is_piece));
-        // Of other lengths, they are what they are.
-        make("log.001", 10);
-        make("log.002", 1000);
-        assert!(!is_piece("log.001") && !is_piece("log.002"));
-        make("data.2001", 10);
-        make("data.2002", 10);
-        assert!(!is_piece("data.2001"));
     }
 }

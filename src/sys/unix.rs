@@ -223,6 +223,15 @@ pub fn open_file_limit() -> u64 {
     limit.current.unwrap_or(u64::MAX)
 }
 
+/// Allows this process as many open files as it may allow itself: shells set less
+/// for the sake of programs that are long gone. Best effort.
+pub fn raise_open_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    let _ = setrlimit(Resource::Nofile, raised);
+}
+
 /// Whether an error says that a call or a flag does not exist here.
 pub fn is_unsupported(error: &io::Error) -> bool {
     use rustix::io::Errno;

@@ -1,6 +1,7 @@
 //! Verifying later, on its own: what is in a destination, against its source.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::compare::{Comparison, Findings, Reading};
@@ -15,7 +16,7 @@ use crate::plan::{self, Plan};
 use crate::pool::controller::Workers;
 use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::range::{ByteRange, Failed, Mapping, RangeSet};
-use crate::report::{DestinationReport, FailedRange, Outcome, Report};
+use crate::report::{DestinationReport, FailedRange, Outcome, PieceReport, Report};
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sys::FileKind;
@@ -79,7 +80,7 @@ impl VerifyJob {
         progress.enter(Phase::Preparing);
         self.options.threads.check()?;
         self.options.check_rate()?;
-        let source = OpenSource::open(&self.source)?;
+        let source = OpenSource::open_joined(&self.source, self.options.join)?;
         source.will_read_in_sequence();
         let (range, clamped) = source.resolve(&self.options.range, self.options.clamp)?;
         let destination = self.open_destination(&source)?;
@@ -88,7 +89,7 @@ impl VerifyJob {
         let offset = source.bytes(self.options.dest_offset).map_err(|_| too_far())?;
         let to = ByteRange::with_len(offset, range.len()).ok_or_else(too_far)?;
         let kind = destination.report().kind;
-        let mut report = Report::new(source.report(), DestinationReport { path, kind });
+        let mut report = Report::new(source.report(), DestinationReport::new(path, kind));
         (report.range, report.dest_offset, report.clamped) = (range, to.start(), clamped);
         report.bytes.requested = range.len();
         report.notes.extend([&source, &destination].into_iter().filter_map(OpenSource::note));
@@ -115,18 +116,34 @@ impl VerifyJob {
     fn open_destination(&self, source: &OpenSource) -> Result<OpenSource> {
         let mut path = self.destination.clone();
         if path.is_dir() {
-            path.push(source.path.file_name().unwrap_or_default());
+            path.push(self.name_in(&path, source));
         }
         let opened = OpenSource::open_to_read(Side::Destination, &path)?;
-        if opened.facts.same_thing(&source.facts) && self.options.dest_offset == Size::Bytes(0) {
+        let opened = opened.joined(Side::Destination, self.options.join)?;
+        let is_source =
+            opened.facts.same_thing(&source.facts) && opened.files().len() == source.files().len();
+        if is_source && self.options.dest_offset == Size::Bytes(0) {
             let (source_path, what) = (source.path.clone(), "file");
             return Err(Refusal::SameFile { source_path, path, what }.into());
         }
         opened.will_read_in_sequence();
         // What is still on its way to the disk cannot be read from there.
         // Where that is not allowed, requests past the cache see to it.
-        let _ = opened.io.as_file().sync_data();
+        for file in opened.files() {
+            let _ = file.file.as_file().sync_data();
+        }
         Ok(opened)
+    }
+
+    /// What a copy of `source` is called in `directory`: a split one may be there
+    /// as a whole, or in its pieces.
+    fn name_in(&self, directory: &Path, source: &OpenSource) -> PathBuf {
+        let whole = source.name();
+        let whole = whole.file_name().unwrap_or_default();
+        match directory.join(whole).exists() {
+            true => whole.into(),
+            false => source.path.file_name().unwrap_or_default().into(),
+        }
     }
 
     fn compare(
@@ -136,14 +153,16 @@ impl VerifyJob {
         progress: &Progress,
         cancel: &CancelToken,
     ) -> Result<()> {
-        let medium = ReadBack::new(&destination.io);
+        let medium = medium_of(destination);
         let mapping = Mapping::new(report.range, report.dest_offset).expect("it fits");
         let range = mapping.from();
         // A destination that is too short differs where it ends.
         let there = destination.facts.size.saturating_sub(report.dest_offset);
         let (there, missing) = range.split_at(range.start().saturating_add(there));
         let wanted = self.options.wanted_digests();
-        let digester = (!wanted.is_empty()).then(|| Digester::new(&wanted, range));
+        let pieces = self.options.digest_pieces(source.sector(), range.len())?;
+        let digester = || Digester::new(&wanted, range).with_pieces(&pieces);
+        let digester = (!wanted.is_empty()).then(digester);
         let threads = self.threads_for(source, destination);
         let io_size = Positioned::IO_SIZE;
         let stripe_size = match ordered(&wanted) {
@@ -191,6 +210,8 @@ impl VerifyJob {
             let name = crate::error::quoted(&destination.path);
             report.notes.push(format!("{name} goes on for {more} bytes more"));
         }
+        let pieces = digester.as_ref().map_or_else(Vec::new, Digester::take_pieces);
+        report.pieces = pieces.into_iter().map(PieceReport::from).collect();
         match digester.map(Digester::finish) {
             None => {}
             Some(Some(digests)) => report.digests = digests,
@@ -206,6 +227,17 @@ impl VerifyJob {
         ) {
             Workers::Exactly(threads) => threads,
             Workers::UpTo(_) => num_cpus::get().clamp(1, 4),
+        }
+    }
+}
+
+/// `destination`, to be read past the page cache.
+fn medium_of(destination: &OpenSource) -> ReadBack {
+    match destination.files() {
+        [only] => ReadBack::new(&only.file),
+        files => {
+            let files: Vec<_> = files.iter().map(|file| Arc::clone(&file.file)).collect();
+            ReadBack::of_files(&files, destination.segments(), Arc::clone(&destination.io))
         }
     }
 }

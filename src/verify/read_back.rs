@@ -15,7 +15,7 @@ use super::compare::differing_blocks;
 use crate::io::buffer::{ALIGNMENT, Buffer};
 use crate::io::fingerprint::{Marked, Marks};
 use crate::io::{Extent, FileIo, Held, Holes, Source, as_u64, as_usize, transfer};
-use crate::range::{ByteRange, RangeSet};
+use crate::range::{ByteRange, RangeSet, Segments};
 use crate::sys::{self, PositionedFile};
 
 /// A destination, to be read from its medium; what it keeps back to be written
@@ -27,6 +27,9 @@ pub struct ReadBack {
     direct: Option<PositionedFile>,
     /// Why there are no requests past the cache.
     refusal: OnceLock<String>,
+    /// The files that it consists of, if it is kept in several.
+    pieces: Vec<ReadBack>,
+    segments: Segments,
 }
 
 /// Offset and length of requests past the cache: a multiple of every sector
@@ -44,19 +47,37 @@ impl ReadBack {
             Err(error) => (None, OnceLock::from(crate::error::chain(&error))),
         };
         let file = Some(Arc::clone(destination));
-        ReadBack { buffered: Arc::clone(destination) as Arc<_>, file, direct, refusal }
+        let of = ReadBack::of(Arc::clone(destination) as Arc<_>);
+        ReadBack { file, direct, refusal, ..of }
+    }
+
+    /// Of files that are read as one, each after the one before it; `buffered`
+    /// reads all of them.
+    pub fn of_files(
+        files: &[Arc<FileIo>],
+        segments: Segments,
+        buffered: Arc<dyn Source>,
+    ) -> ReadBack {
+        let pieces = files.iter().map(ReadBack::new).collect();
+        ReadBack { pieces, segments, ..ReadBack::of(buffered) }
     }
 
     /// Of what is neither file nor device, and knows itself how to be read past
     /// what it keeps in memory.
     pub fn of(destination: Arc<dyn Source>) -> ReadBack {
-        ReadBack { buffered: destination, file: None, direct: None, refusal: OnceLock::new() }
+        let segments = Segments::every(u64::MAX, destination.size());
+        let (pieces, refusal) = (Vec::new(), OnceLock::new());
+        ReadBack { buffered: destination, file: None, direct: None, refusal, pieces, segments }
     }
 
     /// How it was read: `direct`, or `dropped-cache`; or `read`, where it is neither
     /// file nor device.
     pub fn how(&self) -> &'static str {
         match self.file {
+            None if !self.pieces.is_empty() => {
+                let worst = self.pieces.iter().map(ReadBack::how).find(|how| *how != "direct");
+                worst.unwrap_or("direct")
+            }
             None => "read",
             Some(_) if self.refusal.get().is_none() => "direct",
             Some(_) => "dropped-cache",
@@ -65,6 +86,9 @@ impl ReadBack {
 
     /// Why requests past the cache were not possible, if they were not.
     pub fn note(&self) -> Option<String> {
+        if let Some(note) = self.pieces.iter().find_map(ReadBack::note) {
+            return Some(note);
+        }
         let why = self.refusal.get()?;
         Some(format!("read back through the page cache, after dropping it: {why}"))
     }
@@ -90,6 +114,9 @@ impl ReadBack {
         buffer: &'b mut Buffer,
         marks: &Marks,
     ) -> io::Result<&'b [u8]> {
+        if !self.pieces.is_empty() {
+            return self.read_of_pieces(range, buffer, marks);
+        }
         let around =
             if self.direct.is_some() && self.is_direct() { range.align_out(UNIT) } else { range };
         let memory = buffer.at(around.start(), around.len());
@@ -101,6 +128,33 @@ impl ReadBack {
                 Ok(&memory[skip..skip + as_usize(range.len())])
             }
         }
+    }
+
+    /// The same, of several files. Where a request lies in more than one of them,
+    /// its parts are put together.
+    fn read_of_pieces<'b>(
+        &self,
+        range: ByteRange,
+        buffer: &'b mut Buffer,
+        marks: &Marks,
+    ) -> io::Result<&'b [u8]> {
+        let inside = range.intersect(ByteRange::to(self.segments.len()));
+        if inside.len() < range.len() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let parts: Vec<_> = self.segments.parts(range).collect();
+        if let [part] = parts[..] {
+            return self.pieces[part.number].read(part.local, buffer, marks);
+        }
+        let memory = buffer.at(range.start(), range.len());
+        for part in parts {
+            let mut own = Buffer::new(as_usize(part.local.len()) + 2 * ALIGNMENT)
+                .map_err(io::Error::other)?;
+            let bytes = self.pieces[part.number].read(part.local, &mut own, marks)?;
+            let skip = as_usize(part.whole.start() - range.start());
+            memory[skip..skip + bytes.len()].copy_from_slice(bytes);
+        }
+        Ok(memory)
     }
 
     /// Where there are other bytes than `held` was written, in bytes of the
@@ -127,6 +181,13 @@ impl ReadBack {
 
 impl ReadAt for ReadBack {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let piece = self.segments.part_from(offset);
+        if let Some((part, piece)) =
+            piece.and_then(|part| Some((part, self.pieces.get(part.number)?)))
+        {
+            let len = as_usize(part.local.len().min(as_u64(buffer.len())));
+            return piece.read_at(part.local.start(), &mut buffer[..len]);
+        }
         if let Some(direct) = self.direct.as_ref().filter(|_| self.is_direct()) {
             match direct.read_at(buffer, offset) {
                 // Some say so only when it is tried; the end of the file is met

@@ -94,6 +94,40 @@ fn before_the_first_map(scene: &Scene, disk: &Mounted, bytes: &[u8], options: &s
     std::fs::remove_file(copy).expect("room for the next");
 }
 
+/// A disk that is full in the middle of the second of several segments: what is on
+/// the disk is kept, no segment has its name, and the copy goes on.
+#[test]
+fn a_disk_that_fills_up_under_a_segment() {
+    if !is_root() {
+        return;
+    }
+    let (scene, bytes) = scene();
+    scene.source("huge", 40 << 20);
+    let disk = Mounted::in_memory(scene.folder(), 32);
+    let copy = disk.folder().join("copy");
+    let job = format!("--split 3MiB source {}", copy.display());
+    let early = scene.run(&format!("--split 3MiB huge {}", copy.display())).code(3);
+    early.says(&["space", "--ignore-space"]);
+    assert_eq!(litter(disk.folder(), &[]), Vec::<String>::new());
+    let line = format!("{SLOW} --preallocate off --progress json {job}");
+    let mut running = scene.pcopy(line.split_whitespace()).start();
+    running.wait_until_copied(4 << 20);
+    fill(disk.folder());
+    stopped(&running.end(), &["No space left on device"]);
+    let parts = ["copy.001", "copy.002", "copy.003"];
+    let mut may: Vec<String> = parts.iter().map(|name| format!("{name}.pcopy-part")).collect();
+    may.extend(["filler".to_owned(), "copy.001.pcopy-map".to_owned()]);
+    let may: Vec<&str> = may.iter().map(String::as_str).collect();
+    assert_eq!(litter(disk.folder(), &may), Vec::<String>::new());
+    make_room(disk.folder());
+    let report = scene.run(&format!("--json --resume {job}")).code(0).report();
+    assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+    let read = |name: &str| std::fs::read(disk.folder().join(name)).expect("it is there");
+    let found: Vec<u8> = parts.iter().flat_map(|name| read(name)).collect();
+    assert_same(&found, &bytes, "resumed");
+    assert_eq!(litter(disk.folder(), &parts), Vec::<String>::new());
+}
+
 fn stopped(ended: &Ended, reasons: &[&str]) {
     assert_eq!(ended.status.code(), Some(5), "{}", ended.stderr);
     let said = reasons.iter().any(|reason| ended.stderr.contains(reason));

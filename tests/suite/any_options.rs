@@ -14,7 +14,7 @@ use pcopy::verify::VerifyJob;
 use pcopy::words::Word;
 use pcopy::{ByteRange, CancelToken, Threads, Trust, Watch};
 use pcopy::{
-    CopyJob, Error, ErrorKind, Leftovers, OnReadError, Options, Progress, RangeSpec, Size,
+    CopyJob, Error, ErrorKind, Join, Leftovers, OnReadError, Options, Progress, RangeSpec, Size,
 };
 use proptest::prelude::*;
 
@@ -102,6 +102,8 @@ prop_compose! {
             prop::collection::vec(word::<Algorithm>(), 0..3),
             prop::option::weighted(0.2, (0..9000u64, 0..9000u64)),
         ),
+        (join, split, digest_every) in
+            (word::<Join>(), prop::option::weighted(0.2, size()), prop::option::weighted(0.2, size())),
         flags in flags(),
     ) -> Options {
         let mut options = Options::default();
@@ -113,6 +115,7 @@ prop_compose! {
         (options.trust, options.retries) = (trust, retries);
         (options.wait, options.checkpoint_every) = (wait, checkpoint_every);
         (options.limit_rate, options.digests) = (limit_rate, digests);
+        (options.join, options.split, options.digest_every) = (join, split, digest_every);
         options.only = only_ranges.map(|(a, b)| ByteRange::between(a, b).into());
         let [clamp, force, in_place, to_device, in_use, same, preserve, sync, cache, verify, repair, only] =
             flags;

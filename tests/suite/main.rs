@@ -85,6 +85,7 @@ mod side_files;
 mod simulation;
 #[cfg(target_os = "linux")]
 mod space;
+mod split;
 mod stream;
 #[cfg(target_os = "linux")]
 mod told;

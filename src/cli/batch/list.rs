@@ -8,7 +8,7 @@ use pcopy::manifest::{
     self, AreaStatuses, Columns, Format, Lenience, Manifest, ManifestErrors, ReadOptions,
 };
 use pcopy::source::OpenSource;
-use pcopy::{ErrorKind, Refusal, Result, Size};
+use pcopy::{ErrorKind, Join, Refusal, Result, Size};
 
 use super::BatchArgs;
 use crate::cli::input::Input;
@@ -120,8 +120,9 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
         Some(None) => return Err(usage("--areas takes any of + ? * / -")),
     };
     let open = |source: Option<&Path>| {
-        let path = source.or(args.source.as_deref())?;
-        OpenSource::open(path).ok()
+        // A file that a row names is meant by itself.
+        let join = if source.is_some() { Join::Never } else { args.common.join };
+        OpenSource::open_joined(source.or(args.source.as_deref())?, join).ok()
     };
     let sector = |source: Option<&Path>| {
         list.sector_size.or_else(|| open(source).map(|source| source.unit()))

@@ -128,7 +128,12 @@ pub fn run(
     if let Ok(report) = &result
         && !common.dry_run
     {
-        let asked = DigestArgs { digest: common.digest.clone(), digest_file: None, expect: vec![] };
+        let asked = DigestArgs {
+            digest: common.digest.clone(),
+            digest_every: None,
+            digest_file: None,
+            expect: vec![],
+        };
         let give_up = || signals.asked_to_stop();
         if let Err(message) = render::digests(report, &asked, common.output.json, &give_up) {
             render::problem(&message);
