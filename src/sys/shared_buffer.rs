@@ -119,7 +119,7 @@ impl DerefMut for Lent<'_> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.buffer.lent().out.remove(self.range);
+        self.buffer.lent().out.subtract(&self.range.into());
         self.buffer.back.notify_all();
     }
 }
