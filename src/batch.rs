@@ -19,6 +19,7 @@ mod assembled;
 mod beside;
 mod commit;
 mod comparison;
+mod draft;
 mod ending;
 mod folders;
 mod group_sync;

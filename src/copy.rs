@@ -7,7 +7,8 @@
 //! `prove` read back and compare; `finish`
 //! makes durable, looks once more and gives names; `run` is all of that in one
 //! page; `report` says what happened. A `branch` is one of the destinations:
-//! what fails there is its own, unless it is the only one.
+//! what fails there is its own, unless it is the only one. A `part` is what a
+//! larger job has of this pipeline: it looks and commits by itself.
 //!
 //! This room must not know kinds of ends: it asks an `endpoint` what it can do.
 
@@ -17,11 +18,15 @@ mod clock;
 mod finish;
 mod moving;
 mod only_changed;
+mod part;
 mod prove;
 mod report;
 mod resolve;
 mod run;
 mod unchanged;
 
-pub(crate) use resolve::Request;
+pub(crate) use branch::Branch;
+pub(crate) use moving::{Moved, Sent};
+pub(crate) use part::{Part, Way};
+pub(crate) use resolve::{Request, Task};
 pub(crate) use run::{dry_run, run};

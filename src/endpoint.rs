@@ -28,6 +28,7 @@ pub mod zero;
 pub use draft::Draft;
 pub use kinds::{destination, origin, whole_destination};
 pub(crate) use resumable::too_late;
+pub(crate) use source::absolute;
 
 use std::fs::File;
 use std::io;

@@ -69,8 +69,8 @@ impl BatchWork<'_> {
         let larges: Vec<_> = lock(&self.larges).values().cloned().collect();
         let mut kept: Vec<u32> = Vec::new();
         for large in larges {
-            if !large.has_failed() && large.keep() {
-                kept.push(large.output.index);
+            if !large.has_failed() {
+                kept.extend(large.keep().iter().map(|output| output.index));
             }
         }
         for output in self.outputs.take_unfinished() {

@@ -155,8 +155,7 @@ impl Batch {
         skipped.report(&ready.root, &tally, ready.workers.most(), Watch { progress, cancel });
         let Ready { sources, root, plan, wanted, skipped, workers, notes } = ready;
         let on_item = |report: &ItemReport<'_>| tally.hear(report);
-        let moving =
-            Moving::new(How::of(&self.options), &root, self.options.sync, self.handles().threads);
+        let moving = Moving::new(How::of(&self.options), &root, self.handles().threads);
         let changes = Changes::new(self.options.allow_changed_source);
         let root = (root, self.into.clone());
         let lost = Lost::default();
@@ -223,18 +222,16 @@ impl Batch {
     }
 
     /// What all large outputs share.
-    fn settings<'a>(&self, moving: &'a Moving, watch: Watch<'a>) -> Settings<'a> {
+    fn settings<'a>(&'a self, moving: &'a Moving, watch: Watch<'a>) -> Settings<'a> {
         let Watch { progress, cancel } = watch;
         Settings {
+            options: &self.options,
             cancel,
-            any_state: self.options.allow_changed_source,
-            every: self.options.checkpoint_every,
             moving,
             progress,
             stripe_size: How::of(&self.options).stripes(io_size(&self.options)),
             io_size: io_size(&self.options),
             scattered: How::of(&self.options).scattered(io_size(&self.options)),
-            fingerprints: self.options.verifies(),
         }
     }
 

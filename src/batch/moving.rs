@@ -8,35 +8,29 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 
 use super::DEFAULT_IO_SIZE;
 use super::output::Output;
-use super::queue::Segment;
 use super::report::BatchReport;
 use super::sources::Sources;
+use crate::copy::Way;
 use crate::engine::capabilities::{Between, End, WORTH_ASKING, cache_state};
-use crate::engine::{
-    self, Capabilities, EngineChoice, EngineContext, Positioned, Preferences, Reflink,
-};
+use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
-use crate::io::page_cache::{LARGE, PageCachePolicy};
-use crate::io::{self, FileIo};
+use crate::io::FileIo;
+use crate::io::page_cache::LARGE;
 use crate::manifest::{Item, Run};
 use crate::options::{LARGEST_IO_SIZE, LARGEST_STRIPE, Options};
 use crate::plan::longest_stripe;
 use crate::pool::Transfer;
-use crate::progress::{Event, Progress, lock};
-use crate::range::{ByteRange, Mapping, RangeSet};
+use crate::progress::lock;
+use crate::range::{ByteRange, Mapping};
 use crate::report::Fallback;
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sparse::{Layout, Preallocate, Sparse};
 use crate::sys::{self, Directory};
-
-/// Most pieces of a file whose storage is reserved unasked.
-const MOST_RESERVED: usize = 1024;
 
 /// What the caller wants of the way bytes move.
 #[derive(Clone, Copy, Debug, Default)]
@@ -196,7 +190,6 @@ fn no_holes(items: &[Item]) -> Result<()> {
 pub struct Moving {
     how: How,
     place: End,
-    sync: bool,
     threads: usize,
     moved: Mutex<Moved>,
 }
@@ -208,25 +201,22 @@ struct Moved {
 }
 
 /// A large output, or a large fragment of one, that is about to be written.
-pub struct Large<'a> {
-    pub segment: &'a Segment,
-    pub source: &'a Arc<OpenSource>,
-    pub output: &'a Output,
-    pub file: &'a Arc<FileIo>,
-    pub path: &'a Path,
+pub struct Piece<'a> {
+    pub source: &'a OpenSource,
+    pub mapping: Mapping,
     /// How the source is read.
     pub layout: &'a Layout,
-    /// What is to be moved, in bytes of the source.
-    pub todo: &'a RangeSet,
+    pub output: &'a Output,
+    pub file: &'a FileIo,
     /// Whether a digest of it is wanted.
     pub digested: bool,
 }
 
 impl Moving {
     /// For files below `root`, written by `threads` workers.
-    pub fn new(how: How, root: &Directory, sync: bool, threads: usize) -> Moving {
+    pub fn new(how: How, root: &Directory, threads: usize) -> Moving {
         let place = End::of_directory(root);
-        Moving { how, place, sync, threads, moved: Mutex::default() }
+        Moving { how, place, threads, moved: Mutex::default() }
     }
 
     /// What the caller wants.
@@ -240,105 +230,57 @@ impl Moving {
     ///
     /// If there is not enough.
     pub fn reserve_all(&self, output: &Output, file: &File) -> std::io::Result<()> {
-        if self.how.reserves_all() {
-            reserve(file, ByteRange::to(output.wanted.len))
-        } else {
-            Ok(())
+        if !self.how.reserves_all() {
+            return Ok(());
+        }
+        match sys::reserve(file, ByteRange::to(output.wanted.len)) {
+            Err(error) if sys::is_refused(&error) => Ok(()),
+            result => result,
         }
     }
 
-    /// The transfer of a large piece, with engines made for its open ends.
+    /// How a piece is copied of which `bytes` are to be moved, in stripes of
+    /// `stripe_size`.
     ///
     /// # Errors
     ///
-    /// If the engine asked for does not work here after all, or there is no
-    /// room for what it needs.
-    pub fn transfer(&self, large: &Large<'_>, progress: &Progress) -> Result<Transfer> {
-        let (range, at) = (large.segment.range, large.segment.at);
-        let source: Arc<dyn io::Source> = large.source.io.clone();
-        let sink: Arc<dyn io::Sink> = large.file.clone();
-        let mut engines: Vec<Box<dyn engine::Engine>> = vec![Box::new(Positioned)];
-        let mut page_cache = PageCachePolicy::none();
-        let mut sparse = large.layout.sparse();
-        if self.is_worth_choosing(large) {
-            let about = |sparse| self.capabilities(large, sparse);
-            let (selection, zeros) = engine::select_for(self.how.engine, large.layout, about)?;
-            sparse = zeros;
-            let reserves = self.how.preallocate.beside(sparse) == Preallocate::Auto;
-            if selection.wants_space() && reserves && !self.how.ignore_space {
-                self.reserve_pieces(large)?;
-            }
-            let made = selection.make(&EngineContext {
-                source: &source,
-                sink: &sink,
-                only_changed: None,
-                range,
-                dest_offset: at,
-                sink_len: large.output.wanted.len,
-                is_clone: false,
-                io_size: selection.io_size(),
-                capabilities: selection.capabilities(),
-            })?;
-            for fallback in made.fallbacks {
-                progress.event(Event::Fallback(fallback.clone()));
-                self.note(fallback);
-            }
-            engines = made.engines;
-            // What is read back for a digest had better stay.
-            if !self.how.keep_cache && !large.digested {
-                let about = selection.capabilities();
-                page_cache = PageCachePolicy::new(about.cache_state, about.bytes, self.sync);
-            }
+    /// If the engine asked for cannot serve.
+    pub fn way(&self, piece: &Piece<'_>, bytes: u64, stripe_size: u64) -> Result<Way> {
+        // What is read back for a digest had better stay.
+        let keep_cache = self.how.keep_cache || piece.digested;
+        let sparse = piece.layout.sparse();
+        if !self.is_worth_choosing(bytes) {
+            // The answer is known to be what serves everything, and the questions
+            // cost more than they bring.
+            let selection = engine::select(EngineChoice::Positioned, Capabilities::default())?;
+            return Ok(Way { selection, sparse, reserves: false, keep_cache, stripe_size });
         }
-        let mut transfer = Transfer::new(
-            (source, large.source.path.clone()),
-            (sink, large.path.to_owned()),
-            Mapping::new(range, at)
-                .ok_or_else(|| Refusal::TooFar { path: large.path.to_owned() })?,
-            large.source.sector(),
-            engines,
-        );
-        transfer.page_cache = page_cache;
-        transfer.zeros = sparse.zeros(!large.output.is_found());
-        Ok(transfer)
+        let about = |sparse| self.capabilities(piece, bytes, sparse);
+        let (selection, sparse) = engine::select_for(self.how.engine, piece.layout, about)?;
+        // All of it is reserved already, where that is asked for.
+        let reserves =
+            self.how.preallocate.beside(sparse) == Preallocate::Auto && !self.how.ignore_space;
+        Ok(Way { selection, sparse, reserves, keep_cache, stripe_size })
     }
 
-    /// Whether engines differ for the piece. Elsewhere the answer is known to be
-    /// what serves everything, and the questions cost more than they bring.
-    fn is_worth_choosing(&self, large: &Large<'_>) -> bool {
-        let bytes = large.todo.bytes();
+    /// Whether engines differ for a piece of which `bytes` are to be moved.
+    fn is_worth_choosing(&self, bytes: u64) -> bool {
         let free = self.how.engine == EngineChoice::Auto && self.how.reflink != Reflink::Always;
         let may_share = self.place.may_share() && bytes >= WORTH_ASKING;
         !free || bytes >= LARGE || may_share
     }
 
     /// What the piece offers to choose an engine by.
-    fn capabilities(&self, large: &Large<'_>, sparse: Sparse) -> Capabilities {
+    fn capabilities(&self, piece: &Piece<'_>, bytes: u64, sparse: Sparse) -> Capabilities {
         let copy = Between {
-            source: End::of_source(large.source),
-            destination: self.place.of_file_in(large.file.as_file()),
-            mapping: Mapping::new(large.segment.range, large.segment.at).unwrap_or_default(),
-            bytes: large.todo.bytes(),
-            fresh: !large.output.is_found(),
+            source: End::of_source(piece.source),
+            destination: self.place.of_file_in(piece.file.as_file()),
+            mapping: piece.mapping,
+            bytes,
+            fresh: !piece.output.is_found(),
         };
-        let preferences = self.how.preferences(sparse, large.digested, self.threads);
-        Capabilities::of(copy, preferences, |range| cache_state(large.source, range))
-    }
-
-    fn reserve_pieces(&self, large: &Large<'_>) -> Result<()> {
-        let pieces = large.todo.as_slice();
-        if pieces.len() > MOST_RESERVED {
-            return Ok(());
-        }
-        let (range, at) = (large.segment.range, large.segment.at);
-        for piece in pieces {
-            let target = piece.rebase(range.start(), at).unwrap_or_default();
-            reserve(large.file.as_file(), target).map_err(|source| {
-                let (path, bytes) = (large.path.to_owned(), large.todo.bytes());
-                Refusal::CannotReserve { path, bytes, source }
-            })?;
-        }
-        Ok(())
+        let preferences = self.how.preferences(sparse, piece.digested, self.threads);
+        Capabilities::of(copy, preferences, |range| cache_state(piece.source, range))
     }
 
     /// Takes note of what moved a large piece, and leaves the cache as it should be left.
@@ -351,7 +293,7 @@ impl Moving {
     }
 
     /// Said once, however many files meet it.
-    fn note(&self, fallback: Fallback) {
+    pub fn note(&self, fallback: Fallback) {
         let fallbacks = &mut lock(&self.moved).fallbacks;
         if !fallbacks.contains(&fallback) {
             fallbacks.push(fallback);
@@ -362,13 +304,5 @@ impl Moving {
     pub fn record(&self, report: &mut BatchReport) {
         let moved = std::mem::take(&mut *lock(&self.moved));
         (report.engines, report.fallbacks) = (moved.engines, moved.fallbacks);
-    }
-}
-
-/// Reserves storage where the system can.
-fn reserve(file: &File, range: ByteRange) -> std::io::Result<()> {
-    match sys::reserve(file, range) {
-        Err(error) if sys::is_refused(&error) => Ok(()),
-        result => result,
     }
 }

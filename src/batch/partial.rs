@@ -9,7 +9,7 @@
 //! still says the same of it, is told by the identity of the map.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::plan::BatchPlan;
@@ -18,14 +18,14 @@ use super::skipped;
 use super::sources::Sources;
 use super::unchanged::{self, Row, differs};
 use crate::digest::{Algorithm, hash_slice};
-use crate::durable::map::{Destination, Evidence, Identity, Map, MapError, MapFile, Mode, Source};
+use crate::durable::map::{Destination, Evidence, Identity, Map, MapError, MapFile, Mode};
 use crate::durable::previous::{self, object_id};
 use crate::durable::trust::{Examiner, Purpose};
+use crate::endpoint::{Origin, absolute};
 use crate::error::{ErrorKind, Refusal, Result, chain};
 use crate::manifest::{Item, Run};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
-use crate::source::OpenSource;
 use crate::sys::{Directory, FileKind, Metadata};
 
 /// A file that an earlier run gave its name, and what it lacks.
@@ -224,7 +224,7 @@ pub fn identity<'i>(
     }
     // Rows may stand in another order than before.
     lines.sort_unstable();
-    let source = source_of(&*sources.open(first.unwrap_or_default())?);
+    let source = sources.open(first.unwrap_or_default())?.identity();
     let list = hash_slice(Algorithm::Sha256, lines.concat().as_bytes()).to_string();
     Ok(Identity {
         source,
@@ -253,25 +253,4 @@ fn line(item: &Item, sources: &Sources, number: u32) -> String {
         };
     }
     line + "\n"
-}
-
-/// A source as the identity of a map has it.
-pub fn source_of(source: &OpenSource) -> Source {
-    let is_file = source.facts.node == FileKind::File;
-    let nanoseconds = |(seconds, rest)| i128::from(seconds) * 1_000_000_000 + i128::from(rest);
-    let serial = source.device.as_ref().and_then(|info| info.serial.clone());
-    Source {
-        path: absolute(&source.path),
-        kind: source.word(),
-        size: source.facts.size,
-        mtime_ns: is_file.then(|| nanoseconds(source.facts.modified)),
-        ctime_ns: is_file.then(|| nanoseconds(source.facts.changed)),
-        may_change: false,
-        id: Some(object_id(&source.facts, serial)),
-    }
-}
-
-/// `path` from the root on, so that a run from another directory finds the same.
-pub fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }

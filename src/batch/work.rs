@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use super::commit::algorithms_of;
-use super::large::{Large, Settings};
+use super::large::{Large, Settings, Wishes, has_map};
 use super::output::{Output, Outputs, ends_the_batch, storage_error};
 use super::plan::BatchPlan;
 use super::preserving::Lost;
@@ -39,11 +39,11 @@ pub struct BatchWork<'a> {
     pub cancel: &'a CancelToken,
     pub algorithms: &'a [Algorithm],
     pub large: Settings<'a>,
-    pub next: Mutex<Next>,
+    pub next: Mutex<Next<'a>>,
     /// Told when a large task has been begun.
     pub begun: Condvar,
     pub groups: Mutex<HashMap<u32, Arc<Scatter>>>,
-    pub larges: Mutex<HashMap<u32, Arc<Large>>>,
+    pub larges: Mutex<HashMap<u32, Arc<Large<'a>>>>,
     pub finished: Mutex<Vec<Arc<Output>>>,
     pub finished_bytes: AtomicU64,
     /// How files are compared before they get their names, if they are.
@@ -59,14 +59,14 @@ pub struct BatchWork<'a> {
 
 /// Where the hand-out stands.
 #[derive(Default)]
-pub struct Next {
+pub struct Next<'a> {
     task: usize,
     /// The number of the next assignment.
     ticket: u32,
     /// Segments of requests that failed, to be read alone.
     alone: Vec<Segment>,
     /// Large tasks that are being handed out, and their next stripes.
-    larges: VecDeque<(u32, Arc<Large>, u64)>,
+    larges: VecDeque<(u32, Arc<Large<'a>>, u64)>,
     /// Large tasks that are being begun: their stripes are still to come.
     beginning: usize,
     /// The next output without any segment.
@@ -81,7 +81,7 @@ enum Pick<'a> {
     Group(u32, &'a [Segment]),
     Alone(u32, Segment),
     /// All stripes of a large task are handed out, or not needed: so many of them.
-    HandedOut(u32, Arc<Large>, u64),
+    HandedOut(u32, Arc<Large<'a>>, u64),
     Nothing,
 }
 
@@ -150,10 +150,10 @@ impl Work for BatchWork<'_> {
                 return Err(error);
             }
             let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
-            if is_gone && !large.has_failed() && large.keep() {
-                large.output.stay();
+            if is_gone && !large.has_failed() {
+                large.keep().iter().for_each(|output| output.stay());
             }
-            large.fail(error.chain());
+            large.fail(&error.chain());
             return self.stripes_over(ticket, &large, 1);
         }
         let scatter = lock(&self.groups).remove(&ticket);
@@ -240,23 +240,23 @@ impl<'a> BatchWork<'a> {
     }
 
     /// So many stripes of a large task are dealt with.
-    fn stripes_over(&self, ticket: u32, large: &Arc<Large>, stripes: u64) -> Result<()> {
+    fn stripes_over(&self, ticket: u32, large: &Arc<Large<'a>>, stripes: u64) -> Result<()> {
         if !large.stripes_over(stripes) {
             return Ok(());
         }
         large.close();
         lock(&self.larges).remove(&ticket);
         self.large.moving.over(&large.transfer);
-        self.segment_over(&large.output)
+        large.outputs.iter().try_for_each(|output| self.segment_over(output))
     }
 
     /// Begins a large task, so that everybody may have stripes of it.
     fn begin_large(&self, ticket: u32, segment: &Segment) -> Result<()> {
         let output = self.output_of(segment, true)?;
         let digests = self.digests_of_all(segment, &output);
+        let wishes = Wishes { digests, digested: self.is_digested(segment.output) };
         let large = self.sources.open(segment.source).and_then(|source| {
-            let digests = (&*digests, self.is_digested(segment.output));
-            Large::begin(segment, &source, &output, &self.outputs, digests, self.large)
+            Large::begin(segment, &source, &output, &self.outputs, wishes, self.large)
         });
         match large {
             Ok(large) => {
@@ -308,8 +308,11 @@ impl<'a> BatchWork<'a> {
             let digests = self.digests_of_all(segment, &output);
             pieces.push(Piece { output, segment: *segment, range, digests, hash: OnceLock::new() });
         }
-        let scatter =
-            Arc::new(Scatter::new(Arc::clone(&self.outputs), pieces, self.large.fingerprints));
+        let scatter = Arc::new(Scatter::new(
+            Arc::clone(&self.outputs),
+            pieces,
+            self.large.options.verifies(),
+        ));
         lock(&self.groups).insert(ticket, Arc::clone(&scatter));
         let reader: Arc<dyn Source> = match wanted.covers(span) {
             true => source.io.clone(),
@@ -322,7 +325,7 @@ impl<'a> BatchWork<'a> {
             source.sector(),
             vec![Box::new(Positioned)],
         );
-        if self.large.fingerprints {
+        if self.large.options.verifies() {
             transfer = transfer.observed(Observers::none().fingerprints());
         }
         Ok(Some(Assignment { ticket, transfer: Arc::new(transfer), stripe: span }))
@@ -332,7 +335,7 @@ impl<'a> BatchWork<'a> {
     /// failed, and ends like every other when its segments are over.
     fn output_of(&self, segment: &Segment, large: bool) -> Result<Arc<Output>> {
         let wanted = self.outputs.wanted(segment.output);
-        let keep = large && Large::has_map(segment, wanted);
+        let keep = large && has_map(segment, wanted);
         let output = self.outputs.get(segment.output, keep);
         output
             .and_then(|output| self.reserve(&output).map(|()| output))
@@ -376,9 +379,9 @@ impl<'a> BatchWork<'a> {
     }
 }
 
-impl Next {
+impl<'a> Next<'a> {
     /// The next stripe of what has been begun, or what has no more.
-    fn stripe<'a>(&mut self) -> Option<Pick<'a>> {
+    fn stripe(&mut self) -> Option<Pick<'a>> {
         let (ticket, large, stripe) = self.larges.front_mut()?;
         if !large.has_failed()
             && let Some(range) = large.plan.stripe(*stripe)

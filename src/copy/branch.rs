@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::only_changed::Update;
 use crate::durable::checkpoint::{Checkpointer, Ledger};
 use crate::durable::intact::Written;
-use crate::endpoint::{Abilities, Destination, Draft, Journal};
+use crate::endpoint::{Abilities, Destination, Draft, Journal, Kind, Looked};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::io::{Fanout, Sink, WriteOrder};
 use crate::pool::Transfer;
@@ -58,10 +58,25 @@ pub struct Branch {
 impl Branch {
     /// One that was looked at.
     pub fn new(destination: Box<dyn Destination>) -> Branch {
+        let report = crate::endpoint::destination_report(&*destination);
+        let abilities = destination.abilities();
+        Branch { destination: Some(destination), ..Branch::blank(report, abilities) }
+    }
+
+    /// One that was looked at and begun by a larger job, which will commit it. An
+    /// earlier run has written some of what is there if it is `resumed`.
+    pub fn begun(path: PathBuf, draft: Box<dyn Draft>, looked: Looked, resumed: bool) -> Branch {
+        let report = DestinationReport { path, kind: Kind::File, segments: Vec::new() };
+        let Looked { done, journal, .. } = looked;
+        let blank = Branch::blank(report, Abilities::default());
+        Branch { done, journal, draft: Some(draft), resumed, ..blank }
+    }
+
+    fn blank(report: DestinationReport, abilities: Abilities) -> Branch {
         Branch {
-            report: crate::endpoint::destination_report(&*destination),
-            abilities: destination.abilities(),
-            destination: Some(destination),
+            report,
+            abilities,
+            destination: None,
             done: RangeSet::new(),
             resumed: false,
             journal: None,
@@ -102,9 +117,7 @@ impl Branch {
     pub fn leave(&mut self, error: Error) {
         self.error.get_or_insert(error);
         drop(self.draft.take());
-        if let Some(checkpointer) = &self.checkpointer {
-            checkpointer.close();
-        }
+        self.close();
     }
 
     /// Takes away what this run has written, and its map. What an earlier run
@@ -120,6 +133,22 @@ impl Branch {
                 let _ = checkpointer.remove();
             }
         }
+    }
+
+    /// No checkpoints of it from here on.
+    pub fn close(&self) {
+        if let Some(checkpointer) = &self.checkpointer {
+            checkpointer.close();
+        }
+    }
+
+    /// Records what `transfer` has done for it when a larger job ends early;
+    /// whether there is something to resume from.
+    pub fn save_found(&self, transfer: &Transfer, fanout: Option<Member<'_>>) -> bool {
+        let Some(checkpointer) = self.checkpointer.as_ref().filter(|_| self.is_alive()) else {
+            return false;
+        };
+        checkpointer.save_found(&self.ledger(transfer, fanout)).is_ok()
     }
 
     /// The error of a write of `range` of it, or of a sync.

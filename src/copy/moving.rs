@@ -10,6 +10,7 @@ use crate::digest::{Digest, PieceDigests};
 use crate::endpoint::{Shape, too_late};
 use crate::engine::{Engine, EngineContext, Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
+use crate::io::page_cache::PageCachePolicy;
 use crate::io::{Fanout, Sink};
 use crate::plan::{Cursor, Plan};
 use crate::pool::controller::{Controller, Workers};
@@ -210,7 +211,7 @@ impl Task<'_> {
 
     /// Reserves storage for what will be written, where that is wanted.
     fn reserve(&self, branch: &Branch, moved: &mut Moved) -> Result<()> {
-        let how = self.options.reservation(self.sparse);
+        let how = self.reservation;
         let Some(draft) = &branch.draft else { return Ok(()) };
         let range = self.mapping.from();
         let pieces = match how {
@@ -307,8 +308,10 @@ impl Task<'_> {
         transfer.zeros = self.sparse.zeros(fresh);
         let about = self.selection.capabilities();
         let sync = self.options.sync && !self.is_ordered();
-        let policy = self.options.page_cache(about.cache_state, about.bytes, sync);
-        transfer.page_cache = policy.over(self.standing);
+        if !self.keep_cache {
+            let policy = PageCachePolicy::new(about.cache_state, about.bytes, sync);
+            transfer.page_cache = policy.over(self.standing);
+        }
         transfer.holes = self.holes.clone();
         transfer.reads_sink = self.room.is_some();
         let mut observers = Observers::none();
@@ -362,7 +365,11 @@ impl Task<'_> {
 
     /// Records how far each destination got. One of several whose record fails
     /// is left out.
-    fn checkpoint(
+    ///
+    /// # Errors
+    ///
+    /// Of the only one.
+    pub fn checkpoint(
         &self,
         sent: &Sent,
         troubles: &Mutex<Vec<(usize, Error)>>,
@@ -387,7 +394,9 @@ impl Task<'_> {
         Ok(())
     }
 
-    fn take_failures(&mut self, sent: &Sent, troubles: Vec<(usize, Error)>) {
+    /// Leaves out the destinations that could not be written, or of which `troubles`
+    /// are known.
+    pub fn take_failures(&mut self, sent: &Sent, troubles: Vec<(usize, Error)>) {
         for (number, error) in troubles {
             self.branches[number].fail(error);
         }

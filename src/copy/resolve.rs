@@ -22,7 +22,7 @@ use crate::pool::controller::Workers;
 use crate::progress::{Event, Phase, Progress, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet};
 use crate::safety::roles;
-use crate::sparse::{Layout, Sparse};
+use crate::sparse::{Layout, Preallocate, Sparse};
 
 /// What is asked for: both ends open, nothing looked at.
 pub struct Request<'a> {
@@ -40,7 +40,7 @@ pub struct Task<'a> {
     /// Whether a range beyond the end of the source was cut to what exists.
     pub clamped: bool,
     pub branches: Vec<Branch>,
-    pub plan: Plan,
+    pub plan: Arc<Plan>,
     /// Bytes of the range that are to be in the destination.
     pub wanted: RangeSet,
     /// Bytes of the range that need no work: done earlier, or holes.
@@ -71,6 +71,10 @@ pub struct Task<'a> {
     pub standing: Option<u64>,
     /// Memory to compare in, where only what differs is written.
     pub room: Option<Arc<Room>>,
+    /// Whether storage is reserved for what will be written.
+    pub reservation: Preallocate,
+    /// Whether everything stays in the page cache.
+    pub keep_cache: bool,
     pub notes: Vec<String>,
 }
 
@@ -155,7 +159,7 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         options,
         mapping,
         clamped,
-        plan,
+        plan: Arc::new(plan),
         settled: bytes.todo.missing_from(from),
         wanted,
         holes: bytes.holes,
@@ -172,6 +176,8 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         writes_source,
         standing: standing(&branches),
         room: options.only_changed.then(|| Room::new(sizes.workers.most(), sizes.request)),
+        reservation: options.reservation(sparse),
+        keep_cache: options.keep_cache,
         notes: all_notes,
         origin,
         branches,
@@ -287,18 +293,23 @@ fn layout(origin: &dyn Origin, branches: &[Branch], from: ByteRange, sparse: Spa
 }
 
 /// What is to be done with the bytes of the range.
-struct Bytes {
-    todo: RangeSet,
-    holes: RangeSet,
-    kept_holes: RangeSet,
-    resumed: u64,
+pub(super) struct Bytes {
+    pub todo: RangeSet,
+    pub holes: RangeSet,
+    pub kept_holes: RangeSet,
+    pub resumed: u64,
 }
 
 impl Bytes {
     /// In new files, holes of the source stay holes and need no work; elsewhere
     /// they are made. What an earlier run has done in every destination is not
     /// done again.
-    fn of(layout: &Layout, branches: &[Branch], from: ByteRange, wanted: &RangeSet) -> Bytes {
+    pub fn of(
+        layout: &Layout,
+        branches: &[Branch],
+        from: ByteRange,
+        wanted: &RangeSet,
+    ) -> Bytes {
         let is_new = branches.iter().all(|branch| branch.abilities.is_new);
         let (data, mut holes) = match is_new {
             true => (layout.data.clone(), RangeSet::new()),
