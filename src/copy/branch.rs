@@ -135,6 +135,14 @@ impl Branch {
         }
     }
 
+    /// What of `failed`, which cannot be read, is not there from an earlier run.
+    pub fn lacks(&self, failed: &RangeSet) -> RangeSet {
+        let (mut lacks, mut there) = (failed.clone(), self.done.clone());
+        there.subtract(&lock(&self.distrusted));
+        lacks.subtract(&there);
+        lacks
+    }
+
     /// No checkpoints of it from here on.
     pub fn close(&self) {
         if let Some(checkpointer) = &self.checkpointer {
@@ -221,7 +229,7 @@ impl Ledger for Record<'_> {
     }
 
     fn unreadable(&self) -> RangeSet {
-        self.transfer.failed().ranges()
+        self.branch.lacks(&self.transfer.failed().ranges())
     }
 
     fn distrusted(&self) -> RangeSet {

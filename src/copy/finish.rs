@@ -132,12 +132,14 @@ impl Task<'_> {
         if moved.failed.is_empty() {
             return Ok(());
         }
-        self.each(|_, branch| match &branch.checkpointer {
+        let failed = moved.failed_set();
+        let lacks = |branch: &Branch| !branch.lacks(&failed).is_empty();
+        self.each(|_, branch| match branch.checkpointer.as_ref().filter(|_| lacks(branch)) {
             Some(checkpointer) => checkpointer.save(&branch.ledger(&sent.transfer, None)),
             None => Ok(()),
         })?;
         for branch in self.branches.iter_mut().filter(|branch| branch.checkpointer.is_some()) {
-            branch.resumable = true;
+            branch.resumable = lacks(branch);
         }
         Ok(())
     }
@@ -149,10 +151,6 @@ impl Task<'_> {
     ///
     /// Of the only destination.
     pub fn commit(&mut self, sent: &Sent, moved: &mut Moved) -> Result<()> {
-        let outcome = match moved.failed.is_empty() {
-            true => Outcome::Complete,
-            false => Outcome::Partial,
-        };
         for number in 0..self.branches.len() {
             if self.branches[number].draft.is_none() {
                 continue;
@@ -161,6 +159,10 @@ impl Task<'_> {
             if result.is_ok() {
                 let branch = &mut self.branches[number];
                 let is_durable = branch.draft.as_ref().is_some_and(|draft| draft.is_durable());
+                let outcome = match branch.lacks(&moved.failed_set()).is_empty() {
+                    true => Outcome::Complete,
+                    false => Outcome::Partial,
+                };
                 (branch.outcome, branch.durable) = (outcome, self.options.sync && is_durable);
             }
             self.settle_result(number, result)?;
@@ -192,7 +194,10 @@ impl Task<'_> {
             }
             return Err(error);
         }
-        if moved.failed.is_empty() { checkpointer.conclude(&ledger) } else { Ok(()) }
+        match branch.lacks(&moved.failed_set()).is_empty() {
+            true => checkpointer.conclude(&ledger),
+            false => Ok(()),
+        }
     }
 
     /// Leaves a state to resume from after `error`. What several destinations
@@ -269,7 +274,7 @@ impl Branch {
 }
 
 /// Whether an error is none of a destination: the wish to stop, or the source.
-fn is_of_all(error: &Error) -> bool {
+pub fn is_of_all(error: &Error) -> bool {
     use ErrorKind::{Cancelled, Read, SourceChanged, SourceGone, SourceShrank};
     matches!(
         error.kind(),

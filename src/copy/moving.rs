@@ -187,8 +187,10 @@ impl Task<'_> {
             return Ok(());
         };
         let id = draft.id()?;
-        // What all have done; what it has besides is written once more.
-        let mut settled = self.settled.within(range);
+        // What it has and others have not is written once more, with the same bytes.
+        let mut settled = self.settled.clone();
+        settled.merge(&branch.done);
+        let mut settled = settled.within(range);
         if !branch.abilities.is_new {
             // What is not wanted is left as it is there, and is nothing of this copy.
             settled.subtract(&self.wanted.missing_from(range));

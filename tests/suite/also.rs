@@ -1,5 +1,13 @@
 //! `--also`: one read, several destinations, each on its own.
 
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use pcopy::endpoint::Origin;
+use pcopy::io::{ReadAt, Source};
+use pcopy::{CopyJob, Leftovers, Outcome};
+
 #[cfg(unix)]
 use crate::common::{Ended, SmallDisk};
 use crate::common::{Scene, assert_same};
@@ -268,4 +276,68 @@ fn an_interrupted_copy_to_several_is_resumed() {
     for name in ["a", "b"] {
         assert_same(&scene.read(name), &bytes, name);
     }
+}
+
+/// A source of which a sector cannot be read.
+struct Damaged {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    bad: usize,
+}
+
+impl ReadAt for Damaged {
+    fn read_at(&self, at: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let at = at as usize;
+        let end = (at + buffer.len()).min(self.bytes.len());
+        if at < self.bad + 512 && self.bad < end {
+            return Err(io::Error::other("a bad sector"));
+        }
+        buffer[..end - at].copy_from_slice(&self.bytes[at..end]);
+        Ok(end - at)
+    }
+}
+
+impl Source for Damaged {
+    fn size(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+}
+
+struct Damage(Arc<Damaged>);
+
+impl Origin for Damage {
+    fn path(&self) -> &Path {
+        &self.0.path
+    }
+    fn source(&self) -> Arc<dyn Source> {
+        self.0.clone()
+    }
+}
+
+/// One destination has what the source cannot give any more: it is complete, and
+/// only the other lacks it.
+#[test]
+fn what_one_destination_has_already_is_not_missing_there() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 4 << 20);
+    let origin =
+        |bad| Damage(Arc::new(Damaged { path: scene.path("source"), bytes: bytes.clone(), bad }));
+    let (a, b) = (scene.path("a"), scene.path("b"));
+    // It lacks one sector, which can be read in the end, when another cannot.
+    let report = CopyJob::from_origin(origin(1 << 20), &a).run().unwrap();
+    assert_eq!(report.outcome, Outcome::Partial);
+    assert!(scene.has("a.pcopy-map"));
+    let job = CopyJob::from_origin(origin(3 << 20), &a).also(&b).leftovers(Leftovers::Resume);
+    let report = job.run().unwrap();
+    assert_eq!(report.outcome, Outcome::Partial, "{report:?}");
+    assert_eq!(report.failed.len(), 1);
+    assert_eq!(report.also[0].outcome, Outcome::Partial);
+    assert_same(&scene.read("a"), &bytes, "the one that had it");
+    let mut lacks = bytes.clone();
+    lacks[3 << 20..][..512].fill(0);
+    assert_same(&scene.read("b"), &lacks, "the other");
+    assert_eq!(scene.names(), ["a", "b", "b.pcopy-map", "source"]);
+    let map = String::from_utf8(scene.read("b.pcopy-map")).unwrap();
+    let failed: Vec<&str> = map.lines().filter(|line| line.ends_with('-')).collect();
+    assert_eq!(failed.len(), 1, "{map}");
 }
