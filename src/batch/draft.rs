@@ -13,7 +13,7 @@ use super::staging::give_length;
 use crate::copy::Branch;
 use crate::durable::map::{Destination, Evidence, Identity, Map, MapFile, Mode};
 use crate::durable::previous::{self, needed_length, object_id};
-use crate::durable::recheck::{Shown, Sides};
+use crate::durable::recheck::{Belief, Shown, Sides};
 use crate::durable::trust::{Examiner, Trust};
 use crate::endpoint::{Draft, Journal, Looked, ObjectId, Origin, absolute};
 use crate::error::{ErrorKind, Result};
@@ -164,12 +164,11 @@ fn is_there<T: Fn(ByteRange) -> Option<ByteRange>>(
     evidence: Option<Evidence>,
     cancel: &CancelToken,
 ) -> Result<bool> {
-    let shown = if evidence.is_none() { sides.glance() } else { sides.look() };
-    match (shown, evidence) {
-        (Shown::Differs(_), _) => return Ok(false),
-        (_, None) | (Shown::Same, Some(Evidence::Places)) => return Ok(true),
-        _ => {}
-    }
+    let shown = match sides.believe(evidence) {
+        Belief::Believed => return Ok(true),
+        Belief::Refuted(_) => return Ok(false),
+        Belief::Doubted(shown) => shown,
+    };
     let first = sides.first_of_all(cancel);
     if cancel.is_cancelled() {
         return Err(ErrorKind::Cancelled.into());

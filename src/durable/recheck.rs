@@ -13,6 +13,7 @@ use std::io;
 
 use positioned_io::ReadAt;
 
+use super::map::Evidence;
 use crate::io::{as_u64, as_usize, transfer};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet, align_down, align_up};
@@ -33,7 +34,7 @@ const PLACES: u64 = 16;
 const TELLING: usize = 4;
 
 /// Bytes that are compared as a whole in no more time than a few places take.
-pub const SMALL: u64 = 16 << 20;
+const SMALL: u64 = 16 << 20;
 
 /// Bytes compared at a time, where all are.
 const CHUNK: u64 = 256 << 10;
@@ -48,6 +49,17 @@ pub enum Shown {
     /// Nothing differs, and that shows little: too few places could be read, or
     /// they are filled with one byte.
     TooLittle,
+}
+
+/// Whether what a map calls done is believed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Belief {
+    /// Nothing more is asked for.
+    Believed,
+    /// This byte, of the source, is not there.
+    Refuted(u64),
+    /// All of it must be compared; a few places show so much.
+    Doubted(Shown),
 }
 
 /// Two sides that should have `done` in common: bytes of the source, and where
@@ -65,18 +77,31 @@ pub struct Sides<'a, T> {
 
 impl<T: Fn(ByteRange) -> Option<ByteRange>> Sides<'_, T> {
     /// What up to 16 places show, always the same: 1 MiB is read on each side.
-    pub fn glance(&self) -> Shown {
+    fn glance(&self) -> Shown {
         self.look_at(places(self.done))
     }
 
     /// What up to 32 places show, half of which are drawn by lot: 2 MiB are read
     /// on each side.
-    pub fn look(&self) -> Shown {
+    fn look(&self) -> Shown {
         let lots = RandomState::new();
         let total = self.done.bytes();
         let by_lot = (0..PLACES).map(|number| lots.hash_one(number) % total.max(1));
         let by_lot = by_lot.filter_map(|skip| nth(self.done, skip));
         self.look_at(places(self.done).into_iter().chain(by_lot))
+    }
+
+    /// Looks at as many places as `evidence` asks for, where the map is not quite of
+    /// this job.
+    pub fn believe(&self, evidence: Option<Evidence>) -> Belief {
+        let shown = if evidence.is_none() { self.glance() } else { self.look() };
+        let is_shown = shown == Shown::Same && self.done.bytes() > SMALL;
+        match (shown, evidence) {
+            (Shown::Differs(offset), _) => Belief::Refuted(offset),
+            (_, None) => Belief::Believed,
+            (_, Some(Evidence::Places)) if is_shown => Belief::Believed,
+            (_, Some(_)) => Belief::Doubted(shown),
+        }
     }
 
     fn look_at(&self, places: impl IntoIterator<Item = ByteRange>) -> Shown {

@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Look;
-use crate::durable::map::{Difference, Evidence};
+use crate::durable::map::Difference;
 use crate::durable::previous::Previous;
-use crate::durable::recheck::{SMALL, Shown, Sides};
+use crate::durable::recheck::{Belief, Sides};
 use crate::error::{Refusal, Result, chain};
 use crate::io::page_cache::CacheState;
 use crate::io::{FileIo, Source};
@@ -71,18 +71,12 @@ pub(super) fn check(
     }
     let source = look.origin.source();
     let left = Left { look, source: &*source, wrote, done: &done, hints: &hints };
-    let shown = if hints.is_empty() { left.sides().glance() } else { left.sides().look() };
-    let is_shown = match shown {
-        Shown::Differs(offset) => return Err(left.differs(offset).into()),
-        Shown::Same => done.bytes() > SMALL,
-        Shown::TooLittle => false,
-    };
-    match earlier.evidence() {
-        None => Ok(None),
-        Some(Evidence::Places) if is_shown => {
+    match left.sides().believe(earlier.evidence()) {
+        Belief::Refuted(offset) => Err(left.differs(offset).into()),
+        Belief::Believed => {
             Ok(says(&hints, "places of what it calls done were compared, and are the same"))
         }
-        Some(_) => {
+        Belief::Doubted(_) => {
             let bytes = left.compare_all()?;
             Ok(says(&hints, &format!("all {bytes} bytes that it calls done are the same")))
         }

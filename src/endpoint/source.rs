@@ -97,7 +97,6 @@ fn nanoseconds((seconds, rest): (i64, u32)) -> i128 {
 }
 
 /// As a map names it, wherever the next run is started.
-/// `path` from the root on, so that a run from another directory finds the same.
 pub(crate) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned())
 }
