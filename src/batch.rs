@@ -32,23 +32,26 @@ mod output;
 mod partial;
 mod plan;
 mod preflight;
+mod prepare;
 mod preserving;
 mod proof;
 mod queue;
 mod refused;
 mod report;
+mod roots;
 mod scatter;
 mod skipped;
 mod sources;
 mod staging;
 mod tally;
 mod unchanged;
+mod wanted;
 mod work;
 
 pub use job::{Batch, DEFAULT_IO_SIZE};
 pub use onto::Onto;
 pub use plan::BatchPlanned;
-pub use report::{BatchReport, ItemReport, Items, Slow, Status};
+pub use report::{BatchReport, FolderReport, ItemInFolder, ItemReport, Items, Slow, Status};
 
 #[cfg(test)]
 mod tests;

@@ -26,6 +26,7 @@ mod run;
 mod unchanged;
 
 pub(crate) use branch::Branch;
+pub(crate) use finish::is_of_all;
 pub(crate) use moving::{Moved, Sent};
 pub(crate) use part::{Part, Way};
 pub(crate) use resolve::{Request, Task};

@@ -383,7 +383,7 @@ pub(crate) fn rate(bytes: u64, over: Duration) -> f64 {
 
 /// A path as `path`. What is not UTF-8 is marked there, and every byte of it is
 /// beside that, in hexadecimal.
-fn with_hex<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn with_hex<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
     map.serialize_entry("path", &path.to_string_lossy())?;
     if path.to_str().is_none() {

@@ -6,9 +6,9 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::job::Batch;
-use super::output::Wanted;
 use super::preflight::{Parents, file_name};
 use super::sources::Sources;
+use super::wanted::Wanted;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::error::{Refusal, Result};
 use crate::safety::roles::{Clash, Known, Role, Roles};

@@ -2,6 +2,7 @@
 //! nothing is written.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -10,14 +11,15 @@ use super::commit::{algorithms_of, hash_range, mismatch};
 use super::ending::failed_of;
 use super::job::{Batch, finish};
 use super::moving::{check_sizes, io_size};
-use super::output::Wanted;
 use super::plan::BatchPlan;
 use super::preflight::Parents;
+use super::prepare::check_distinct;
 use super::proof::{Proof, first_difference, why_not};
 use super::report::{BatchReport, ItemReport, Status};
 use super::skipped::{self, Row};
 use super::sources::{Named, Sources};
 use super::tally::Tally;
+use super::wanted::Wanted;
 use crate::digest::Digest;
 use crate::error::{ErrorKind, JobResult, Refusal, Result, chain, quoted};
 use crate::manifest::Item;
@@ -56,37 +58,42 @@ impl Batch {
         let Watch { progress, cancel } = watch;
         let start = Instant::now();
         progress.enter(Phase::Preparing);
-        let Ready { named, root, plan, wanted } = self.prepare_comparison()?;
+        let Ready { named, roots, plan, wanted } = self.prepare_comparison()?;
         let sources = &named.sources;
-        let threads = match self.workers(&root, sources) {
+        let threads = match self.workers(roots.iter(), sources) {
             Workers::Exactly(threads) => threads,
             Workers::UpTo(most) => num_cpus::get().clamp(1, 4).min(most),
         };
         let proof = Proof::new(&self.options, (io_size(&self.options), threads), watch);
         let proof = proof.skip_unreadable();
-        let tally = Tally::new(self.items.len(), progress, on_item);
+        let tally = Tally::new(self.items.len(), &self.into, progress, on_item);
         progress.expect_items(self.items.len() as u64);
-        let files = Files {
-            batch: self,
-            root: &root,
-            sources,
-            plan: &plan,
-            proof: &proof,
-            watch,
-            threads: proof.share(wanted.len()),
-            longer: Mutex::default(),
-        };
-        progress.expect(plan.wanted_bytes(), 0);
+        progress.expect(plan.wanted_bytes().saturating_mul(roots.len() as u64), 0);
         progress.enter(Phase::Verifying);
         let outputs: Vec<u32> = (0..wanted.len() as u32).collect();
-        proof.pool(outputs.len()).each(&outputs, |&output| {
-            let reports = files.reports(output, &wanted[output as usize]);
-            let compared = reports.iter().map(|report| report.bytes).sum();
-            tally.hear_file(Bytes { copied: compared, ..Bytes::default() });
-            reports.iter().for_each(|report| tally.hear(report));
-        });
+        let mut longer = Vec::new();
+        for (folder, root) in roots.iter().enumerate() {
+            let files = Files {
+                batch: self,
+                root,
+                sources,
+                plan: &plan,
+                proof: &proof,
+                watch,
+                threads: proof.share(wanted.len()),
+                longer: Mutex::default(),
+            };
+            proof.pool(outputs.len()).each(&outputs, |&output| {
+                let reports = files.reports(output, &wanted[output as usize]);
+                let compared = reports.iter().map(|report| report.bytes).sum();
+                tally.hear_file(Bytes { copied: compared, ..Bytes::default() });
+                for (&row, report) in plan.rows(output).iter().zip(reports) {
+                    tally.hear(folder, row, report);
+                }
+            });
+            longer.extend(std::mem::take(&mut *lock(&files.longer)));
+        }
         progress.enter(Phase::Finished);
-        let longer = std::mem::take(&mut *lock(&files.longer));
         let mut report = tally.into_report(start, start.elapsed(), self.options.sync);
         report.seconds.verify = std::mem::take(&mut report.seconds.copy);
         report.threads = threads;
@@ -94,6 +101,9 @@ impl Batch {
         report.notes.extend(longer);
         if report.items.mismatch > 0 {
             report.outcome = Outcome::Mismatch;
+        }
+        for folder in report.folders.iter_mut().filter(|folder| folder.items.mismatch > 0) {
+            folder.outcome = Outcome::Mismatch;
         }
         let stopped = cancel.is_cancelled();
         finish(report, if stopped { Err(ErrorKind::Cancelled.into()) } else { Ok(()) })
@@ -109,21 +119,26 @@ impl Batch {
             Named::open(&self.items, self.source.as_deref(), self.options.join, stay_open, false);
         self.check_manifest(&named)?;
         let roles = self.beside.roles(&named.sources)?;
-        let root = Directory::open(&self.into)
-            .map_err(|source| Refusal::NoDirectory { path: self.into.clone(), source })?;
+        let open = |path: &PathBuf| {
+            Directory::open(path)
+                .map_err(|source| Refusal::NoDirectory { path: path.clone(), source })
+        };
+        let roots = self.into.iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        check_distinct(&self.into, &roots)?;
         let (of, none) = (|item: &Item| named.of(item), |_| None);
         let (plan, wanted) =
             BatchPlan::new(&self.items, of, |_| false, none, named.sources.len(), u64::MAX)?;
-        let mut parents = Parents::new(&root);
-        look_at_roles((&mut parents, &self.into), &wanted, &roles)?;
-        Ok(Ready { named, root, plan, wanted })
+        for (root, path) in roots.iter().zip(&self.into) {
+            look_at_roles((&mut Parents::new(root), path), &wanted, &roles)?;
+        }
+        Ok(Ready { named, roots, plan, wanted })
     }
 }
 
 /// A comparison that has passed every check.
 struct Ready<'a> {
     named: Named<'a>,
-    root: Directory,
+    roots: Vec<Directory>,
     plan: BatchPlan,
     wanted: Vec<Wanted>,
 }
@@ -164,7 +179,7 @@ impl<'a> Files<'a> {
             let item = &self.batch.items[number as usize];
             let source = self.plan.source_of(number);
             let range = item.destination(self.sources.size(source)).unwrap_or_default();
-            self.report(&Row { item, source, range }, wanted)
+            self.report(&Row { number, item, source, range }, wanted)
         };
         let mut reports: Vec<_> = self.plan.rows(output).iter().map(report).collect();
         if reports.iter().any(|report| report.status == Status::Mismatch) {
@@ -198,6 +213,7 @@ impl<'a> Files<'a> {
             verified: (status != Status::NotTried).then_some(status == Status::Complete),
             error,
             seconds: start.elapsed().as_secs_f64(),
+            folders: Vec::new(),
         }
     }
 

@@ -3,18 +3,19 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use super::assembled::{self, Assembled};
-use super::commit::{Commit, GROUP, GROUP_BYTES, Proving, Row, RowVerdict, Verdict};
+use super::commit::{Commit, Proving, Row, RowVerdict, Verdict};
 use super::output::Output;
 use super::partial;
 use super::report::{ItemReport, Status};
+use super::roots::Root;
 use super::skipped;
 use super::sources::Sources;
-use super::unchanged::{self, may_be_harmless};
-use super::work::BatchWork;
+use super::unchanged::{self, Unproven, may_be_harmless};
+use super::work::{BatchWork, InFolder};
+use crate::copy::is_of_all;
 use crate::durable::intact::{self, Written};
 use crate::durable::map::Identity;
 use crate::durable::stage;
@@ -26,75 +27,83 @@ use crate::progress::lock;
 use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::FailedRange;
 
-impl BatchWork<'_> {
+impl BatchWork<'_, '_> {
     pub(super) fn segment_over(&self, output: &Arc<Output>) -> Result<()> {
         if output.segment_done() { self.output_over(Arc::clone(output)) } else { Ok(()) }
     }
 
-    /// Every byte of an output has been dealt with: it waits for its group.
+    /// Every byte of an output has been dealt with: it waits for its group. So does
+    /// what is complete in a folder that was left out.
     pub(super) fn output_over(&self, output: Arc<Output>) -> Result<()> {
-        let bytes = output.wanted.len;
-        let group = {
-            let mut finished = lock(&self.finished);
-            finished.push(output);
-            let waiting = self.finished_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-            if finished.len() < GROUP && waiting < GROUP_BYTES {
-                return Ok(());
-            }
-            self.finished_bytes.store(0, Ordering::Relaxed);
-            std::mem::take(&mut *finished)
-        };
-        self.commit(group)
+        let number = output.root;
+        match self.roots.get(number).wait(output) {
+            Some(group) => self.commit(number, group),
+            None => Ok(()),
+        }
     }
 
     /// Commits what is waiting when the pool has gone. Where files were there
-    /// already, nobody knows whether they are durable, nor their names.
+    /// already, as in each folder that is `known`, nobody knows whether they are
+    /// durable, nor their names.
     ///
     /// # Errors
     ///
     /// Why the pool ended early, or what must end the batch.
-    pub fn end(&self, moved: Result<()>, skipped: bool) -> Result<()> {
-        let group = std::mem::take(&mut *lock(&self.finished));
-        let committed = self.commit(group).and_then(|()| {
-            let path = self.outputs.path(Path::new(""));
-            let synced = if skipped { self.outputs.sync_all() } else { Ok(()) };
-            Ok(synced.map_err(|source| ErrorKind::Sync { path, source })?)
+    pub fn end(&self, moved: Result<()>, known: &[bool]) -> Result<()> {
+        let committed = self.roots.all().try_for_each(|(number, root)| {
+            self.commit(number, root.take_waiting())?;
+            if !known[number] || root.is_lost() {
+                return Ok(());
+            }
+            let path = root.outputs.path(Path::new(""));
+            match root.outputs.sync_all() {
+                Ok(()) => Ok(()),
+                Err(source) => self.roots.lose(number, ErrorKind::Sync { path, source }.into()),
+            }
         });
         moved.and(committed)
     }
 
-    /// After the pool has ended early: outputs that are not complete are
-    /// discarded, but for large ones that a later run can go on from.
+    /// After the pool has ended early, or folders were left out: outputs that are
+    /// not complete are discarded, but for large ones that a later run can go on from.
     pub fn leave(&self) {
         let larges: Vec<_> = lock(&self.larges).values().cloned().collect();
-        let mut kept: Vec<u32> = Vec::new();
+        let mut kept: Vec<Arc<Output>> = Vec::new();
         for large in larges {
             if !large.has_failed() {
-                kept.extend(large.keep().iter().map(|output| output.index));
+                kept.extend(large.keep());
             }
         }
-        for output in self.outputs.take_unfinished() {
-            if !kept.contains(&output.index) {
-                self.outputs.discard(&output);
+        for (number, root) in self.roots.all() {
+            for output in root.outputs.take_unfinished() {
+                let trouble = output.take_trouble();
+                if !trouble.resumable && !kept.iter().any(|kept| Arc::ptr_eq(kept, &output)) {
+                    root.outputs.discard(&output);
+                }
+                let status =
+                    if trouble.error.is_some() { Status::Failed } else { Status::NotTried };
+                self.report_all(number, output.index, status, trouble.error.as_deref());
             }
-            let trouble = output.take_trouble();
-            let status = if trouble.error.is_some() { Status::Failed } else { Status::NotTried };
-            self.report_all(output.index, status, trouble.error.as_deref());
-        }
-        // Those that nobody began.
-        for output in 0..self.outputs.len() as u32 {
-            self.report_all(output, Status::NotTried, None);
+            // Those that nobody began.
+            for output in 0..root.outputs.len() as u32 {
+                if !root.outputs.wanted(output).complete {
+                    self.report_all(number, output, Status::NotTried, None);
+                }
+            }
         }
     }
 
-    fn commit(&self, group: Vec<Arc<Output>>) -> Result<()> {
+    /// Commits `group`, which is of folder `number`. What is wrong with the folder
+    /// itself leaves it out.
+    fn commit(&self, number: usize, group: Vec<Arc<Output>>) -> Result<()> {
+        let root = self.roots.get(number);
         let known = Mutex::new(HashMap::new());
         let expected = &|output: &Output| self.expected(output);
         let preserve = self.preserve.map(|lost| {
             |output: &Output, file: &FileIo| lost.carry_over(output, file, self.plan, self.sources)
         });
         let commit = Commit {
-            outputs: &self.outputs,
+            outputs: &root.outputs,
             algorithms: self.algorithms,
             cancel: self.cancel,
             changed: &|output| self.changed(output, &mut lock(&known)),
@@ -102,7 +111,7 @@ impl BatchWork<'_> {
             identity: &|output| self.identity(output),
             lost: &|output, file| self.lost(output, file),
             preserve: preserve.as_ref().map(|preserve| preserve as _),
-            proving: self.proof.map(|proof| Proving { outputs: &self.outputs, expected, proof }),
+            proving: self.proof.map(|proof| Proving { outputs: &root.outputs, expected, proof }),
         };
         let with_rows = |output: Arc<Output>| {
             let rows = self.plan.rows(output.index).iter().map(|&row| self.row(row)).collect();
@@ -110,9 +119,12 @@ impl BatchWork<'_> {
         };
         let (verdicts, result) = commit.run(group.into_iter().map(with_rows).collect());
         for verdict in verdicts {
-            self.report(verdict);
+            self.report(root, verdict);
         }
-        result
+        match result {
+            Err(error) if !is_of_all(&error) => self.roots.lose(number, error),
+            result => result,
+        }
     }
 
     /// What changed of the sources of an output since the batch began, so that
@@ -143,11 +155,11 @@ impl BatchWork<'_> {
             let is_shared = rows.iter().any(|(_, number)| self.plan.is_shared(*number));
             // What one lacks is in its map, and a later run compares it.
             if is_shared && output.unreadable().is_empty() {
-                self.changes.unproven(output.index);
+                self.changes.unproven(output);
             }
             return Ok(None);
         }
-        let compared = self.outputs.file(output).and_then(|file| {
+        let compared = self.roots.of(output).outputs.file(output).and_then(|file| {
             let written = output.unreadable().missing_from(ByteRange::to(output.wanted.len));
             unchanged::first_other(&suspicious, self.sources, &file, &written, self.cancel)
         });
@@ -185,7 +197,8 @@ impl BatchWork<'_> {
         if self.changes.allow {
             return Ok(());
         }
-        for output in self.changes.take_unproven() {
+        for Unproven { root, output } in self.changes.take_unproven() {
+            let outputs = &self.roots.get(root).outputs;
             let mut rows = unchanged::rows(self.items, self.plan, output);
             rows.retain(|(_, number)| changed.contains_key(number));
             for &(item, number) in &rows {
@@ -194,9 +207,9 @@ impl BatchWork<'_> {
                     self.condemn(number, change.clone())?;
                 }
             }
-            let wanted = self.outputs.wanted(output);
+            let wanted = outputs.wanted(output);
             let all = RangeSet::from(ByteRange::to(wanted.len));
-            let named = skipped::open(self.outputs.folders.root(), &wanted.name);
+            let named = skipped::open(outputs.folders.root(), &wanted.name);
             let compared = named.and_then(|file| {
                 unchanged::first_other(&rows, self.sources, &file, &all, self.cancel)
             });
@@ -232,7 +245,7 @@ impl BatchWork<'_> {
 
     /// The identity of the map of an output that lacks something.
     fn identity(&self, output: &Output) -> Result<Identity> {
-        let path = self.outputs.path(&output.wanted.name);
+        let path = self.roots.of(output).outputs.path(&output.wanted.name);
         let rows = self.plan.rows(output.index).iter();
         let rows = rows.map(|&row| (&self.items[row as usize], self.plan.source_of(row)));
         let facts = output.identity().ok_or_else(|| ErrorKind::Destination {
@@ -255,7 +268,7 @@ impl BatchWork<'_> {
         if holes.is_empty() {
             return Ok(None);
         }
-        let path = self.outputs.path(&wanted.name);
+        let path = self.roots.of(output).outputs.path(&wanted.name);
         let unreadable = output.unreadable();
         for &row in self.plan.rows(output.index) {
             let number = self.plan.source_of(row);
@@ -293,33 +306,35 @@ impl BatchWork<'_> {
         Row { item, range: item.destination(size).unwrap_or_default() }
     }
 
-    fn report(&self, verdict: Verdict) {
+    fn report(&self, root: &Root, verdict: Verdict) {
         let output = verdict.output;
         let failed = output.take_trouble().failed;
         let seconds = output.since.elapsed().as_secs_f64();
         if verdict.map_is_over {
             // Best effort: a map that stays makes the next run look twice.
-            let _ = self.outputs.map_file(&output).map(|map| map.remove());
+            let _ = root.outputs.map_file(&output).map(|map| map.remove());
         }
-        if verdict.rows.iter().any(|row| row.status.is_named()) {
+        let is_named = verdict.rows.iter().any(|row| row.status.is_named());
+        if is_named && self.plan.first_named(output.index) {
             (self.on_file)(output.counted(failed.ranges().bytes()));
         }
         // Everybody who comes later has nothing to say of it.
-        self.plan.first_report(output.index);
+        root.first_report(output.index);
         for (row, verdict) in self.plan.rows(output.index).iter().zip(verdict.rows) {
-            self.report_row(*row, verdict, &failed, seconds);
+            let item = InFolder { folder: output.root, row: *row };
+            self.report_item(item, verdict, &failed, seconds);
         }
     }
 
     /// `failed`: what could not be read, in positions of the output.
-    fn report_row(&self, row: u32, verdict: RowVerdict, failed: &Unread, seconds: f64) {
-        let item = &self.items[row as usize];
-        let size = self.sources.size(self.plan.source_of(row));
+    fn report_item(&self, at: InFolder, verdict: RowVerdict, failed: &Unread, seconds: f64) {
+        let item = &self.items[at.row as usize];
+        let size = self.sources.size(self.plan.source_of(at.row));
         let failed = failed_of(item, size, failed);
         let lost: u64 = failed.iter().map(|part| part.end - part.start).sum();
         let len = item.runs.len(size).unwrap_or(0);
         let good = verdict.status.is_named();
-        (self.on_item)(&ItemReport {
+        let report = ItemReport {
             item,
             status: verdict.status,
             bytes: if good { len - lost.min(len) } else { 0 },
@@ -328,19 +343,21 @@ impl BatchWork<'_> {
             verified: verdict.verified,
             error: verdict.error,
             seconds,
-        });
+            folders: Vec::new(),
+        };
+        (self.on_item)(at, report);
     }
 
-    /// Reports every item of an output that nothing is written of, unless it
-    /// has been reported.
-    fn report_all(&self, output: u32, status: Status, error: Option<&str>) {
-        if !self.plan.first_report(output) {
+    /// Reports every item of an output of a folder that nothing is written of, unless
+    /// it has been reported.
+    fn report_all(&self, folder: usize, output: u32, status: Status, error: Option<&str>) {
+        if !self.roots.get(folder).first_report(output) {
             return;
         }
         for &row in self.plan.rows(output) {
             let error = error.map(str::to_owned);
             let verdict = RowVerdict { status, digests: Vec::new(), verified: None, error };
-            self.report_row(row, verdict, &Unread::new(), 0.0);
+            self.report_item(InFolder { folder, row }, verdict, &Unread::new(), 0.0);
         }
     }
 }

@@ -47,6 +47,14 @@ impl Handles {
     }
 }
 
+impl Handles {
+    /// What each of several folders has of the files and directories.
+    pub fn shared_by(self, folders: usize) -> Handles {
+        let share = |all: usize| (all / folders.max(1)).max(1);
+        Handles { files: share(self.files), directories: share(self.directories), ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

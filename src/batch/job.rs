@@ -1,41 +1,35 @@
 //! A batch, from the manifest to the report: reads top to bottom as "many copies".
 
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, Condvar, Mutex};
 use std::time::Instant;
 
-use super::beside::{Beside, look_at_roles};
+use super::beside::Beside;
 use super::handles::Handles;
 use super::large::Settings;
-use super::moving::{How, Moving, check_sizes, io_size};
-use super::output::{Outputs, Previous, Wanted};
-use super::partial::{Look, Standing};
+use super::moving::{How, Moving, io_size};
+use super::output::{Outputs, Previous};
 use super::plan::{BatchPlan, BatchPlanned};
-use super::preflight::{
-    Consent, Parents, Space, check_renames, look_at_names, look_at_parents, open_root,
-    remove_if_made,
-};
-use super::preserving::{self, Lost};
+use super::prepare::{Folder, Made, Ready};
+use super::preserving::Lost;
 use super::proof::Proof;
 use super::report::{BatchReport, ItemReport};
+use super::roots::{Root, Roots};
 use super::skipped::Skipped;
-use super::sources::{Named, Sources};
+use super::sources::Sources;
 use super::tally::Tally;
 use super::unchanged::Changes;
-use super::work::BatchWork;
-use crate::cpu::Pool;
+use super::work::{BatchWork, InFolder};
 use crate::durable::previous::Leftovers;
-use crate::durable::trust::Examiner;
 use crate::engine::capabilities::End;
-use crate::error::{Error, ErrorKind, JobResult, Refusal, Result};
+use crate::error::{ErrorKind, JobResult, Result};
 use crate::io::page_cache::CacheState;
-use crate::manifest::{self, Item, ManifestErrors};
+use crate::manifest::{Item, ManifestErrors};
 use crate::options::{Options, setters};
 use crate::pool::controller::{Controller, Workers};
 use crate::pool::{self, Threads};
 use crate::progress::{CancelToken, Phase, Progress, Watch};
-use crate::sys::{self, Directory, Metadata};
+use crate::sys::{self, Directory};
 
 /// Request size of a batch where the user names none: one request fetches many
 /// small neighbours.
@@ -65,10 +59,11 @@ pub const DEFAULT_IO_SIZE: u64 = 1 << 20;
 pub struct Batch {
     pub(super) items: Vec<Item>,
     /// What of the list could not be understood.
-    unread: ManifestErrors,
-    pub(super) into: PathBuf,
-    /// Whether `into` is made if it is missing.
-    make_into: bool,
+    pub(super) unread: ManifestErrors,
+    /// The folders that files go to: at least one.
+    pub(super) into: Vec<PathBuf>,
+    /// Whether they are made if they are missing.
+    pub(super) make_into: bool,
     pub(super) source: Option<PathBuf>,
     pub(super) options: Options,
     pub(super) beside: Beside,
@@ -81,7 +76,7 @@ impl Batch {
         Batch {
             items,
             unread: ManifestErrors::default(),
-            into: into.into(),
+            into: vec![into.into()],
             make_into: true,
             source: None,
             options: Options::default(),
@@ -97,7 +92,18 @@ impl Batch {
         self
     }
 
-    /// Whether the directory is made if it is missing. Default: yes.
+    /// A further directory, written from the same read. May be called for several.
+    /// Default: none.
+    ///
+    /// Every file is staged, verified and committed in each directory on its own. One
+    /// directory that fails, or has no room from the beginning, does not stop the
+    /// others: the batch then ends in the first such error, with all others complete.
+    pub fn also(mut self, into: impl Into<PathBuf>) -> Batch {
+        self.into.push(into.into());
+        self
+    }
+
+    /// Whether a directory is made if it is missing. Default: yes.
     pub fn make_into(mut self, make: bool) -> Batch {
         self.make_into = make;
         self
@@ -135,41 +141,29 @@ impl Batch {
     ) -> JobResult<BatchReport> {
         let Watch { progress, cancel } = watch;
         let start = Instant::now();
-        let made = OnceLock::new();
+        let made = Made::of(&self.into);
         let ready = self.prepare(&made, watch)?;
-        check_renames(&ready.root, &self.into)
-            .inspect_err(|_| remove_if_made(&self.into, &made))?;
-        let tally = Tally::new(self.items.len(), progress, on_item);
+        ready.check_renames().inspect_err(|_| made.remove())?;
+        let tally = Tally::new(self.items.len(), &self.into, progress, on_item);
         progress.expect_items(self.items.len() as u64);
         let threads = self.handles().threads.min(ready.workers.most());
         let proof = || Proof::new(&self.options, (io_size(&self.options), threads), watch);
         let proof = self.options.verifies().then(proof);
-        let skipped = Skipped::of(
-            &self.items,
-            &ready.skipped,
-            &ready.plan,
-            &ready.sources,
-            proof.as_ref(),
-            &self.options.digests,
-        );
-        skipped.report(&ready.root, &tally, ready.workers.most(), Watch { progress, cancel });
-        let Ready { sources, root, plan, wanted, skipped, workers, notes } = ready;
-        let on_item = |report: &ItemReport<'_>| tally.hear(report);
-        let moving = Moving::new(How::of(&self.options), &root, self.handles().threads);
+        self.report_skipped(&ready, proof.as_ref(), &tally, watch);
+        let how = How::of(&self.options);
+        let moving = Moving::new(how, &ready.folders[0].directory, self.handles().threads);
         let changes = Changes::new(self.options.allow_changed_source);
-        let root = (root, self.into.clone());
         let lost = Lost::default();
+        let on_item = |at: InFolder, report| tally.hear(at.folder, at.row, report);
+        let known: Vec<bool> =
+            ready.folders.iter().map(|folder| folder.complete.contains(&true)).collect();
+        let Ready { sources, folders, plan, workers, notes } = ready;
+        let roots = Arc::new(self.roots(folders)?);
         let work = BatchWork {
             items: &self.items,
             plan: &plan,
             sources: &sources,
-            outputs: Arc::new(Outputs::new(
-                root,
-                wanted,
-                self.earlier(),
-                self.handles(),
-                self.options.sync,
-            )),
+            roots: Arc::clone(&roots),
             progress,
             cancel,
             algorithms: &self.options.digests,
@@ -178,8 +172,6 @@ impl Batch {
             begun: Condvar::new(),
             groups: Mutex::default(),
             larges: Mutex::default(),
-            finished: Mutex::default(),
-            finished_bytes: AtomicU64::new(0),
             proof: proof.as_ref(),
             preserve: self.options.preserve.then_some(&lost),
             changes: &changes,
@@ -192,10 +184,11 @@ impl Batch {
         let (run, moved) = pool::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
-        let moved = work.end(moved, skipped.contains(&true));
+        let moved = work.end(moved, &known);
         let moved = moved.and_then(|()| work.check_shared_sources());
         work.leave();
-        let refused = work.outputs.refused.notes();
+        let ended = moved.is_err();
+        let moved = moved.and_then(|()| roots.take_error().map_or(Ok(()), Err));
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, copied, self.options.sync);
         moving.record(&mut report);
@@ -203,13 +196,45 @@ impl Batch {
             proof.record(&mut report);
         }
         report.notes.extend(notes);
-        report.notes.extend(refused);
+        roots.record(&mut report, ended);
         report.notes.extend(lost.into_notes());
         report.threads = run.threads;
         report.notes.extend(run.decisions);
         report.notes.extend(self.options.threads.note_fewer(workers, io_size(&self.options)));
         report.notes.extend(changes.note_of(&sources));
         finish(report, moved)
+    }
+
+    /// Reports what earlier runs completed, in each folder.
+    fn report_skipped<'i>(
+        &'i self,
+        ready: &Ready,
+        proof: Option<&Proof<'_>>,
+        tally: &Tally<'i>,
+        watch: Watch<'_>,
+    ) {
+        for (number, folder) in ready.folders.iter().enumerate() {
+            let (plan, sources) = (&ready.plan, &ready.sources);
+            let (items, digests) = (&self.items, &self.options.digests);
+            let skipped = Skipped::of(items, &folder.complete, plan, sources, proof, digests);
+            skipped.report((number, &folder.directory), tally, ready.workers.most(), watch);
+        }
+    }
+
+    /// What is written in each folder.
+    fn roots(&self, folders: Vec<Folder>) -> Result<Roots> {
+        let handles = self.handles().shared_by(folders.len());
+        let (mut roots, mut refused) = (Vec::with_capacity(folders.len()), Vec::new());
+        for (number, folder) in folders.into_iter().enumerate() {
+            let Folder { path, directory, wanted, refusal, .. } = folder;
+            let root = (directory, path);
+            let (earlier, sync) = (self.earlier(), self.options.sync);
+            roots.push(Root::new(Outputs::new(number, root, wanted, earlier, handles, sync)));
+            refused.extend(refusal.map(|error| (number, error)));
+        }
+        let roots = Roots::new(roots);
+        refused.into_iter().try_for_each(|(number, error)| roots.lose(number, error))?;
+        Ok(roots)
     }
 
     /// What becomes of parts that an earlier run left.
@@ -241,13 +266,15 @@ impl Batch {
     ///
     /// Whatever would make `run` refuse.
     pub fn dry_run(&self, progress: &Progress) -> Result<BatchPlanned> {
-        let made = OnceLock::new();
-        let ready = self.prepare(&made, Watch::new(progress, &CancelToken::new()))?;
+        let made = Made::of(&self.into);
+        let mut ready = self.prepare(&made, Watch::new(progress, &CancelToken::new()))?;
         let holes = self.holes_of(&ready)?;
+        let left_out = ready.folders.iter_mut().find_map(|folder| folder.refusal.take());
+        let is_skipped = |&row: &usize| ready.folders.iter().all(|folder| folder.complete[row]);
         let planned = BatchPlanned {
             items: self.items.len(),
-            skipped: ready.skipped.iter().filter(|&&skipped| skipped).count(),
-            files: ready.wanted.len(),
+            skipped: (0..self.items.len()).filter(is_skipped).count(),
+            files: ready.folders[0].wanted.len(),
             bytes: ready.plan.wanted_bytes() - holes,
             holes,
             requests: ready.plan.queue.tasks(),
@@ -255,8 +282,11 @@ impl Batch {
         // As long as it is open, not every system removes a directory.
         drop(ready);
         // Made to find out whether it can be.
-        remove_if_made(&self.into, &made);
-        Ok(planned)
+        made.remove();
+        match left_out {
+            Some(refusal) => Err(ErrorKind::LeftOut { refusal }.into()),
+            None => Ok(planned),
+        }
     }
 
     /// Bytes of holes in large files, which are kept: what is small is read
@@ -273,75 +303,16 @@ impl Batch {
         })
     }
 
-    /// Opens, looks, refuses, plans. Writes nothing but the directory itself,
-    /// and not that if it refuses.
-    fn prepare(&self, made: &OnceLock<Metadata>, watch: Watch<'_>) -> Result<Ready> {
-        watch.progress.enter(Phase::Preparing);
-        self.options.check()?;
-        let ready = self.check(made, watch.cancel);
-        ready.inspect_err(|_| remove_if_made(&self.into, made))
-    }
-
-    fn check(&self, made: &OnceLock<Metadata>, cancel: &CancelToken) -> Result<Ready> {
-        check_sizes(&self.options)?;
-        pool::check_request(io_size(&self.options))?;
-        let stay_open = self.handles().sources;
-        let any_state = self.options.allow_changed_source;
-        let named = Named::open(
-            &self.items,
-            self.source.as_deref(),
-            self.options.join,
-            stay_open,
-            any_state,
-        );
-        self.check_manifest(&named)?;
-        let sources = &named.sources;
-        let roles = self.beside.roles(sources)?;
-        let root = open_root(&self.into, self.make_into, made)?;
-        let how = How::of(&self.options);
-        how.check(&self.items, sources, &root, !self.options.digests.is_empty())?;
-        let source_of = |item: &Item| named.of(item);
-        let request = how.scattered(io_size(&self.options));
-        let mut examiner = Examiner::new(self.options.trust);
-        let (items, into) = (&self.items, &*self.into);
-        let look = Look { items, into, root: &root, sources, any_state, cancel };
-        // Where files are to be replaced, that they are there says nothing: it
-        // may as well be the old ones.
-        let standing = match self.options.leftovers {
-            Leftovers::Resume if !self.options.force => {
-                look.find(&source_of, request, &mut examiner)?
-            }
-            _ => Standing::of_nothing(self.items.len()),
-        };
-        let skip = |row: usize| standing.complete[row];
-        let partial = |row: usize| standing.partial.get(&row).cloned();
-        let (plan, mut wanted) =
-            BatchPlan::new(&self.items, source_of, skip, partial, sources.len(), request)?;
-        if self.options.preserve {
-            preserving::check(&self.items, &plan, &wanted, sources)?;
-        }
-        let mut parents = Parents::new(&root);
-        let (force, leftovers) = (self.options.force, self.options.leftovers);
-        let consent = Consent { force, leftovers, same_device: self.options.allow_same_device };
-        let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
-        look_at_parents(&mut parents, &wanted, &line).map_err(|errors| refused(&errors))?;
-        look_at_roles((&mut parents, &self.into), &wanted, &roles)?;
-        let consent = (consent, &mut examiner);
-        look_at_names((&mut parents, &self.into), consent, &mut wanted, (sources, &roles))?;
-        let space = Space { plan: &plan, wanted: &wanted, sources, how: &how, scattered: request };
-        if !self.options.ignore_space {
-            space.check(&root, &self.into, self.options.leftovers)?;
-        }
-        let workers = self.workers(&root, sources);
-        let skipped = standing.complete;
-        let mut notes = examiner.into_notes();
-        notes.extend(sources.who_may_write());
-        Ok(Ready { sources: named.sources, root, plan, wanted, skipped, workers, notes })
-    }
-
     /// How many workers there may be, as for a single copy.
-    pub(super) fn workers(&self, root: &Directory, sources: &Sources) -> Workers {
-        let spins = || End::of_directory(root).rotational == Some(true) || sources.spin();
+    pub(super) fn workers<'d>(
+        &self,
+        mut folders: impl Iterator<Item = &'d Directory>,
+        sources: &Sources,
+    ) -> Workers {
+        let mut spins = || {
+            let spins = |folder| End::of_directory(folder).rotational == Some(true);
+            folders.any(spins) || sources.spin()
+        };
         match self.options.threads {
             Threads::Exactly(threads) => Workers::Exactly(threads).bounded(io_size(&self.options)),
             // Heads that move between files cost more than they bring.
@@ -376,41 +347,6 @@ impl Batch {
             .bounded(io_size(&self.options))
             .most();
         Handles::within(sys::open_file_limit(), threads)
-    }
-
-    /// Everything that is wrong with the list, be it what was found when it was
-    /// read, a source that is not there, or what is asked of one.
-    pub(super) fn check_manifest(&self, named: &Named<'_>) -> Result<()> {
-        let pool = Pool::for_items(self.items.len());
-        let checked = manifest::check_with(&self.items, |source| named.size(source), &pool);
-        let mut errors = self.unread.clone();
-        if let Err(refused) = checked {
-            errors.merge(refused);
-        }
-        errors.or(()).map_err(|errors| refused(&errors))
-    }
-}
-
-/// A batch that has passed every check.
-struct Ready {
-    sources: Sources,
-    root: Directory,
-    plan: BatchPlan,
-    wanted: Vec<Wanted>,
-    /// Items that an earlier run completed.
-    skipped: Vec<bool>,
-    /// How many workers there may be.
-    workers: Workers,
-    /// What was doubtful of what earlier runs left.
-    notes: Vec<String>,
-}
-
-pub(super) fn refused(errors: &ManifestErrors) -> Error {
-    match errors.kind() {
-        manifest::ErrorKind::Refused => {
-            Refusal::List { lines: errors.to_string(), faults: errors.faults() }.into()
-        }
-        _ => ErrorKind::BadList { lines: errors.to_string(), faults: errors.faults() }.into(),
     }
 }
 

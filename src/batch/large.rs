@@ -7,16 +7,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
 use super::draft;
 use super::moving::{self, Moving};
-use super::output::{Output, Outputs, Wanted};
+use super::output::Output;
 use super::queue::Segment;
+use super::roots::Roots;
+use super::wanted::Wanted;
 use crate::copy::{Branch, Moved, Part, Sent, Task};
 use crate::digest::{Algorithm, ordered};
-use crate::error::{Error, Refusal, Result};
+use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::fingerprint::Fingerprint;
 use crate::options::Options;
 use crate::plan::Plan;
 use crate::pool::Transfer;
-use crate::progress::{CancelToken, Progress};
+use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{Failed, Mapping};
 use crate::source::OpenSource;
 
@@ -57,8 +59,11 @@ pub struct Large<'a> {
     pub plan: Arc<Plan>,
     /// Bytes that are copied, and not only looked at.
     pub to_copy: u64,
-    /// The output it belongs to, once for each branch of the task.
-    pub outputs: Vec<Arc<Output>>,
+    /// The output it belongs to, in each folder that is written: one for each
+    /// branch of the task.
+    outputs: Vec<Arc<Output>>,
+    /// The same where that could not be begun.
+    not_begun: Vec<Arc<Output>>,
     /// Number of the source.
     pub source: u32,
     /// Stripes not dealt with, and one for the hand-out of stripes itself.
@@ -76,35 +81,39 @@ pub fn has_map(segment: &Segment, wanted: &Wanted) -> bool {
 }
 
 impl<'a> Large<'a> {
-    /// Makes ready to copy `segment` to `output`.
+    /// Makes ready to copy `segment` to `outputs`, each of which is in a folder of
+    /// its own.
     ///
     /// # Errors
     ///
-    /// If the output cannot be opened, or the engine asked for does not work here
+    /// If none of the outputs can be opened, or the engine asked for does not work here
     /// after all, or there is no room for what it needs.
     pub fn begin(
         segment: &Segment,
         source: &Arc<OpenSource>,
-        output: &Arc<Output>,
-        outputs: &Outputs,
+        outputs: &[Arc<Output>],
+        roots: &Roots,
         wishes: Wishes,
         settings: Settings<'a>,
     ) -> Result<Large<'a>> {
         let moving = settings.moving;
         let layout = moving.how().layout(source, segment.range);
-        let branch = draft::begin(segment, source, output, outputs, settings)?;
-        let path = branch.path().to_owned();
+        let begin = |output: &Arc<Output>| {
+            draft::begin(segment, source, output, &roots.of(output).outputs, settings)
+        };
+        let Begun { branches, outputs, not_begun } = Begun::of(outputs, begin)?;
+        let path = branches[0].path().to_owned();
         let mapping = Mapping::new(segment.range, segment.at);
         let piece = moving::Piece {
             source,
             mapping: mapping.ok_or(Refusal::TooFar { path })?,
             layout: &layout,
-            output,
-            file: &*outputs.file(output).map_err(|error| branch.write_error(None, error))?,
+            outputs: &outputs,
+            place: moving.place_of(&branches[0]),
             digested: wishes.digested,
         };
         // Where bytes are looked at in order, later stripes wait for earlier ones.
-        let stripe_size = match output.grows.load(Ordering::Acquire) {
+        let stripe_size = match outputs.iter().any(|output| output.grows.load(Ordering::Acquire)) {
             // One worker writes all of it, in ascending order.
             true => segment.range.len().next_power_of_two(),
             false if ordered(&wishes.digests) => settings.io_size,
@@ -114,7 +123,7 @@ impl<'a> Large<'a> {
             options: settings.options,
             origin: source.clone(),
             mapping: piece.mapping,
-            branches: vec![branch],
+            branches,
             digests: wishes.digests,
         };
         let mut task =
@@ -122,14 +131,15 @@ impl<'a> Large<'a> {
         let mut moved = Moved::default();
         let sent = task.send(&mut moved, settings.progress)?;
         moved.fallbacks.into_iter().for_each(|fallback| moving.note(fallback));
-        output.add_earlier(task.resumed);
+        outputs.iter().for_each(|output| output.add_earlier(task.resumed));
         let plan = Arc::clone(&task.plan);
         Ok(Large {
             pending: AtomicU64::new(plan.stripes() + 1),
             transfer: Arc::clone(&sent.transfer),
             plan,
             to_copy: task.bytes,
-            outputs: vec![Arc::clone(output)],
+            outputs,
+            not_begun,
             source: segment.source,
             task: RwLock::new(task),
             sent,
@@ -141,13 +151,42 @@ impl<'a> Large<'a> {
         self.task.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The output of the only folder that is written.
+    pub fn only_output(&self) -> Option<&Arc<Output>> {
+        let [only] = &self.outputs[..] else { return None };
+        Some(only)
+    }
+
+    /// The outputs it belongs to, also where they could not be begun.
+    pub fn all_outputs(&self) -> impl Iterator<Item = &Arc<Output>> {
+        self.outputs.iter().chain(&self.not_begun)
+    }
+
+    /// Leaves out the outputs, of several, that could not be written or recorded;
+    /// returns them with what kept them from it.
+    pub fn take_failures(&self) -> Vec<(Arc<Output>, Error)> {
+        let mut task = self.task();
+        task.take_failures(&self.sent, std::mem::take(&mut *lock(&self.troubles)));
+        let mut failed = Vec::new();
+        for (branch, output) in task.branches.iter_mut().zip(&self.outputs) {
+            let Some(error) = branch.error.take() else { continue };
+            if branch.resumed {
+                // What an earlier run left is as good as it was.
+                output.stay();
+            }
+            branch.said = Some(error.chain());
+            failed.push((Arc::clone(output), error));
+        }
+        failed
+    }
+
     /// Every stripe has been dealt with: no checkpoints from here on. Hands
     /// what is known of the copy to its outputs.
     pub fn close(&self) {
-        let mut task = self.task();
+        let task = self.task();
         let fingerprints = self.transfer.observers().take_fingerprints();
         let digests = self.transfer.observers().take_digests();
-        for (branch, output) in task.branches.iter_mut().zip(&self.outputs) {
+        for (branch, output) in task.branches.iter().zip(&self.outputs) {
             branch.close();
             self.hand_over(branch, output);
             let to_sink = |range| self.transfer.to_sink(range);
@@ -178,7 +217,7 @@ impl<'a> Large<'a> {
 
     /// Notes that its outputs cannot be completed.
     pub fn fail(&self, reason: &str) {
-        self.outputs.iter().for_each(|output| output.fail(reason.to_owned()));
+        self.all_outputs().for_each(|output| output.fail(reason.to_owned()));
     }
 
     /// Notes that so many stripes have been dealt with; whether they were the last.
@@ -210,5 +249,45 @@ impl<'a> Large<'a> {
             }
         }
         kept
+    }
+}
+
+/// Outputs that are about to be written.
+struct Begun {
+    branches: Vec<Branch>,
+    outputs: Vec<Arc<Output>>,
+    not_begun: Vec<Arc<Output>>,
+}
+
+impl Begun {
+    /// Begins each of `outputs`; one of several that cannot be has failed.
+    ///
+    /// # Errors
+    ///
+    /// If none can be, or the caller asked to stop.
+    fn of(
+        outputs: &[Arc<Output>],
+        begin: impl Fn(&Arc<Output>) -> Result<Branch>,
+    ) -> Result<Begun> {
+        let mut begun = Begun { branches: Vec::new(), outputs: Vec::new(), not_begun: Vec::new() };
+        let mut last = None;
+        for output in outputs {
+            match begin(output) {
+                Ok(branch) => {
+                    begun.branches.push(branch);
+                    begun.outputs.push(Arc::clone(output));
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => return Err(error),
+                Err(error) => {
+                    output.fail(error.chain());
+                    begun.not_begun.push(Arc::clone(output));
+                    last = Some(error);
+                }
+            }
+        }
+        match (begun.branches.is_empty(), last) {
+            (true, Some(error)) => Err(error),
+            _ => Ok(begun),
+        }
     }
 }

@@ -8,17 +8,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::DEFAULT_IO_SIZE;
 use super::output::Output;
 use super::report::BatchReport;
 use super::sources::Sources;
-use crate::copy::Way;
+use crate::copy::{Branch, Way};
 use crate::engine::capabilities::{Between, End, WORTH_ASKING, cache_state};
 use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
-use crate::io::FileIo;
 use crate::io::page_cache::LARGE;
 use crate::manifest::{Item, Run};
 use crate::options::{LARGEST_IO_SIZE, LARGEST_STRIPE, Options};
@@ -206,8 +205,9 @@ pub struct Piece<'a> {
     pub mapping: Mapping,
     /// How the source is read.
     pub layout: &'a Layout,
-    pub output: &'a Output,
-    pub file: &'a FileIo,
+    /// Where it goes, in one folder or several, and the first of the places.
+    pub outputs: &'a [Arc<Output>],
+    pub place: End,
     /// Whether a digest of it is wanted.
     pub digested: bool,
 }
@@ -222,6 +222,13 @@ impl Moving {
     /// What the caller wants.
     pub fn how(&self) -> &How {
         &self.how
+    }
+
+    /// Where `branch` lies, which may be another file system.
+    pub fn place_of(&self, branch: &Branch) -> End {
+        let sink = branch.draft.as_ref().map(|draft| draft.sink());
+        let file = sink.as_ref().and_then(|sink| sink.file());
+        file.map_or(self.place, |file| self.place.of_file_in(file))
     }
 
     /// Reserves the storage of a whole output, where that is asked for.
@@ -256,6 +263,11 @@ impl Moving {
             return Ok(Way { selection, sparse, reserves: false, keep_cache, stripe_size });
         }
         let about = |sparse| self.capabilities(piece, bytes, sparse);
+        if piece.outputs.len() > 1 {
+            // One read, several writes.
+            let selection = engine::select(EngineChoice::Positioned, about(sparse))?;
+            return Ok(Way { selection, sparse, reserves: false, keep_cache, stripe_size });
+        }
         let (selection, sparse) = engine::select_for(self.how.engine, piece.layout, about)?;
         // All of it is reserved already, where that is asked for.
         let reserves =
@@ -274,10 +286,10 @@ impl Moving {
     fn capabilities(&self, piece: &Piece<'_>, bytes: u64, sparse: Sparse) -> Capabilities {
         let copy = Between {
             source: End::of_source(piece.source),
-            destination: self.place.of_file_in(piece.file.as_file()),
+            destination: piece.place,
             mapping: piece.mapping,
             bytes,
-            fresh: !piece.output.is_found(),
+            fresh: !piece.outputs.iter().any(|output| output.is_found()),
         };
         let preferences = self.how.preferences(sparse, piece.digested, self.threads);
         Capabilities::of(copy, preferences, |range| cache_state(piece.source, range))

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use self::assembly::Assembly;
 use self::layout::{Layout, Way};
 use super::handles::Handles;
-use super::job::refused;
+use super::prepare::refused;
 use super::sources::{Named, Sources};
 use crate::copy::{self, Request};
 use crate::cpu::Pool;

@@ -13,8 +13,8 @@ use std::time::Instant;
 use super::folders::Folders;
 use super::group_sync::GroupSync;
 use super::handles::Handles;
-use super::partial::Partial;
 use super::refused::Refused;
+use super::wanted::Wanted;
 use crate::digest::Digest;
 use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::durable::trust::Trust;
@@ -22,33 +22,16 @@ use crate::error::{ErrorKind, chain};
 use crate::io::fingerprint::Fingerprint;
 use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
-use crate::range::{Failed, RangeSet, Unread};
+use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::Bytes;
-use crate::sys::{self, Directory, Metadata, Replace};
-
-/// A file that the batch is to make.
-#[derive(Clone, Debug)]
-pub struct Wanted {
-    /// Its name, relative to the directory of the batch.
-    pub name: Arc<Path>,
-    /// Its length.
-    pub len: u64,
-    /// Segments that go into it.
-    pub segments: usize,
-    /// Bytes in them.
-    pub bytes: u64,
-    /// Whether something has the name already and is to be replaced.
-    pub replace: Replace,
-    /// What has the name already and only lacks something.
-    pub partial: Option<Arc<Partial>>,
-    /// Whether there is a map beside it, or may come to be.
-    pub has_map: bool,
-}
+use crate::sys::{self, Directory, Metadata};
 
 /// A file that is being written.
 pub struct Output {
     /// Its number in the batch.
     pub index: u32,
+    /// The number of the folder that it is in.
+    pub root: usize,
     /// What it is to be.
     pub wanted: Wanted,
     /// When its first bytes arrived.
@@ -133,9 +116,14 @@ impl Output {
         lock(&self.trouble).resumable = true;
     }
 
-    /// Notes what could not be read, in positions of the output.
+    /// Notes what could not be read, in positions of the output. What an earlier
+    /// run could read is there.
     pub fn add_failed(&self, failed: impl IntoIterator<Item = Failed>) {
-        lock(&self.trouble).failed.extend(failed);
+        let unread = &mut lock(&self.trouble).failed;
+        unread.extend(failed);
+        if let Some(partial) = self.wanted.partial.as_ref().filter(|_| !unread.is_empty()) {
+            unread.remove(&partial.missing.missing_from(ByteRange::to(self.wanted.len)));
+        }
     }
 
     /// Notes that so many bytes became holes on the way.
@@ -228,8 +216,10 @@ pub struct Previous {
     pub trust: Trust,
 }
 
-/// All outputs of a batch that are being written.
+/// All outputs of a batch that are being written in one of its folders.
 pub struct Outputs {
+    /// The number of the folder.
+    number: usize,
     pub(super) folders: Folders,
     root_path: PathBuf,
     wanted: Vec<Wanted>,
@@ -250,8 +240,10 @@ pub struct Outputs {
 }
 
 impl Outputs {
-    /// For files below the directory `root`; with `sync`, they become durable.
+    /// For files below the directory `root`, which is folder `number`; with `sync`,
+    /// they become durable.
     pub fn new(
+        number: usize,
         (root, root_path): (Directory, PathBuf),
         wanted: Vec<Wanted>,
         earlier: Previous,
@@ -259,6 +251,7 @@ impl Outputs {
         sync: bool,
     ) -> Outputs {
         Outputs {
+            number,
             group_sync: sync.then(|| GroupSync::new(&root)),
             folders: Folders::new(root, handles.directories),
             root_path,
@@ -311,6 +304,7 @@ impl Outputs {
         let wanted = self.wanted(index).clone();
         let output = Arc::new(Output {
             index,
+            root: self.number,
             since: Instant::now(),
             file: Mutex::new(None),
             pending: AtomicUsize::new(wanted.segments),

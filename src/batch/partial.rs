@@ -17,6 +17,7 @@ use super::preflight::{Parents, file_name};
 use super::skipped;
 use super::sources::Sources;
 use super::unchanged::{self, Row, differs};
+use super::wanted::Wanted;
 use crate::digest::{Algorithm, hash_slice};
 use crate::durable::map::{Destination, Evidence, Identity, Map, MapError, MapFile, Mode};
 use crate::durable::previous::{self, object_id};
@@ -52,6 +53,16 @@ impl Standing {
         Standing { complete: vec![false; items], ..Standing::default() }
     }
 
+    /// Tells the files `wanted` of `plan` how far they are.
+    pub fn mark(&self, plan: &BatchPlan, wanted: &mut [Wanted]) {
+        for (output, file) in (0..).zip(wanted) {
+            let row = plan.rows(output)[0] as usize;
+            file.complete = self.complete[row];
+            file.partial = self.partial.get(&row).cloned();
+            file.has_map = file.partial.is_some();
+        }
+    }
+
     /// Takes note of a file of full length, made of the items `rows`, and of
     /// what it lacks.
     fn note(&mut self, rows: &[u32], found: Option<Arc<Partial>>) {
@@ -64,6 +75,16 @@ impl Standing {
             }
         }
     }
+}
+
+/// What the file of item `row` lacks in any of several folders, of which earlier
+/// runs got done what `standing` says; `None` if it is not there in one of them.
+pub fn missing(standing: &[Standing], row: usize) -> Option<RangeSet> {
+    let mut all = RangeSet::new();
+    for folder in standing.iter().filter(|folder| !folder.complete[row]) {
+        all.merge(&folder.partial.get(&row)?.missing);
+    }
+    Some(all)
 }
 
 /// Where to look for what earlier runs got done.

@@ -4,15 +4,13 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use super::output::Wanted;
-use super::partial::Partial;
 use super::queue::{Queue, Segment};
+use super::wanted::Wanted;
 use super::work::Once;
 use crate::error::{ErrorKind, Result};
 use crate::manifest::{Item, Run};
 use crate::range::{ByteRange, RangeSet};
 use crate::size::human;
-use crate::sys::Replace;
 
 /// What a batch does, in numbers: items, outputs and sources by index.
 pub struct BatchPlan {
@@ -27,13 +25,14 @@ pub struct BatchPlan {
     sources: Vec<u32>,
     /// Items of each source.
     uses: Vec<u32>,
-    reported: Vec<Once>,
+    named: Vec<Once>,
 }
 
 impl BatchPlan {
     /// Puts `items` in order. `source_of` gives the number and size of the
-    /// source of an item; `skip` tells which are done already, and `partial`
-    /// which only lack something. Large requests hold at most `request` bytes.
+    /// source of an item; `skip` tells which are done already, and `missing`
+    /// what is to be written of the file of one that only lacks something. Large
+    /// requests hold at most `request` bytes.
     ///
     /// # Errors
     ///
@@ -42,7 +41,7 @@ impl BatchPlan {
         items: &[Item],
         source_of: impl Fn(&Item) -> (u32, u64),
         skip: impl Fn(usize) -> bool,
-        partial: impl Fn(usize) -> Option<Arc<Partial>>,
+        missing: impl Fn(usize) -> Option<RangeSet>,
         source_count: usize,
         request: u64,
     ) -> Result<(BatchPlan, Vec<Wanted>)> {
@@ -52,6 +51,7 @@ impl BatchPlan {
         // Byte by byte: the check has refused names that are spelt in two ways.
         let mut by_name: HashMap<&OsStr, u32> = HashMap::with_capacity(items.len());
         let mut wanted: Vec<Wanted> = Vec::new();
+        let mut lacking: Vec<Option<RangeSet>> = Vec::new();
         let mut segments = Vec::new();
         let mut pairs = Vec::with_capacity(items.len());
         let mut sources = Vec::with_capacity(items.len());
@@ -64,10 +64,8 @@ impl BatchPlan {
                 continue;
             }
             let output = *by_name.entry(item.name.as_os_str()).or_insert_with(|| {
-                let name = Arc::from(&*item.name);
-                let (replace, partial) = (Replace::Never, partial(row));
-                let (len, segments, bytes, has_map) = (0, 0, 0, partial.is_some());
-                wanted.push(Wanted { name, len, segments, bytes, replace, partial, has_map });
+                wanted.push(Wanted::of(Arc::from(&*item.name)));
+                lacking.push(missing(row));
                 (wanted.len() - 1) as u32
             });
             pairs.push((output, row as u32));
@@ -76,7 +74,7 @@ impl BatchPlan {
             let file = &mut wanted[output as usize];
             file.len = file.len.max(place.end()).max(least);
             let before = segments.len();
-            let missing = file.partial.as_deref().map(|partial| &partial.missing);
+            let missing = lacking[output as usize].as_ref();
             let to = (source, output, place.start());
             add_segments(&mut segments, item, size, to, missing);
             let added = &segments[before..];
@@ -93,7 +91,7 @@ impl BatchPlan {
             rows: pairs.into_iter().map(|(_, row)| row).collect(),
             sources,
             uses,
-            reported: wanted.iter().map(|_| Once::default()).collect(),
+            named: wanted.iter().map(|_| Once::default()).collect(),
         };
         Ok((plan, wanted))
     }
@@ -114,9 +112,9 @@ impl BatchPlan {
         self.uses[source as usize] > 1
     }
 
-    /// Whether nobody has reported the items of this output before.
-    pub fn first_report(&self, output: u32) -> bool {
-        self.reported[output as usize].first()
+    /// Whether this output gets its name for the first time, in any folder.
+    pub fn first_named(&self, output: u32) -> bool {
+        self.named[output as usize].first()
     }
 
     /// Bytes that outputs hold, counted once for each.

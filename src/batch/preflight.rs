@@ -12,10 +12,10 @@ use super::beside::{FILE, MAP, PART};
 use super::folders::walk;
 use super::large::SMALLEST_WITH_MAP;
 use super::moving::How;
-use super::output::Wanted;
 use super::plan::BatchPlan;
 use super::queue::Segment;
 use super::sources::Sources;
+use super::wanted::Wanted;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::previous::Leftovers;
@@ -111,7 +111,7 @@ pub fn look_at_names(
             Err(Clash { known: known.clone(), added }.into())
         })
     };
-    for file in wanted {
+    for file in wanted.iter_mut().filter(|file| !file.complete) {
         file.has_map |= file.len >= SMALLEST_WITH_MAP;
         if parents.is_vacant(&file.name) {
             continue;
@@ -280,7 +280,9 @@ impl Space<'_> {
     fn needed(&self, root: &Directory, leftovers: Leftovers) -> Result<u64> {
         let mut data = vec![0u64; self.wanted.len()];
         for segment in self.plan.queue.all() {
-            data[segment.output as usize] += self.data(segment)?;
+            if !self.wanted[segment.output as usize].complete {
+                data[segment.output as usize] += self.data(segment)?;
+            }
         }
         if leftovers == Leftovers::Refuse {
             return Ok(data.iter().sum());

@@ -4,9 +4,10 @@
 use std::sync::Mutex;
 
 use super::ending::data_of;
-use super::output::{Output, Wanted};
+use super::output::Output;
 use super::plan::BatchPlan;
 use super::sources::Sources;
+use super::wanted::Wanted;
 use crate::error::{ErrorKind, Result, quoted};
 use crate::io::FileIo;
 use crate::manifest::Item;

@@ -1,6 +1,7 @@
 //! What became of each item, and of the batch.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -41,6 +42,18 @@ impl Status {
         matches!(self, Status::Complete | Status::Skipped)
     }
 
+    /// The higher, the further from what was wanted.
+    pub(super) fn rank(self) -> u8 {
+        match self {
+            Status::Skipped => 0,
+            Status::Complete => 1,
+            Status::Partial => 2,
+            Status::NotTried => 3,
+            Status::Mismatch => 4,
+            Status::Failed => 5,
+        }
+    }
+
     /// Whether this run has given the file its name.
     pub(super) fn is_named(self) -> bool {
         matches!(self, Status::Complete | Status::Partial)
@@ -72,6 +85,26 @@ pub struct ItemReport<'a> {
     pub error: Option<String>,
     /// From its first byte to its final name.
     pub seconds: f64,
+    /// Where there are several folders: what became of it in each. The fields
+    /// above then tell of the worst.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<ItemInFolder<'a>>,
+}
+
+/// What became of an item in one of several folders.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct ItemInFolder<'a> {
+    /// The folder.
+    #[serde(flatten, serialize_with = "crate::report::with_hex")]
+    pub path: &'a Path,
+    /// What became of it there.
+    pub status: Status,
+    /// See [`ItemReport::verified`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verified: Option<bool>,
+    /// What went wrong.
+    pub error: Option<String>,
 }
 
 /// How many items ended in which way.
@@ -106,6 +139,13 @@ impl Items {
         *counter += 1;
     }
 
+    /// Items that nobody has heard of, as of outputs that nobody began, were not tried.
+    pub(super) fn complete_count(&mut self) {
+        let Items { total, complete, skipped, partial, mismatch, failed, not_tried } = *self;
+        self.not_tried = total - (complete + skipped + partial + mismatch + failed);
+        debug_assert!(self.not_tried >= not_tried, "an item was counted twice");
+    }
+
     /// Whether every item is as it should be.
     pub fn all_good(&self) -> bool {
         self.complete + self.skipped == self.total
@@ -121,6 +161,25 @@ pub struct Slow {
     pub seconds: f64,
 }
 
+/// What became of one of several folders.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct FolderReport {
+    /// The folder.
+    #[serde(flatten, serialize_with = "crate::report::with_hex")]
+    pub path: PathBuf,
+    /// How it ended: `failed` if it was left out.
+    pub outcome: Outcome,
+    /// How many items ended in which way there.
+    pub items: Items,
+    /// Whether everything was on the disk when the batch ended.
+    pub durable: bool,
+    /// Why it was left out, if it was.
+    pub error: Option<String>,
+    /// The same in a word that stays: [`ErrorKind::word`](crate::ErrorKind::word).
+    pub error_kind: Option<&'static str>,
+}
+
 /// What a batch did.
 #[derive(Clone, Debug, Serialize)]
 #[non_exhaustive]
@@ -130,8 +189,12 @@ pub struct BatchReport {
     /// How the batch ended: `complete`, `partial` if some items failed, or
     /// `mismatch` if a comparison found that some differ.
     pub outcome: Outcome,
-    /// How many items ended in which way.
+    /// How many items ended in which way; where there are several folders, in the
+    /// worst of them.
     pub items: Items,
+    /// Where there are several folders: what became of each.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub folders: Vec<FolderReport>,
     /// Bytes moved by this run into files that got their names.
     pub bytes: u64,
     /// Bytes of these files that are holes and were not moved.
@@ -181,6 +244,7 @@ impl BatchReport {
             schema: SCHEMA,
             outcome,
             items,
+            folders: Vec::new(),
             bytes: 0,
             holes: 0,
             resumed: 0,

@@ -3,8 +3,9 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use super::output::{self, Output, Outputs};
+use super::output::{self, Output, ends_the_batch, storage_error};
 use super::queue::Segment;
+use super::roots::Roots;
 use crate::digest::{Algorithm, Digest, hash_slice};
 use crate::error::chain;
 use crate::io::fingerprint::{self, Fingerprint};
@@ -13,8 +14,8 @@ use crate::range::ByteRange;
 
 /// A piece of an output and where its bytes are.
 pub struct Piece {
-    /// Whose.
-    pub output: Arc<Output>,
+    /// Whose, in every folder that needs it.
+    pub outputs: Vec<Arc<Output>>,
     /// Where in the source, and where in the output.
     pub segment: Segment,
     /// In bytes of the sink, which begins where the task begins.
@@ -37,7 +38,7 @@ impl Piece {
 /// and drops what belongs to none. A file that cannot be written is noted in
 /// its output and does not keep the others from being written.
 pub struct Scatter {
-    outputs: Arc<Outputs>,
+    roots: Arc<Roots>,
     pieces: Vec<Piece>,
     /// Whether pieces are hashed, to be compared later.
     fingerprints: bool,
@@ -45,8 +46,8 @@ pub struct Scatter {
 
 impl Scatter {
     /// Writes to `pieces`.
-    pub fn new(outputs: Arc<Outputs>, pieces: Vec<Piece>, fingerprints: bool) -> Scatter {
-        Scatter { outputs, pieces, fingerprints }
+    pub fn new(roots: Arc<Roots>, pieces: Vec<Piece>, fingerprints: bool) -> Scatter {
+        Scatter { roots, pieces, fingerprints }
     }
 
     /// The pieces it writes to.
@@ -56,7 +57,7 @@ impl Scatter {
 
     fn write_piece(&self, piece: &Piece, written: ByteRange, data: &[u8]) -> io::Result<()> {
         let part = piece.range.intersect(written);
-        if part.is_empty() || piece.output.has_failed() {
+        if part.is_empty() || piece.outputs.iter().all(|output| output.has_failed()) {
             return Ok(());
         }
         let skip = as_usize(part.start() - written.start());
@@ -64,21 +65,33 @@ impl Scatter {
         if part == piece.range && !piece.digests.is_empty() {
             let digests: Vec<Digest> =
                 piece.digests.iter().map(|&algorithm| hash_slice(algorithm, bytes)).collect();
-            piece.output.set_digests(digests);
+            piece.outputs.iter().for_each(|output| output.set_digests(digests.clone()));
         }
         if part == piece.range && self.fingerprints {
             // Bytes that are written once more were read once more.
             let _ = piece.hash.set(fingerprint::hash_of(bytes));
         }
         let at = piece.segment.at + (part.start() - piece.range.start());
-        match output::write(&self.outputs, &piece.output, at, bytes) {
-            Ok(()) => Ok(()),
-            Err(error) if output::ends_the_batch(error.kind()) => Err(error),
-            Err(error) => {
-                piece.output.fail(chain(&error));
-                Ok(())
-            }
+        piece.outputs.iter().try_for_each(|output| self.write(output, at, bytes))
+    }
+
+    /// An error only where no folder takes any more.
+    fn write(&self, output: &Arc<Output>, at: u64, bytes: &[u8]) -> io::Result<()> {
+        let root = self.roots.of(output);
+        if root.is_lost() || output.has_failed() {
+            return Ok(());
         }
+        let Err(error) = output::write(&root.outputs, output, at, bytes) else { return Ok(()) };
+        if !ends_the_batch(error.kind()) {
+            output.fail(chain(&error));
+            return Ok(());
+        }
+        if self.roots.is_alone() {
+            return Err(error);
+        }
+        let (kind, path) = (error.kind(), root.outputs.path(&output.wanted.name));
+        let lost = self.roots.lose(output.root, storage_error(path, error));
+        lost.map_err(|error| io::Error::new(kind, error))
     }
 }
 

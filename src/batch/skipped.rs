@@ -28,8 +28,8 @@ use crate::sys::{self, Directory, FileKind};
 use crate::verify::compare::Findings;
 
 /// The items that an earlier run completed.
-pub struct Skipped<'a> {
-    rows: Vec<Row<'a>>,
+pub struct Skipped<'i, 'a> {
+    rows: Vec<Row<'i>>,
     sources: &'a Sources,
     /// How they are compared, if they are.
     proof: Option<&'a Proof<'a>>,
@@ -40,6 +40,8 @@ pub struct Skipped<'a> {
 /// An item, and where it is.
 #[derive(Clone, Copy)]
 pub struct Row<'a> {
+    /// Its number.
+    pub number: u32,
     /// The item.
     pub item: &'a Item,
     /// The number of its source.
@@ -48,32 +50,32 @@ pub struct Row<'a> {
     pub range: ByteRange,
 }
 
-impl<'a> Skipped<'a> {
+impl<'i, 'a> Skipped<'i, 'a> {
     /// Those of `items` that `skipped` names.
     pub fn of(
-        items: &'a [Item],
+        items: &'i [Item],
         skipped: &[bool],
         plan: &BatchPlan,
         sources: &'a Sources,
         proof: Option<&'a Proof<'a>>,
         algorithms: &'a [Algorithm],
-    ) -> Skipped<'a> {
-        let row = |(row, item): (u32, &'a Item)| {
+    ) -> Skipped<'i, 'a> {
+        let row = |(row, item): (u32, &'i Item)| {
             let source = plan.source_of(row);
             let range = item.destination(sources.size(source)).unwrap_or_default();
-            Row { item, source, range }
+            Row { number: row, item, source, range }
         };
         let rows = (0..).zip(items).filter(|&(row, _)| skipped[row as usize]).map(row);
         Skipped { rows: rows.collect(), sources, proof, algorithms }
     }
 
-    /// Reports each of them, which lie in `root`, to `tally`; at most `threads`
-    /// are read at a time. A wish to stop ends it early, and is left to the
+    /// Reports each of them, which lie in `root`, as those of `folder` to `tally`; at
+    /// most `threads` are read at a time. A wish to stop ends it early, and is left to the
     /// caller to notice.
     pub fn report(
         &self,
-        root: &Directory,
-        tally: &Tally<'_>,
+        (folder, root): (usize, &Directory),
+        tally: &Tally<'i>,
         threads: usize,
         Watch { progress, cancel }: Watch<'_>,
     ) {
@@ -81,7 +83,7 @@ impl<'a> Skipped<'a> {
         let is_read = |row: &&Row<'_>| all || !row.item.expected().is_empty();
         let (to_read, rest): (Vec<&Row<'_>>, Vec<&Row<'_>>) = self.rows.iter().partition(is_read);
         for row in rest {
-            tally.hear(&report_of(row.item, Checked::good(Vec::new())));
+            tally.hear(folder, row.number, report_of(row.item, Checked::good(Vec::new())));
         }
         if to_read.is_empty() {
             return;
@@ -92,7 +94,8 @@ impl<'a> Skipped<'a> {
         // Work for processors, as well as for the disk.
         Pool::new(threads.min(to_read.len())).each(&to_read, |row| {
             let checked = self.check(root, row, cancel);
-            tally.hear(&report_of(row.item, checked.unwrap_or_else(|error| unreadable(&error))));
+            let checked = checked.unwrap_or_else(|error| unreadable(&error));
+            tally.hear(folder, row.number, report_of(row.item, checked));
             if self.proof.is_none() {
                 progress.add_verified(row.range.len());
             }
@@ -141,7 +144,7 @@ pub fn compare(
     // What is still on its way to the disk cannot be read from there. Where
     // that is not allowed, requests past the cache see to it.
     let _ = file.as_file().sync_data();
-    let Row { source, item, range } = *row;
+    let Row { source, item, range, .. } = *row;
     let runs = data_of(item, sources.size(source)).map(|(range, at)| Run { source, range, at });
     let expected = &Assembled::new(sources, runs, range.end());
     let ranges = &RangeSet::from(range);
@@ -195,6 +198,15 @@ pub fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
 
 fn report_of(item: &Item, checked: Checked) -> ItemReport<'_> {
     let Checked { status, digests, verified, error } = checked;
-    let failed = Vec::new();
-    ItemReport { item, status, bytes: 0, digests, failed, verified, error, seconds: 0.0 }
+    ItemReport {
+        item,
+        status,
+        bytes: 0,
+        digests,
+        failed: Vec::new(),
+        verified,
+        error,
+        seconds: 0.0,
+        folders: Vec::new(),
+    }
 }

@@ -309,7 +309,8 @@ pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::super::handles::Handles;
-    use super::super::output::{Previous, Wanted};
+    use super::super::output::Previous;
+    use super::super::wanted::Wanted;
     use super::*;
     use crate::durable::trust::Trust;
     use crate::testing::Random;
@@ -326,18 +327,17 @@ mod tests {
         replace: Replace,
     ) -> Outputs {
         let wanted = |name: &Path| Wanted {
-            name: name.into(),
             len: 3,
             segments: 1,
             bytes: 3,
             replace,
-            partial: None,
-            has_map: false,
+            ..Wanted::of(name.into())
         };
         let wanted = names.iter().map(|name| wanted(name.as_ref())).collect();
         let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
         let root = (Directory::open(folder).unwrap(), folder.to_owned());
         Outputs::new(
+            0,
             root,
             wanted,
             Previous { discard: true, resume: true, trust: Trust::Own },

@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use super::ending::data_of;
+use super::output::Output;
 use super::plan::BatchPlan;
 use super::sources::Sources;
 use crate::durable::recheck::Sides;
@@ -20,6 +21,14 @@ use crate::manifest::{Item, Runs};
 use crate::progress::{CancelToken, lock};
 use crate::range::{ByteRange, RangeSet};
 
+/// An output that has its name and was not compared.
+pub struct Unproven {
+    /// The number of its folder.
+    pub root: usize,
+    /// Its own number.
+    pub output: u32,
+}
+
 /// What is known of sources that are not as they were.
 #[derive(Default)]
 pub struct Changes {
@@ -27,7 +36,7 @@ pub struct Changes {
     pub allow: bool,
     seen: Mutex<BTreeMap<u32, SourceChange>>,
     /// Outputs that have their name and were not compared.
-    unproven: Mutex<Vec<u32>>,
+    unproven: Mutex<Vec<Unproven>>,
 }
 
 impl Changes {
@@ -43,12 +52,12 @@ impl Changes {
 
     /// Takes note of an output that has its name and was not compared, because
     /// its source was as before.
-    pub fn unproven(&self, output: u32) {
-        lock(&self.unproven).push(output);
+    pub fn unproven(&self, output: &Output) {
+        lock(&self.unproven).push(Unproven { root: output.root, output: output.index });
     }
 
     /// Outputs that were not compared, taken out.
-    pub fn take_unproven(&self) -> Vec<u32> {
+    pub fn take_unproven(&self) -> Vec<Unproven> {
         std::mem::take(&mut lock(&self.unproven))
     }
 

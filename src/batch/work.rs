@@ -2,17 +2,18 @@
 //! they need, and commits outputs as they become complete.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
 use super::commit::algorithms_of;
 use super::large::{Large, Settings, Wishes, has_map};
-use super::output::{Output, Outputs, ends_the_batch, storage_error};
+use super::output::{Output, ends_the_batch, storage_error};
 use super::plan::BatchPlan;
 use super::preserving::Lost;
 use super::proof::Proof;
 use super::queue::Segment;
 use super::report::ItemReport;
+use super::roots::{Root, Roots};
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
 use super::unchanged::Changes;
@@ -30,11 +31,11 @@ use crate::report::Bytes;
 const NAMES_SHOWN: usize = 3;
 
 /// A batch being copied.
-pub struct BatchWork<'a> {
-    pub items: &'a [Item],
+pub struct BatchWork<'a, 'i> {
+    pub items: &'i [Item],
     pub plan: &'a BatchPlan,
     pub sources: &'a Sources,
-    pub outputs: Arc<Outputs>,
+    pub roots: Arc<Roots>,
     pub progress: &'a Progress,
     pub cancel: &'a CancelToken,
     pub algorithms: &'a [Algorithm],
@@ -44,17 +45,25 @@ pub struct BatchWork<'a> {
     pub begun: Condvar,
     pub groups: Mutex<HashMap<u32, Arc<Scatter>>>,
     pub larges: Mutex<HashMap<u32, Arc<Large<'a>>>>,
-    pub finished: Mutex<Vec<Arc<Output>>>,
-    pub finished_bytes: AtomicU64,
     /// How files are compared before they get their names, if they are.
     pub proof: Option<&'a Proof<'a>>,
     /// Where attributes are carried over: what could not be.
     pub preserve: Option<&'a Lost>,
     /// Sources that are not as they were.
     pub changes: &'a Changes,
-    pub on_item: &'a (dyn Fn(&ItemReport<'_>) + Sync),
+    /// Told of the items that are over in one folder.
+    pub on_item: &'a (dyn Fn(InFolder, ItemReport<'i>) + Sync),
     /// Told of each file that got its name, and where its bytes come from.
     pub on_file: &'a (dyn Fn(Bytes) + Sync),
+}
+
+/// An item in one of the folders.
+#[derive(Clone, Copy, Debug)]
+pub struct InFolder {
+    /// The number of the folder.
+    pub folder: usize,
+    /// The number of the item.
+    pub row: u32,
 }
 
 /// Where the hand-out stands.
@@ -85,7 +94,7 @@ enum Pick<'a> {
     Nothing,
 }
 
-impl Work for BatchWork<'_> {
+impl Work for BatchWork<'_, '_> {
     fn claim(&self) -> Result<Option<Assignment>> {
         loop {
             let group = match self.pick()? {
@@ -122,7 +131,6 @@ impl Work for BatchWork<'_> {
         // There is one of all if every byte was read as it was reported.
         let is_sound = !assignment.transfer.observers().take_fingerprints().is_empty();
         for piece in scatter.pieces() {
-            piece.output.add_fingerprints(piece.fingerprint().filter(|_| is_sound));
             let source = piece.segment.range;
             let place = |part: Failed| {
                 let range = part.range.rebase(source.start(), piece.segment.at);
@@ -130,22 +138,32 @@ impl Work for BatchWork<'_> {
             };
             let failed = failed.within(source);
             let unread: u64 = failed.iter().map(|part| part.range.len()).sum();
-            piece.output.add_moved(source.len() - unread);
-            piece.output.add_failed(failed.into_iter().map(place));
-            self.segment_over(&piece.output)?;
+            for output in &piece.outputs {
+                output.add_fingerprints(piece.fingerprint().filter(|_| is_sound));
+                output.add_moved(source.len() - unread);
+                output.add_failed(failed.iter().cloned().map(place));
+                self.segment_over(output)?;
+            }
         }
         Ok(())
     }
 
     fn failed(&self, assignment: &Assignment, _offset: u64, error: Error) -> Result<()> {
-        if let ErrorKind::Write { source, .. } = error.kind()
-            && ends_the_batch(source.kind())
-        {
-            return Err(error);
-        }
         let ticket = assignment.ticket;
         let large = lock(&self.larges).get(&ticket).cloned();
+        if large.is_none() && is_of_storage(&error) {
+            return Err(error);
+        }
         if let Some(large) = large {
+            // Those of several folders that could not be written say so themselves.
+            self.take_failures(&large)?;
+            if is_of_storage(&error)
+                && let Some(output) = large.only_output()
+            {
+                output.fail(error.chain());
+                self.roots.lose(output.root, error)?;
+                return self.stripes_over(ticket, &large, 1);
+            }
             if self.ends_with_source(&error, large.source) {
                 return Err(error);
             }
@@ -169,10 +187,10 @@ impl Work for BatchWork<'_> {
             return Err(storage_error(path, again));
         }
         match scatter.pieces() {
-            [piece] => {
-                piece.output.fail(error.chain());
-                self.segment_over(&piece.output)
-            }
+            [piece] => piece.outputs.iter().try_for_each(|output| {
+                output.fail(error.chain());
+                self.segment_over(output)
+            }),
             pieces => {
                 // It is the fault of one of them, or some: each is read alone.
                 // This worker claims again, so somebody does it.
@@ -194,16 +212,21 @@ impl Work for BatchWork<'_> {
     }
 
     fn checkpoint(&self) -> Result<()> {
-        self.progress.set_active(self.outputs.some_names(NAMES_SHOWN));
+        self.progress.set_active(self.roots.first().outputs.some_names(NAMES_SHOWN));
         let larges: Vec<_> = lock(&self.larges).values().cloned().collect();
         for large in larges {
-            large.checkpoint(self.progress)?;
+            if let Err(error) = large.checkpoint(self.progress) {
+                // Of several, each keeps what is wrong with it.
+                let Some(output) = large.only_output() else { return Err(error) };
+                output.fail(error.chain());
+                self.roots.lose(output.root, error)?;
+            }
         }
         Ok(())
     }
 }
 
-impl<'a> BatchWork<'a> {
+impl<'a> BatchWork<'a, '_> {
     /// Whether `error` says that `source` is gone, and others would be read from
     /// it as well: they would meet the same.
     fn ends_with_source(&self, error: &Error, source: u32) -> bool {
@@ -244,19 +267,38 @@ impl<'a> BatchWork<'a> {
         if !large.stripes_over(stripes) {
             return Ok(());
         }
+        let taken = self.take_failures(large);
         large.close();
         lock(&self.larges).remove(&ticket);
+        taken?;
         self.large.moving.over(&large.transfer);
-        large.outputs.iter().try_for_each(|output| self.segment_over(output))
+        large.all_outputs().try_for_each(|output| self.segment_over(output))
+    }
+
+    /// Of several folders, leaves out the outputs of `large` that could not be
+    /// written, and the folders that take no more.
+    fn take_failures(&self, large: &Large<'_>) -> Result<()> {
+        for (output, error) in large.take_failures() {
+            output.fail(error.chain());
+            if is_of_storage(&error) {
+                self.roots.lose(output.root, error)?;
+            }
+        }
+        Ok(())
     }
 
     /// Begins a large task, so that everybody may have stripes of it.
     fn begin_large(&self, ticket: u32, segment: &Segment) -> Result<()> {
-        let output = self.output_of(segment, true)?;
-        let digests = self.digests_of_all(segment, &output);
+        let outputs = self.outputs_of(segment, true)?;
+        if outputs.is_empty() {
+            // The folders that needed it were left out.
+            self.progress.expect_less(segment.range.len());
+            return Ok(());
+        }
+        let digests = self.digests_of_all(segment);
         let wishes = Wishes { digests, digested: self.is_digested(segment.output) };
         let large = self.sources.open(segment.source).and_then(|source| {
-            Large::begin(segment, &source, &output, &self.outputs, wishes, self.large)
+            Large::begin(segment, &source, &outputs, &self.roots, wishes, self.large)
         });
         match large {
             Ok(large) => {
@@ -267,12 +309,15 @@ impl<'a> BatchWork<'a> {
                 Ok(())
             }
             Err(error) => {
-                if matches!(error.kind(), ErrorKind::Cancelled) {
-                    // What an earlier run left is as it was.
-                    output.stay();
-                }
-                output.fail(error.chain());
-                self.segment_over(&output)
+                let is_stopped = matches!(error.kind(), ErrorKind::Cancelled);
+                outputs.iter().try_for_each(|output| {
+                    if is_stopped {
+                        // What an earlier run left is as it was.
+                        output.stay();
+                    }
+                    output.fail(error.chain());
+                    self.segment_over(output)
+                })
             }
         }
     }
@@ -288,9 +333,10 @@ impl<'a> BatchWork<'a> {
             Ok(source) => source,
             Err(error) => {
                 for segment in segments {
-                    let output = self.output_of(segment, false)?;
-                    output.fail(error.chain());
-                    self.segment_over(&output)?;
+                    for output in self.outputs_of(segment, false)? {
+                        output.fail(error.chain());
+                        self.segment_over(&output)?;
+                    }
                 }
                 return Ok(None);
             }
@@ -303,16 +349,13 @@ impl<'a> BatchWork<'a> {
         };
         let mut pieces = Vec::with_capacity(segments.len());
         for segment in segments {
-            let output = self.output_of(segment, false)?;
+            let outputs = self.outputs_of(segment, false)?;
             let range = segment.range.rebase(span.start(), 0).unwrap_or_default();
-            let digests = self.digests_of_all(segment, &output);
-            pieces.push(Piece { output, segment: *segment, range, digests, hash: OnceLock::new() });
+            let (segment, digests) = (*segment, self.digests_of_all(segment));
+            pieces.push(Piece { outputs, segment, range, digests, hash: OnceLock::new() });
         }
-        let scatter = Arc::new(Scatter::new(
-            Arc::clone(&self.outputs),
-            pieces,
-            self.large.options.verifies(),
-        ));
+        let scatter =
+            Arc::new(Scatter::new(Arc::clone(&self.roots), pieces, self.large.options.verifies()));
         lock(&self.groups).insert(ticket, Arc::clone(&scatter));
         let reader: Arc<dyn Source> = match wanted.covers(span) {
             true => source.io.clone(),
@@ -320,7 +363,7 @@ impl<'a> BatchWork<'a> {
         };
         let mut transfer = Transfer::new(
             (reader, source.path.clone()),
-            (scatter, self.outputs.path(std::path::Path::new(""))),
+            (scatter, self.roots.first().outputs.path(std::path::Path::new(""))),
             Mapping::to_start(span),
             source.sector(),
             vec![Box::new(Positioned)],
@@ -331,33 +374,40 @@ impl<'a> BatchWork<'a> {
         Ok(Some(Assignment { ticket, transfer: Arc::new(transfer), stripe: span }))
     }
 
-    /// The output of a segment. One that could not be made knows that it has
-    /// failed, and ends like every other when its segments are over.
-    fn output_of(&self, segment: &Segment, large: bool) -> Result<Arc<Output>> {
-        let wanted = self.outputs.wanted(segment.output);
-        let keep = large && has_map(segment, wanted);
-        let output = self.outputs.get(segment.output, keep);
-        output
-            .and_then(|output| self.reserve(&output).map(|()| output))
-            .map_err(|error| storage_error(self.outputs.path(&wanted.name), error))
+    /// The outputs of a segment in the folders that need it. One that could not be
+    /// made knows that it has failed, and ends like every other when its segments
+    /// are over.
+    fn outputs_of(&self, segment: &Segment, large: bool) -> Result<Vec<Arc<Output>>> {
+        let mut outputs = Vec::with_capacity(1);
+        for (number, root) in self.roots.that_need(segment.output) {
+            let wanted = root.outputs.wanted(segment.output);
+            let keep = large && has_map(segment, wanted);
+            let output = root.outputs.get(segment.output, keep);
+            match output.and_then(|output| self.reserve(root, &output).map(|()| output)) {
+                Ok(output) => outputs.push(output),
+                Err(error) => {
+                    let error = storage_error(root.outputs.path(&wanted.name), error);
+                    self.roots.lose(number, error)?;
+                }
+            }
+        }
+        Ok(outputs)
     }
 
     /// Reserves all of an output's storage, where the caller wants that.
-    fn reserve(&self, output: &Arc<Output>) -> std::io::Result<()> {
+    fn reserve(&self, root: &Root, output: &Arc<Output>) -> std::io::Result<()> {
         if !self.large.moving.how().reserves_all() || output.has_failed() {
             return Ok(());
         }
-        let file = self.outputs.file(output)?;
+        let file = root.outputs.file(output)?;
         self.large.moving.reserve_all(output, file.as_file())
     }
 
     /// What to work out from the one segment that is all of an output.
-    fn digests_of_all(&self, segment: &Segment, output: &Output) -> Vec<Algorithm> {
+    fn digests_of_all(&self, segment: &Segment) -> Vec<Algorithm> {
         let rows = self.plan.rows(segment.output);
-        if output.wanted.segments != 1
-            || rows.len() != 1
-            || segment.range.len() != output.wanted.len
-        {
+        let wanted = self.roots.first().outputs.wanted(segment.output);
+        if wanted.segments != 1 || rows.len() != 1 || segment.range.len() != wanted.len {
             return Vec::new();
         }
         algorithms_of(&self.items[rows[0] as usize], self.algorithms)
@@ -374,7 +424,9 @@ impl<'a> BatchWork<'a> {
             };
             let Some(&index) = self.plan.empty.get(index) else { return Ok(None) };
             let segment = Segment { source: 0, output: index, range: ByteRange::to(0), at: 0 };
-            self.output_over(self.output_of(&segment, false)?)?;
+            for output in self.outputs_of(&segment, false)? {
+                self.output_over(output)?;
+            }
         }
     }
 }
@@ -404,13 +456,18 @@ impl<'a> Next<'a> {
 
 /// Wakes those who wait for the stripes of a large task that is being begun,
 /// also if there will be none.
-struct Beginning<'w, 'a>(&'w BatchWork<'a>);
+struct Beginning<'w, 'a, 'i>(&'w BatchWork<'a, 'i>);
 
-impl Drop for Beginning<'_, '_> {
+impl Drop for Beginning<'_, '_, '_> {
     fn drop(&mut self) {
         lock(&self.0.next).beginning -= 1;
         self.0.begun.notify_all();
     }
+}
+
+/// Whether an error says that the storage as a whole takes no more.
+fn is_of_storage(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Write { source, .. } if ends_the_batch(source.kind()))
 }
 
 fn too_many() -> Error {

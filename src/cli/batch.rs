@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use pcopy::batch::{Batch, BatchPlanned, BatchReport};
+use pcopy::batch::{Batch, BatchPlanned, BatchReport, FolderReport};
 use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::safety::roles::{Role, Roles};
@@ -86,6 +86,10 @@ pub struct BatchArgs {
 /// What a batch shares with a copy of several files.
 #[derive(Args, Debug)]
 pub struct CommonArgs {
+    /// A further directory, written from the same read; repeatable
+    #[arg(long, value_name = "DIR")]
+    pub also: Vec<PathBuf>,
+
     /// Replace existing files
     #[arg(short, long)]
     pub force: bool,
@@ -179,6 +183,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Result<Exit> {
         return onto::run(args, destination, (manifest, unread), signals);
     }
     let batch = Batch::new(manifest.items, &args.into).unread(unread);
+    let batch = args.common.also.iter().fold(batch, Batch::also);
     let batch = match &args.source {
         Some(source) => batch.source(source),
         None => batch,
@@ -324,8 +329,12 @@ fn ways(report: &BatchReport) -> String {
 
 fn summary(report: &BatchReport, verbose: bool) -> String {
     let items = &report.items;
+    let to = match report.folders.len() {
+        0 => String::new(),
+        several => format!(" to each of {several} folders"),
+    };
     let mut text = format!(
-        "copied {} of {} files, {} in {:.2} s, {}/s",
+        "copied {} of {} files{to}, {} in {:.2} s, {}/s",
         items.complete,
         items.total,
         human(report.bytes),
@@ -342,6 +351,7 @@ fn summary(report: &BatchReport, verbose: bool) -> String {
     for (count, what) in others.into_iter().filter(|&(count, _)| count > 0) {
         text += &format!("\n  {count} {what}");
     }
+    text += &folders(&report.folders);
     if report.holes > 0 {
         text += &format!("\n  {} kept as holes", human(report.holes));
     }
@@ -358,6 +368,17 @@ fn summary(report: &BatchReport, verbose: bool) -> String {
         text += &format!("\n  slowest: {} ({:.1} s)", quoted(&slow.name), slow.seconds);
     }
     text
+}
+
+/// Which of several folders do not have everything.
+pub(super) fn folders(folders: &[FolderReport]) -> String {
+    let line = |folder: &FolderReport| {
+        let good = folder.items.complete + folder.items.skipped;
+        let why = folder.error.as_ref().map(|why| format!("; left out: {why}"));
+        let (path, total) = (quoted(&folder.path), folder.items.total);
+        format!("\n  {path} has {good} of {total} files{}", why.unwrap_or_default())
+    };
+    folders.iter().filter(|folder| !folder.items.all_good()).map(line).collect()
 }
 
 fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {

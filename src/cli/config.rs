@@ -255,6 +255,9 @@ fn options(args: &CopyArgs) -> Options {
 ///
 /// A message for the user.
 pub fn batch(args: &CommonArgs) -> Result<Options, String> {
+    for also in &args.also {
+        check_is_file("--also", also)?;
+    }
     let mut options = Options::default();
     set_how(&mut options, &args.how);
     if let Some(jobs) = args.jobs {
@@ -322,16 +325,12 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.consent.only_changed, "--only-changed", STAGED),
         (args.consent.even_if_in_use, "--even-if-in-use", STAGED),
         (args.resume.map.is_some(), "--map", "each of several files has its map beside it"),
-        (
-            !args.consent.also.is_empty(),
-            "--also",
-            "several sources go to one directory; copy them once for each",
-        ),
     ])?;
     if let Some(file) = &args.proof.digests.digest_file {
         check_is_file("--digest-file", file)?;
     }
     Ok(CommonArgs {
+        also: args.consent.also.clone(),
         force: args.consent.force,
         resume: args.resume.resume,
         restart: args.resume.restart,

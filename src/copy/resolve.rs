@@ -304,12 +304,7 @@ impl Bytes {
     /// In new files, holes of the source stay holes and need no work; elsewhere
     /// they are made. What an earlier run has done in every destination is not
     /// done again.
-    pub fn of(
-        layout: &Layout,
-        branches: &[Branch],
-        from: ByteRange,
-        wanted: &RangeSet,
-    ) -> Bytes {
+    pub fn of(layout: &Layout, branches: &[Branch], from: ByteRange, wanted: &RangeSet) -> Bytes {
         let is_new = branches.iter().all(|branch| branch.abilities.is_new);
         let (data, mut holes) = match is_new {
             true => (layout.data.clone(), RangeSet::new()),

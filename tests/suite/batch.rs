@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::common::{Ended, Scene, assert_same, pattern};
 
+mod also;
 mod compare;
 #[cfg(target_os = "linux")]
 mod faults;
@@ -15,7 +16,7 @@ mod limits;
 mod lists;
 mod onto;
 mod options;
-mod proof;
+pub mod proof;
 #[cfg(unix)]
 mod same_bytes;
 mod stopped;

@@ -6,7 +6,7 @@ use pcopy::size::human;
 use pcopy::{Outcome, Progress, Result, Watch};
 
 use super::listener::Listener;
-use super::say;
+use super::{folders, say};
 use crate::cli::args::OutputArgs;
 use crate::cli::exit::Exit;
 use crate::cli::signals::Signals;
@@ -79,6 +79,7 @@ fn summary(report: &BatchReport) -> String {
     for (count, what) in others.into_iter().filter(|&(count, _)| count > 0) {
         text += &format!("\n  {count} {what}");
     }
+    text += &folders(&report.folders);
     for note in &report.notes {
         text += &format!("\n  {note}");
     }

@@ -41,6 +41,7 @@ pub fn copy_files(
     let heard = |item: &ItemReport<'_>| digests.hear(item, common.output.json);
     // A slip of the pen must not become a folder: --into makes one.
     let batch = Batch::new(items, directory).make_into(false);
+    let batch = common.also.iter().fold(batch, Batch::also);
     let batch = match sums {
         Some(sums) => batch.beside(Role::Side, "--digest-file", sums),
         None => batch,

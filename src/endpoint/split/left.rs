@@ -12,10 +12,10 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{Look, identity};
-use crate::durable::map::{Difference, Evidence, Map, MapFile};
+use crate::durable::map::{Difference, Map, MapFile};
 use crate::durable::part::Ours;
 use crate::durable::previous::{self, LITTLE, Leftovers, Previous, Start};
-use crate::durable::recheck::{self, SMALL, Shown, Sides};
+use crate::durable::recheck::{self, Belief, Sides};
 use crate::durable::side;
 use crate::durable::target::{PART_SUFFIX, StagedTarget};
 use crate::durable::trust::{Examiner, Purpose};
@@ -374,19 +374,17 @@ impl Resume<'_> {
             offset,
             hints: said.clone(),
         };
-        let shown = if hints.is_empty() { sides.glance() } else { sides.look() };
-        let is_shown = match shown {
-            Shown::Differs(offset) => return Err(differs(offset).into()),
-            Shown::Same => done.bytes() > SMALL,
-            Shown::TooLittle => false,
+        let note = |then: &str| {
+            let said = said.join(", ");
+            (!said.is_empty()).then(|| format!("the map has another {said}; {then}"))
         };
-        let note = |then: &str| Some(format!("the map has another {}; {then}", said.join(", ")));
-        match hints.iter().map(|hint| hint.evidence).max() {
-            None => Ok(None),
-            Some(Evidence::Places) if is_shown => {
+        let evidence = hints.iter().map(|hint| hint.evidence).max();
+        match sides.believe(evidence) {
+            Belief::Refuted(offset) => Err(differs(offset).into()),
+            Belief::Believed => {
                 Ok(note("places of what it calls done were compared, and are the same"))
             }
-            Some(_) => {
+            Belief::Doubted(_) => {
                 let first = sides.first_of_all(self.look.watch.cancel).map_err(|error| {
                     Refusal::NothingToCompare {
                         source_path: self.look.origin.path().to_owned(),

@@ -16,8 +16,10 @@ use super::objects::Objects;
 use crate::error::Fault;
 
 /// Keys a report adds to those of an item.
-const OF_REPORTS: [&str; 9] =
-    ["status", "bytes", "digests", "failed", "verified", "error", "seconds", "schema", "line"];
+const OF_REPORTS: [&str; 10] = [
+    "status", "bytes", "digests", "failed", "verified", "error", "seconds", "folders", "schema",
+    "line",
+];
 
 /// Reads JSON Lines.
 pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {

@@ -109,7 +109,6 @@ fn options_of_one_copy_are_refused_for_several() {
         ("--even-if-in-use", "a file of its own"),
         ("--map m", "its map beside it"),
         ("--expect md5:00000000000000000000000000000000", "one digest"),
-        ("--also c", ""),
     ] {
         let scene = Scene::new();
         scene.write("a", b"1");

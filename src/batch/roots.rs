@@ -1,0 +1,168 @@
+//! The folders that a batch writes to. Each gets every file from the same read. One
+//! that fails as a whole, because it is full or a sync of it failed, is left out, and
+//! the others become complete; the only one ends the batch.
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use super::commit::{GROUP, GROUP_BYTES};
+use super::output::{Output, Outputs, storage_error};
+use super::report::BatchReport;
+use super::work::Once;
+use crate::error::{Error, ErrorKind, Outcome, Result};
+use crate::progress::lock;
+
+/// One of the folders.
+pub struct Root {
+    pub outputs: Arc<Outputs>,
+    /// Outputs that wait for their commit, and their bytes.
+    waiting: Mutex<Vec<Arc<Output>>>,
+    waiting_bytes: AtomicU64,
+    /// Outputs whose items were reported.
+    reported: Vec<Once>,
+    /// Why it is left out, in words.
+    lost: OnceLock<Said>,
+    /// The same, until it is the error of the batch.
+    error: Mutex<Option<Error>>,
+}
+
+/// What an error says.
+struct Said {
+    text: String,
+    word: &'static str,
+}
+
+impl Root {
+    pub fn new(outputs: Outputs) -> Root {
+        Root {
+            waiting: Mutex::default(),
+            waiting_bytes: AtomicU64::new(0),
+            reported: (0..outputs.len()).map(|_| Once::default()).collect(),
+            lost: OnceLock::new(),
+            error: Mutex::default(),
+            outputs: Arc::new(outputs),
+        }
+    }
+
+    /// Whether it is left out.
+    pub fn is_lost(&self) -> bool {
+        self.lost.get().is_some()
+    }
+
+    /// Whether nobody has reported the items of this output before.
+    pub fn first_report(&self, output: u32) -> bool {
+        self.reported[output as usize].first()
+    }
+
+    /// Has `output` wait for its commit; returns a group of them that is to be
+    /// committed now.
+    pub fn wait(&self, output: Arc<Output>) -> Option<Vec<Arc<Output>>> {
+        let bytes = output.wanted.len;
+        let mut waiting = lock(&self.waiting);
+        waiting.push(output);
+        let sum = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
+        if waiting.len() < GROUP && sum < GROUP_BYTES {
+            return None;
+        }
+        self.waiting_bytes.store(0, Ordering::Relaxed);
+        Some(std::mem::take(&mut *waiting))
+    }
+
+    /// All that wait, taken out.
+    pub fn take_waiting(&self) -> Vec<Arc<Output>> {
+        std::mem::take(&mut *lock(&self.waiting))
+    }
+}
+
+/// All folders of a batch: at least one.
+pub struct Roots(Vec<Root>);
+
+impl Roots {
+    pub fn new(roots: Vec<Root>) -> Roots {
+        Roots(roots)
+    }
+
+    /// Whether there is one, which ends the batch if it fails.
+    pub fn is_alone(&self) -> bool {
+        self.0.len() == 1
+    }
+
+    /// The folder that `output` is in.
+    pub fn of(&self, output: &Output) -> &Root {
+        &self.0[output.root]
+    }
+
+    /// Folder `number`.
+    pub fn get(&self, number: usize) -> &Root {
+        &self.0[number]
+    }
+
+    /// All of them, also those that are left out.
+    pub fn all(&self) -> impl Iterator<Item = (usize, &Root)> {
+        self.0.iter().enumerate()
+    }
+
+    /// The first of them, for what is said of all.
+    pub fn first(&self) -> &Root {
+        &self.0[0]
+    }
+
+    /// Those that need `output`.
+    pub fn that_need(&self, output: u32) -> impl Iterator<Item = (usize, &Root)> {
+        self.all().filter(move |(_, root)| !root.is_lost() && !root.outputs.wanted(output).complete)
+    }
+
+    /// Leaves folder `number` out because of `error`.
+    ///
+    /// # Errors
+    ///
+    /// `error`, if no other folder is left.
+    pub fn lose(&self, number: usize, error: Error) -> Result<()> {
+        if self.is_alone() {
+            return Err(error);
+        }
+        let root = &self.0[number];
+        let said = Said { text: error.chain(), word: error.word() };
+        if root.lost.set(said).is_ok() {
+            *lock(&root.error) = Some(error);
+        }
+        match self.0.iter().all(Root::is_lost) {
+            true => Err(self.take_error().unwrap_or_else(|| self.none_left())),
+            false => Ok(()),
+        }
+    }
+
+    /// Why the first of those that were left out was.
+    pub fn take_error(&self) -> Option<Error> {
+        let error = self.0.iter().find_map(|root| lock(&root.error).take())?;
+        Some(match error.outcome() {
+            Outcome::Refused => ErrorKind::LeftOut { refusal: error }.into(),
+            _ => error,
+        })
+    }
+
+    fn none_left(&self) -> Error {
+        let path = self.0[0].outputs.path(Path::new(""));
+        storage_error(path, io::Error::other("every folder has failed"))
+    }
+
+    /// Has `report` say what files could not be given, and which of several folders
+    /// were left out. A batch that `ended` early has synced none for certain.
+    pub fn record(&self, report: &mut BatchReport, ended: bool) {
+        for note in self.0.iter().flat_map(|root| root.outputs.refused.notes()) {
+            if !report.notes.contains(&note) {
+                report.notes.push(note);
+            }
+        }
+        for (root, folder) in self.0.iter().zip(&mut report.folders) {
+            folder.durable &= !ended;
+            if let Some(said) = root.lost.get() {
+                folder.outcome = Outcome::Failed;
+                folder.durable = false;
+                (folder.error, folder.error_kind) = (Some(said.text.clone()), Some(said.word));
+            }
+        }
+    }
+}
