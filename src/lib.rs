@@ -75,6 +75,7 @@
 //!   is not as before, content is compared before anything is refused, failed,
 //!   thrown away or believed.
 
+pub mod address;
 pub mod batch;
 pub mod bench;
 pub mod devices;

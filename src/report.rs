@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use crate::address;
 use crate::digest::{Digest, PieceDigests};
 pub use crate::error::Outcome;
 use crate::error::{Error, Remedy, escaped_json};
@@ -29,6 +30,8 @@ pub enum Kind {
     BlockDevice,
     /// Standard output or a pipe.
     Stream,
+    /// An object on a server, by HTTP.
+    Http,
     /// Memory or another implementation of a library user.
     Other,
 }
@@ -344,8 +347,10 @@ impl Report {
     /// paths as named and the error, so that every job has a report.
     pub fn of_error(error: &Error, source: &Path, destination: &Path) -> Report {
         let kind = Kind::Other;
-        let source = SourceReport { path: source.to_owned(), kind, size: 0, logical_sector: 0 };
-        let destination = DestinationReport::new(destination.to_owned(), kind);
+        let [source, destination] =
+            [source, destination].map(|path| address::shown(path).into_owned());
+        let source = SourceReport { path: source, kind, size: 0, logical_sector: 0 };
+        let destination = DestinationReport::new(destination, kind);
         let mut report = Report::new(source, destination);
         report.outcome = error.outcome();
         report.fail(error);

@@ -11,6 +11,7 @@ use std::ffi::OsStr;
 use std::fmt::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::address;
 use crate::sys::User;
 
 /// Characters beyond the control characters that are not shown as they are:
@@ -104,9 +105,10 @@ pub fn escaped_json(document: String) -> String {
 }
 
 /// A path as it can stand in a message: in single quotes, with everything
-/// escaped that is not shown as it is or is not UTF-8.
+/// escaped that is not shown as it is or is not UTF-8. An address is shown
+/// without its credentials.
 pub fn quoted(path: impl AsRef<OsStr>) -> Quoted {
-    Quoted(Path::new(path.as_ref()).to_owned())
+    Quoted(address::shown(Path::new(path.as_ref())).into_owned())
 }
 
 /// See [`quoted`].
