@@ -37,6 +37,7 @@ use std::io;
 
 pub use positioned_io::ReadAt;
 
+use crate::error::SourceChange;
 use crate::range::ByteRange;
 pub use crate::range::Extent;
 pub(crate) use crate::range::{as_u64, as_usize};
@@ -86,6 +87,12 @@ pub trait Source: ReadAt + Send + Sync {
         None
     }
 
+    /// What a read that failed with `error` says of the other bytes.
+    fn judge(&self, error: &io::Error) -> Judgement {
+        let _ = error;
+        Judgement::Local
+    }
+
     /// The open file, for engines that let the kernel move the bytes.
     fn file(&self) -> Option<&File> {
         None
@@ -97,6 +104,18 @@ pub trait Source: ReadAt + Send + Sync {
             visit(file, range);
         }
     }
+}
+
+/// What a failed read says of a source.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Judgement {
+    /// Nothing: it may be these bytes alone, as of a bad sector. They are read
+    /// again, and in smaller parts.
+    Local,
+    /// That no other read will do better, now.
+    Final,
+    /// That the source is not what it was.
+    Changed(SourceChange),
 }
 
 /// How far a source is believed that says it has holes.

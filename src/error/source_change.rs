@@ -25,6 +25,13 @@ pub enum SourceChange {
     },
     /// Its modification time.
     Modified,
+    /// The tag by which its server knows it. `None` is none, or not known.
+    Tag {
+        /// At the beginning.
+        before: Option<String>,
+        /// Later.
+        now: Option<String>,
+    },
     /// Its change time alone: it got another name, mode, owner or attribute, or
     /// it was written to and the modification time was put back.
     Attributes,
@@ -66,6 +73,12 @@ impl fmt::Display for SourceChange {
             }
             SourceChange::End { before } => write!(f, "it does not end at byte {before} any more"),
             SourceChange::Modified => f.write_str("its modification time is another"),
+            SourceChange::Tag { before, now } => match (before, now) {
+                (Some(before), Some(now)) => write!(f, "its tag was {before} and is {now}"),
+                (Some(before), None) => write!(f, "its tag is not {before} any more"),
+                (None, Some(now)) => write!(f, "its tag is {now}, and it had none before"),
+                (None, None) => f.write_str("its tag is another"),
+            },
             SourceChange::Attributes => f.write_str("its change time is another"),
             SourceChange::Content { first, differing } => {
                 write!(f, "byte {first} of it is not what was copied")?;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use positioned_io::ReadAt;
 
-use super::{Extent, Holes, Source, as_u64, as_usize, transfer};
+use super::{Extent, Holes, Judgement, Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet};
 
 /// Reads the wanted ranges of a source, and what lies between them if it can.
@@ -79,6 +79,10 @@ impl Source for GapReader {
 
     fn why_gone(&self) -> Option<String> {
         self.source.why_gone()
+    }
+
+    fn judge(&self, error: &io::Error) -> Judgement {
+        self.source.judge(error)
     }
 }
 

@@ -7,7 +7,7 @@ use std::io;
 use super::OnReadError;
 use super::stripe_io::{Halt, Post};
 use crate::error::{Error, ErrorKind, again};
-use crate::io::{Source, as_u64, as_usize, transfer};
+use crate::io::{Judgement, Source, as_u64, as_usize, transfer};
 use crate::range::{ByteRange, RangeSet, align_down};
 
 /// A request, or part of one, and the memory for it.
@@ -114,17 +114,30 @@ impl Post<'_> {
     }
 
     /// After a read that failed: the end of the source is no bad sector, nor is
-    /// a source that is gone. What is missing will not come back.
+    /// a source that is gone, or another one. What is missing will not come back.
     fn give_up_on(&self, rest: ByteRange, error: &io::Error) -> Result<(), Halt> {
         let at = rest.start();
+        // A wish to stop may be why it failed.
+        self.check_stop()?;
+        let path = || self.transfer.source_path.clone();
+        match self.transfer.source.judge(error) {
+            Judgement::Local => {}
+            Judgement::Final => {
+                let error = ErrorKind::Read { path: path(), range: rest, source: again(error) };
+                return Err(Halt::Failed { at, error: error.into() });
+            }
+            Judgement::Changed(change) => {
+                let error = ErrorKind::SourceChanged { path: path(), change };
+                return Err(Halt::Failed { at, error: error.into() });
+            }
+        }
         if let Some(why) = self.transfer.source.is_gone(error) {
             return Err(self.gone(at, why, again(error)));
         }
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Ok(());
         }
-        let path = self.transfer.source_path.clone();
-        Err(Halt::Failed { at, error: ErrorKind::SourceShrank { path, at }.into() })
+        Err(Halt::Failed { at, error: ErrorKind::SourceShrank { path: path(), at }.into() })
     }
 
     fn fail(&self, part: ByteRange, error: &io::Error, bad: &mut RangeSet) -> Result<(), Halt> {

@@ -250,6 +250,11 @@ impl Post<'_> {
         if let Some(throttle) = &self.control.throttle {
             throttle.wait(bytes, self.control.cancel);
         }
+        self.check_stop()
+    }
+
+    /// Hears a wish to stop.
+    pub fn check_stop(&self) -> Result<(), Halt> {
         if self.stop.load(Relaxed) || self.control.cancel.is_cancelled() {
             return Err(Halt::Stopped);
         }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use positioned_io::ReadAt;
 
 use super::rule::{Fault, Operation, Rule, Verdict};
-use crate::io::{Extent, Holes, Sink, Source, as_u64, as_usize};
+use crate::io::{Extent, Holes, Judgement, Sink, Source, as_u64, as_usize};
 use crate::range::ByteRange;
 
 /// A [`Source`] or [`Sink`] whose calls go wrong by [`Rule`].
@@ -113,6 +113,10 @@ impl<T: Source> Source for Faulty<T> {
 
     fn why_gone(&self) -> Option<String> {
         self.inner.why_gone()
+    }
+
+    fn judge(&self, error: &io::Error) -> Judgement {
+        self.inner.judge(error)
     }
 }
 
