@@ -62,7 +62,9 @@ impl Batch {
         let sources = &named.sources;
         let threads = match self.workers(roots.iter(), sources) {
             Workers::Exactly(threads) => threads,
-            Workers::UpTo(most) => num_cpus::get().clamp(1, 4).min(most),
+            Workers::UpTo(most) | Workers::Between { most, .. } => {
+                num_cpus::get().clamp(1, 4).min(most)
+            }
         };
         let proof = Proof::new(&self.options, (io_size(&self.options), threads), watch);
         let proof = proof.skip_unreadable();

@@ -331,7 +331,7 @@ impl Batch {
         match workers {
             Workers::Exactly(_) => Controller::fixed(most),
             // Small files, far apart, make small requests.
-            Workers::UpTo(_) => {
+            Workers::UpTo(_) | Workers::Between { .. } => {
                 let mean = plan.bytes() / (plan.queue.tasks() as u64).max(1);
                 Controller::auto(most, mean.clamp(4096, io_size(&self.options)))
             }

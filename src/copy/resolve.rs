@@ -103,6 +103,7 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
     watch.progress.enter(Phase::Preparing);
     let Request { origin, destinations, options } = request;
     options.check()?;
+    origin.listen_to(watch.cancel);
     origin.will_read_in_sequence();
     let (from, clamped) = origin.resolve(&options.range, options.clamp)?;
     let mut branches: Vec<Branch> = destinations.into_iter().map(Branch::new).collect();
@@ -414,8 +415,10 @@ fn sizes(
     bytes: u64,
     options: &Options,
 ) -> Result<Sizes> {
-    let request = options.request_size(origin.sector(), selection.io_size())?;
     let about = selection.capabilities();
+    let pace = about.source.pace.or(about.destination.pace);
+    let best = pace.map_or(selection.io_size(), |pace| pace.request);
+    let request = options.request_size(origin.sector(), best)?;
     let is_ordered = branches.iter().any(|branch| branch.abilities.ordered);
     let written = match branches {
         [_] => vec![about.destination.rotational],
@@ -425,7 +428,10 @@ fn sizes(
     };
     let rotational = written.into_iter().chain([about.source.rotational]);
     let cache_state = about.cache_state;
-    let workers = options.threads.choose(rotational, cache_state);
+    let workers = match pace {
+        Some(pace) => options.threads.far_away(pace.start, pace.most),
+        None => options.threads.choose(rotational, cache_state),
+    };
     let workers = match is_ordered {
         true => workers_of_stream(workers, options.threads, cache_state),
         false => workers,

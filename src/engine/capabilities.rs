@@ -53,6 +53,20 @@ pub struct End {
     pub direct: Option<DirectAlignment>,
     /// Whether the disk spins, if it says.
     pub rotational: Option<bool>,
+    /// How it is best asked, where each request takes long, however short it is;
+    /// `None` for storage of this machine.
+    pub pace: Option<Pace>,
+}
+
+/// How to ask what is far away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Pace {
+    /// Bytes of a request.
+    pub request: u64,
+    /// Requests under way at once, at the beginning.
+    pub start: usize,
+    /// And at most.
+    pub most: usize,
 }
 
 impl End {

@@ -68,6 +68,13 @@ pub enum Workers {
     Exactly(usize),
     /// As many as the storage rewards, and never more than this.
     UpTo(usize),
+    /// The same, with so many at the beginning.
+    Between {
+        /// At the beginning.
+        start: usize,
+        /// At most.
+        most: usize,
+    },
 }
 
 impl Workers {
@@ -86,6 +93,10 @@ impl Workers {
         match self {
             Workers::Exactly(threads) => Workers::Exactly(threads.min(most)),
             Workers::UpTo(threads) => Workers::UpTo(threads.min(most).min(bound(MOST_IN_FLIGHT))),
+            Workers::Between { start, most: wished } => {
+                let most = wished.min(most).min(bound(MOST_IN_FLIGHT));
+                Workers::Between { start: start.min(most), most }
+            }
         }
     }
 
@@ -93,6 +104,7 @@ impl Workers {
     pub fn most(self) -> usize {
         match self {
             Workers::Exactly(threads) | Workers::UpTo(threads) => threads.max(1),
+            Workers::Between { most, .. } => most.max(1),
         }
     }
 
@@ -104,6 +116,7 @@ impl Workers {
             _ if stripes <= 1 => Controller::inline(),
             Workers::Exactly(_) => Controller::fixed(most),
             Workers::UpTo(_) => Controller::auto(most, request),
+            Workers::Between { start, .. } => Controller::between(start, most, request),
         }
     }
 }
@@ -142,10 +155,15 @@ impl Controller {
     /// As many workers as bring more throughput, at most `most`, each with
     /// requests of `request` bytes.
     pub fn auto(most: usize, request: u64) -> Controller {
+        Controller::between(START, most, request)
+    }
+
+    /// The same, with `start` workers at the beginning.
+    pub fn between(start: usize, most: usize, request: u64) -> Controller {
         if most <= 1 {
             return Controller::fixed(1);
         }
-        let pilot = Pilot::new(most, request);
+        let pilot = Pilot::new(start, most, request);
         Controller { threads: pilot.threads, inline: false, pilot: Some(pilot) }
     }
 
@@ -223,8 +241,8 @@ struct Pilot {
 }
 
 impl Pilot {
-    fn new(most: usize, request: u64) -> Pilot {
-        let threads = START.min(most);
+    fn new(start: usize, most: usize, request: u64) -> Pilot {
+        let threads = start.clamp(1, most);
         Pilot {
             most,
             request,

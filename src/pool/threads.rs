@@ -91,6 +91,16 @@ impl Threads {
         }
     }
 
+    /// How many workers a job may have with an end far away, where they wait most
+    /// of the time: `start` at first and `most` at last.
+    pub(crate) fn far_away(self, start: usize, most: usize) -> Workers {
+        match self {
+            Threads::Exactly(threads) => Workers::Exactly(threads),
+            Threads::Auto if start >= most => Workers::Exactly(most),
+            Threads::Auto => Workers::Between { start, most },
+        }
+    }
+
     /// How many workers a job may have. `rotational` has an entry for each end
     /// that is read or written: whether its disk spins, if it says.
     pub(crate) fn choose(

@@ -226,7 +226,7 @@ impl VerifyJob {
             CacheState::Unknown,
         ) {
             Workers::Exactly(threads) => threads,
-            Workers::UpTo(_) => num_cpus::get().clamp(1, 4),
+            Workers::UpTo(_) | Workers::Between { .. } => num_cpus::get().clamp(1, 4),
         }
     }
 }
