@@ -15,6 +15,8 @@ pub(crate) mod device;
 mod draft;
 mod earlier;
 mod file;
+#[cfg(feature = "http")]
+pub mod http;
 mod in_place;
 mod kinds;
 pub(crate) mod memory;
@@ -141,6 +143,11 @@ pub trait Origin: Send + Sync {
     fn cache_state(&self, range: ByteRange) -> CacheState {
         let _ = range;
         CacheState::Unknown
+    }
+
+    /// Hears from now on a wish to stop also while it waits, if that may take long.
+    fn listen_to(&self, cancel: &CancelToken) {
+        let _ = cancel;
     }
 
     /// Says that one range will be read from its start to its end.

@@ -18,6 +18,8 @@ mod word;
 pub use fault::Fault;
 pub use refusal::Refusal;
 pub use remedy::Remedy;
+#[cfg(feature = "http")]
+pub(crate) use remedy::WantsCredentials;
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 pub use source_change::SourceChange;
 

@@ -161,7 +161,7 @@ impl CopyJob {
     /// As of [`CopyJob::run`], and [`ErrorKind::Cancelled`].
     pub fn run_watched(&self, watch: Watch<'_>) -> JobResult<Report> {
         self.wait_for_devices(watch)?;
-        copy::run(self.request()?, watch)
+        copy::run(self.request(watch.cancel)?, watch)
     }
 
     /// Does everything that `run` does before the first byte, and nothing
@@ -182,7 +182,7 @@ impl CopyJob {
     ///
     /// As of [`CopyJob::dry_run`], and [`ErrorKind::Cancelled`].
     pub fn dry_run_watched(&self, watch: Watch<'_>) -> JobResult<Report> {
-        copy::dry_run(self.request()?, watch)
+        copy::dry_run(self.request(watch.cancel)?, watch)
     }
 
     /// Writes the range to `stream`, in order, from where it stands. The
@@ -197,7 +197,7 @@ impl CopyJob {
     /// Whatever stops the job. If nothing reads the stream any more, an
     /// [`ErrorKind::Write`] of kind [`std::io::ErrorKind::BrokenPipe`].
     pub fn run_into(&self, stream: &File, watch: Watch<'_>) -> JobResult<Report> {
-        copy::run(self.request_into(stream)?, watch)
+        copy::run(self.request_into(stream, watch.cancel)?, watch)
     }
 
     /// What [`CopyJob::dry_run`] is to [`CopyJob::run`].
@@ -206,7 +206,8 @@ impl CopyJob {
     ///
     /// Whatever would make `run_into` refuse.
     pub fn dry_run_into(&self, stream: &File, progress: &Progress) -> JobResult<Report> {
-        copy::dry_run(self.request_into(stream)?, Watch::new(progress, &CancelToken::new()))
+        let cancel = CancelToken::new();
+        copy::dry_run(self.request_into(stream, &cancel)?, Watch::new(progress, &cancel))
     }
 
     /// Reads the range into `memory`, from its first byte on, straight from the
@@ -239,7 +240,7 @@ impl CopyJob {
             let error: Error = ErrorKind::usage_of(&["also"], "has no meaning for memory").into();
             return Err(error.into());
         }
-        let (origin, options) = (self.origin()?, &self.options);
+        let (origin, options) = (self.origin(watch.cancel)?, &self.options);
         SharedBuffer::lend_to(memory, |memory| {
             let destination: Box<dyn Destination> = Box::new(MemoryDestination::new(memory));
             let request = Request { origin, destinations: vec![destination], options };
@@ -248,9 +249,9 @@ impl CopyJob {
     }
 
     /// Both ends, open.
-    fn request(&self) -> Result<Request<'_>> {
+    fn request(&self, cancel: &CancelToken) -> Result<Request<'_>> {
         self.options.check()?;
-        let origin = self.origin()?;
+        let origin = self.origin(cancel)?;
         let mut destinations = Vec::new();
         for path in &self.also {
             let whole = endpoint::whole_destination(path, &origin.name(), &self.options)?;
@@ -272,18 +273,18 @@ impl CopyJob {
         Ok(Request { origin, destinations, options: &self.options })
     }
 
-    fn request_into(&self, stream: &File) -> Result<Request<'_>> {
+    fn request_into(&self, stream: &File, cancel: &CancelToken) -> Result<Request<'_>> {
         if !self.also.is_empty() {
             return Err(ErrorKind::usage_of(&["also"], "has no meaning for a stream").into());
         }
         let destination: Box<dyn Destination> = Box::new(StreamDestination::new(stream)?);
-        let (origin, options) = (self.origin()?, &self.options);
+        let (origin, options) = (self.origin(cancel)?, &self.options);
         Ok(Request { origin, destinations: vec![destination], options })
     }
 
-    fn origin(&self) -> Result<Arc<dyn Origin>> {
+    fn origin(&self, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
         match &self.from {
-            From::Path(path) => endpoint::origin(path, &self.options),
+            From::Path(path) => endpoint::origin(path, &self.options, cancel),
             From::Origin(origin) => Ok(Arc::clone(origin)),
         }
     }

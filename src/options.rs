@@ -5,6 +5,7 @@
 //! language: it is serialised, and what is not named has its default. This room
 //! must not know any job, nor what a job makes of an option.
 
+mod remote;
 mod setters;
 
 use std::path::PathBuf;
@@ -112,6 +113,9 @@ pub struct Options {
     /// Most bytes a second, over all workers; more than 0. Default: no limit.
     pub limit_rate: Option<u64>,
 
+    /// What can be asked of remote ends.
+    pub remote: Remote,
+
     /// What to do with what an interrupted run left. Default: refuse to start.
     pub leftovers: Leftovers,
     /// Whose leftovers are resumed or discarded. Default: our own.
@@ -171,6 +175,7 @@ impl Default for Options {
             on_read_error: OnReadError::Record,
             retries: RETRIES,
             limit_rate: None,
+            remote: Remote::default(),
             leftovers: Leftovers::Refuse,
             trust: Trust::Own,
             map: None,
@@ -202,6 +207,7 @@ impl Options {
             let problem = "cannot be always where parts of the range are left out";
             return Err(ErrorKind::usage_of(&["reflink"], problem).into());
         }
+        self.remote.check()?;
         self.check_rate()
     }
 
@@ -361,6 +367,7 @@ mod seconds {
     }
 }
 
+pub use remote::{Header, Login, MAX_RETRIES, PATIENCE, Proxies, Remote, Secret};
 pub(crate) use setters::setters;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use xxhash_rust::xxh3::Xxh3;
 
+use crate::address;
 use crate::error::{ErrorKind, Refusal, Result, Side, SourceChange};
 use crate::io::{FileIo, Joined, Source};
 use crate::range::{ByteRange, RangeSpec, Segments};
@@ -163,6 +164,10 @@ impl OpenSource {
     /// A [`Refusal`] if it cannot be opened, or is no file or block device.
     pub fn open_to_read(side: Side, path: &Path) -> Result<OpenSource> {
         let cannot_open = |source| Refusal::CannotOpen { side, path: path.to_owned(), source };
+        if address::scheme(path).is_some() && path.symlink_metadata().is_err() {
+            let (what, hint) = ("on a server", "a copy of one source reads from there");
+            return Err(Refusal::NotCopyable { side, path: path.to_owned(), what, hint }.into());
+        }
         let file = match sys::open_source(path) {
             Ok(file) => file,
             Err(error) => {

@@ -165,7 +165,8 @@ impl Runner {
         to: &Path,
         preferences: Preferences,
     ) -> Result<Capabilities> {
-        let origin = endpoint::origin(from, &Options { join: Join::Never, ..Options::default() })?;
+        let options = Options { join: Join::Never, ..Options::default() };
+        let origin = endpoint::origin(from, &options, &CancelToken::new())?;
         let destination = self.look_at(to, from)?;
         let copy = Between {
             source: origin.end(),

@@ -5,28 +5,52 @@ use std::sync::Arc;
 
 use super::device::Device;
 use super::file::NewFile;
+#[cfg(feature = "http")]
+use super::http::HttpOrigin;
 use super::in_place::InPlace;
 use super::null::{self, Null};
 use super::split::SplitDestination;
 use super::zero::{self, Zeros};
 use super::{Destination, Origin};
+use crate::address;
 use crate::durable::target::{cannot_open, no_name};
-use crate::error::{ErrorKind, Refusal, Result, Side};
+use crate::error::{Error, ErrorKind, Refusal, Result, Side};
 use crate::options::Options;
+use crate::progress::CancelToken;
 use crate::source::{OpenSource, copyable};
 use crate::sys::{self, FileKind, Metadata};
 
 /// The kinds of origins that have a name of their own; everything else is a
-/// file or device.
+/// file or device. Whatever takes long hears `cancel`.
 ///
 /// # Errors
 ///
 /// A [`Refusal`] if it cannot be opened, or not be read at offsets.
-pub fn origin(path: &Path, options: &Options) -> Result<Arc<dyn Origin>> {
-    match path.to_str() {
-        Some(zero::NAME) => Ok(Arc::new(Zeros::default())),
+pub fn origin(path: &Path, options: &Options, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
+    match (path.to_str(), address::scheme(path)) {
+        (Some(zero::NAME), _) => Ok(Arc::new(Zeros::default())),
+        (Some(address), Some("http" | "https")) => http(address, options, cancel),
+        (_, Some(scheme)) => Err(unknown(path, scheme)),
         _ => Ok(Arc::new(OpenSource::open_joined(path, options.join)?)),
     }
+}
+
+#[cfg(feature = "http")]
+fn http(address: &str, options: &Options, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
+    Ok(Arc::new(HttpOrigin::open(address, &options.remote, cancel)?))
+}
+
+#[cfg(not(feature = "http"))]
+fn http(address: &str, _options: &Options, _cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
+    let name = crate::error::quoted(address);
+    let what = format!("{name} cannot be read: this program was built without HTTP");
+    Err(Refusal::Other(what).into())
+}
+
+/// An address that cannot be used on that side, or by this program.
+fn unknown(path: &Path, scheme: &str) -> Error {
+    let name = crate::error::quoted(path).to_string();
+    Refusal::Other(format!("{name} cannot be used: {scheme} is no kind of end here")).into()
 }
 
 /// The same of the destination of a copy, which may be split. Where `path` is a
@@ -60,6 +84,9 @@ pub fn whole_destination(
 ) -> Result<Box<dyn Destination>> {
     if path.to_str() == Some(null::NAME) {
         return Ok(Box::new(Null::default()));
+    }
+    if let Some(scheme) = address::scheme(path) {
+        return Err(unknown(path, scheme));
     }
     let (path, found) = look_at(path, source)?;
     let Some(found) = found else { return where_nothing_is(path, options) };

@@ -13,6 +13,8 @@ use crate::sys::{self, AppendOnly};
 pub enum Remedy {
     /// Replace the destination: `force`.
     Force,
+    /// Tell the server who asks: `headers` and `logins` of `remote`.
+    Credentials,
     /// Write into the destination where it is: `in_place`.
     InPlace,
     /// Write into the destination where it is, and resume: the caller vouches
@@ -137,6 +139,7 @@ impl Refusal {
                 ways.into_iter().filter_map(|(helps, way)| helps.then_some(way)).collect()
             }
             Refusal::CannotOpen { source, .. } if is_append_only(source) => vec![Append],
+            Refusal::CannotOpen { source, .. } if wants_credentials(source) => vec![Credentials],
             Refusal::CannotCreate { source, .. } if is_append_only(source) => vec![InOrder],
             Refusal::NoRename { .. } => vec![InOrder],
             Refusal::NoSpace { .. } => vec![IgnoreSpace],
@@ -176,6 +179,15 @@ impl Refusal {
 
 fn is_append_only(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<AppendOnly>())
+}
+
+/// Whether a server wants to know who asks.
+#[derive(Debug, thiserror::Error)]
+#[error("the server answers 401 (it wants credentials, and was given none that are right)")]
+pub(crate) struct WantsCredentials;
+
+fn wants_credentials(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<WantsCredentials>())
 }
 
 /// Ways around what is wrong with a list.

@@ -105,6 +105,11 @@ pub enum ObjectId {
         /// Serial number of the disk.
         serial: Option<String>,
     },
+    /// An object on a server.
+    Remote {
+        /// What its server calls this version of it.
+        tag: String,
+    },
 }
 
 /// What shows whether a map is true for a job, although a field differs.
@@ -172,11 +177,14 @@ enum Role {
 /// Field of the time at which a file was made.
 const BORN: &str = "created-ns";
 
+/// Field of what a server calls a version of an object.
+const TAG: &str = "tag";
+
 /// Field of the serial number of a disk.
 const SERIAL: &str = "serial";
 
 /// What a change of the content shows in.
-const STATE: [&str; 3] = ["source-size", "source-mtime-ns", "source-ctime-ns"];
+const STATE: [&str; 4] = ["source-size", "source-mtime-ns", "source-ctime-ns", "source-tag"];
 
 impl Difference {
     /// What differs, in words that follow "another".
@@ -344,6 +352,7 @@ fn id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, Role)> {
             values.extend(born_ns.map(|time| (BORN, time.to_string(), Role::Hint)));
             values
         }
+        Some(ObjectId::Remote { tag }) => vec![(TAG, escape(tag.as_bytes()), Role::Hint)],
         Some(ObjectId::Device { number, serial: None }) => {
             vec![("device-number", number.to_string(), Role::Hint)]
         }
@@ -405,6 +414,9 @@ impl Fields {
         if let Some(number) = self.optional(&format!("{of}-device-number"), number)? {
             let serial = self.optional(&format!("{of}-serial"), plain_text)?;
             return Ok(Some(ObjectId::Device { number, serial }));
+        }
+        if let Some(tag) = self.optional(&format!("{of}-{TAG}"), plain_text)? {
+            return Ok(Some(ObjectId::Remote { tag }));
         }
         let Some(device) = self.optional(&format!("{of}-device"), number)? else {
             return Ok(None);

@@ -1,0 +1,350 @@
+//! One request, and its reply or the reason why there is none; and how to go on
+//! after a reason that may pass. Which object is asked for is not known here.
+
+use std::io::{self, Read};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderMap, Response, StatusCode};
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
+use ureq::{Agent, Body, Error, Proxy};
+
+use super::fault::{self, Fault};
+use super::gate::Gate;
+use super::link::{Dial, Names, Waiting};
+use super::location::Location;
+use super::reply;
+use super::stop::Stop;
+use crate::error::{plain, quoted};
+use crate::io::as_u64;
+use crate::options::{Remote, Secret};
+use crate::range::ByteRange;
+
+/// What comes in at once, in bytes. More does not make it faster.
+const INPUT: usize = 256 << 10;
+
+/// What goes out at once, in bytes: the longest request.
+const OUTPUT: usize = 64 << 10;
+
+/// Connections that are kept, though nothing is under way on them.
+const IDLE: usize = 1024;
+
+/// How long they are kept: servers often close them after a minute.
+const LONGEST_IDLE: Duration = Duration::from_secs(55);
+
+/// Longest wait that a server is granted.
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
+
+/// Time before the second repetition of a request; it doubles from there.
+const FIRST_DELAY: Duration = Duration::from_millis(250);
+
+/// Longest time between two tries that no server asked for.
+const LONGEST_DELAY: Duration = Duration::from_secs(15);
+
+/// Bytes a second that are too few: another connection may be better.
+const CRAWL: u64 = 4 << 10;
+
+/// Longest redirection, in steps.
+const MOST_REDIRECTS: usize = 10;
+
+/// What makes requests.
+pub(super) struct Client {
+    /// For `http:` and for `https:`, which may have different proxies.
+    plain: Agent,
+    secure: Agent,
+    stop: Arc<Stop>,
+    gate: Gate,
+    remote: Remote,
+}
+
+/// What a server says.
+pub(super) struct Reply(Response<Body>);
+
+impl Client {
+    /// With what the user wants.
+    ///
+    /// # Errors
+    ///
+    /// A file of certificates that cannot be used, or a proxy, in words.
+    pub fn new(remote: &Remote) -> Result<Client, String> {
+        let stop = Arc::new(Stop::default());
+        let tls = TlsConfig::builder().root_certs(roots(remote)?).build();
+        let agent = |address: Option<&Secret>| {
+            let proxy = address.map(|address| proxy(address, remote)).transpose()?;
+            let config = Agent::config_builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .proxy(proxy)
+                .tls_config(tls.clone())
+                .user_agent(concat!("pcopy/", env!("CARGO_PKG_VERSION")))
+                .accept_encoding("identity")
+                .input_buffer_size(INPUT)
+                .output_buffer_size(OUTPUT)
+                .max_idle_connections(IDLE)
+                .max_idle_connections_per_host(IDLE)
+                .max_idle_age(LONGEST_IDLE)
+                .timeout_recv_response(Some(remote.timeout * 2))
+                .build();
+            let waiting = Waiting { stop: Arc::clone(&stop), limit: remote.timeout };
+            let connector =
+                ().chain(ConnectProxyConnector::default())
+                    .chain(Dial(waiting.clone()))
+                    .chain(RustlsConnector::default());
+            Ok::<_, String>(Agent::with_parts(config, connector, Names(waiting)))
+        };
+        Ok(Client {
+            plain: agent(remote.proxies.http.as_ref())?,
+            secure: agent(remote.proxies.https.as_ref())?,
+            stop: Arc::clone(&stop),
+            gate: Gate::default(),
+            remote: remote.clone(),
+        })
+    }
+
+    /// Who may ask to stop.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
+    /// What the user wants.
+    pub fn remote(&self) -> &Remote {
+        &self.remote
+    }
+
+    /// Asks for `range`, which is not empty, of the object with the tag `tag`.
+    pub fn get(
+        &self,
+        location: &Location,
+        range: ByteRange,
+        tag: Option<&str>,
+    ) -> Result<Reply, Fault> {
+        let agent = if location.is_secure() { &self.secure } else { &self.plain };
+        let range = format!("bytes={}-{}", range.start(), range.end().saturating_sub(1));
+        let mut request = agent.get(location.uri()).header("Range", range);
+        for header in location.headers() {
+            request = request.header(&header.name, header.value.reveal());
+        }
+        if let Some(tag) = tag {
+            request = request.header("If-Match", tag);
+        }
+        request.call().map(Reply).map_err(|error| self.fault(error))
+    }
+
+    /// The same, by however many redirections; and where the object is.
+    pub fn find(&self, from: &Location, range: ByteRange) -> Result<Found, Fault> {
+        let mut location = from.clone();
+        for _ in 0..=MOST_REDIRECTS {
+            let reply = self.get(&location, range, None)?;
+            if !reply.is_redirection() {
+                return Ok(Found { location, reply });
+            }
+            let target = reply::text(reply.headers(), "location");
+            let nowhere = || Fault::Redirect("it is redirected, and not said whereto".to_owned());
+            location = location.follow(target.ok_or_else(nowhere)?, &self.remote)?;
+        }
+        let steps = format!("it is redirected more than {MOST_REDIRECTS} times");
+        Err(Fault::Redirect(steps))
+    }
+
+    /// Makes `attempt` until it succeeds, as long as what it fails of may pass.
+    ///
+    /// # Errors
+    ///
+    /// The last one.
+    pub fn persist<T>(
+        &self,
+        tries: u32,
+        mut attempt: impl FnMut() -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        let mut made = 0;
+        loop {
+            let pass = self.gate.enter(&self.stop)?;
+            let result = attempt();
+            let fault = match result {
+                Ok(value) => {
+                    self.gate.has_answered();
+                    return Ok(value);
+                }
+                Err(fault) => fault,
+            };
+            self.stop.check()?;
+            if !fault.is_passing() || made >= tries {
+                drop(pass);
+                return Err(fault);
+            }
+            let wait = fault.wait().unwrap_or_else(|| delay(made, &fault));
+            made += 1;
+            if wait > LONGEST_WAIT {
+                let Fault::Status { status, .. } = fault else { return Err(fault) };
+                return Err(Fault::LongWait { status, wait });
+            }
+            if fault.is_of_load() {
+                self.gate.is_overloaded(wait);
+            }
+            drop(pass);
+            self.stop.sleep(wait)?;
+        }
+    }
+
+    /// Fills `buffer` with the body of `reply`, as far as it goes.
+    ///
+    /// # Errors
+    ///
+    /// If not even one byte came; or if there is more than fits.
+    pub fn read(&self, reply: Reply, buffer: &mut [u8]) -> Result<usize, Fault> {
+        let mut body = reply.0.into_body();
+        let mut body = body.as_reader();
+        let begin = Instant::now();
+        let longest = self.remote.timeout * 2 + Duration::from_secs(as_u64(buffer.len()) / CRAWL);
+        let mut moved = 0;
+        while moved < buffer.len() {
+            match body.read(&mut buffer[moved..]) {
+                Ok(0) if moved == 0 => return Err(Fault::Connection(CLOSED.to_owned())),
+                Ok(0) => return Ok(moved),
+                Ok(count) => moved += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if moved == 0 => return Err(self.fault_of_io(error)),
+                // What came is good.
+                Err(_) => return Ok(moved),
+            }
+            if begin.elapsed() > longest {
+                return Ok(moved);
+            }
+        }
+        // Only a body that was read to its end leaves a connection for the next.
+        match body.read(&mut [0]) {
+            Ok(0) | Err(_) => Ok(moved),
+            Ok(_) => Err(Fault::WrongRange {
+                asked: format!("{moved} in number"),
+                got: "more bytes".to_owned(),
+            }),
+        }
+    }
+
+    fn fault(&self, error: Error) -> Fault {
+        match error {
+            Error::Io(error) => self.fault_of_io(error),
+            Error::Timeout(_) => Fault::Timeout(self.remote.timeout),
+            Error::HostNotFound => {
+                Fault::Unreachable("the name of the server is not known".to_owned())
+            }
+            Error::ConnectProxyFailed(why) => {
+                Fault::Unreachable(format!("the proxy does not connect to the server: {why}"))
+            }
+            Error::Tls(why) => Fault::Tls(why.to_owned()),
+            Error::Rustls(error) => Fault::Tls(plain(&error)),
+            error => Fault::Protocol(plain(&error)),
+        }
+    }
+
+    fn fault_of_io(&self, error: io::Error) -> Fault {
+        use io::ErrorKind::{
+            AddrNotAvailable, ConnectionRefused, HostUnreachable, InvalidData, NetworkUnreachable,
+            UnexpectedEof,
+        };
+        if let Some(fault) = fault::of_error(&error) {
+            return fault.clone();
+        }
+        if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
+            return self.fault(Error::from(error));
+        }
+        match error.kind() {
+            InvalidData => Fault::Tls(plain(&error)),
+            UnexpectedEof => Fault::Connection(CLOSED.to_owned()),
+            AddrNotAvailable | ConnectionRefused | HostUnreachable | NetworkUnreachable => {
+                Fault::Unreachable(plain(&error))
+            }
+            _ => Fault::Connection(plain(&error)),
+        }
+    }
+}
+
+/// What a connection did that ended too early.
+const CLOSED: &str = "the server closed the connection in the middle of an answer";
+
+/// Where an object is, and what was said there.
+pub(super) struct Found {
+    pub location: Location,
+    pub reply: Reply,
+}
+
+impl Reply {
+    pub fn headers(&self) -> &HeaderMap {
+        self.0.headers()
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.0.status()
+    }
+
+    /// Whether the object is elsewhere.
+    fn is_redirection(&self) -> bool {
+        matches!(self.0.status().as_u16(), 301 | 302 | 303 | 307 | 308)
+    }
+
+    /// A reply that is no part of an object, as an error.
+    pub fn fault(&self) -> Fault {
+        let wait = reply::retry_after(self.headers());
+        Fault::Status { status: self.status().as_u16(), wait }
+    }
+}
+
+/// Who is trusted.
+fn roots(remote: &Remote) -> Result<RootCerts, String> {
+    let Some(path) = &remote.ca_file else { return Ok(RootCerts::WebPki) };
+    let cannot = |why: &dyn std::error::Error| {
+        format!("the certificates in {} cannot be used: {}", quoted(path), plain(why))
+    };
+    let text = std::fs::read(path).map_err(|error| cannot(&error))?;
+    let mut certificates: Vec<Certificate<'static>> = Vec::new();
+    for item in ureq::tls::parse_pem(&text) {
+        if let PemItem::Certificate(certificate) = item.map_err(|error| cannot(&error))? {
+            certificates.push(certificate);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(format!("there is no certificate in {}", quoted(path)));
+    }
+    Ok(RootCerts::new_with_certs(&certificates))
+}
+
+/// The proxy at an address, which an error does not repeat.
+fn proxy(address: &Secret, remote: &Remote) -> Result<Proxy, String> {
+    let address = address.reveal();
+    let unusable = |_| "the proxy has an address that cannot be used".to_owned();
+    let named = Proxy::new(address).map_err(unusable)?;
+    if !matches!(named.protocol(), ureq::ProxyProtocol::Http | ureq::ProxyProtocol::Https) {
+        return Err("the proxy is not one for HTTP, and no other kind is known".to_owned());
+    }
+    let mut made = Proxy::builder(named.protocol()).host(named.host()).port(named.port());
+    if let Some(user) = named.username() {
+        made = made.username(user);
+    }
+    if let Some(password) = named.password() {
+        made = made.password(password);
+    }
+    let except = remote.proxies.except.iter().flat_map(|all| all.split(','));
+    for host in except.map(str::trim).filter(|host| !host.is_empty()) {
+        made = made.no_proxy(host);
+    }
+    made.build().map_err(unusable)
+}
+
+/// Time before the next try, when `made` repetitions have failed. A connection
+/// that broke is made again at once; what is refused at one moment comes back at
+/// different ones.
+fn delay(made: u32, fault: &Fault) -> Duration {
+    static CALLS: AtomicU64 = AtomicU64::new(0);
+    let doublings = match fault {
+        Fault::Connection(_) | Fault::WrongRange { .. } if made == 0 => return Duration::ZERO,
+        Fault::Connection(_) | Fault::WrongRange { .. } => made - 1,
+        _ => made,
+    };
+    let time = FIRST_DELAY.saturating_mul(1 << doublings.min(16)).min(LONGEST_DELAY);
+    // Multiples of the golden ratio lie everywhere between 0 and 1.
+    let spread = (CALLS.fetch_add(1, Relaxed) as f64 * 0.618_034).fract();
+    time.mul_f64(0.75 + spread / 2.0)
+}
