@@ -18,6 +18,7 @@ mod input;
 mod manual;
 mod patch;
 mod remedy;
+mod remote;
 mod render;
 mod signals;
 mod terminal;

@@ -19,6 +19,7 @@ use super::bench::BenchArgs;
 use super::devices::DevicesArgs;
 use super::manual::{CompletionsArgs, ManArgs};
 use super::patch::PatchArgs;
+use super::remote::RemoteArgs;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -66,8 +67,8 @@ pub enum Command {
 /// A copy of one source.
 #[derive(Args, Debug)]
 pub struct CopyArgs {
-    /// What to copy (a file, disk image or block device; several to a directory that is there),
-    /// then where to (a file, a directory, a block device, or - for standard output)
+    /// What to copy (a file, disk image, block device or https://SERVER/OBJECT; several to a
+    /// directory that is there), then where to (a file, a directory, a block device, or - for standard output)
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
 
@@ -87,6 +88,9 @@ pub struct CopyArgs {
 
     #[command(flatten)]
     pub how: HowArgs,
+
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 
     #[command(flatten)]
     pub proof: ProofArgs,

@@ -5,6 +5,7 @@ mod meter;
 
 use std::path::Path;
 
+use pcopy::address::shown;
 use pcopy::bench::advice::{Advice, advise};
 use pcopy::bench::chart::{self, bar};
 use pcopy::bench::{Cache, Place, Runner, Series, combinations, sweep};
@@ -77,8 +78,8 @@ const NOTHING_RAN: &str = "no setting could be run";
 pub fn document_of(error: &Error, ends: Option<(&Path, &Path)>) -> Value {
     json!({
         "schema": SCHEMA,
-        "source": ends.map(|(source, _)| source.to_string_lossy()),
-        "destination": ends.map(|(_, destination)| destination.to_string_lossy()),
+        "source": ends.map(|(source, _)| shown(source).to_string_lossy().into_owned()),
+        "destination": ends.map(|(_, to)| shown(to).to_string_lossy().into_owned()),
         "range": null,
         "bytes": null,
         "rounds": null,

@@ -11,6 +11,7 @@ use pcopy::{CopyJob, Join, Leftovers, Options, RangeSpec, Trust};
 
 use super::args::{CopyArgs, DigestArgs, HowArgs, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
+use super::remote;
 use pcopy::verify::VerifyJob;
 
 /// Whether a destination means standard output.
@@ -226,6 +227,7 @@ fn options(args: &CopyArgs) -> Options {
     set_range(&mut options, what);
     set_how(&mut options, how);
     options.split = consent.split;
+    options.remote = remote::options(&args.remote);
     options.force = consent.force;
     options.in_place = consent.in_place;
     options.to_device = consent.to_device;

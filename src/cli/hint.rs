@@ -5,6 +5,8 @@ use std::path::Path;
 
 use pcopy::error::{Remedy, is_shown};
 
+use super::remote::{SECRET_OPTIONS, shown};
+
 /// Commands whose options follow their name.
 const COMMANDS: [&str; 2] = ["batch", "verify"];
 
@@ -17,7 +19,7 @@ pub fn resume_command(engine: &str) -> String {
 
 /// The command that would do for one copy, where another one would.
 pub fn way_on(remedy: Remedy, (source, destination): (&Path, &Path)) -> Option<String> {
-    let words = [source, destination].map(|path| shell_word(path.as_os_str()));
+    let words = [source, destination].map(|path| shell_word(shown(path.as_os_str()).as_os_str()));
     let [source, destination] = &words;
     let streams = |into: &str| {
         format!("this writes in order, to the end: pcopy {source} - {into} {destination}")
@@ -54,9 +56,9 @@ fn resumed(typed: Vec<OsString>, without: &[&str]) -> String {
             let rest = word.as_encoded_bytes().strip_prefix(option.as_bytes());
             options && rest.is_some_and(|rest| rest.is_empty() || rest[0] == b'=')
         };
-        let option = without.iter().find(of_option);
+        let option = without.iter().chain(SECRET_OPTIONS).find(of_option);
         if !std::mem::take(&mut is_value_left_out) && !left_out && option.is_none() {
-            words.push(shell_word(&word));
+            words.push(shell_word(shown(&word).as_os_str()));
         }
         is_value_left_out = option.is_some_and(|option| word == *option);
     }
@@ -118,6 +120,12 @@ mod tests {
         check("pcopy --engine mmap a b", &["--engine"], "pcopy --resume a b");
         check("pcopy --engine=mmap a b", &["--engine"], "pcopy --resume a b");
         check("pcopy --engines a b", &["--engine"], "pcopy --resume --engines a b");
+        check(
+            "pcopy --header Authorization:x http://me:secret@h/a?x=1 b",
+            &[],
+            "pcopy --resume 'http://h/a?x=1' b",
+        );
+        check("pcopy --header=A:x a b", &[], "pcopy --resume a b");
         check("pcopy -- --engine mmap", &["--engine"], "pcopy --resume -- --engine mmap");
     }
 }

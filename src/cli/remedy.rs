@@ -68,6 +68,7 @@ pub fn flag(option: &str) -> Cow<'static, str> {
         "expected" => "--expect".into(),
         "leftovers" => "--resume and --restart".into(),
         "trust" => "--trust-leftovers".into(),
+        "remote" => "--header".into(),
         option => format!("--{}", option.replace('_', "-")).into(),
     }
 }
@@ -93,6 +94,9 @@ fn way(remedy: Remedy, kind: &ErrorKind) -> &'static str {
 fn way_by_itself(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::Force => "--force replaces it",
+        Remedy::Credentials => {
+            "--header 'Authorization: ...', or a line in ~/.netrc, says who asks"
+        }
         Remedy::InPlace => "--in-place writes into it",
         Remedy::InPlaceAsInTheMap => {
             "with such a map, --in-place says that the destination holds what it calls done"
