@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Ended, Scene, has_tools, pattern, program};
 
-const PAGES: [&str; 6] = [
+const PAGES: [&str; 7] = [
     "README.md",
     "docs/README.md",
     "docs/guide.md",
     "docs/carving.md",
     "docs/library.md",
     "docs/reliability.md",
+    "docs/remote.md",
 ];
 
 /// What stands for a drive: a file. Written to are only real ones, which
@@ -189,14 +190,19 @@ fn other_examples_are_understood() {
                 let scene = Scene::new();
                 std::fs::create_dir(scene.path("bin")).expect("a folder can be made");
                 std::os::unix::fs::symlink(program(), scene.path("bin/pcopy")).expect("a link");
-                // What is there on this machine is none of the example's business.
-                let ended = shell(&scene, &line.replace("/dev/", "nowhere/"), 0);
+                let ended = shell(&scene, &nowhere(line), 0);
                 let code = ended.status.code();
                 assert_eq!(code, Some(3), "{}: {line}\n{}", block.place, ended.out());
             }
         }
     }
     assert!(seen >= 10, "only {seen} commands were seen");
+}
+
+/// The same of what is not there: neither the devices of this machine nor any
+/// server are an example's business.
+fn nowhere(line: &str) -> String {
+    line.replace("/dev/", "nowhere/").replace("https://server.example/", "nowhere/")
 }
 
 #[test]

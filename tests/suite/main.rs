@@ -5,6 +5,8 @@
 //! `skipped: NAME: reason`, which `scripts/test` counts.
 
 mod common;
+#[cfg(feature = "http")]
+mod server;
 
 mod also;
 mod any_options;
@@ -37,6 +39,8 @@ mod faults;
 mod gone;
 #[cfg(target_os = "linux")]
 mod hints;
+#[cfg(feature = "http")]
+mod http;
 #[cfg(target_os = "linux")]
 mod imports;
 mod in_place;
