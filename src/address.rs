@@ -87,8 +87,8 @@ pub fn without_credentials(address: &str) -> String {
     let (path, query) = rest.split_once('?').unwrap_or((rest, ""));
     let parameters: Vec<&str> = query.split('&').filter(|one| !one.is_empty()).collect();
     let is_signed = parameters.iter().any(|one| is_secret(one));
-    let is_shown =
-        |one: &&&str| !is_secret(one) && !(is_signed && OF_A_SIGNATURE.contains(&&*name_of(one)));
+    let belongs = |one: &str| is_signed && OF_A_SIGNATURE.contains(&&*name_of(one));
+    let is_shown = |one: &&&str| !is_secret(one) && !belongs(one);
     let left: Vec<&str> = parameters.iter().filter(is_shown).copied().collect();
     let mark = if left.is_empty() { "" } else { "?" };
     format!("{scheme}://{host}{path}{mark}{}", left.join("&"))

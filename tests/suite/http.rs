@@ -204,7 +204,7 @@ fn what_cannot_be_read_in_ranges_is_refused_at_once() {
     let scene = Scene::new();
     let server = Server::of(b"x");
     let url = server.url("x");
-    copy(&scene, &[&url, &url, "."]).code(3).says(&["on a server"]);
+    copy(&scene, &[&url, &server.url("y"), "."]).code(3).says(&["on a server"]);
     scene.run(&format!("verify {url} copy")).code(3).says(&["on a server"]);
     drop(server);
     copy(&scene, &["--max-retries", "0", &url, "copy"]).code(3).says(&["refused"]);

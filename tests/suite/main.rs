@@ -41,6 +41,8 @@ mod gone;
 mod hints;
 #[cfg(feature = "http")]
 mod http;
+#[cfg(feature = "http")]
+mod http_random;
 #[cfg(target_os = "linux")]
 mod imports;
 mod in_place;

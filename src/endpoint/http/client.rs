@@ -37,11 +37,12 @@ const LONGEST_IDLE: Duration = Duration::from_secs(55);
 /// Longest wait that a server is granted.
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
 
-/// Time before the second repetition of a request; it doubles from there.
-const FIRST_DELAY: Duration = Duration::from_millis(250);
+/// Time before the second repetition of a request, as a part of how long a server
+/// may say nothing: a quarter of a second of the usual 30. It doubles from there.
+const FIRST_DELAY: u32 = 120;
 
-/// Longest time between two tries that no server asked for.
-const LONGEST_DELAY: Duration = Duration::from_secs(15);
+/// Longest time between two tries that no server asked for, likewise.
+const LONGEST_DELAY: u32 = 2;
 
 /// Bytes a second that are too few: another connection may be better.
 const CRAWL: u64 = 4 << 10;
@@ -175,7 +176,7 @@ impl Client {
                 drop(pass);
                 return Err(fault);
             }
-            let wait = fault.wait().unwrap_or_else(|| delay(made, &fault));
+            let wait = fault.wait().unwrap_or_else(|| self.delay(made, &fault));
             made += 1;
             if wait > LONGEST_WAIT {
                 let Fault::Status { status, .. } = fault else { return Err(fault) };
@@ -222,6 +223,23 @@ impl Client {
                 got: "more bytes".to_owned(),
             }),
         }
+    }
+
+    /// Time before the next try, when `made` repetitions have failed. A connection
+    /// that broke is made again at once; what is refused at one moment comes back
+    /// at different ones.
+    fn delay(&self, made: u32, fault: &Fault) -> Duration {
+        static CALLS: AtomicU64 = AtomicU64::new(0);
+        let doublings = match fault {
+            Fault::Connection(_) | Fault::WrongRange { .. } if made == 0 => return Duration::ZERO,
+            Fault::Connection(_) | Fault::WrongRange { .. } => made - 1,
+            _ => made,
+        };
+        let timeout = self.remote.timeout;
+        let time = (timeout / FIRST_DELAY).saturating_mul(1 << doublings.min(16));
+        // Multiples of the golden ratio lie everywhere between 0 and 1.
+        let spread = (CALLS.fetch_add(1, Relaxed) as f64 * 0.618_034).fract();
+        time.min(timeout / LONGEST_DELAY).mul_f64(0.75 + spread / 2.0)
     }
 
     fn fault(&self, error: Error) -> Fault {
@@ -331,20 +349,4 @@ fn proxy(address: &Secret, remote: &Remote) -> Result<Proxy, String> {
         made = made.no_proxy(host);
     }
     made.build().map_err(unusable)
-}
-
-/// Time before the next try, when `made` repetitions have failed. A connection
-/// that broke is made again at once; what is refused at one moment comes back at
-/// different ones.
-fn delay(made: u32, fault: &Fault) -> Duration {
-    static CALLS: AtomicU64 = AtomicU64::new(0);
-    let doublings = match fault {
-        Fault::Connection(_) | Fault::WrongRange { .. } if made == 0 => return Duration::ZERO,
-        Fault::Connection(_) | Fault::WrongRange { .. } => made - 1,
-        _ => made,
-    };
-    let time = FIRST_DELAY.saturating_mul(1 << doublings.min(16)).min(LONGEST_DELAY);
-    // Multiples of the golden ratio lie everywhere between 0 and 1.
-    let spread = (CALLS.fetch_add(1, Relaxed) as f64 * 0.618_034).fract();
-    time.mul_f64(0.75 + spread / 2.0)
 }
