@@ -442,6 +442,8 @@ fn sizes(
         Some(bytes) => bytes,
         // A worker that waits for the turn of its stripe holds one request, not many.
         None if ordered(&options.wanted_digests()) => request,
+        // Far away, half a request takes as long as a whole one.
+        None if pace.is_some() => plan::stripe_size(bytes, workers.most(), request).max(request),
         None => plan::stripe_size(bytes, workers.most(), request),
     };
     Ok(Sizes { workers, request, stripe })

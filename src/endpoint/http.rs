@@ -39,9 +39,8 @@ use object::Object;
 /// Bytes of a request: at 50 ms each and 16 at once, a gigabyte a second.
 const REQUEST: u64 = 4 << 20;
 
-/// Requests under way at the beginning: before anything is known, as many as a
-/// browser makes.
-const CONNECTIONS_AT_FIRST: usize = 8;
+/// Requests under way at the beginning, before anything is known.
+const CONNECTIONS_AT_FIRST: usize = 16;
 
 /// Most connections that are tried unasked.
 const MOST_CONNECTIONS: usize = 32;
