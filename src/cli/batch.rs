@@ -86,7 +86,8 @@ pub struct BatchArgs {
 /// What a batch shares with a copy of several files.
 #[derive(Args, Debug)]
 pub struct CommonArgs {
-    /// A further directory, written from the same read; repeatable
+    /// A further directory, or with --into-file and --into-device a further destination, written
+    /// from the same read; repeatable
     #[arg(long, value_name = "DIR")]
     pub also: Vec<PathBuf>,
 

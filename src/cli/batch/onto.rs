@@ -42,10 +42,6 @@ pub struct OntoArgs {
     #[arg(long, requires = "into_file", conflicts_with = "force")]
     pub in_place: bool,
 
-    /// A further destination, written from the same read; repeatable
-    #[arg(long, value_name = "DEST", requires = "one_destination")]
-    pub also: Vec<PathBuf>,
-
     /// Fail (exit 4, nothing committed) if the digest of all, with zeros between the ranges, is
     /// another; repeatable
     #[arg(long, value_name = "ALG:HEX", requires = "one_destination")]
@@ -99,7 +95,7 @@ pub fn run(
     (manifest, unread): (Manifest, ManifestErrors),
     signals: &Signals,
 ) -> Result<Exit> {
-    let OntoArgs { in_place, to_device, also, expect, map, wait, even_if_in_use, .. } = &args.onto;
+    let OntoArgs { in_place, to_device, expect, map, wait, even_if_in_use, .. } = &args.onto;
     args.onto.check()?;
     let mut options = config::batch(&args.common).map_err(usage)?;
     (options.in_place, options.to_device) = (*in_place, *to_device);
@@ -107,7 +103,7 @@ pub fn run(
     options.map.clone_from(map);
     options.expected.clone_from(expect);
     let job = Onto::new(manifest.items, destination).unread(unread).options(options);
-    let job = also.iter().fold(job, Onto::also);
+    let job = args.common.also.iter().fold(job, Onto::also);
     let job = match &args.source {
         Some(source) => job.source(source),
         None => job,
