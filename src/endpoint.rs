@@ -19,6 +19,7 @@ mod in_place;
 mod kinds;
 pub(crate) mod memory;
 pub mod null;
+mod origin;
 mod resumable;
 mod source;
 pub mod stream;
@@ -26,10 +27,11 @@ pub mod zero;
 
 pub use draft::Draft;
 pub use kinds::{destination, origin};
+pub use origin::Origin;
+pub(crate) use origin::source_report;
 pub(crate) use resumable::too_late;
 
 use std::fs::File;
-use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -40,121 +42,17 @@ pub use crate::durable::map::{Identity, Map, MapFile, ObjectId};
 pub use crate::durable::open_file::OpenFile;
 pub use crate::durable::trust::Examiner;
 pub use crate::engine::capabilities::End;
-use crate::error::{ErrorKind, Refusal, Result, SourceChange, quoted};
-use crate::io::Source;
+use crate::error::{ErrorKind, Result, quoted};
 pub use crate::io::only_changed::Existing;
 pub use crate::io::page_cache::CacheState;
 use crate::options::Options;
 use crate::progress::{CancelToken, Watch};
-use crate::range::{ByteRange, Mapping, RangeSet, RangeSpec};
+use crate::range::{Mapping, RangeSet};
 pub use crate::report::Kind;
-use crate::report::{DestinationReport, SourceReport};
+use crate::report::DestinationReport;
 pub use crate::safety::roles::Footprint;
-use crate::size::{Size, TooManySectors};
-use crate::source::{DEFAULT_SECTOR, OpenSource};
 use crate::sparse::Layout;
 pub use crate::verify::read_back::ReadBack;
-
-/// Where the bytes of a copy come from.
-pub trait Origin: Send + Sync {
-    /// Its name, for messages, the report and the map.
-    fn path(&self) -> &Path;
-
-    /// What is read, from any offset and by several threads at once.
-    fn source(&self) -> Arc<dyn Source>;
-
-    /// What it is.
-    fn kind(&self) -> Kind {
-        Kind::Other
-    }
-
-    /// Logical sector in bytes, where splitting a request ends.
-    fn sector(&self) -> u32 {
-        DEFAULT_SECTOR
-    }
-
-    /// `size` in bytes of this end.
-    ///
-    /// # Errors
-    ///
-    /// If it is more than 64 bits count.
-    fn bytes(&self, size: Size) -> Result<u64, TooManySectors> {
-        size.bytes(self.sector())
-    }
-
-    /// Where `range` lies in it, and whether it was cut to what exists, which
-    /// `clamp` allows.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Range`] if it does not lie inside.
-    fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
-        let (size, sector) = (self.source().size(), self.sector());
-        let resolved = match clamp {
-            true => range.resolve_clamped(size, sector),
-            false => range.resolve(size, sector).map(|range| (range, false)),
-        };
-        resolved.map_err(|source| Refusal::Range { path: self.path().to_owned(), source })
-    }
-
-    /// What a map says of it, by which a later run knows it again.
-    fn identity(&self) -> map::Source {
-        map::Source {
-            path: self.path().to_owned(),
-            kind: "other".to_owned(),
-            size: self.source().size(),
-            mtime_ns: None,
-            ctime_ns: None,
-            may_change: false,
-            id: None,
-        }
-    }
-
-    /// Whether a later run can read the same bytes again, so that it is worth a
-    /// record how far a copy got.
-    fn can_resume(&self) -> bool {
-        true
-    }
-
-    /// What changed since it was opened; `None` if nothing did.
-    ///
-    /// # Errors
-    ///
-    /// If there is no telling.
-    fn change(&self) -> io::Result<Option<SourceChange>> {
-        Ok(None)
-    }
-
-    /// What an engine may know of it.
-    fn end(&self) -> End {
-        End::default()
-    }
-
-    /// How much of `range` is in the page cache.
-    fn cache_state(&self, range: ByteRange) -> CacheState {
-        let _ = range;
-        CacheState::Unknown
-    }
-
-    /// Says that one range will be read from its start to its end.
-    fn will_read_in_sequence(&self) {}
-
-    /// Things worth knowing about it.
-    fn note(&self) -> Option<String> {
-        None
-    }
-
-    /// Who may write to `range` of it while it is read, in words.
-    fn who_may_write(&self, range: ByteRange) -> Option<String> {
-        let _ = range;
-        None
-    }
-
-    /// The file or device, if it is one: for what only these have.
-    fn file(&self) -> Option<&OpenSource> {
-        None
-    }
-}
 
 /// What a destination can do.
 #[derive(Clone, Copy, Debug)]
@@ -313,7 +211,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`], or [`ErrorKind::Usage`].
+    /// A [`Refusal`](crate::Refusal), or [`ErrorKind::Usage`].
     fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
         let _ = examiner;
         refuse_leftovers(look.options, self.path())?;
@@ -324,7 +222,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`].
+    /// A [`Refusal`](crate::Refusal).
     fn check(&self, look: &Look<'_>) -> Result<()> {
         let _ = look;
         Ok(())
@@ -335,7 +233,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`].
+    /// A [`Refusal`](crate::Refusal).
     fn check_room(&self, look: &Look<'_>, layout: &Layout, may_share: bool) -> Result<()> {
         let _ = (look, layout, may_share);
         Ok(())
@@ -356,16 +254,6 @@ pub trait Destination: Send + Sync {
     /// Where it is written, if it is a file or device.
     fn footprint(&self) -> Option<Footprint<'_>> {
         None
-    }
-}
-
-/// The part of the report that describes `origin`.
-pub(crate) fn source_report(origin: &dyn Origin) -> SourceReport {
-    SourceReport {
-        path: origin.path().to_owned(),
-        kind: origin.kind(),
-        size: origin.source().size(),
-        logical_sector: origin.sector(),
     }
 }
 
