@@ -11,6 +11,7 @@ mod fanout;
 mod file;
 pub mod fingerprint;
 mod gap_reader;
+pub mod incoming;
 pub mod memory;
 pub mod only_changed;
 mod order;
@@ -25,7 +26,8 @@ pub use end::find_end;
 pub use fanout::Fanout;
 pub use file::FileIo;
 pub use gap_reader::GapReader;
-pub use order::WriteOrder;
+pub use incoming::Incoming;
+pub use order::{ReadOrder, WriteOrder};
 pub use ordered::Ordered;
 
 use std::fs::File;
