@@ -20,8 +20,10 @@ mod kinds;
 pub(crate) mod memory;
 pub mod null;
 mod origin;
+pub mod pipe;
 mod resumable;
 mod source;
+mod standing;
 pub mod stream;
 pub mod zero;
 
@@ -33,7 +35,6 @@ pub(crate) use resumable::too_late;
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Arc;
 
 use crate::durable::checkpoint::Checkpointer;
 pub use crate::durable::intact::Written;
@@ -47,9 +48,9 @@ pub use crate::io::only_changed::Existing;
 pub use crate::io::page_cache::CacheState;
 use crate::options::Options;
 use crate::progress::{CancelToken, Watch};
-use crate::range::{Mapping, RangeSet};
-pub use crate::report::Kind;
+use crate::range::{ByteRange, Mapping, RangeSet};
 use crate::report::DestinationReport;
+pub use crate::report::Kind;
 pub use crate::safety::roles::Footprint;
 use crate::sparse::Layout;
 pub use crate::verify::read_back::ReadBack;
@@ -66,16 +67,31 @@ pub struct Abilities {
     pub reads_back: bool,
     /// Whether an existing content is changed where it is.
     pub in_place: bool,
+    /// Whether it takes bytes of which nobody knows how many will come: those of a
+    /// pipe. It is told by [`Draft::end_at`] how many there were.
+    pub open_ended: bool,
 }
 
 impl Default for Abilities {
     /// A new thing that takes bytes at any offset and can be read again.
     fn default() -> Abilities {
-        Abilities { is_new: true, ordered: false, reads_back: true, in_place: false }
+        Abilities {
+            is_new: true,
+            ordered: false,
+            reads_back: true,
+            in_place: false,
+            open_ended: false,
+        }
     }
 }
 
 impl Abilities {
+    /// It takes bytes of which nobody knows how many will come.
+    #[must_use]
+    pub fn open_ended(self) -> Abilities {
+        Abilities { open_ended: true, ..self }
+    }
+
     /// Bytes have to arrive in order, and cannot be read again.
     #[must_use]
     pub fn ordered(self) -> Abilities {
@@ -99,12 +115,22 @@ impl Abilities {
 pub struct Look<'a> {
     /// What will be read.
     pub origin: &'a dyn Origin,
-    /// What of it, and where it will go.
+    /// What of it, and where it will go, as far as that is certain.
     pub mapping: Mapping,
+    /// Whether there may be more: nobody knows how much will come.
+    pub open_ended: bool,
     /// What the caller wants.
     pub options: &'a Options,
     /// Who sees how long the look takes, and can stop it.
     pub watch: Watch<'a>,
+}
+
+impl Look<'_> {
+    /// What may be written, in bytes of the destination.
+    pub fn reach(&self) -> ByteRange {
+        let to = self.mapping.to();
+        if self.open_ended { ByteRange::between(to.start(), i64::MAX as u64) } else { to }
+    }
 }
 
 /// What an earlier run left of a destination, and where this one records how
@@ -163,6 +189,8 @@ impl Journal {
 pub struct Shape<'a> {
     /// What is read, and where it goes.
     pub mapping: Mapping,
+    /// Whether it may be less: nobody knows how much will come.
+    pub open_ended: bool,
     /// Whether parts of a new file will not be written, and stay holes.
     pub gaps: bool,
     /// A file that a new one may begin as a clone of, because it is to have the
@@ -174,6 +202,14 @@ pub struct Shape<'a> {
     pub discards: bool,
     /// The caller's wish to stop.
     pub cancel: &'a CancelToken,
+}
+
+impl Shape<'_> {
+    /// What will be written for certain, in bytes of the destination.
+    pub fn certain(&self) -> ByteRange {
+        let to = self.mapping.to();
+        if self.open_ended { to.split_at(to.start()).0 } else { to }
+    }
 }
 
 /// Where the bytes of a copy are to go: looked at, and not changed.

@@ -48,6 +48,8 @@ pub struct CopyJob {
 enum From {
     Path(PathBuf),
     Origin(Arc<dyn Origin>),
+    /// What is open already, from where it stands.
+    Stream(Arc<File>),
 }
 
 /// What is written.
@@ -63,6 +65,7 @@ impl fmt::Debug for From {
         match self {
             From::Path(path) => path.fmt(f),
             From::Origin(origin) => origin.path().fmt(f),
+            From::Stream(stream) => stream.fmt(f),
         }
     }
 }
@@ -113,6 +116,15 @@ impl CopyJob {
     /// The same from an end of any kind into a file or device.
     pub fn from_origin(origin: impl Origin + 'static, destination: impl Into<PathBuf>) -> CopyJob {
         let from = From::Origin(Arc::new(origin));
+        CopyJob { from, ..CopyJob::new(PathBuf::new(), destination) }
+    }
+
+    /// Copies what an open `stream` gives, such as standard input, from where it
+    /// stands: a pipe or a socket once and in order, to its end; a file or device as
+    /// if it had been named. [`Pipe::reader`](endpoint::pipe::Pipe::reader) does the
+    /// same with anything that implements [`std::io::Read`].
+    pub fn from_stream(stream: File, destination: impl Into<PathBuf>) -> CopyJob {
+        let from = From::Stream(Arc::new(stream));
         CopyJob { from, ..CopyJob::new(PathBuf::new(), destination) }
     }
 
@@ -251,13 +263,14 @@ impl CopyJob {
     fn request(&self) -> Result<Request<'_>> {
         self.options.check()?;
         let origin = self.origin()?;
+        let name = origin.file_name();
         let mut destinations = Vec::new();
         for path in &self.also {
-            destinations.push(endpoint::destination(path, origin.path(), &self.options)?);
+            destinations.push(endpoint::destination(path, name, &self.options)?);
         }
         // Last: one of a caller's own is used up by it.
         let first = match &self.to {
-            To::Path(path) => endpoint::destination(path, origin.path(), &self.options)?,
+            To::Path(path) => endpoint::destination(path, name, &self.options)?,
             To::Destination(one) => lock(one).take().ok_or_else(|| {
                 let problem = "the destination of this job was used already".to_owned();
                 ErrorKind::usage(problem)
@@ -280,6 +293,7 @@ impl CopyJob {
         match &self.from {
             From::Path(path) => endpoint::origin(path),
             From::Origin(origin) => Ok(Arc::clone(origin)),
+            From::Stream(stream) => endpoint::pipe::standing(stream),
         }
     }
 

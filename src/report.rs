@@ -42,8 +42,8 @@ pub struct SourceReport {
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
-    /// Size in bytes.
-    pub size: u64,
+    /// Size in bytes; `None` if nobody knows, as of a pipe that did not end.
+    pub size: Option<u64>,
     /// Size of a logical sector in bytes.
     pub logical_sector: u32,
 }
@@ -94,8 +94,8 @@ pub struct AlsoReport {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Bytes {
-    /// Length of the range.
-    pub requested: u64,
+    /// Length of the range; `None` if nobody knows, as of a pipe that did not end.
+    pub requested: Option<u64>,
     /// Copied by this run.
     pub copied: u64,
     /// Left as holes because the source has holes or zeros there; in a
@@ -300,7 +300,7 @@ impl Report {
     /// paths as named and the error, so that every job has a report.
     pub fn of_error(error: &Error, source: &Path, destination: &Path) -> Report {
         let kind = Kind::Other;
-        let source = SourceReport { path: source.to_owned(), kind, size: 0, logical_sector: 0 };
+        let source = SourceReport { path: source.to_owned(), kind, size: None, logical_sector: 0 };
         let destination = DestinationReport { path: destination.to_owned(), kind };
         let mut report = Report::new(source, destination);
         report.outcome = error.outcome();

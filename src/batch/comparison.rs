@@ -76,7 +76,7 @@ impl Batch {
             threads: proof.share(wanted.len()),
             longer: Mutex::default(),
         };
-        progress.expect(plan.wanted_bytes(), 0);
+        progress.expect(Some(plan.wanted_bytes()), 0);
         progress.enter(Phase::Verifying);
         let outputs: Vec<u32> = (0..wanted.len() as u32).collect();
         proof.pool(outputs.len()).each(&outputs, |&output| {

@@ -216,7 +216,7 @@ impl Onto {
 
     /// Looks at every destination.
     fn open(&self, wanted: &Wanted) -> Result<Vec<Box<dyn Destination>>> {
-        let open = |path| endpoint::destination(path, wanted.origin.path(), &wanted.options);
+        let open = |path| endpoint::destination(path, wanted.origin.file_name(), &wanted.options);
         let opened: Vec<_> = self.destinations().map(open).collect::<Result<_>>()?;
         if let Some(sources) = &wanted.sources {
             for destination in &opened {

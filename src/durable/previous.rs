@@ -168,7 +168,9 @@ impl Search<'_> {
         match self.leftovers {
             Leftovers::Refuse => {
                 if part.is_some() {
-                    return Err(Refusal::Leftover { path: target.part_path() }.into());
+                    return Err(
+                        Refusal::Leftover { resumable: true, path: target.part_path() }.into()
+                    );
                 }
                 self.check_no_map()?;
                 Ok(Start::Fresh)
@@ -242,7 +244,7 @@ impl Search<'_> {
             return Ok(());
         }
         self.check_discardable()?;
-        Err(Refusal::Leftover { path: self.map_file.path() })
+        Err(Refusal::Leftover { resumable: true, path: self.map_file.path() })
     }
 
     /// What a restart discards must be a map of ours, if only a damaged one: a

@@ -91,7 +91,9 @@ impl Stage {
         let is_clone = clone.is_some();
         let file = clone.map_or_else(|| target.directory.create_new(&part), Ok);
         let file = file.and_then(part::locked).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => Refusal::Leftover { path: path.clone() },
+            io::ErrorKind::AlreadyExists => {
+                Refusal::Leftover { resumable: true, path: path.clone() }
+            }
             io::ErrorKind::WouldBlock => Refusal::Busy { path: path.clone() },
             _ => Refusal::CannotCreate {
                 directory: target.directory_path.clone(),

@@ -1,5 +1,6 @@
 //! Which kind of end a name means: one row a kind.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -7,6 +8,7 @@ use super::device::Device;
 use super::file::NewFile;
 use super::in_place::InPlace;
 use super::null::{self, Null};
+use super::pipe;
 use super::zero::{self, Zeros};
 use super::{Destination, Origin};
 use crate::durable::target::{cannot_open, no_name};
@@ -15,30 +17,37 @@ use crate::options::Options;
 use crate::source::{OpenSource, copyable};
 use crate::sys::{self, FileKind, Metadata};
 
-/// The kinds of origins that have a name of their own; everything else is a
-/// file or device.
+/// The kinds of origins that have a name of their own, and streams; everything
+/// else is a file or device.
 ///
 /// # Errors
 ///
-/// A [`Refusal`] if it cannot be opened, or not be read at offsets.
+/// A [`Refusal`] if it cannot be opened, or not be read.
 pub fn origin(path: &Path) -> Result<Arc<dyn Origin>> {
     match path.to_str() {
         Some(zero::NAME) => Ok(Arc::new(Zeros::default())),
-        _ => Ok(Arc::new(OpenSource::open(path)?)),
+        _ => match pipe::at(path)? {
+            Some(stream) => Ok(stream),
+            None => Ok(Arc::new(OpenSource::open(path)?)),
+        },
     }
 }
 
-/// The same of destinations. Where `path` is a directory, the file in it has the
-/// name of `source`.
+/// The same of destinations. Where `path` is a directory, the file in it is called
+/// `name`.
 ///
 /// # Errors
 ///
 /// A [`Refusal`]; nothing has been changed.
-pub fn destination(path: &Path, source: &Path, options: &Options) -> Result<Box<dyn Destination>> {
+pub fn destination(
+    path: &Path,
+    name: Option<&OsStr>,
+    options: &Options,
+) -> Result<Box<dyn Destination>> {
     if path.to_str() == Some(null::NAME) {
         return Ok(Box::new(Null::default()));
     }
-    let (path, found) = look_at(path, source)?;
+    let (path, found) = look_at(path, name)?;
     let Some(found) = found else { return where_nothing_is(path, options) };
     copyable(Side::Destination, &path, found.node)?;
     match found.node {
@@ -62,13 +71,13 @@ fn where_nothing_is(path: PathBuf, options: &Options) -> Result<Box<dyn Destinat
     Ok(Box::new(new))
 }
 
-/// What `path` means, and what is there; in a directory, the name of `source`.
-fn look_at(path: &Path, source: &Path) -> Result<(PathBuf, Option<Metadata>), Refusal> {
+/// What `path` means, and what is there; in a directory, `name`.
+fn look_at(path: &Path, name: Option<&OsStr>) -> Result<(PathBuf, Option<Metadata>), Refusal> {
     let look = |path: &Path| sys::facts_of_path(path).map_err(|error| cannot_open(path, error));
     let mut path = path.to_owned();
     let mut found = look(&path)?;
     if found.as_ref().is_some_and(|found| found.node == FileKind::Directory) {
-        path.push(source.file_name().ok_or_else(|| no_name(source))?);
+        path.push(name.ok_or_else(|| no_name(&path))?);
         found = look(&path)?;
     }
     Ok((path, found))

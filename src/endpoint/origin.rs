@@ -1,12 +1,13 @@
 //! What a copy asks of the end that is read.
 
+use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{CacheState, End, Kind, map};
 use crate::error::{Refusal, SourceChange};
-use crate::io::Source;
+use crate::io::{ReadOrder, Source};
 use crate::range::{ByteRange, RangeSpec};
 use crate::report::SourceReport;
 use crate::size::{Size, TooManySectors};
@@ -19,6 +20,17 @@ pub trait Origin: Send + Sync {
 
     /// What is read, from any offset and by several threads at once.
     fn source(&self) -> Arc<dyn Source>;
+
+    /// In which order it can be read. What comes once, as from a pipe, ends nobody
+    /// knows where until it has ended.
+    fn read_order(&self) -> ReadOrder {
+        ReadOrder::Any
+    }
+
+    /// The name that a copy of it has in a folder, if it has one.
+    fn file_name(&self) -> Option<&OsStr> {
+        self.path().file_name()
+    }
 
     /// What it is.
     fn kind(&self) -> Kind {
@@ -96,6 +108,12 @@ pub trait Origin: Send + Sync {
     /// Says that one range will be read from its start to its end.
     fn will_read_in_sequence(&self) {}
 
+    /// `range` of it was copied, and all is well: where others go on from where it
+    /// stands, that is its end.
+    fn was_copied(&self, range: ByteRange) {
+        let _ = range;
+    }
+
     /// Things worth knowing about it.
     fn note(&self) -> Option<String> {
         None
@@ -118,7 +136,15 @@ pub(crate) fn source_report(origin: &dyn Origin) -> SourceReport {
     SourceReport {
         path: origin.path().to_owned(),
         kind: origin.kind(),
-        size: origin.source().size(),
+        size: size_of(origin),
         logical_sector: origin.sector(),
+    }
+}
+
+/// Its size in bytes. Of a stream it is known when it has ended.
+fn size_of(origin: &dyn Origin) -> Option<u64> {
+    match origin.read_order().stream() {
+        Some(stream) => stream.end(),
+        None => Some(origin.source().size()),
     }
 }
