@@ -30,7 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: watch SOURCE DEST".into());
     };
     let report = run_with(&CopyJob::new(source, destination), |now| {
-        println!("{:?}: {} of {} bytes", now.phase, now.copied, now.total);
+        let total = now.total.map_or_else(String::new, |total| format!(" of {total}"));
+        println!("{:?}: {}{total} bytes", now.phase, now.copied);
         true
     })?;
     println!("{} bytes at {:.0} bytes a second", report.bytes.copied, report.bytes_per_second);

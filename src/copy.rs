@@ -6,7 +6,8 @@
 //! stripes to the workers, and `only_changed` has them write less; `unchanged` and
 //! `prove` read back and compare; `finish`
 //! makes durable, looks once more and gives names; `run` is all of that in one
-//! page; `report` says what happened. A `branch` is one of the destinations:
+//! page; `report` says what happened; `stream` is what is different where the bytes
+//! come once and in order. A `branch` is one of the destinations:
 //! what fails there is its own, unless it is the only one. A `part` is what a
 //! larger job has of this pipeline: it looks and commits by itself.
 //!
@@ -23,6 +24,7 @@ mod prove;
 mod report;
 mod resolve;
 mod run;
+mod stream;
 mod unchanged;
 
 pub(crate) use branch::Branch;

@@ -21,21 +21,24 @@ mod in_place;
 mod kinds;
 pub(crate) mod memory;
 pub mod null;
+mod origin;
+pub mod pipe;
 mod resumable;
 mod source;
 pub mod split;
+mod standing;
 pub mod stream;
 pub mod zero;
 
 pub use draft::Draft;
 pub use kinds::{destination, origin, whole_destination};
+pub use origin::Origin;
+pub(crate) use origin::source_report;
 pub(crate) use resumable::too_late;
 pub(crate) use source::absolute;
 
 use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 
 use crate::durable::checkpoint::Checkpointer;
 pub use crate::durable::intact::Written;
@@ -44,131 +47,17 @@ pub use crate::durable::map::{Identity, Map, MapFile, ObjectId};
 pub use crate::durable::open_file::OpenFile;
 pub use crate::durable::trust::Examiner;
 pub use crate::engine::capabilities::End;
-use crate::error::{ErrorKind, Refusal, Result, SourceChange, quoted};
-use crate::io::Source;
+use crate::error::{ErrorKind, Result, quoted};
 pub use crate::io::only_changed::Existing;
 pub use crate::io::page_cache::CacheState;
 use crate::options::Options;
 use crate::progress::{CancelToken, Watch};
-use crate::range::{ByteRange, Mapping, RangeSet, RangeSpec};
+use crate::range::{ByteRange, Mapping, RangeSet};
 pub use crate::report::Kind;
-use crate::report::{DestinationReport, SegmentReport, SourceReport};
+use crate::report::{DestinationReport, SegmentReport};
 pub use crate::safety::roles::Footprint;
-use crate::size::{Size, TooManySectors};
-use crate::source::{DEFAULT_SECTOR, OpenSource};
 use crate::sparse::Layout;
 pub use crate::verify::read_back::ReadBack;
-
-/// Where the bytes of a copy come from.
-pub trait Origin: Send + Sync {
-    /// Its name, for messages, the report and the map.
-    fn path(&self) -> &Path;
-
-    /// What a copy of it in a directory is named after.
-    fn name(&self) -> PathBuf {
-        self.path().to_owned()
-    }
-
-    /// What is read, from any offset and by several threads at once.
-    fn source(&self) -> Arc<dyn Source>;
-
-    /// What it is.
-    fn kind(&self) -> Kind {
-        Kind::Other
-    }
-
-    /// Logical sector in bytes, where splitting a request ends.
-    fn sector(&self) -> u32 {
-        DEFAULT_SECTOR
-    }
-
-    /// `size` in bytes of this end.
-    ///
-    /// # Errors
-    ///
-    /// If it is more than 64 bits count.
-    fn bytes(&self, size: Size) -> Result<u64, TooManySectors> {
-        size.bytes(self.sector())
-    }
-
-    /// Where `range` lies in it, and whether it was cut to what exists, which
-    /// `clamp` allows.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Range`] if it does not lie inside.
-    fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
-        let (size, sector) = (self.source().size(), self.sector());
-        let resolved = match clamp {
-            true => range.resolve_clamped(size, sector),
-            false => range.resolve(size, sector).map(|range| (range, false)),
-        };
-        resolved.map_err(|source| Refusal::Range { path: self.path().to_owned(), source })
-    }
-
-    /// What a map says of it, by which a later run knows it again.
-    fn identity(&self) -> map::Source {
-        map::Source {
-            path: self.path().to_owned(),
-            kind: "other".to_owned(),
-            size: self.source().size(),
-            mtime_ns: None,
-            ctime_ns: None,
-            may_change: false,
-            id: None,
-        }
-    }
-
-    /// Whether a later run can read the same bytes again, so that it is worth a
-    /// record how far a copy got.
-    fn can_resume(&self) -> bool {
-        true
-    }
-
-    /// What changed since it was opened; `None` if nothing did.
-    ///
-    /// # Errors
-    ///
-    /// If there is no telling.
-    fn change(&self) -> io::Result<Option<SourceChange>> {
-        Ok(None)
-    }
-
-    /// What an engine may know of it.
-    fn end(&self) -> End {
-        End::default()
-    }
-
-    /// How much of `range` is in the page cache.
-    fn cache_state(&self, range: ByteRange) -> CacheState {
-        let _ = range;
-        CacheState::Unknown
-    }
-
-    /// Hears from now on a wish to stop also while it waits, if that may take long.
-    fn listen_to(&self, cancel: &CancelToken) {
-        let _ = cancel;
-    }
-
-    /// Says that one range will be read from its start to its end.
-    fn will_read_in_sequence(&self) {}
-
-    /// Things worth knowing about it.
-    fn note(&self) -> Option<String> {
-        None
-    }
-
-    /// Who may write to `range` of it while it is read, in words.
-    fn who_may_write(&self, range: ByteRange) -> Option<String> {
-        let _ = range;
-        None
-    }
-
-    /// The file or device, if it is one: for what only these have.
-    fn file(&self) -> Option<&OpenSource> {
-        None
-    }
-}
 
 /// What a destination can do.
 #[derive(Clone, Copy, Debug)]
@@ -182,16 +71,31 @@ pub struct Abilities {
     pub reads_back: bool,
     /// Whether an existing content is changed where it is.
     pub in_place: bool,
+    /// Whether it takes bytes of which nobody knows how many will come: those of a
+    /// pipe. It is told by [`Draft::end_at`] how many there were.
+    pub open_ended: bool,
 }
 
 impl Default for Abilities {
     /// A new thing that takes bytes at any offset and can be read again.
     fn default() -> Abilities {
-        Abilities { is_new: true, ordered: false, reads_back: true, in_place: false }
+        Abilities {
+            is_new: true,
+            ordered: false,
+            reads_back: true,
+            in_place: false,
+            open_ended: false,
+        }
     }
 }
 
 impl Abilities {
+    /// It takes bytes of which nobody knows how many will come.
+    #[must_use]
+    pub fn open_ended(self) -> Abilities {
+        Abilities { open_ended: true, ..self }
+    }
+
     /// Bytes have to arrive in order, and cannot be read again.
     #[must_use]
     pub fn ordered(self) -> Abilities {
@@ -215,12 +119,22 @@ impl Abilities {
 pub struct Look<'a> {
     /// What will be read.
     pub origin: &'a dyn Origin,
-    /// What of it, and where it will go.
+    /// What of it, and where it will go, as far as that is certain.
     pub mapping: Mapping,
+    /// Whether there may be more: nobody knows how much will come.
+    pub open_ended: bool,
     /// What the caller wants.
     pub options: &'a Options,
     /// Who sees how long the look takes, and can stop it.
     pub watch: Watch<'a>,
+}
+
+impl Look<'_> {
+    /// What may be written, in bytes of the destination.
+    pub fn reach(&self) -> ByteRange {
+        let to = self.mapping.to();
+        if self.open_ended { ByteRange::between(to.start(), i64::MAX as u64) } else { to }
+    }
 }
 
 /// What an earlier run left of a destination, and where this one records how
@@ -279,6 +193,8 @@ impl Journal {
 pub struct Shape<'a> {
     /// What is read, and where it goes.
     pub mapping: Mapping,
+    /// Whether it may be less: nobody knows how much will come.
+    pub open_ended: bool,
     /// Whether parts of a new file will not be written, and stay holes.
     pub gaps: bool,
     /// A file that a new one may begin as a clone of, because it is to have the
@@ -290,6 +206,14 @@ pub struct Shape<'a> {
     pub discards: bool,
     /// The caller's wish to stop.
     pub cancel: &'a CancelToken,
+}
+
+impl Shape<'_> {
+    /// What will be written for certain, in bytes of the destination.
+    pub fn certain(&self) -> ByteRange {
+        let to = self.mapping.to();
+        if self.open_ended { to.split_at(to.start()).0 } else { to }
+    }
 }
 
 /// Where the bytes of a copy are to go: looked at, and not changed.
@@ -327,7 +251,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`], or [`ErrorKind::Usage`].
+    /// A [`Refusal`](crate::Refusal), or [`ErrorKind::Usage`].
     fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
         let _ = examiner;
         refuse_leftovers(look.options, self.path())?;
@@ -338,7 +262,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`].
+    /// A [`Refusal`](crate::Refusal).
     fn check(&self, look: &Look<'_>) -> Result<()> {
         let _ = look;
         Ok(())
@@ -349,7 +273,7 @@ pub trait Destination: Send + Sync {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`].
+    /// A [`Refusal`](crate::Refusal).
     fn check_room(&self, look: &Look<'_>, layout: &Layout, may_share: bool) -> Result<()> {
         let _ = (look, layout, may_share);
         Ok(())
@@ -380,16 +304,6 @@ pub trait Destination: Send + Sync {
     /// The files that it will consist of, if it is split, once it was looked at.
     fn segments(&self) -> Vec<SegmentReport> {
         Vec::new()
-    }
-}
-
-/// The part of the report that describes `origin`.
-pub(crate) fn source_report(origin: &dyn Origin) -> SourceReport {
-    SourceReport {
-        path: origin.path().to_owned(),
-        kind: origin.kind(),
-        size: origin.source().size(),
-        logical_sector: origin.sector(),
     }
 }
 

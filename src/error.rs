@@ -122,6 +122,16 @@ pub enum ErrorKind {
         /// Where the end of file was met, in bytes of the source.
         at: u64,
     },
+    /// A stream ended before the end of the range.
+    #[error("{} ended after {at} bytes, and was to have at least {least}", quoted(path))]
+    StreamEnded {
+        /// The stream.
+        path: PathBuf,
+        /// Where, in bytes of the source.
+        at: u64,
+        /// What the range needs of it.
+        least: u64,
+    },
     /// The source is not there any more: pulled out, unmounted, not reachable.
     /// What was copied until then can be gone on from when it is back.
     #[error("{} is gone: byte {at} cannot be read, and {why}", quoted(path))]

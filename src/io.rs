@@ -11,6 +11,7 @@ mod fanout;
 mod file;
 pub mod fingerprint;
 mod gap_reader;
+pub mod incoming;
 mod joined;
 pub mod memory;
 pub mod only_changed;
@@ -27,8 +28,9 @@ pub use end::find_end;
 pub use fanout::Fanout;
 pub use file::FileIo;
 pub use gap_reader::GapReader;
+pub use incoming::Incoming;
 pub use joined::Joined;
-pub use order::WriteOrder;
+pub use order::{ReadOrder, WriteOrder};
 pub use ordered::Ordered;
 pub use segmented::{Pieces, Segmented};
 

@@ -48,6 +48,8 @@ pub struct CopyJob {
 enum From {
     Path(PathBuf),
     Origin(Arc<dyn Origin>),
+    /// What is open already, from where it stands.
+    Stream(Arc<File>),
 }
 
 /// What is written.
@@ -63,6 +65,7 @@ impl fmt::Debug for From {
         match self {
             From::Path(path) => path.fmt(f),
             From::Origin(origin) => origin.path().fmt(f),
+            From::Stream(stream) => stream.fmt(f),
         }
     }
 }
@@ -113,6 +116,15 @@ impl CopyJob {
     /// The same from an end of any kind into a file or device.
     pub fn from_origin(origin: impl Origin + 'static, destination: impl Into<PathBuf>) -> CopyJob {
         let from = From::Origin(Arc::new(origin));
+        CopyJob { from, ..CopyJob::new(PathBuf::new(), destination) }
+    }
+
+    /// Copies what an open `stream` gives, such as standard input, from where it
+    /// stands: a pipe or a socket once and in order, to its end; a file or device as
+    /// if it had been named. [`Pipe::reader`](endpoint::pipe::Pipe::reader) does the
+    /// same with anything that implements [`std::io::Read`].
+    pub fn from_stream(stream: File, destination: impl Into<PathBuf>) -> CopyJob {
+        let from = From::Stream(Arc::new(stream));
         CopyJob { from, ..CopyJob::new(PathBuf::new(), destination) }
     }
 
@@ -252,14 +264,15 @@ impl CopyJob {
     fn request(&self, cancel: &CancelToken) -> Result<Request<'_>> {
         self.options.check()?;
         let origin = self.origin(cancel)?;
+        let name = origin.file_name();
         let mut destinations = Vec::new();
         for path in &self.also {
-            let whole = endpoint::whole_destination(path, &origin.name(), &self.options)?;
+            let whole = endpoint::whole_destination(path, name.as_deref(), &self.options)?;
             destinations.push(whole);
         }
         // Last: one of a caller's own is used up by it.
         let first = match &self.to {
-            To::Path(path) => endpoint::destination(path, &origin.name(), &self.options)?,
+            To::Path(path) => endpoint::destination(path, name.as_deref(), &self.options)?,
             To::Destination(_) if self.options.split.is_some() => {
                 let problem = "is for files, and not for a destination of another kind";
                 return Err(ErrorKind::usage_of(&["split"], problem).into());
@@ -286,6 +299,7 @@ impl CopyJob {
         match &self.from {
             From::Path(path) => endpoint::origin(path, &self.options, cancel),
             From::Origin(origin) => Ok(Arc::clone(origin)),
+            From::Stream(stream) => endpoint::pipe::standing(stream),
         }
     }
 

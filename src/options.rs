@@ -295,6 +295,14 @@ impl Options {
         }
     }
 
+    /// The same of a copy of which nobody knows how long it will be.
+    pub(crate) fn page_cache_of_a_stream(&self, sync: bool) -> PageCachePolicy {
+        match self.keep_cache {
+            true => PageCachePolicy::none(),
+            false => PageCachePolicy::of_a_stream(sync),
+        }
+    }
+
     /// Whether storage is reserved for a copy that treats zeros in this way. Where
     /// the room is not believed to be what it seems, only if the user says so: what
     /// is reserved is not compressed. The same where most of it may stay as it is.

@@ -250,7 +250,7 @@ impl PatchJob {
             let hint = "name a file in it";
             return Err(Refusal::NotCopyable { side, path: path(), what, hint }.into());
         }
-        endpoint::destination(&self.path, bytes::NAME.as_ref(), options)
+        endpoint::destination(&self.path, Some(bytes::NAME.as_ref()), options)
     }
 }
 

@@ -19,6 +19,9 @@ use crate::report::Fallback;
 /// grow memory because nobody looks.
 const EVENT_QUEUE: usize = 1024;
 
+/// Stands for a number of bytes that nobody knows.
+const UNKNOWN: u64 = u64::MAX;
+
 /// Where a job is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 #[repr(u8)]
@@ -136,8 +139,8 @@ pub(crate) struct InFlight {
 pub struct Snapshot {
     /// Where the job is.
     pub phase: Phase,
-    /// Bytes this run has to copy.
-    pub total: u64,
+    /// Bytes this run has to copy; `None` as long as nobody knows, as from a pipe.
+    pub total: Option<u64>,
     /// Bytes written by this run.
     pub copied: u64,
     /// Bytes that could not be read.
@@ -194,7 +197,7 @@ impl Progress {
         let since = self.copying_since.load(Relaxed);
         Snapshot {
             phase: self.phase(),
-            total: self.total.load(Relaxed),
+            total: Some(self.total.load(Relaxed)).filter(|&total| total != UNKNOWN),
             copied: self.copied.load(Relaxed),
             failed: self.failed.load(Relaxed),
             resumed: self.resumed.load(Relaxed),
@@ -246,8 +249,8 @@ impl Progress {
         self.phase.store(phase as u8, Relaxed);
     }
 
-    pub(crate) fn expect(&self, total: u64, resumed: u64) {
-        self.total.store(total, Relaxed);
+    pub(crate) fn expect(&self, total: Option<u64>, resumed: u64) {
+        self.total.store(total.unwrap_or(UNKNOWN), Relaxed);
         self.resumed.store(resumed, Relaxed);
     }
 

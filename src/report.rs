@@ -45,8 +45,8 @@ pub struct SourceReport {
     pub path: PathBuf,
     /// What it is.
     pub kind: Kind,
-    /// Size in bytes.
-    pub size: u64,
+    /// Size in bytes; `None` if nobody knows, as of a pipe that did not end.
+    pub size: Option<u64>,
     /// Size of a logical sector in bytes.
     pub logical_sector: u32,
 }
@@ -136,8 +136,8 @@ impl From<PieceDigests> for PieceReport {
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
 pub struct Bytes {
-    /// Length of the range.
-    pub requested: u64,
+    /// Length of the range; `None` if nobody knows, as of a pipe that did not end.
+    pub requested: Option<u64>,
     /// Copied by this run.
     pub copied: u64,
     /// Left as holes because the source has holes or zeros there; in a
@@ -349,7 +349,7 @@ impl Report {
         let kind = Kind::Other;
         let [source, destination] =
             [source, destination].map(|path| address::shown(path).into_owned());
-        let source = SourceReport { path: source, kind, size: 0, logical_sector: 0 };
+        let source = SourceReport { path: source, kind, size: None, logical_sector: 0 };
         let destination = DestinationReport::new(destination, kind);
         let mut report = Report::new(source, destination);
         report.outcome = error.outcome();

@@ -9,6 +9,7 @@ pub use container::Container;
 pub use sequence::Join;
 
 use std::ffi::OsStr;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -54,8 +55,7 @@ impl OpenSource {
     pub fn open(path: &Path) -> Result<OpenSource> {
         if path.as_os_str() == OsStr::new("-") {
             return Err(ErrorKind::usage(
-                "standard input cannot be a source: reading at positions needs a file or device; \
-                 write ./- for a file of that name",
+                "standard input is read by a copy of it alone; write ./- for a file of that name",
             )
             .into());
         }
@@ -178,6 +178,16 @@ impl OpenSource {
                 return Err(cannot_open(error).into());
             }
         };
+        OpenSource::of_open(side, path, file)
+    }
+
+    /// Takes either end, which is open for reading as `file`.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it is no file or block device.
+    pub fn of_open(side: Side, path: &Path, file: File) -> Result<OpenSource> {
+        let cannot_open = |source| Refusal::CannotOpen { side, path: path.to_owned(), source };
         let mut facts = sys::facts_as(&file, path).map_err(cannot_open)?;
         copyable(side, path, facts.node)?;
         let device = match facts.node {
@@ -361,7 +371,7 @@ impl OpenSource {
         SourceReport {
             path: self.path.clone(),
             kind: kind(self.facts.node),
-            size: self.facts.size,
+            size: Some(self.facts.size),
             logical_sector: self.sector(),
         }
     }
@@ -403,7 +413,7 @@ pub(crate) fn copyable(side: Side, path: &Path, node: FileKind) -> Result<(), Re
         FileKind::Pipe if side == Side::Destination => {
             ("a pipe", "a pipe has no positions; what goes to - is written in order")
         }
-        FileKind::Pipe => ("a pipe", "a pipe has no positions; copy it into a file first"),
+        FileKind::Pipe => ("a pipe", "a pipe is read by a copy of it alone"),
         FileKind::Socket => ("a socket", "a socket has no positions"),
         FileKind::CharacterDevice => {
             ("a character device", "only files and block devices have positions")

@@ -58,7 +58,9 @@ pub use usage::{forget_peak_memory, usage};
 
 #[cfg(any(target_os = "linux", target_os = "macos"))]
 pub use attributes::*;
-pub use closing::{flush_by_close, is_memory_fault, leads_to, place_in_stream};
+pub use closing::{
+    flush_by_close, is_memory_fault, leads_to, place_in_stream, place_read_from, stand_at,
+};
 pub use device::Device;
 #[cfg(any(target_os = "linux", target_os = "macos", target_os = "freebsd"))]
 pub use holes::*;

@@ -65,7 +65,7 @@ class Record:
 
 class Progress:
     phase: str
-    total: int
+    total: int | None
     copied: int
     failed: int
     resumed: int
@@ -76,7 +76,7 @@ class Progress:
         self,
         *,
         phase: str,
-        total: int,
+        total: int | None,
         copied: int,
         failed: int,
         resumed: int,

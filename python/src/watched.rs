@@ -66,8 +66,8 @@ fn tell(progress: &Bound<'_, PyAny>, counters: &Progress) -> PyResult<()> {
 fn numbers(python: Python<'_>, now: Snapshot) -> PyResult<Bound<'_, PyDict>> {
     let numbers = PyDict::new(python);
     numbers.set_item("phase", now.phase.name())?;
+    numbers.set_item("total", now.total)?;
     for (name, number) in [
-        ("total", now.total),
         ("copied", now.copied),
         ("failed", now.failed),
         ("resumed", now.resumed),

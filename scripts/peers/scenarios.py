@@ -21,6 +21,7 @@ TITLES = {
     "S9": "peak memory",
     "S10": "cost as work grows, 1 MiB to 8 GiB",
     "S11": "four files of 2 GiB at once",
+    "S14": "a pipe into a new file, and its BLAKE3",
     "S15": "a device brought up to date, of which 1 % differs",
 }
 
@@ -442,6 +443,35 @@ def s11(work, options):
     return found("S11", results, targets, conditions, 4 * size)
 
 
+def s14(work, options):
+    if tools.path_of("bash") is None:
+        return skipped("S14", "needs bash")
+    source, copy = work.file("source", options.size), work.path("copy")
+
+    def piped(*words):
+        script = f'set -o pipefail; cat "$0" | {" ".join(words)}'
+        return [["bash", "-c", script, source, copy, tools.path_of("b3sum") or ""]]
+
+    own = f"{PCOPY} --quiet --no-sync"
+    rows = [("pcopy", piped(own, '- "$1"')),
+            ("cat", piped('cat > "$1"')),
+            ("pcopy --digest blake3", piped(own, '--digest blake3 - "$1"'))]
+    if tools.path_of("b3sum"):
+        rows.append(("tee and b3sum", piped('tee "$1" | "$2"')))
+
+    def before():
+        place.warm(source)
+        place.touch_memory(options.size)
+
+    results = copy_race(source, copy, rows, options.rounds, before)
+    os.remove(source)
+    targets = [ratio("cat / pcopy", median(results, "cat"), median(results, "pcopy"), 0.95),
+               ratio("tee and b3sum / pcopy --digest blake3", median(results, "tee and b3sum"),
+                     median(results, "pcopy --digest blake3"), 1.5)]
+    conditions = "the pipe is filled by cat from the cache; nothing synced"
+    return found("S14", results, targets, conditions, options.size)
+
+
 # Of so many blocks of 4 KiB, one differs.
 UPDATE_SHARE = 100
 
@@ -503,4 +533,5 @@ def s15(work, options):
 
 
 ALL = {"S1": s1, "S2": s2, "S3": s3, "S4": s4, "S5": s5,
-       "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10, "S11": s11, "S15": s15}
+       "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10, "S11": s11,
+       "S14": s14, "S15": s15}

@@ -70,7 +70,7 @@ impl Batch {
         let proof = proof.skip_unreadable();
         let tally = Tally::new(self.items.len(), &self.into, progress, on_item);
         progress.expect_items(self.items.len() as u64);
-        progress.expect(plan.wanted_bytes().saturating_mul(roots.len() as u64), 0);
+        progress.expect(Some(plan.wanted_bytes().saturating_mul(roots.len() as u64)), 0);
         progress.enter(Phase::Verifying);
         let outputs: Vec<u32> = (0..wanted.len() as u32).collect();
         let mut longer = Vec::new();

@@ -178,7 +178,7 @@ impl Batch {
             on_item: &on_item,
             on_file: &|bytes| tally.hear_file(bytes),
         };
-        progress.expect(plan.bytes(), 0);
+        progress.expect(Some(plan.bytes()), 0);
         progress.enter(Phase::Copying);
         let control = self.options.control(io_size(&self.options), watch);
         let (run, moved) = pool::run(&control, &work, self.controller(&plan, workers));

@@ -217,7 +217,8 @@ impl Onto {
 
     /// Looks at every destination.
     fn open(&self, wanted: &Wanted) -> Result<Vec<Box<dyn Destination>>> {
-        let open = |path| endpoint::destination(path, wanted.origin.path(), &wanted.options);
+        let name = wanted.origin.file_name();
+        let open = |path| endpoint::destination(path, name.as_deref(), &wanted.options);
         let opened: Vec<_> = self.destinations().map(open).collect::<Result<_>>()?;
         if let Some(sources) = &wanted.sources {
             for destination in &opened {

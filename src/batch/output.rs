@@ -155,7 +155,7 @@ impl Output {
             Some(_) => rest,
             None => self.earlier.load(Ordering::Relaxed).min(rest),
         };
-        let holes = rest - resumed;
+        let (requested, holes) = (Some(requested), rest - resumed);
         Bytes { requested, copied, holes, resumed, failed, ..Bytes::default() }
     }
 

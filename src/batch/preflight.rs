@@ -133,7 +133,7 @@ pub fn look_at_names(
             // Neither option would help where it is no part.
             let path = path.with_file_name(part);
             return Err(match facts.node {
-                FileKind::File => Refusal::Leftover { path },
+                FileKind::File => Refusal::Leftover { resumable: true, path },
                 _ => Refusal::NotAPart { path },
             }
             .into());
@@ -147,7 +147,9 @@ pub fn look_at_names(
             }
             let has_map = found.is_some();
             if has_map && existing.is_none() && consent.leftovers == Leftovers::Refuse {
-                return Err(Refusal::Leftover { path: path.with_file_name(map) }.into());
+                return Err(
+                    Refusal::Leftover { resumable: true, path: path.with_file_name(map) }.into()
+                );
             }
             let purpose = match consent.leftovers {
                 Leftovers::Resume => Purpose::Believe,

@@ -89,7 +89,7 @@ impl<'i, 'a> Skipped<'i, 'a> {
             return;
         }
         let bytes = to_read.iter().map(|row| row.range.len());
-        progress.expect(bytes.fold(0, u64::saturating_add), 0);
+        progress.expect(Some(bytes.fold(0, u64::saturating_add)), 0);
         progress.enter(Phase::Verifying);
         // Work for processors, as well as for the disk.
         Pool::new(threads.min(to_read.len())).each(&to_read, |row| {

@@ -181,7 +181,7 @@ impl Runner {
     /// Looks at the destination `path` of a copy of `source`.
     fn look_at(&self, path: &Path, source: &Path) -> Result<Box<dyn Destination>> {
         let options = Options { to_device: self.to_device, ..Options::default() };
-        endpoint::destination(path, source, &options)
+        endpoint::destination(path, source.file_name(), &options)
     }
 
     /// Things worth knowing about the runs so far.
@@ -233,7 +233,7 @@ impl Runner {
                 let path = staged.directory_path.join(sibling_name(&staged.name, suffix));
                 // A copy to there, which will be recommended, would be refused.
                 if path.symlink_metadata().is_ok() {
-                    return Err(Refusal::Leftover { path }.into());
+                    return Err(Refusal::Leftover { resumable: true, path }.into());
                 }
             }
             self.makes_files = true;

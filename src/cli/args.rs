@@ -67,8 +67,9 @@ pub enum Command {
 /// A copy of one source.
 #[derive(Args, Debug)]
 pub struct CopyArgs {
-    /// What to copy (a file, disk image, block device or https://SERVER/OBJECT; several to a
-    /// directory that is there), then where to (a file, a directory, a block device, or - for standard output)
+    /// What to copy (a file, disk image, block device or https://SERVER/OBJECT; a pipe, or - for
+    /// standard input; several files to a directory that is there), then where to (a file, a
+    /// directory, a block device, or - for standard output)
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
 
@@ -112,7 +113,7 @@ pub struct WhatArgs {
     #[arg(long, value_name = "SIZE")]
     pub offset: Option<Size>,
 
-    /// How many bytes to copy, dd's count [default: to the end]
+    /// How many bytes to copy, dd's count; of a pipe, how many must come [default: to the end]
     #[arg(long, value_name = "SIZE")]
     pub length: Option<Size>,
 

@@ -16,7 +16,12 @@ use pcopy::verify::VerifyJob;
 
 /// Whether a destination means standard output.
 pub fn is_stdout(destination: &Path) -> bool {
-    destination.as_os_str() == "-"
+    is_standard_stream(destination)
+}
+
+/// Whether a name stands for standard input or output, whichever end it is of.
+fn is_standard_stream(name: &Path) -> bool {
+    name.as_os_str() == "-"
 }
 
 /// Whether both lead to one file, which need not be there yet.
@@ -216,7 +221,15 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
         check_is_file("--digest-file", file)?;
         check_digest_file(args, file, source, destination)?;
     }
-    let job = CopyJob::new(source, destination).options(options(args));
+    let job = match is_standard_stream(source) {
+        true => {
+            let stdin = pcopy::sys::standard_input();
+            let stdin = stdin.map_err(|error| format!("cannot use standard input: {error}"))?;
+            CopyJob::from_stream(stdin, destination)
+        }
+        false => CopyJob::new(source, destination),
+    };
+    let job = job.options(options(args));
     Ok(args.consent.also.iter().fold(job, CopyJob::also))
 }
 

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::path::Path;
 
 use pcopy::error::quoted;
+use pcopy::sys::{FileKind, facts_of_path};
 use pcopy::{JobResult, Progress, Report, Result, Watch};
 
 use super::args::CopyArgs;
@@ -87,7 +88,10 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
 fn note_container(args: &CopyArgs, source: &Path) {
     let what = &args.what;
     let is_part = what.range.is_some() || what.offset.is_some() || what.length.is_some();
-    if !is_part || args.output.quiet {
+    // To open a pipe would be to read it.
+    let is_file =
+        || facts_of_path(source).is_ok_and(|it| it.is_some_and(|it| it.node == FileKind::File));
+    if !is_part || args.output.quiet || !is_file() {
         return;
     }
     // What cannot be opened is said in a moment.

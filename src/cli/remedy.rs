@@ -197,7 +197,7 @@ mod tests {
              --force replaces it",
         );
         refused(
-            Refusal::Leftover { path: path() },
+            Refusal::Leftover { resumable: true, path: path() },
             "an earlier run left 'x'; --resume continues it, --restart discards it",
         );
         refused(Refusal::Busy { path: path() }, "another copy is writing 'x'");

@@ -299,12 +299,16 @@ pub fn problem(message: &str) {
 
 fn plan(report: &Report) -> String {
     let bytes = &report.bytes;
-    let left = bytes.requested.saturating_sub(bytes.resumed + bytes.holes);
+    let what = match bytes.requested {
+        Some(requested) => {
+            let left = requested.saturating_sub(bytes.resumed + bytes.holes);
+            format!("{} ({left} bytes of {})", human(left), report.range)
+        }
+        None => format!("all that comes (from byte {})", report.range.start()),
+    };
     let mut text = format!(
-        "would copy {} ({left} bytes of {}) of {} to {} at byte {}\n  \
+        "would copy {what} of {} to {} at byte {}\n  \
          engine {} ({}), up to {} threads, stripes of {}, requests of {}\n  holes kept: {}",
-        human(left),
-        report.range,
         quoted(&report.source.path),
         quoted(&report.destination.path),
         report.dest_offset,
@@ -394,10 +398,8 @@ fn summary(report: &Report, verbose: bool) -> String {
         text += &format!("\n  {} were there from an earlier run", human(report.bytes.resumed));
     }
     if report.clamped {
-        text += &format!(
-            "\n  the range was cut to what exists; the source has {} bytes",
-            report.source.size
-        );
+        let has = report.source.size.map(|size| format!("; the source has {size} bytes"));
+        text += &format!("\n  the range was cut to what exists{}", has.unwrap_or_default());
     }
     for note in report.notes.iter().filter(|note| verbose || !is_of_threads(note)) {
         text += &format!("\n  {note}");

@@ -38,7 +38,7 @@ pub fn check(
         let problem = format!("has bytes {}, which are not in the range {range}", outside.range);
         return Err(ErrorKind::usage_of(&["expected_in"], problem).into());
     }
-    watch.progress.expect(all.iter().map(|part| part.range.len()).sum(), 0);
+    watch.progress.expect(Some(all.iter().map(|part| part.range.len()).sum()), 0);
     watch.progress.enter(Phase::Verifying);
     let round = Round {
         origin,

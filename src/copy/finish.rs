@@ -207,6 +207,9 @@ impl Task<'_> {
             self.branches.iter_mut().for_each(Branch::discard);
             return;
         }
+        if self.reads_once() {
+            return self.keep_arrived(sent, moved);
+        }
         for number in 0..self.branches.len() {
             let branch = &self.branches[number];
             let Some(checkpointer) = branch.checkpointer.as_ref().filter(|_| branch.is_alive())
@@ -275,10 +278,15 @@ impl Branch {
 
 /// Whether an error is none of a destination: the wish to stop, or the source.
 pub fn is_of_all(error: &Error) -> bool {
-    use ErrorKind::{Cancelled, Read, SourceChanged, SourceGone, SourceShrank};
+    use ErrorKind::{Cancelled, Read, SourceChanged, SourceGone, SourceShrank, StreamEnded};
     matches!(
         error.kind(),
-        Cancelled | Read { .. } | SourceChanged { .. } | SourceGone { .. } | SourceShrank { .. }
+        Cancelled
+            | Read { .. }
+            | SourceChanged { .. }
+            | SourceGone { .. }
+            | SourceShrank { .. }
+            | StreamEnded { .. }
     )
 }
 

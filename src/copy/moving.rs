@@ -91,7 +91,12 @@ impl Work for Stripes<'_> {
     fn claim(&self) -> Result<Option<Assignment>> {
         let assign =
             |stripe| Assignment { transfer: Arc::clone(&self.transfer), stripe, ticket: 0 };
-        Ok(self.cursor.claim().map(assign))
+        let claim = || self.cursor.claim();
+        let claimed = match self.transfer.reads.stream() {
+            None => claim(),
+            Some(stream) => stream.claim(claim),
+        };
+        Ok(claimed.map(assign))
     }
 
     fn checkpoint(&self) -> Result<()> {
@@ -114,6 +119,7 @@ impl Task<'_> {
         let like = origin.file().filter(|_| self.may_clone()).map(|source| source.file.as_file());
         let shape = Shape {
             mapping: self.mapping,
+            open_ended: self.open_ended,
             gaps,
             like,
             workers: self.workers.most(),
@@ -218,6 +224,7 @@ impl Task<'_> {
         let range = self.mapping.from();
         let pieces = match how {
             Preallocate::Off => return Ok(()),
+            _ if self.open_ended => return Ok(()),
             Preallocate::Full => self.wanted.clone(),
             Preallocate::Auto if !self.selection.wants_space() || draft.grows() => return Ok(()),
             Preallocate::Auto => {
@@ -304,6 +311,7 @@ impl Task<'_> {
             self.origin.sector(),
             made.engines,
         );
+        transfer.reads = self.origin.read_order();
         if self.is_alone() {
             transfer.order = first.write_order();
         }
@@ -311,7 +319,10 @@ impl Task<'_> {
         let about = self.selection.capabilities();
         let sync = self.options.sync && !self.is_ordered();
         if !self.keep_cache {
-            let policy = PageCachePolicy::new(about.cache_state, about.bytes, sync);
+            let policy = match self.open_ended {
+                true => self.options.page_cache_of_a_stream(sync),
+                false => PageCachePolicy::new(about.cache_state, about.bytes, sync),
+            };
             transfer.page_cache = policy.over(self.standing);
         }
         transfer.holes = self.holes.clone();
@@ -344,6 +355,7 @@ impl Task<'_> {
     /// What ended the copy before every stripe was written.
     pub fn move_bytes(&mut self, sent: &Sent, moved: &mut Moved, watch: Watch<'_>) -> Result<()> {
         watch.progress.enter(Phase::Copying);
+        self.begin_stream();
         let control = self.options.control(self.io_size, watch);
         let on_read_error = match self.is_ordered() {
             // Workers end a stream at the first gap, after what comes before it.
@@ -362,7 +374,7 @@ impl Task<'_> {
         let troubles = std::mem::take(&mut *lock(&troubles));
         self.take_failures(sent, troubles);
         moved.record(&run, &sent.transfer, watch.progress);
-        result
+        result.and_then(|()| self.end_stream(sent, moved, watch.progress))
     }
 
     /// Records how far each destination got. One of several whose record fails

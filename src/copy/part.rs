@@ -66,6 +66,8 @@ impl<'a> Task<'a> {
             options,
             mapping,
             clamped: false,
+            open_ended: false,
+            requested: Some(from.len()),
             plan: Arc::new(Plan::new(&seen, mapping.grid(), stripe_size)),
             wanted,
             settled: bytes.todo.missing_from(from),

@@ -20,6 +20,9 @@ pub fn planned(task: Task<'_>, compared: Option<Moved>) -> Report {
         report.failed = compared.failed;
     }
     report.notes = task.notes;
+    if task.open_ended {
+        report.notes.push("it ends where the source does, which nobody knows before".to_owned());
+    }
     report.notes.push("dry run: nothing was written".to_owned());
     report.also = task.branches.into_iter().skip(1).map(also).collect();
     report
@@ -59,11 +62,12 @@ pub fn assemble(task: Task<'_>, moved: Moved, clock: &Clock) -> Report {
 /// What is known of a copy before its first byte.
 fn begun(task: &Task<'_>) -> Report {
     let mut report = Report::new(source_report(&*task.origin), task.branches[0].report.clone());
-    report.range = task.mapping.from();
+    let range = task.mapping.from();
+    report.range = if task.open_ended { range.split_at(range.start()).0 } else { range };
     report.dest_offset = task.mapping.to().start();
     report.clamped = task.clamped;
     report.in_place = task.branches.iter().any(|branch| branch.abilities.in_place);
-    report.bytes.requested = task.wanted.bytes();
+    report.bytes.requested = task.requested;
     report.bytes.holes = task.kept_holes.common(&task.wanted).bytes();
     report.mapped = task.options.only.is_some().then(|| Mapped::of(&task.wanted));
     report.bytes.resumed = task.resumed;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::ahead;
 use super::branch::Branch;
 use super::only_changed;
+use super::stream::{self, Stream};
 use crate::digest::{Algorithm, Digester, ordered};
 use crate::durable::trust::Examiner;
 use crate::endpoint::{Destination, Look, Origin};
@@ -39,6 +40,9 @@ pub struct Task<'a> {
     pub mapping: Mapping,
     /// Whether a range beyond the end of the source was cut to what exists.
     pub clamped: bool,
+    /// Whether the source may end before the mapping does, which is as long as it
+    /// can be until then.
+    pub open_ended: bool,
     pub branches: Vec<Branch>,
     pub plan: Arc<Plan>,
     /// Bytes of the range that are to be in the destination.
@@ -49,6 +53,8 @@ pub struct Task<'a> {
     pub holes: RangeSet,
     /// Holes of the source that the destinations have too.
     pub kept_holes: RangeSet,
+    /// Length of the range that was asked for, once it is known.
+    pub requested: Option<u64>,
     /// Bytes to be moved.
     pub bytes: u64,
     /// Bytes that an earlier run moved.
@@ -105,16 +111,21 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
     options.check()?;
     origin.listen_to(watch.cancel);
     origin.will_read_in_sequence();
-    let (from, clamped) = origin.resolve(&options.range, options.clamp)?;
     let mut branches: Vec<Branch> = destinations.into_iter().map(Branch::new).collect();
+    let (from, clamped) = origin.resolve(&options.range, options.clamp)?;
+    let stream = Stream::of(&*origin, options);
+    stream.check(&*origin, &branches, options)?;
     check_abilities(&*origin, &branches, options)?;
-    let mapping = map(&*origin, &branches[0], from, options)?;
-    let look = Look { origin: &*origin, mapping, options, watch };
+    let mapping = map(&*origin, &branches[0], from, stream.open_ended, options)?;
+    let (from, certain) = (mapping.from(), stream.certain(mapping));
+    let open_ended = stream.open_ended;
+    let look = Look { origin: &*origin, mapping: certain, open_ended, options, watch };
     let mut examiner = Examiner::new(options.trust);
     let (mut notes, mut writes_source) = (Vec::new(), false);
     for branch in &mut branches {
         let Some(destination) = &mut branch.destination else { continue };
-        let looked = destination.look(&look, &mut examiner)?;
+        let looked = destination.look(&look, &mut examiner);
+        let looked = looked.map_err(|error| stream.without_resume(error))?;
         let is_resumed = looked.journal.as_ref().is_some_and(|journal| journal.resumed);
         branch.resumed = is_resumed || !looked.done.is_empty();
         (branch.done, branch.journal) = (looked.done, looked.journal);
@@ -132,7 +143,13 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
     }
     let choice = Choice { origin: &*origin, branches: &branches, mapping, options };
     let (selection, sparse) = choice.select(&layout, bytes.todo.bytes())?;
-    check_room(&mut branches, &look, &layout, selection.may_share())?;
+    let may_share = selection.may_share();
+    let room = if stream.open_ended {
+        Layout::whole(certain.from(), layout.asked)
+    } else {
+        layout.clone()
+    };
+    check_room(&mut branches, &look, &room, may_share)?;
     let (selection, sparse) = match purpose {
         Purpose::Copy if !options.expected_in.is_empty() => {
             ahead::check(&*origin, from, options, watch)?;
@@ -160,6 +177,8 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         options,
         mapping,
         clamped,
+        open_ended,
+        requested: (!open_ended).then_some(wanted.bytes()),
         plan: Arc::new(plan),
         settled: bytes.todo.missing_from(from),
         wanted,
@@ -183,7 +202,7 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         origin,
         branches,
     };
-    watch.progress.expect(task.bytes, task.resumed);
+    watch.progress.expect(task.requested.map(|_| task.bytes), task.resumed);
     Ok(task)
 }
 
@@ -205,7 +224,17 @@ impl Task<'_> {
 
     /// Computes the digests of the range, and those of its pieces.
     pub fn digester(&self) -> Digester {
-        Digester::new(&self.digests, self.mapping.from()).with_pieces(&self.digest_pieces)
+        match self.open_ended {
+            true => Digester::open_ended(&self.digests, self.mapping.from().start()),
+            false => {
+                Digester::new(&self.digests, self.mapping.from()).with_pieces(&self.digest_pieces)
+            }
+        }
+    }
+
+    /// Whether what is read comes once, in order.
+    pub fn reads_once(&self) -> bool {
+        self.origin.read_order().stream().is_some()
     }
 
     /// Tells a watcher what will be done.
@@ -276,10 +305,15 @@ fn map(
     origin: &dyn Origin,
     first: &Branch,
     from: ByteRange,
+    open_ended: bool,
     options: &Options,
 ) -> Result<Mapping, Refusal> {
     let too_far = || Refusal::TooFar { path: first.path().to_owned() };
     let offset = origin.bytes(options.dest_offset).map_err(|_| too_far())?;
+    let from = match open_ended {
+        true => stream::cut_to_offsets(from, offset),
+        false => from,
+    };
     let mapping = Mapping::new(from, offset).ok_or_else(too_far)?;
     // Files are addressed with signed 64-bit offsets.
     if mapping.to().end() > i64::MAX as u64 { Err(too_far()) } else { Ok(mapping) }
@@ -369,6 +403,7 @@ struct Choice<'a> {
 impl Choice<'_> {
     fn select(&self, layout: &Layout, bytes: u64) -> Result<(Selection, Sparse), Refusal> {
         let forced = match self.branches {
+            _ if self.origin.read_order().stream().is_some() => Some("a stream is read in order"),
             [only] if only.abilities.ordered => Some("a stream is written in order"),
             [_] => None,
             _ => Some("one read, several writes"),
@@ -420,6 +455,7 @@ fn sizes(
     let best = pace.map_or(selection.io_size(), |pace| pace.request);
     let request = options.request_size(origin.sector(), best)?;
     let is_ordered = branches.iter().any(|branch| branch.abilities.ordered);
+    let takes_turns = is_ordered || origin.read_order().stream().is_some();
     let written = match branches {
         [_] => vec![about.destination.rotational],
         _ => {
@@ -438,7 +474,7 @@ fn sizes(
     };
     let workers = workers.bounded(options.request_memory(request));
     let stripe = match options.stripe_size(origin.sector())? {
-        _ if is_ordered => request,
+        _ if takes_turns => request,
         Some(bytes) => bytes,
         // A worker that waits for the turn of its stripe holds one request, not many.
         None if ordered(&options.wanted_digests()) => request,

@@ -64,6 +64,7 @@ fn copy(task: &mut Task<'_>, moved: &mut Moved, clock: &mut Clock, watch: Watch<
         return Err(error);
     }
     task.commit(&sent, moved)?;
+    task.origin.was_copied(task.mapping.from());
     clock.finished();
     Ok(())
 }

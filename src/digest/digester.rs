@@ -1,6 +1,6 @@
 //! The digests that the workers of one copy compute together.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 
 use super::content::Content;
 use super::in_order::InOrder;
@@ -36,6 +36,8 @@ use crate::range::{ByteRange, RangeSet};
 ///   could not read its piece calls [`spoil`](Digester::spoil).
 pub struct Digester {
     range: ByteRange,
+    /// Where the range turned out to end, if that was not known.
+    end: OnceLock<u64>,
     /// What was handed over, to know what is missing or came twice.
     seen: Mutex<RangeSet>,
     state: DigestState,
@@ -55,14 +57,28 @@ impl Digester {
     /// For the bytes of `range`, which also gives the positions of the pieces.
     /// An algorithm that is named twice is computed once.
     pub fn new(algorithms: &[Algorithm], range: ByteRange) -> Digester {
+        Digester::of(algorithms, range, Method::new)
+    }
+
+    /// For the bytes from `start` on, up to an end that is not known: there must
+    /// be an [`end_at`](Digester::end_at) before the digests are finished.
+    pub fn open_ended(algorithms: &[Algorithm], start: u64) -> Digester {
+        Digester::of(algorithms, ByteRange::between(start, u64::MAX), Method::open_ended)
+    }
+
+    fn of(
+        algorithms: &[Algorithm],
+        range: ByteRange,
+        method: impl Fn(Algorithm, u64) -> Method,
+    ) -> Digester {
         let first_mentions = algorithms
             .iter()
             .enumerate()
             .filter(|(index, algorithm)| !algorithms[..*index].contains(algorithm));
         let methods =
-            first_mentions.map(|(_, algorithm)| Method::new(*algorithm, range.len())).collect();
-        let (seen, state, pieces) = (Mutex::default(), DigestState::new(), Vec::new());
-        Digester { range, seen, state, methods, pieces }
+            first_mentions.map(|(_, algorithm)| method(*algorithm, range.len())).collect();
+        let (end, seen) = (OnceLock::new(), Mutex::default());
+        Digester { range, end, seen, state: DigestState::new(), methods, pieces: Vec::new() }
     }
 
     /// Computes the same digests also of each piece of so many bytes, counted from
@@ -77,6 +93,11 @@ impl Digester {
     /// The digests of the pieces, as far as there are any. They are taken out.
     pub fn take_pieces(&self) -> Vec<PieceDigests> {
         self.pieces.iter().flat_map(Pieces::take).collect()
+    }
+
+    /// The range ends at `end`: nothing of it comes after that. The first call counts.
+    pub fn end_at(&self, end: u64) {
+        let _ = self.end.set(end);
     }
 
     /// Hashes the bytes of the range that start at position `start`.
@@ -178,10 +199,14 @@ impl Digester {
     /// The digests, in the order in which their algorithms were first named, or
     /// `None` if bytes are missing, came twice, or the digests were given up.
     pub fn finish(self) -> Option<Vec<Digest>> {
-        if self.state.is_lost() || !into_inner(self.seen).covers(self.range) {
+        let range = match self.end.into_inner() {
+            Some(end) => self.range.split_at(end).0,
+            None => self.range,
+        };
+        if self.state.is_lost() || !into_inner(self.seen).covers(range) {
             return None;
         }
-        self.methods.into_iter().map(Method::finish).collect()
+        self.methods.into_iter().map(|method| method.finish(range.len())).collect()
     }
 }
 
@@ -189,8 +214,15 @@ impl Method {
     fn new(algorithm: Algorithm, len: u64) -> Method {
         match algorithm {
             Algorithm::Blake3 => Method::Tree(Tree::new(len)),
-            Algorithm::Crc32c => Method::Runs(Runs::new(len)),
-            _ => Method::InOrder(InOrder::new(algorithm, len)),
+            Algorithm::Crc32c => Method::Runs(Runs::new()),
+            _ => Method::InOrder(InOrder::new(algorithm)),
+        }
+    }
+
+    fn open_ended(algorithm: Algorithm, most: u64) -> Method {
+        match algorithm {
+            Algorithm::Blake3 => Method::Tree(Tree::open_ended(most)),
+            algorithm => Method::new(algorithm, most),
         }
     }
 
@@ -214,11 +246,12 @@ impl Method {
         }
     }
 
-    fn finish(self) -> Option<Digest> {
+    /// The digest of `len` bytes.
+    fn finish(self, len: u64) -> Option<Digest> {
         match self {
-            Method::Tree(tree) => tree.finish(),
-            Method::Runs(runs) => runs.finish(),
-            Method::InOrder(turns) => turns.finish(),
+            Method::Tree(tree) => tree.finish(len),
+            Method::Runs(runs) => runs.finish(len),
+            Method::InOrder(turns) => turns.finish(len),
         }
     }
 }

@@ -14,7 +14,6 @@ use super::{Algorithm, Digest, Hasher, into_inner, lock};
 /// The hasher, handed from piece to piece in ascending order.
 pub(super) struct InOrder {
     algorithm: Algorithm,
-    len: u64,
     turn: Mutex<Turn>,
     moved: Condvar,
 }
@@ -27,10 +26,10 @@ struct Turn {
 }
 
 impl InOrder {
-    /// For a range of `len` bytes.
-    pub fn new(algorithm: Algorithm, len: u64) -> InOrder {
+    /// Of which nothing is known.
+    pub fn new(algorithm: Algorithm) -> InOrder {
         let turn = Turn { next: 0, hasher: Some(Hasher::new(algorithm)) };
-        InOrder { algorithm, len, turn: Mutex::new(turn), moved: Condvar::new() }
+        InOrder { algorithm, turn: Mutex::new(turn), moved: Condvar::new() }
     }
 
     /// Which digest it is.
@@ -78,9 +77,9 @@ impl InOrder {
         self.moved.notify_all();
     }
 
-    /// The digest of the whole range, if it was seen.
-    pub fn finish(self) -> Option<Digest> {
+    /// The digest of the whole range, `len` bytes, if it was seen.
+    pub fn finish(self, len: u64) -> Option<Digest> {
         let turn = into_inner(self.turn);
-        (turn.next == self.len).then_some(turn.hasher?.finalize())
+        (turn.next == len).then_some(turn.hasher?.finalize())
     }
 }

@@ -12,8 +12,8 @@ use super::content::Content;
 use super::{Algorithm, Digest, into_inner, lock};
 
 /// The checksums of all stretches of bytes seen so far, by their start.
+#[derive(Default)]
 pub(super) struct Runs {
-    len: u64,
     runs: Mutex<BTreeMap<u64, Run>>,
 }
 
@@ -24,9 +24,9 @@ struct Run {
 }
 
 impl Runs {
-    /// For a range of `len` bytes.
-    pub fn new(len: u64) -> Runs {
-        Runs { len, runs: Mutex::default() }
+    /// Of which nothing is known.
+    pub fn new() -> Runs {
+        Runs::default()
     }
 
     /// Adds the bytes from `start` on; each byte once, in any order.
@@ -39,12 +39,12 @@ impl Runs {
         insert(&mut lock(&self.runs), start, run);
     }
 
-    /// The checksum of the whole range, if it was seen.
-    pub fn finish(self) -> Option<Digest> {
+    /// The checksum of the whole range, `len` bytes, if it was seen.
+    pub fn finish(self, len: u64) -> Option<Digest> {
         let mut runs = into_inner(self.runs);
         let crc = match runs.remove(&0) {
-            Some(run) if run.end == self.len => run.crc,
-            None if self.len == 0 => 0,
+            Some(run) if run.end == len => run.crc,
+            None if len == 0 => 0,
             _ => return None,
         };
         Some(Digest::new(Algorithm::Crc32c, crc.to_be_bytes()))

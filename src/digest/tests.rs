@@ -96,14 +96,21 @@ fn official_blake3_vectors_in_any_order() {
             expected,
             "{len} bytes at once"
         );
-        for size in [1, 1000, 1024, 4096, 65536] {
-            let digester = Digester::new(&[Algorithm::Blake3], ByteRange::to(len as u64));
+        for (size, open_ended) in
+            [1, 1000, 1024, 4096, 65536].into_iter().flat_map(|size| [(size, false), (size, true)])
+        {
+            let digester = match open_ended {
+                true => Digester::open_ended(&[Algorithm::Blake3], 0),
+                false => Digester::new(&[Algorithm::Blake3], ByteRange::to(len as u64)),
+            };
             let pieces: Vec<_> = ByteRange::to(len as u64).pieces(size).collect();
             for &piece in pieces.iter().rev() {
                 update(&digester, &data, 0, piece).expect("not abandoned");
             }
+            digester.end_at(len as u64);
             let digests = digester.finish().expect("complete");
-            assert_eq!(digests[0].to_string(), expected, "{len} bytes by {size}, last first");
+            let how = format!("{len} bytes by {size}, last first, open-ended: {open_ended}");
+            assert_eq!(digests[0].to_string(), expected, "{how}");
         }
     }
 }

@@ -14,6 +14,11 @@
 //! that even equal subtrees of zeros have different values and there is nothing
 //! to remember. (Parents do not know their position, but they are a sixteenth of
 //! the work.)
+//!
+//! Only the end of the input tells which subtree is the root, and the root is
+//! hashed in another way. As long as the end is not known, the first chunk is
+//! therefore kept as it is, and with it every subtree that begins at 0: those
+//! beside it wait, one for each level of the tree.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -31,7 +36,10 @@ const LARGEST: u64 = 1 << 20;
 
 /// The parts of the tree over a range that are known so far.
 pub(super) struct Tree {
+    /// Of the whole range, and while its end is not known, more than it will have.
     len: u64,
+    /// Whether the end is not known until it is reached.
+    open_ended: bool,
     parts: Mutex<Parts>,
 }
 
@@ -59,7 +67,12 @@ struct PartialChunk {
 impl Tree {
     /// For a range of `len` bytes.
     pub fn new(len: u64) -> Tree {
-        Tree { len, parts: Mutex::default() }
+        Tree { len, open_ended: false, parts: Mutex::default() }
+    }
+
+    /// For a range of at most `most` bytes.
+    pub fn open_ended(most: u64) -> Tree {
+        Tree { open_ended: true, ..Tree::new(most) }
     }
 
     /// Adds the bytes from `start` on; each byte once, in any order. Returns
@@ -81,7 +94,7 @@ impl Tree {
     /// Length of the largest subtree that starts at `at` and is covered by the
     /// `available` bytes from there, or `None` if not even a chunk is.
     fn subtree_at(&self, at: u64, available: u64) -> Option<u64> {
-        if self.len <= CHUNK || !at.is_multiple_of(CHUNK) {
+        if self.len <= CHUNK || !at.is_multiple_of(CHUNK) || self.open_ended && at == 0 {
             return None;
         }
         // The whole range is the root, which is hashed differently.
@@ -105,7 +118,8 @@ impl Tree {
         let chunk = parts.chunks.entry(start).or_default();
         chunk.put(at - start, part);
         // A single chunk is the root and waits for the end.
-        if chunk.filled < chunk_len || self.len <= CHUNK {
+        let may_be_root = self.len <= CHUNK || self.open_ended && start == 0;
+        if chunk.filled < chunk_len || may_be_root {
             return;
         }
         let complete = parts.chunks.remove(&start);
@@ -121,18 +135,21 @@ impl Tree {
         lock(&self.parts).insert(start, subtree, self.len);
     }
 
-    /// The digest of the whole range, if it was seen.
-    pub fn finish(self) -> Option<Digest> {
-        let parts = into_inner(self.parts);
-        let hash = if self.len <= CHUNK {
+    /// The digest of the whole range, `len` bytes, if it was seen.
+    pub fn finish(self, len: u64) -> Option<Digest> {
+        let mut parts = into_inner(self.parts);
+        if self.open_ended && len > CHUNK {
+            parts.end_at(len);
+        }
+        let hash = if len <= CHUNK {
             let chunk = parts.chunks.into_values().next().unwrap_or_default();
-            let bytes = &chunk.bytes[..self.len as usize];
-            (chunk.filled == self.len).then(|| blake3::hash(bytes))?
+            let bytes = &chunk.bytes[..len as usize];
+            (chunk.filled == len).then(|| blake3::hash(bytes))?
         } else {
             let mut subtrees = parts.subtrees.into_iter();
             let (start, left) = subtrees.next()?;
             let (middle, right) = subtrees.next()?;
-            let whole = start == 0 && left.end == middle && right.end == self.len;
+            let whole = start == 0 && left.end == middle && right.end == len;
             whole.then(|| hazmat::merge_subtrees_root(&left.value, &right.value, Mode::Hash))?
         };
         Some(Digest::new(Algorithm::Blake3, *hash.as_bytes()))
@@ -140,6 +157,24 @@ impl Tree {
 }
 
 impl Parts {
+    /// The range turns out to have `len` bytes, more than a chunk: everything is
+    /// put in its place in the tree over them.
+    fn end_at(&mut self, len: u64) {
+        let all = std::mem::take(&mut self.subtrees);
+        for (start, subtree) in all {
+            self.insert(start, subtree, len);
+        }
+        for (start, chunk) in std::mem::take(&mut self.chunks) {
+            let end = len.min(start + CHUNK);
+            // Where a byte is missing, so is the subtree, and there is no digest.
+            if chunk.filled == end - start {
+                let bytes = &chunk.bytes[..chunk.filled as usize];
+                let value = hash_subtree(start, std::iter::once(bytes));
+                self.insert(start, Subtree { end, value }, len);
+            }
+        }
+    }
+
     /// Puts a subtree of a tree over `len` bytes in its place and replaces
     /// siblings by their parent as far up as both are there.
     fn insert(&mut self, mut start: u64, mut subtree: Subtree, len: u64) {

@@ -15,7 +15,8 @@ use std::path::{Path, PathBuf};
 use positioned_io::ReadAt;
 
 use super::recheck::{self, first_difference_in};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::io::incoming::is_read_once;
 use crate::io::{FileIo, Source};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
@@ -124,7 +125,8 @@ impl Written<'_> {
     ///
     /// If either side cannot be read where that must be, or the caller asked to stop.
     pub fn lost(&self, file: &FileIo, path: &Path, cancel: &CancelToken) -> Result<RangeSet> {
-        self.lost_of(&self.suspect(file.as_file()), file, path, cancel)
+        let lost = self.lost_of(&self.suspect(file.as_file()), file, path, cancel);
+        self.or_missing(lost, file.as_file())
     }
 
     /// The same of a file that cannot be read: on file systems that are known
@@ -134,11 +136,27 @@ impl Written<'_> {
     ///
     /// As [`lost`](Written::lost).
     pub fn lost_unread(&self, file: &File, path: &Path, cancel: &CancelToken) -> Result<RangeSet> {
+        let lost = self.lost_of(&self.certainly_missing(file), &Hole, path, cancel);
+        self.or_missing(lost, file)
+    }
+
+    /// What came once cannot be compared: there the holes decide.
+    fn or_missing(&self, lost: Result<RangeSet>, file: &File) -> Result<RangeSet> {
+        match lost.as_ref().map_err(Error::kind) {
+            Err(ErrorKind::Destination { source, .. }) if is_read_once(source) => {
+                Ok(self.certainly_missing(file))
+            }
+            _ => lost,
+        }
+    }
+
+    /// What is missing, where a file system makes no holes of zeros.
+    fn certainly_missing(&self, file: &File) -> RangeSet {
         use sys::FileSystemKind::{Btrfs, Ext, Tmpfs, Xfs};
         let kind = sys::file_system(file).map(|system| system.kind);
         match kind {
-            Ok(Btrfs | Ext | Tmpfs | Xfs) => self.lost_of(&self.missing(file), &Hole, path, cancel),
-            _ => Ok(RangeSet::new()),
+            Ok(Btrfs | Ext | Tmpfs | Xfs) => self.missing(file),
+            _ => RangeSet::new(),
         }
     }
 

@@ -59,6 +59,19 @@ impl OpenFile {
         filled.map_err(|source| self.failed("resize", source))
     }
 
+    /// Gives it the length `len`: nothing more will be written. It is cut only if it
+    /// has the length `made`; with `None` nobody else can have made it longer.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub fn end_at(&self, len: u64, made: Option<u64>) -> Result<()> {
+        let ended = sizing::end_at(self.as_file(), len, made);
+        ended.map_err(|source| self.failed("resize", source))?;
+        self.io.set_len(len);
+        Ok(())
+    }
+
     /// Waits until everything written is on the disk; what is to be written
     /// last is not.
     ///

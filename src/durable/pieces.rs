@@ -37,6 +37,8 @@ const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 /// [`Refusal::PieceBusy`] if another run writes some of them, [`Refusal::Busy`] if
 /// it has the whole file.
 pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> {
+    // What comes from a pipe may reach further than any file.
+    let to = to.split_at(PLAIN_NAME.start()).0;
     if to.is_empty() {
         // Nothing is written, so it is in nobody's way.
         return Ok(Claim::Piece);

@@ -168,7 +168,9 @@ impl Search<'_> {
         match self.leftovers {
             Leftovers::Refuse => {
                 if part.is_some() {
-                    return Err(Refusal::Leftover { path: target.part_path() }.into());
+                    return Err(
+                        Refusal::Leftover { resumable: true, path: target.part_path() }.into()
+                    );
                 }
                 check_no_map(self.map_file, self.examiner)?;
                 Ok(Start::Fresh)
@@ -250,7 +252,7 @@ pub fn check_no_map(map_file: &MapFile, examiner: &mut Examiner) -> Result<(), R
         return Ok(());
     }
     check_discardable(map_file, examiner)?;
-    Err(Refusal::Leftover { path: map_file.path() })
+    Err(Refusal::Leftover { resumable: true, path: map_file.path() })
 }
 
 /// What a restart discards must be a map of ours, if only a damaged one: a

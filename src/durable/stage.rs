@@ -16,6 +16,7 @@ use super::open_file::{OpenFile, resize};
 use super::part::{self, Ours};
 use super::previous::{Previous, Start};
 use super::side;
+use super::sizing;
 use super::target::{MAP_SUFFIX, StagedTarget, sibling_name};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::FileIo;
@@ -27,8 +28,10 @@ use crate::sys::{self, FileKind, Metadata};
 /// What a new file is like before the first byte is written.
 #[derive(Clone, Copy)]
 pub struct Blank<'a> {
-    /// Its length in bytes.
+    /// Its length in bytes; where it is open-ended, at least.
     pub len: u64,
+    /// Whether nobody knows how long it will be.
+    pub open_ended: bool,
     /// Whether parts of it will not be written, and stay holes.
     pub gaps: bool,
     /// A file that it may begin as a clone of, because it is to have the same
@@ -88,7 +91,9 @@ impl Stage {
         let is_clone = clone.is_some();
         let file = clone.map_or_else(|| target.directory.create_new(&part), Ok);
         let file = file.and_then(part::locked).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => Refusal::Leftover { path: path.clone() },
+            io::ErrorKind::AlreadyExists => {
+                Refusal::Leftover { resumable: true, path: path.clone() }
+            }
             io::ErrorKind::WouldBlock => Refusal::Busy { path: path.clone() },
             _ => Refusal::CannotCreate {
                 directory: target.directory_path.clone(),
@@ -100,6 +105,7 @@ impl Stage {
             // Nothing was written yet, so nothing is worth keeping.
             let _ = remove_part(&target, &file);
         })?;
+        let grows = grows || blank.open_ended && sizing::is_in_doubt(&file);
         let file = OpenFile { io: Arc::new(FileIo::new(file, blank.len)), path, grows };
         Ok(Stage { file, target, is_named: false, is_made: true, is_clone })
     }

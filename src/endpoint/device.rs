@@ -157,7 +157,7 @@ impl Destination for Device {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities::default().in_place()
+        Abilities::default().in_place().open_ended()
     }
 
     fn footprint(&self) -> Option<Footprint<'_>> {

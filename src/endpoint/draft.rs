@@ -71,6 +71,17 @@ pub trait Draft: Send + Sync {
         self.file().is_some_and(|file| file.grows)
     }
 
+    /// Only `to` of it was, and will be, written: that was not known before, or
+    /// less came than was to be expected.
+    ///
+    /// # Errors
+    ///
+    /// If the system fails.
+    fn end_at(&self, to: ByteRange) -> Result<()> {
+        let _ = to;
+        Ok(())
+    }
+
     /// Gives it its length and its final rights, of which a new file has
     /// `rights` at most; `None` where they are carried over from the source.
     /// Returns what it could not be given, in words.

@@ -103,9 +103,9 @@ impl Left<'_> {
 
     /// Compares all that is done; returns how many bytes could be compared.
     fn compare_all(&self) -> Result<u64> {
-        let Look { origin, mapping, options, watch } = *self.look;
+        let Look { origin, mapping, options, watch, .. } = *self.look;
         let (progress, cancel) = (watch.progress, watch.cancel);
-        progress.expect(0, self.done.bytes());
+        progress.expect(Some(0), self.done.bytes());
         progress.enter(Phase::Verifying);
         let medium = ReadBack::new(&self.written()?);
         let io_size = options.request_size(origin.sector(), REQUEST)?;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::earlier::Wrote;
 use super::resumable::{self, Left, Resumable};
-use super::{Destination, Draft, End, Kind, Look, Looked, Shape};
+use super::{Abilities, Destination, Draft, End, Kind, Look, Looked, Shape};
 use crate::durable::intact::Written;
 use crate::durable::map::{Mode, ObjectId};
 use crate::durable::open_file::OpenFile;
@@ -113,6 +113,10 @@ impl Destination for NewFile {
         Kind::File
     }
 
+    fn abilities(&self) -> Abilities {
+        Abilities::default().open_ended()
+    }
+
     fn end(&self) -> End {
         End::of_directory(&self.target.directory)
     }
@@ -155,7 +159,8 @@ impl Destination for NewFile {
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
-        let blank = Blank { len: shape.mapping.to().end(), gaps: shape.gaps, like: shape.like };
+        let Shape { open_ended, gaps, like, .. } = *shape;
+        let blank = Blank { len: shape.certain().end(), open_ended, gaps, like };
         let target = self.target;
         let stage = self.left.begin(shape, |start| Stage::begin(target, blank, start))?;
         Ok(Box::new(stage))
@@ -181,6 +186,10 @@ impl Draft for Stage {
 
     fn is_clone(&self) -> bool {
         Stage::is_clone(self)
+    }
+
+    fn end_at(&self, to: ByteRange) -> Result<()> {
+        Stage::file(self).end_at(to.end(), None)
     }
 
     fn settle(&self, rights: Option<u32>) -> Result<Vec<String>> {

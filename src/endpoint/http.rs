@@ -17,6 +17,7 @@ mod pin;
 mod reply;
 mod stop;
 
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,8 +95,8 @@ impl Origin for HttpOrigin {
         &self.path
     }
 
-    fn name(&self) -> PathBuf {
-        self.name.clone()
+    fn file_name(&self) -> Option<OsString> {
+        self.name.file_name().map(OsStr::to_owned)
     }
 
     fn source(&self) -> Arc<dyn Source> {

@@ -18,7 +18,7 @@ use crate::io::only_changed::BLOCK;
 use crate::io::{FileIo, Sink};
 use crate::options::Options;
 use crate::progress::CancelToken;
-use crate::range::RangeSet;
+use crate::range::{ByteRange, RangeSet};
 use crate::safety::roles::Footprint;
 use crate::safety::{changes, check_length, check_space};
 use crate::source::{DEFAULT_SECTOR, OpenSource, copyable};
@@ -129,7 +129,7 @@ impl Destination for InPlace {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities::default().in_place()
+        Abilities::default().in_place().open_ended()
     }
 
     fn footprint(&self) -> Option<Footprint<'_>> {
@@ -138,7 +138,7 @@ impl Destination for InPlace {
 
     fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
         resumable::refuse_preserve(look.options)?;
-        let (file, path, to) = (&self.target.file, &self.target.path, look.mapping.to());
+        let (file, path, to) = (&self.target.file, &self.target.path, look.reach());
         let claim = pieces::claim(file, path, to)?;
         self.map = pieces::map_of_piece(file, path, to, claim);
         let (left, looked) = resumable::look(self, look, examiner)?;
@@ -176,16 +176,13 @@ impl Destination for InPlace {
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let InPlace { target, left, .. } = *self;
-        let to = shape.mapping.to();
+        let to = shape.certain();
         left.begin(shape, |_| {
             let size = target.facts.size;
             // Where nothing is written, no file becomes longer.
             let end = if to.is_empty() { 0 } else { to.end() };
-            let (mut grows, mut was) = (false, None);
-            if end > size {
-                grows = resize(&target.file, &target.path, end, false)?;
-                was = Some(size);
-            }
+            let grows = end > size && resize(&target.file, &target.path, end, false)?;
+            let was = (end > size || shape.open_ended).then_some(size);
             let io = Arc::new(FileIo::new(target.file, end.max(size)));
             let file = OpenFile { io, path: target.path, grows };
             let draft = InPlaceDraft { file, is_readable: target.is_readable, was };
@@ -198,7 +195,7 @@ impl Destination for InPlace {
 struct InPlaceDraft {
     file: OpenFile,
     is_readable: bool,
-    /// Its length in bytes before it was made longer.
+    /// Its length in bytes before it was, or may be, made longer.
     was: Option<u64>,
 }
 
@@ -217,6 +214,13 @@ impl Draft for InPlaceDraft {
 
     fn file(&self) -> Option<&OpenFile> {
         Some(&self.file)
+    }
+
+    fn end_at(&self, to: ByteRange) -> Result<()> {
+        let Some(was) = self.was else { return Ok(()) };
+        // Where nothing is written, no file becomes longer.
+        let len = if to.is_empty() { was } else { was.max(to.end()) };
+        self.file.end_at(len, Some(self.file.io.len()))
     }
 
     fn settle(&self, _rights: Option<u32>) -> Result<Vec<String>> {

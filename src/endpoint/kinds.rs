@@ -1,5 +1,6 @@
 //! Which kind of end a name means: one row a kind.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::file::NewFile;
 use super::http::HttpOrigin;
 use super::in_place::InPlace;
 use super::null::{self, Null};
+use super::pipe;
 use super::split::SplitDestination;
 use super::zero::{self, Zeros};
 use super::{Destination, Origin};
@@ -20,18 +22,21 @@ use crate::progress::CancelToken;
 use crate::source::{OpenSource, copyable};
 use crate::sys::{self, FileKind, Metadata};
 
-/// The kinds of origins that have a name of their own; everything else is a
-/// file or device. Whatever takes long hears `cancel`.
+/// The kinds of origins that have a name of their own, and streams; everything
+/// else is a file or device. Whatever takes long hears `cancel`.
 ///
 /// # Errors
 ///
-/// A [`Refusal`] if it cannot be opened, or not be read at offsets.
+/// A [`Refusal`] if it cannot be opened, or not be read.
 pub fn origin(path: &Path, options: &Options, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
     match (path.to_str(), address::scheme(path)) {
         (Some(zero::NAME), _) => Ok(Arc::new(Zeros::default())),
         (Some(address), Some("http" | "https")) => http(address, options, cancel),
         (_, Some(scheme)) => Err(unknown(path, scheme)),
-        _ => Ok(Arc::new(OpenSource::open_joined(path, options.join)?)),
+        _ => match pipe::at(path)? {
+            Some(stream) => Ok(stream),
+            None => Ok(Arc::new(OpenSource::open_joined(path, options.join)?)),
+        },
     }
 }
 
@@ -54,19 +59,23 @@ fn unknown(path: &Path, scheme: &str) -> Error {
 }
 
 /// The same of the destination of a copy, which may be split. Where `path` is a
-/// directory, the file in it has the name of `source`.
+/// directory, the file in it is called `name`.
 ///
 /// # Errors
 ///
 /// A [`Refusal`]; nothing has been changed.
-pub fn destination(path: &Path, source: &Path, options: &Options) -> Result<Box<dyn Destination>> {
+pub fn destination(
+    path: &Path,
+    name: Option<&OsStr>,
+    options: &Options,
+) -> Result<Box<dyn Destination>> {
     match options.split {
-        None => whole_destination(path, source, options),
+        None => whole_destination(path, name, options),
         Some(_) if path.to_str() == Some(null::NAME) => {
             Err(ErrorKind::usage_of(&["split"], "makes files, and null: is none").into())
         }
         Some(size) => {
-            let (path, _) = look_at(path, source)?;
+            let (path, _) = look_at(path, name)?;
             Ok(Box::new(SplitDestination::new(path, size, options.force)?))
         }
     }
@@ -79,7 +88,7 @@ pub fn destination(path: &Path, source: &Path, options: &Options) -> Result<Box<
 /// A [`Refusal`]; nothing has been changed.
 pub fn whole_destination(
     path: &Path,
-    source: &Path,
+    name: Option<&OsStr>,
     options: &Options,
 ) -> Result<Box<dyn Destination>> {
     if path.to_str() == Some(null::NAME) {
@@ -88,7 +97,7 @@ pub fn whole_destination(
     if let Some(scheme) = address::scheme(path) {
         return Err(unknown(path, scheme));
     }
-    let (path, found) = look_at(path, source)?;
+    let (path, found) = look_at(path, name)?;
     let Some(found) = found else { return where_nothing_is(path, options) };
     copyable(Side::Destination, &path, found.node)?;
     match found.node {
@@ -112,13 +121,13 @@ fn where_nothing_is(path: PathBuf, options: &Options) -> Result<Box<dyn Destinat
     Ok(Box::new(new))
 }
 
-/// What `path` means, and what is there; in a directory, the name of `source`.
-fn look_at(path: &Path, source: &Path) -> Result<(PathBuf, Option<Metadata>), Refusal> {
+/// What `path` means, and what is there; in a directory, `name`.
+fn look_at(path: &Path, name: Option<&OsStr>) -> Result<(PathBuf, Option<Metadata>), Refusal> {
     let look = |path: &Path| sys::facts_of_path(path).map_err(|error| cannot_open(path, error));
     let mut path = path.to_owned();
     let mut found = look(&path)?;
     if found.as_ref().is_some_and(|found| found.node == FileKind::Directory) {
-        path.push(source.file_name().ok_or_else(|| no_name(source))?);
+        path.push(name.ok_or_else(|| no_name(&path))?);
         found = look(&path)?;
     }
     Ok((path, found))

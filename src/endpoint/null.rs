@@ -30,7 +30,7 @@ impl Destination for Null {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities::default().without_read_back()
+        Abilities::default().without_read_back().open_ended()
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {

@@ -115,8 +115,10 @@ pub(super) fn look(
         None => None,
     };
     if !look.origin.can_resume() {
-        // The map that may be there is of another copy, and was seen above.
-        let left = Left { start, map_file: None };
+        // The map that may be there is of another copy, and was seen above: it goes
+        // away with what that has written, and only with it.
+        let map_file = (leftovers == Leftovers::Restart).then_some(map_file);
+        let left = Left { start, map_file };
         return Ok((left, Looked { writes_source, ..Looked::default() }));
     }
     map_file

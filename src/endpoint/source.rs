@@ -1,5 +1,6 @@
 //! Files and block devices that are read.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -20,8 +21,8 @@ impl Origin for OpenSource {
         &self.path
     }
 
-    fn name(&self) -> PathBuf {
-        OpenSource::name(self)
+    fn file_name(&self) -> Option<OsString> {
+        self.name().file_name().map(OsStr::to_owned)
     }
 
     fn source(&self) -> Arc<dyn Source> {

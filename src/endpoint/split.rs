@@ -250,7 +250,7 @@ impl Destination for SplitDestination {
         let mut names = Vec::new();
         for (number, (target, start)) in targets.into_iter().zip(left.into_starts()?).enumerate() {
             let len = segments.range(number).len();
-            let blank = Blank { len, gaps: shape.gaps, like: None };
+            let blank = Blank { len, open_ended: false, gaps: shape.gaps, like: None };
             names.push(draft::FinalName::of(&target));
             match Stage::begin(target, blank, start) {
                 Ok(stage) => stages.push(stage),

@@ -122,7 +122,7 @@ impl Destination for StreamDestination {
     }
 
     fn abilities(&self) -> Abilities {
-        Abilities::default().ordered()
+        Abilities::default().ordered().open_ended()
     }
 
     fn look(&mut self, look: &Look<'_>, _examiner: &mut Examiner) -> Result<Looked> {

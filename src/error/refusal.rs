@@ -135,6 +135,8 @@ pub enum Refusal {
     Leftover {
         /// What was left.
         path: PathBuf,
+        /// Whether it could be resumed: nothing can from what is read only once.
+        resumable: bool,
     },
     /// Something else has the name that the part would have.
     #[error("{} is in the way: it is no file that a copy has left; remove it", quoted(path))]

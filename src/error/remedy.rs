@@ -153,7 +153,8 @@ impl Refusal {
             Refusal::PastEnd { .. } => vec![Grow],
             Refusal::NothingToUpdate { exists: true, .. } => vec![InPlace],
             Refusal::NothingToUpdate { exists: false, .. } => vec![NotOnlyChanged],
-            Refusal::Leftover { .. } => vec![Resume, Restart],
+            Refusal::Leftover { resumable: true, .. } => vec![Resume, Restart],
+            Refusal::Leftover { resumable: false, .. } => vec![Restart],
             Refusal::PieceBusy { .. } => vec![PiecesApart],
             Refusal::NotWhatWasCopied { .. } | Refusal::NothingToCompare { .. } => {
                 vec![Restart, AllowChangedSource]

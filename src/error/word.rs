@@ -27,6 +27,7 @@ words_of!(ErrorKind, OF_ERRORS {
     Discarded = "discarded",
     Read = "read",
     SourceShrank = "source_shrank",
+    StreamEnded = "stream_ended",
     SourceGone = "source_gone",
     SourceChanged = "source_changed",
     DestinationChanged = "destination_changed",
@@ -143,7 +144,7 @@ map_in_the_way mounted no_directory no_end no_map no_medium no_rename no_space n
 not_a_device not_a_part not_copyable not_named not_ours not_what_was_copied nothing_in_place \
 nothing_to_compare nothing_to_resume nothing_to_update old_mismatch one_more_piece other \
 out_of_memory outside overlap past_end piece piece_busy range_mismatch read read_only request_too_large same_device same_file \
-segment_exists source_changed source_gone source_shrank sync too_far too_large usage verify_mismatch \
+segment_exists source_changed source_gone source_shrank stream_ended sync too_far too_large usage verify_mismatch \
 worker_panicked write write_only";
 
     #[test]

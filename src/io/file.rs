@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use positioned_io::{ReadAt, Size, WriteAt};
@@ -21,7 +22,7 @@ use crate::sys::{self, DeviceInfo, PositionedFile};
 /// readahead off on Linux, and knows the size of devices.
 pub struct FileIo {
     file: PositionedFile,
-    size: u64,
+    size: AtomicU64,
     /// Whether the file system is asked for holes.
     has_holes: bool,
     /// For what the page cache cannot get.
@@ -53,7 +54,11 @@ impl FileIo {
     /// If its end cannot be found.
     pub fn measured(file: File, claimed: u64) -> io::Result<FileIo> {
         let io = FileIo::new(file, claimed);
-        Ok(if io.is_truthful() { io } else { FileIo { size: find_end(&io, claimed)?, ..io } })
+        Ok(if io.is_truthful() {
+            io
+        } else {
+            FileIo { size: find_end(&io, claimed)?.into(), ..io }
+        })
     }
 
     /// Takes a block device. It has no holes.
@@ -64,6 +69,7 @@ impl FileIo {
     fn over(file: PositionedFile, size: u64, has_holes: bool) -> FileIo {
         let (uncached, called_data, pulse) =
             (Uncached::default(), OnceLock::new(), Pulse::default());
+        let size = AtomicU64::new(size);
         FileIo { file, size, has_holes, uncached, head: None, called_data, pulse }
     }
 
@@ -108,23 +114,28 @@ impl FileIo {
     }
 
     fn why_system_says_gone(&self) -> Option<String> {
-        sys::why_gone(self.as_file(), (!self.has_holes).then_some(self.size))
+        sys::why_gone(self.as_file(), (!self.has_holes).then_some(self.len()))
     }
 
-    /// Size in bytes when it was opened.
+    /// Size in bytes when it was opened, or is complete.
     pub fn len(&self) -> u64 {
-        self.size
+        self.size.load(Relaxed)
+    }
+
+    /// It turns out to have `size` bytes when it is complete.
+    pub fn set_len(&self, size: u64) {
+        self.size.store(size, Relaxed);
     }
 
     /// Whether it holds no byte.
     pub fn is_empty(&self) -> bool {
-        self.size == 0
+        self.len() == 0
     }
 
     /// Whether another end of the file can be read by now than the one that was
     /// found when it was opened.
     pub fn end_has_moved(&self) -> bool {
-        find_end(self, self.size).map_or(true, |end| end != self.size)
+        find_end(self, self.len()).map_or(true, |end| end != self.len())
     }
 
     /// Whether its file system is known to tell the truth.
@@ -138,7 +149,7 @@ impl FileIo {
         // Lists of extents and attributes take storage, too.
         let enough =
             |data: u64| stored <= data.saturating_add(data / 128).saturating_add(128 << 10);
-        if enough(data) || range.contains(ByteRange::to(self.size)) {
+        if enough(data) || range.contains(ByteRange::to(self.len())) {
             return enough(data);
         }
         let all = self.called_data.get_or_init(|| self.add_up_data());
@@ -148,7 +159,7 @@ impl FileIo {
     fn add_up_data(&self) -> Option<u64> {
         let (mut at, mut data) = (0, 0);
         for _ in 0..MOST_EXTENTS {
-            if at >= self.size {
+            if at >= self.len() {
                 return Some(data);
             }
             match self.next_extent(at) {
@@ -157,10 +168,27 @@ impl FileIo {
                     at = extent.range.end();
                 }
                 // What makes no sense means data, to the end.
-                _ => return Some(data + (self.size - at)),
+                _ => return Some(data + (self.len() - at)),
             }
         }
         None
+    }
+
+    /// As much of `data`, to be written at `offset`, as a device has room for: a
+    /// stream may be longer, and not every system says so itself.
+    fn within_device<'d>(&self, offset: u64, data: &'d [u8]) -> io::Result<&'d [u8]> {
+        if !self.is_device() {
+            return Ok(data);
+        }
+        let size = self.len();
+        match size.saturating_sub(offset) {
+            0 if !data.is_empty() => {
+                let what = format!("the device ends there: it has {size} bytes");
+                Err(io::Error::new(io::ErrorKind::StorageFull, what))
+            }
+            room if room < as_u64(data.len()) => Ok(&data[..as_usize(room)]),
+            _ => Ok(data),
+        }
     }
 
     /// The open file.
@@ -191,17 +219,17 @@ impl WriteAt for &FileIo {
 
 impl Size for FileIo {
     fn size(&self) -> io::Result<Option<u64>> {
-        Ok(Some(self.size))
+        Ok(Some(self.len()))
     }
 }
 
 impl Source for FileIo {
     fn size(&self) -> u64 {
-        self.size
+        self.len()
     }
 
     fn next_extent(&self, from: u64) -> io::Result<Extent> {
-        let rest = ByteRange::between(from.min(self.size), self.size);
+        let rest = ByteRange::between(from.min(self.len()), self.len());
         if self.has_holes {
             sys::next_extent(self.as_file(), rest)
         } else {
@@ -212,7 +240,7 @@ impl Source for FileIo {
     fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
         // What cannot be asked is not known to be true.
         let stored = sys::facts(self.as_file()).map_or(u64::MAX - 1, |facts| facts.allocated);
-        if stored >= self.size {
+        if stored >= self.len() {
             Holes::Reserved
         } else if !self.is_truthful() {
             Holes::Unproven
@@ -261,6 +289,7 @@ impl Source for FileIo {
 
 impl Sink for FileIo {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
+        let data = self.within_device(offset, data)?;
         match self.head.as_ref().and_then(|head| head.keep(offset, data)) {
             Some(kept) => Ok(kept),
             None => self.file.write_at(data, offset),

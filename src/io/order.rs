@@ -1,10 +1,31 @@
-//! In which order what is handed to a sink becomes written.
+//! In which order a source is read, and what is handed to a sink becomes written.
 
 use std::sync::Arc;
 
-use super::Ordered;
 use super::deferred::DeferredPrefix;
+use super::{Incoming, Ordered};
 use crate::range::{ByteRange, RangeSet};
+
+/// In which order a source is read.
+#[derive(Clone, Default)]
+#[non_exhaustive]
+pub enum ReadOrder {
+    /// At any offset, as often as wanted.
+    #[default]
+    Any,
+    /// Once, one byte after the other, as a stream.
+    Once(Arc<Incoming>),
+}
+
+impl ReadOrder {
+    /// The stream, if it is one.
+    pub fn stream(&self) -> Option<&Incoming> {
+        match self {
+            ReadOrder::Any => None,
+            ReadOrder::Once(stream) => Some(stream),
+        }
+    }
+}
 
 /// In which order what is handed to a sink becomes written.
 #[derive(Clone, Default)]

@@ -46,6 +46,8 @@ pub struct PageCachePolicy {
     /// Whether written pages get clean soon, so that they can be dropped.
     drop_written: bool,
     write_early: bool,
+    /// Below so many bytes, nothing that was written is dropped.
+    least: u64,
     /// Length of the file that is written, where it was there before, in bytes.
     standing: Option<u64>,
     found: Found,
@@ -99,6 +101,12 @@ impl PageCachePolicy {
             write_early: sync,
             ..PageCachePolicy::default()
         }
+    }
+
+    /// For a copy of which nobody knows how long it will be, from what is in no cache.
+    pub fn of_a_stream(sync: bool) -> PageCachePolicy {
+        let (drop_written, write_early) = (sync, sync);
+        PageCachePolicy { drop_written, write_early, least: LARGE, ..PageCachePolicy::default() }
     }
 
     /// Into a file that was there before, with so many bytes, if it was.
@@ -158,7 +166,9 @@ impl PageCachePolicy {
         if was_cached || !self.drop_written {
             return;
         }
-        let old = lock(&self.written).push(target);
+        let mut written = lock(&self.written);
+        let old = written.push(target).filter(|_| written.all.bytes() >= self.least);
+        drop(written);
         if let Some(old) = old {
             sink.for_each_place(old, &mut sys::drop_cached);
         }
@@ -174,7 +184,8 @@ impl PageCachePolicy {
     /// When everything is on the disk.
     pub fn finish(&self, source: &dyn Source, sink: &dyn Sink) {
         self.finish_reading(source);
-        for range in std::mem::take(&mut *lock(&self.written)).all.iter() {
+        let written = std::mem::take(&mut *lock(&self.written)).all;
+        for range in written.iter().filter(|_| written.bytes() >= self.least) {
             sink.for_each_place(range, &mut sys::drop_cached);
         }
     }

@@ -114,7 +114,7 @@ const SHOWN: usize = 8;
 /// What an interrupted copy left can be resumed by that copy alone.
 fn of_a_patch(error: Error) -> Error {
     match error.into_kind() {
-        ErrorKind::Refused(Refusal::Leftover { path }) => unfinished(&path).into(),
+        ErrorKind::Refused(Refusal::Leftover { path, .. }) => unfinished(&path).into(),
         kind => kind.into(),
     }
 }

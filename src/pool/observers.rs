@@ -139,6 +139,13 @@ impl Observers {
         self.back.as_ref()
     }
 
+    /// What is looked at ends at `end`, in bytes of the source: that was not known.
+    pub fn end_at(&self, end: u64) {
+        if let Some(digester) = self.digester().as_ref() {
+            digester.end_at(end);
+        }
+    }
+
     /// The digests, once all workers are gone; `None` if bytes are missing.
     /// They are taken out.
     pub fn take_digests(&self) -> Option<Vec<Digest>> {

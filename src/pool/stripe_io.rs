@@ -1,6 +1,8 @@
 //! What one worker has in hand while it copies one stripe: its buffer, the
 //! transfer, and the rules for requests. Engines are written against this.
 
+mod incoming;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
@@ -118,6 +120,9 @@ impl<'a> StripeIo<'a> {
         sink: &dyn Sink,
         request: ByteRange,
     ) -> Result<(), Halt> {
+        if let Some(stream) = self.transfer().reads.stream() {
+            return self.copy_incoming(stream, sink, request);
+        }
         self.before_request(request.len())?;
         let target = self.transfer().to_sink(request);
         let mut lent = match sink.memory().map(|memory| memory.lend(target)) {
@@ -194,7 +199,8 @@ impl<'a> StripeIo<'a> {
         }
         moving(self)?;
         let taken = self.printer.take().and_then(|(printer, _)| printer.finish());
-        if let Some(fingerprint) = taken.filter(|taken| taken.range == piece) {
+        let piece = self.transfer().existing(piece);
+        if let Some(fingerprint) = taken.filter(|taken| taken.range == piece && !piece.is_empty()) {
             self.transfer().observers().record(fingerprint);
         }
         Ok(())

@@ -13,7 +13,7 @@ pub use crate::durable::checkpoint::Ledger;
 use crate::durable::intact::Written;
 use crate::error::{Error, ErrorKind};
 use crate::io::page_cache::PageCachePolicy;
-use crate::io::{Sink, Source, WriteOrder};
+use crate::io::{Incoming, ReadOrder, Sink, Source, WriteOrder};
 use crate::progress::{Event, lock};
 use crate::range::{ByteRange, Mapping, RangeSet, Unread};
 use crate::report::Fallback;
@@ -25,6 +25,8 @@ pub struct Transfer {
     pub source: Arc<dyn Source>,
     /// Its name, for messages.
     pub source_path: PathBuf,
+    /// In which order they are read.
+    pub reads: ReadOrder,
     /// Where bytes go.
     pub sink: Arc<dyn Sink>,
     /// Its name, for messages.
@@ -76,6 +78,7 @@ impl Transfer {
         Transfer {
             source: source.0,
             source_path: source.1,
+            reads: ReadOrder::Any,
             sink: sink.0,
             sink_path: sink.1,
             order: WriteOrder::Any,
@@ -108,6 +111,12 @@ impl Transfer {
     /// Source bytes as bytes of the sink.
     pub fn to_sink(&self, range: ByteRange) -> ByteRange {
         self.mapping.to_destination(range)
+    }
+
+    /// What of `range` the source has: a stream may have ended before.
+    pub(super) fn existing(&self, range: ByteRange) -> ByteRange {
+        let end = self.reads.stream().and_then(Incoming::end);
+        end.map_or(range, |end| range.split_at(end).0)
     }
 
     /// Copies the data of `stripe` and makes its holes, in ascending order,
@@ -208,6 +217,18 @@ impl Transfer {
         if let Some(stream) = self.order.stream() {
             stream.abandon();
         }
+        if let Some(stream) = self.reads.stream() {
+            stream.abandon();
+        }
+    }
+
+    /// How far everything from the beginning of the range has been handed to the
+    /// sink, in bytes of the source.
+    pub(crate) fn reached(&self) -> u64 {
+        let start = self.mapping.from().start();
+        let record = lock(&self.record);
+        let first = record.done.iter().next().filter(|first| first.start() == start);
+        first.map_or(start, ByteRange::end)
     }
 
     /// What was handed to the sink so far.

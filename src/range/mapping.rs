@@ -52,6 +52,11 @@ impl Mapping {
         self.from.is_empty()
     }
 
+    /// The same up to `end`, in bytes of the source.
+    pub const fn up_to(self, end: u64) -> Mapping {
+        Mapping { from: self.from.split_at(end).0, to: self.to }
+    }
+
     /// The part of `source`, bytes of the source, that is mapped, in bytes of
     /// the destination.
     pub fn to_destination(self, source: ByteRange) -> ByteRange {

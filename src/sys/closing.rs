@@ -40,6 +40,16 @@ pub fn place_in_stream(stream: &File) -> io::Result<u64> {
     io::Seek::stream_position(&mut &*stream)
 }
 
+/// Where the next byte that is read from `stream`, a file or device, comes from.
+pub fn place_read_from(stream: &File) -> io::Result<u64> {
+    io::Seek::stream_position(&mut &*stream)
+}
+
+/// Has the next byte that is read from `stream`, a file or device, come from `place`.
+pub fn stand_at(stream: &File, place: u64) -> io::Result<()> {
+    io::Seek::seek(&mut &*stream, io::SeekFrom::Start(place)).map(drop)
+}
+
 /// Whether `path`, which a file or device was opened by, leads to `ours` now.
 pub fn leads_to(path: &Path, ours: &Metadata) -> io::Result<bool> {
     #[cfg(unix)]

@@ -16,7 +16,7 @@ use rustix::ioctl::{self, opcode};
 pub use super::plain_data::{
     MOVES_BYTES, Pipe, available_memory, cached_bytes, copy_range, direct_alignment, drop_cached,
     file_system, forget_below, is_not_offered, is_rotational, largest_file, memory_limit,
-    own_stream, read_further_ahead, share_range, start_writing,
+    own_input, own_stream, read_further_ahead, share_range, start_writing,
 };
 use super::{DeviceInfo, FileKind, PositionedFile};
 use crate::range::ByteRange;

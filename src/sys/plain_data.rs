@@ -90,6 +90,11 @@ pub fn own_stream(stream: &File) -> io::Result<File> {
     stream.try_clone()
 }
 
+/// A descriptor of `stream` that never makes us wait: here there is none.
+pub fn own_input(_stream: &File) -> Option<File> {
+    None
+}
+
 /// Bytes of memory that could be had without swapping.
 pub fn available_memory() -> Option<u64> {
     None

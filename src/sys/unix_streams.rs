@@ -3,7 +3,8 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, FromRawFd};
+use std::path::Path;
 use std::time::Duration;
 
 /// Waits until `stream` takes bytes, at most for `time`. That a wait is over
@@ -32,6 +33,32 @@ pub fn wait_readable(stream: &File, time: Duration) -> io::Result<bool> {
         Err(rustix::io::Errno::INTR) => Ok(false),
         ready => Ok(ready? > 0),
     }
+}
+
+/// Whether `path` may be read by this process, asked without opening it.
+pub fn check_readable(path: &Path) -> io::Result<()> {
+    use rustix::fs::{Access, AtFlags, CWD, accessat};
+    Ok(accessat(CWD, path, Access::READ_OK, AtFlags::EACCESS)?)
+}
+
+/// The open stream that `path` names by its number in this process, as
+/// `/dev/stdin` and `/dev/fd/63` do: a further descriptor of it, for no socket can
+/// be opened by such a name. `None` of any other name.
+pub fn stream_of_name(path: &Path) -> Option<io::Result<File>> {
+    let number: u16 = match path.to_str()? {
+        "/dev/stdin" => 0,
+        name => {
+            let folders = ["/dev/fd/", "/proc/self/fd/"];
+            folders.iter().find_map(|folder| name.strip_prefix(folder))?.parse().ok()?
+        }
+    };
+    // SAFETY: no memory is involved; of a number that is not open it is an error.
+    let further = unsafe { libc::fcntl(number.into(), libc::F_DUPFD_CLOEXEC, 3) };
+    if further < 0 {
+        return Some(Err(io::Error::last_os_error()));
+    }
+    // SAFETY: it was just made and is nobody else's.
+    Some(Ok(unsafe { File::from_raw_fd(further) }))
 }
 
 /// Whether whoever started the process has it ignore `signal`, as nohup(1) does.

@@ -20,7 +20,7 @@ mod handles;
 
 pub use super::plain_data::{
     MOVES_BYTES, Pipe, cached_bytes, copy_range, drop_cached, forget_below, largest_file,
-    memory_limit, own_stream, read_further_ahead, start_writing,
+    memory_limit, own_input, own_stream, read_further_ahead, start_writing,
 };
 pub use data::{
     available_memory, direct_alignment, file_system, is_not_offered, is_rotational, reopen_direct,
@@ -30,10 +30,11 @@ pub use device::{DeviceLock, device_info, device_name, devices_below, disk_regio
 pub use devices::devices;
 pub use directory::Directory;
 pub use files::{
-    bytes_of, copy_owner, facts, facts_as, facts_of_path, holds_descriptors, holds_device_nodes,
-    is_virtual, left_by_umask, next_extent, open_in_place, open_source, open_stream, os_string,
-    path_from_bytes, read_at, set_len, set_mode, set_owner, standard_input, standard_output,
-    take_ownership, try_lock, user, wait_readable, wait_writable, write_at, zero_range,
+    bytes_of, check_readable, copy_owner, facts, facts_as, facts_of_path, holds_descriptors,
+    holds_device_nodes, is_virtual, left_by_umask, next_extent, open_in_place, open_source,
+    open_stream, os_string, path_from_bytes, read_at, set_len, set_mode, set_owner, standard_input,
+    standard_output, stream_of_name, take_ownership, try_lock, user, wait_readable, wait_writable,
+    write_at, zero_range,
 };
 pub use handles::Handles;
 

@@ -13,6 +13,7 @@ use crate::digest::Digester;
 use crate::error::{Error, ErrorKind, Result, again};
 use crate::io::buffer::Buffer;
 use crate::io::fingerprint::{Fingerprint, Marks};
+use crate::io::incoming::is_read_once;
 use crate::io::page_cache::PageCachePolicy;
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::plan::Plan;
@@ -325,7 +326,11 @@ impl Round<'_> {
             // of them reads differently every time, the piece is not what was copied.
             self.found(piece, piece);
         }
-        located.map(drop)
+        match located {
+            // What came once: nobody can say where in the piece.
+            Err(Halt::Failed(error)) if comes_once(&error) => Ok(()),
+            located => located.map(drop),
+        }
     }
 
     /// Compares a piece with the source. Returns whether there is a difference.
@@ -376,6 +381,11 @@ impl Round<'_> {
         }
         lock(&self.findings).unreadable.insert(range, &crate::error::chain(error));
     }
+}
+
+/// Whether an error says that the source cannot be read a second time.
+fn comes_once(error: &Error) -> bool {
+    matches!(error.kind(), ErrorKind::Read { source, .. } if is_read_once(source))
 }
 
 /// Whether an error is about bytes that cannot be read, and not about all of the source.

@@ -91,7 +91,7 @@ impl VerifyJob {
         let kind = destination.report().kind;
         let mut report = Report::new(source.report(), DestinationReport::new(path, kind));
         (report.range, report.dest_offset, report.clamped) = (range, to.start(), clamped);
-        report.bytes.requested = range.len();
+        report.bytes.requested = Some(range.len());
         report.notes.extend([&source, &destination].into_iter().filter_map(OpenSource::note));
         let compared = self.compare(&mut report, (&source, &destination), progress, cancel);
         progress.enter(Phase::Finished);
@@ -192,7 +192,7 @@ impl VerifyJob {
         let holes = if wanted.is_empty() { comparison.holes() } else { RangeSet::new() };
         let to_read = holes.missing_from(there);
         report.bytes.holes = there.len() - to_read.bytes();
-        progress.expect(to_read.bytes(), 0);
+        progress.expect(Some(to_read.bytes()), 0);
         progress.enter(Phase::Verifying);
         let plan = Plan::new(&to_read, range.start(), stripe_size);
         let (mut findings, ended) = comparison.run(&[], &plan, progress, cancel);

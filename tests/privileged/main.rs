@@ -78,3 +78,5 @@ mod pulled;
 mod recipes;
 #[cfg(target_os = "linux")]
 mod refused;
+#[cfg(target_os = "linux")]
+mod streams;

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use pcopy::digest::{Algorithm, hash_slice};
+use pcopy::endpoint::pipe::Pipe;
 use pcopy::endpoint::{Destination, Draft, Origin, Shape};
 use pcopy::io::{ReadAt, Sink, Source};
 use pcopy::{ByteRange, CopyJob, ErrorKind, Outcome, RangeSet};
@@ -343,4 +344,20 @@ fn null_and_zero_are_ends_like_others() {
     assert_eq!(scene.names(), ["copy", "source", "zeros"]);
     // A file of such a name is named with its folder.
     scene.run("source ./null:").code(if cfg!(windows) { 3 } else { 0 });
+}
+
+/// What comes once cannot be read again to find out where it differs.
+#[test]
+fn a_damaged_copy_of_a_stream_is_found_by_its_fingerprints() {
+    let store = Store { always: true, ..Store::default() };
+    let reader = Pipe::reader("reader", std::io::Cursor::new(vec![1; 100_000]));
+    let job = CopyJob::between(reader, store.upload("x")).range(0..100_000).verify(true);
+    let failure = job.io_size(4096_u64).run().unwrap_err();
+    assert_eq!(failure.outcome(), Outcome::Mismatch, "{failure}");
+    let report = failure.report().unwrap();
+    assert_eq!(
+        (report.verified, &*report.mismatches),
+        (Some(false), &[ByteRange::to(100_000)][..])
+    );
+    assert!(store.object("x").is_none());
 }

@@ -67,6 +67,8 @@ mod patch;
 #[cfg(target_os = "linux")]
 mod pieces;
 #[cfg(unix)]
+mod pipes;
+#[cfg(unix)]
 mod preserve;
 mod property;
 mod range;

@@ -39,7 +39,7 @@ impl Shown {
 
     /// Time left at the average rate, while bytes are moving.
     fn remaining(&self) -> Option<Duration> {
-        let left = self.snapshot.total.saturating_sub(self.snapshot.copied + self.snapshot.failed);
+        let left = self.snapshot.total?.saturating_sub(self.snapshot.copied + self.snapshot.failed);
         let average = self.average();
         if !self.is_moving() || average < 1.0 {
             return None;
@@ -56,15 +56,13 @@ impl Shown {
     /// Everything that can be said, the most important first.
     fn all_figures(&self) -> Vec<String> {
         let snapshot = &self.snapshot;
+        let of_total = |bytes, total: Option<u64>| match total {
+            Some(total) => format!("{} of {}", human(bytes), human(total)),
+            None => human(bytes),
+        };
         let mut figures = vec![match snapshot.phase {
-            _ if self.is_moving() => {
-                format!("{} of {}", human(snapshot.copied), human(snapshot.total))
-            }
-            Phase::Verifying => format!(
-                "{} of {} read back",
-                human(snapshot.verified),
-                human(snapshot.total + snapshot.resumed)
-            ),
+            _ if self.is_moving() => of_total(snapshot.copied, snapshot.total),
+            Phase::Verifying => of_total(snapshot.verified, self.to_verify()) + " read back",
             _ => format!("{} copied", human(snapshot.copied)),
         }];
         figures.extend(self.remaining().map(|left| format!("{} left", clock(left))));
@@ -88,11 +86,20 @@ impl Shown {
     pub fn plain(&self) -> String {
         let snapshot = &self.snapshot;
         let (done, total) = match snapshot.phase {
-            Phase::Verifying => (snapshot.verified, snapshot.total + snapshot.resumed),
+            Phase::Verifying => (snapshot.verified, self.to_verify()),
             _ => (snapshot.copied, snapshot.total),
         };
-        let percent = if total == 0 { 100.0 } else { done as f64 * 100.0 / total as f64 };
-        format!("{} {percent:.1}%: {}", snapshot.phase.name(), self.figures(usize::MAX))
+        let share = match total {
+            None => String::new(),
+            Some(0) => " 100.0%".to_owned(),
+            Some(total) => format!(" {:.1}%", done as f64 * 100.0 / total as f64),
+        };
+        format!("{}{share}: {}", snapshot.phase.name(), self.figures(usize::MAX))
+    }
+
+    /// Bytes that are read back in all, once that is known.
+    fn to_verify(&self) -> Option<u64> {
+        Some(self.snapshot.total? + self.snapshot.resumed)
     }
 }
 
@@ -232,14 +239,14 @@ impl Show {
 fn draw(bar: &ProgressBar, shown: &Shown) {
     let snapshot = &shown.snapshot;
     let (position, length) = match snapshot.phase {
-        Phase::Verifying => (snapshot.verified, snapshot.total + snapshot.resumed),
+        Phase::Verifying => (snapshot.verified, shown.to_verify()),
         _ => (snapshot.copied + snapshot.failed, snapshot.total),
     };
-    if bar.length() != Some(length) {
+    if let Some(length) = length.filter(|&length| bar.length() != Some(length)) {
         bar.set_length(length);
     }
     let columns = usize::from(console::Term::stderr().size().1);
-    let (style, before) = style(columns);
+    let (style, before) = style(columns, length.is_some());
     bar.set_style(style);
     bar.set_prefix(snapshot.phase.name());
     bar.set_message(shown.figures(columns.saturating_sub(before)));
@@ -251,9 +258,10 @@ fn draw(bar: &ProgressBar, shown: &Shown) {
 const NARROW: usize = 80;
 
 /// The style for a terminal of so many columns, and the column at which the
-/// figures begin.
-fn style(columns: usize) -> (ProgressStyle, usize) {
+/// figures begin. There is no bar where nobody knows the end.
+fn style(columns: usize, has_end: bool) -> (ProgressStyle, usize) {
     let (template, before) = match columns {
+        _ if !has_end => ("{prefix:9} {wide_msg}", 10),
         ..NARROW => ("{prefix:9} {percent:>3}% {wide_msg}", 15),
         _ => ("{prefix:9} {percent:>3}% [{bar:16}] {wide_msg}", 34),
     };
@@ -305,7 +313,7 @@ mod tests {
     #[test]
     fn a_line_of_verifying_says_how_much_is_verified() {
         let mut snapshot = pcopy::Progress::new().snapshot();
-        (snapshot.total, snapshot.copied, snapshot.resumed) = (60, 15, 20);
+        (snapshot.total, snapshot.copied, snapshot.resumed) = (Some(60), 15, 20);
         let line = |phase, verified| {
             let mut snapshot = snapshot;
             (snapshot.phase, snapshot.verified) = (phase, verified);

@@ -22,6 +22,8 @@ struct Case {
     stripes: Stripes,
     threads: usize,
     algorithms: Vec<Algorithm>,
+    /// Whether the end is told only when it has been reached.
+    open_ended: bool,
 }
 
 impl Case {
@@ -63,12 +65,16 @@ impl Case {
             stripes = stripes.into_iter().flatten().map(|request| vec![request]).collect();
             random.shuffle(&mut stripes);
         }
-        Case { base, data, stripes, threads, algorithms }
+        let open_ended = random.below(2) == 0;
+        Case { base, data, stripes, threads, algorithms, open_ended }
     }
 
     fn replay(self) -> Option<Vec<Digest>> {
         let range = ByteRange::with_len(self.base, self.data.len() as u64)?;
-        let digester = Digester::new(&self.algorithms, range);
+        let digester = match self.open_ended {
+            true => Digester::open_ended(&self.algorithms, range.start()),
+            false => Digester::new(&self.algorithms, range),
+        };
         let queue = Mutex::new(VecDeque::from(self.stripes));
         let work = || {
             loop {
@@ -88,6 +94,9 @@ impl Case {
             (1..self.threads).for_each(|_| drop(scope.spawn(work)));
             work();
         });
+        if self.open_ended {
+            digester.end_at(range.end());
+        }
         digester.finish()
     }
 }

@@ -167,7 +167,7 @@ pub fn find(
     let parts = parts(set, purpose, examiner)?;
     match look.options.leftovers {
         Leftovers::Refuse => match parts.into_iter().next() {
-            Some(part) => Err(Refusal::Leftover { path: part.path }.into()),
+            Some(part) => Err(Refusal::Leftover { resumable: true, path: part.path }.into()),
             None => {
                 previous::check_no_map(map_file, examiner)?;
                 Ok(Found::nothing_of(Left::Nothing))
@@ -245,7 +245,7 @@ impl Resume<'_> {
         let hints = previous::compare(&map, self.map_file, &identity(self.set, self.look, first))?;
         if let Some(part) = others.into_iter().next() {
             // Of segments that the map does not know.
-            return Err(Refusal::Leftover { path: part.path }.into());
+            return Err(Refusal::Leftover { resumable: true, path: part.path }.into());
         }
         self.check_lengths(&segments, &done)?;
         if done.is_empty() && hints.iter().any(previous::is_of_part) {

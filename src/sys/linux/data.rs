@@ -284,7 +284,7 @@ fn memory_of_the_system() -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Room wished for in a pipe that is written to: what everybody may have.
+/// Room wished for in a pipe that is written to or read: what everybody may have.
 const STREAM_CAPACITY: usize = 1 << 20;
 
 /// A descriptor of `stream` for writing. Of a pipe, one of our own that never
@@ -302,6 +302,20 @@ pub fn own_stream(stream: &File) -> io::Result<File> {
         }
     }
     stream.try_clone()
+}
+
+/// A descriptor of `stream`, a pipe that is read, of our own that never makes us
+/// wait. `None` of all else, and where that is not allowed.
+pub fn own_input(stream: &File) -> Option<File> {
+    use std::os::unix::fs::FileTypeExt;
+    if !stream.metadata().ok()?.file_type().is_fifo() {
+        return None;
+    }
+    // Fails on what is not allowed, which costs only speed.
+    let _ = rustix::pipe::fcntl_setpipe_size(stream, STREAM_CAPACITY);
+    let path = format!("/proc/self/fd/{}", stream.as_raw_fd());
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).ok().map(File::from)
 }
 
 /// A pipe that bytes can be moved through inside the kernel.

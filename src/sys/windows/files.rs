@@ -331,6 +331,17 @@ pub fn wait_readable(_stream: &File, _time: Duration) -> io::Result<bool> {
     Ok(true)
 }
 
+/// Whether `path` may be read by this process: not known before it is opened.
+pub fn check_readable(_path: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// The open stream that `path` names by its number in this process: here there are
+/// no such names.
+pub fn stream_of_name(_path: &Path) -> Option<io::Result<File>> {
+    None
+}
+
 /// The standard input of this process, to be read past its usual buffer.
 pub fn standard_input() -> io::Result<File> {
     Ok(io::stdin().as_handle().try_clone_to_owned()?.into())

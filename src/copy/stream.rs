@@ -1,0 +1,188 @@
+//! A copy of what comes once and in order, up to an end that may not be known: a
+//! pipe. Here is what that changes, and the rest of the pipeline asks only whether
+//! it is so: what is refused, how far the work may reach, what is known when the
+//! stream has ended, and what becomes of what arrived if the copy fails.
+
+use super::branch::Branch;
+use super::moving::{Moved, Sent};
+use super::resolve::Task;
+use crate::durable::previous::Leftovers;
+use crate::endpoint::{Abilities, Origin};
+use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
+use crate::io::Incoming;
+use crate::options::Options;
+use crate::progress::Progress;
+use crate::range::{ByteRange, Mapping};
+use crate::sparse::Preallocate;
+
+/// What is to be known of a source that may be a stream, before it is read.
+#[derive(Clone, Copy)]
+pub struct Stream {
+    /// Whether its bytes come once, in order.
+    pub once: bool,
+    /// Whether it may end before the range that is wanted does.
+    pub open_ended: bool,
+}
+
+impl Stream {
+    /// Of `origin`, which is copied as `options` say.
+    pub fn of(origin: &dyn Origin, options: &Options) -> Stream {
+        let once = origin.read_order().stream().is_some();
+        // A range that says where it ends is a promise.
+        let may_end = !options.range.is_final() || options.clamp;
+        Stream { once, open_ended: once && may_end }
+    }
+
+    /// What of `mapping` is certain before anything has come.
+    pub fn certain(self, mapping: Mapping) -> Mapping {
+        if self.open_ended { mapping.up_to(mapping.from().start()) } else { mapping }
+    }
+
+    /// The same error, without advice that a stream cannot follow.
+    pub fn without_resume(self, error: Error) -> Error {
+        match error.into_kind() {
+            ErrorKind::Refused(Refusal::Leftover { path, resumable }) => {
+                Refusal::Leftover { path, resumable: resumable && !self.once }.into()
+            }
+            kind => kind.into(),
+        }
+    }
+
+    /// Refuses what needs more of a source than a stream can give.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Usage`].
+    pub fn check(self, origin: &dyn Origin, branches: &[Branch], options: &Options) -> Result<()> {
+        let name = quoted(origin.path());
+        let unknowing = |branch: &&Branch| !branch.abilities.open_ended;
+        if let Some(branch) = branches.iter().find(unknowing).filter(|_| self.open_ended) {
+            let path = quoted(branch.path());
+            let problem = format!("{path} must be told how long the copy of {name} will be");
+            return Err(ErrorKind::usage(problem).into());
+        }
+        if origin.read_order().stream().is_some_and(|stream| stream.position() > 0) {
+            return Err(ErrorKind::usage(format!("{name} has been read already")).into());
+        }
+        let cannot: [(&'static [&'static str], &str, bool); 8] = [
+            (&["resume"], "", options.leftovers == Leftovers::Resume),
+            (&["map"], "", options.map.is_some()),
+            (&["repair"], "", options.repair),
+            (&["preserve"], "", options.preserve),
+            (&["only"], "", options.only.is_some()),
+            (&["expected_in"], "", !options.expected_in.is_empty()),
+            (&["engine"], "other than positioned ", !options.engine.may_be("positioned")),
+            (&["reflink"], "always ", options.reflink == crate::Reflink::Always),
+        ];
+        if let Some((option, value, _)) = cannot.into_iter().find(|(.., given)| self.once && *given)
+        {
+            let problem =
+                format!("{value}is not for {name}, which can be read only once, in order");
+            return Err(ErrorKind::usage_of(option, problem).into());
+        }
+        if self.open_ended && options.preallocate == Preallocate::Full {
+            let problem = format!("full needs a length: nobody knows where {name} ends");
+            return Err(ErrorKind::usage_of(&["preallocate"], problem).into());
+        }
+        Ok(())
+    }
+}
+
+/// As much of `from` as goes into a file from `offset` on: files are addressed with
+/// signed 64-bit offsets.
+pub fn cut_to_offsets(from: ByteRange, offset: u64) -> ByteRange {
+    let most = (i64::MAX as u64).saturating_sub(offset);
+    from.split_at(from.start().saturating_add(most)).0
+}
+
+impl Task<'_> {
+    /// Has the stream begin where the range does.
+    pub fn begin_stream(&self) {
+        if let Some(stream) = self.origin.read_order().stream() {
+            stream.begin_at(self.mapping.from().start());
+        }
+    }
+
+    /// Takes note of where the stream ended. To be called when all that came has
+    /// been written.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::StreamEnded`] if that is before the end of the range, or a
+    /// destination that cannot be ended there.
+    pub fn end_stream(
+        &mut self,
+        sent: &Sent,
+        moved: &mut Moved,
+        progress: &Progress,
+    ) -> Result<()> {
+        let order = self.origin.read_order();
+        let Some(end) = order.stream().and_then(Incoming::end) else { return Ok(()) };
+        let range = self.mapping.from();
+        let least = match (self.open_ended, self.options.clamp) {
+            (false, _) => range.end(),
+            (true, false) => range.start(),
+            (true, true) => 0,
+        };
+        if end < least {
+            let path = self.origin.path().to_owned();
+            return Err(ErrorKind::StreamEnded { path, at: end, least }.into());
+        }
+        if !self.open_ended {
+            return Ok(());
+        }
+        self.clamped = self.options.range.is_final() && end < range.end();
+        self.mapping = self.mapping.up_to(end);
+        if self.mapping.is_empty() && !range.is_empty() {
+            moved.take_notes(vec![format!("nothing came from {}", quoted(self.origin.path()))]);
+        }
+        self.open_ended = false;
+        self.wanted = self.mapping.from().into();
+        self.requested = Some(self.mapping.len());
+        progress.expect(self.requested, 0);
+        sent.transfer.observers().end_at(self.mapping.from().end());
+        self.end_drafts()
+    }
+
+    /// Has every destination end where the mapping does.
+    fn end_drafts(&mut self) -> Result<()> {
+        let to = self.mapping.to();
+        for number in 0..self.branches.len() {
+            let draft = self.branches[number].draft.as_ref();
+            let result = draft.map_or(Ok(()), |draft| draft.end_at(to));
+            self.settle_result(number, result)?;
+        }
+        Ok(())
+    }
+
+    /// What becomes of what arrived when the copy of a stream has failed: it may not
+    /// come a second time, so it is kept, and said where it is. Where nothing was
+    /// written, nothing is left.
+    pub fn keep_arrived(&mut self, sent: &Sent, moved: &mut Moved) {
+        let arrived = self.mapping.up_to(sent.transfer.reached());
+        let (bytes, to) = (arrived.len(), arrived.to());
+        if std::mem::take(&mut self.open_ended) {
+            self.mapping = arrived;
+            self.wanted = arrived.from().into();
+        }
+        for branch in self.branches.iter_mut().filter(|branch| branch.is_alive()) {
+            let Some(draft) = &branch.draft else { continue };
+            let Abilities { is_new, in_place, .. } = branch.abilities;
+            if bytes == 0 && is_new {
+                branch.discard();
+                continue;
+            }
+            let ended = draft.end_at(to);
+            let path = quoted(draft.path()).to_string();
+            // To a device the first bytes come last, and did not come.
+            let is_all_there = draft.write_order().not_written().is_empty();
+            if bytes > 0 && is_all_there && (is_new || in_place) {
+                moved
+                    .take_notes(vec![format!("the first {bytes} bytes of the copy are in {path}")]);
+            }
+            if let Err(error) = ended {
+                moved.take_notes(vec![error.chain()]);
+            }
+        }
+    }
+}
