@@ -17,6 +17,7 @@ mod ahead;
 mod branch;
 mod clock;
 mod finish;
+mod moved;
 mod moving;
 mod only_changed;
 mod part;
@@ -24,6 +25,7 @@ mod prove;
 mod report;
 mod resolve;
 mod run;
+mod sizes;
 mod stream;
 mod unchanged;
 

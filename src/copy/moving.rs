@@ -4,12 +4,12 @@
 use std::sync::{Arc, Mutex};
 
 use super::branch::{Branch, Member};
+pub use super::moved::Moved;
 use super::resolve::Task;
 use super::unchanged::MOST_FINGERPRINTS;
-use crate::digest::{Digest, PieceDigests};
 use crate::endpoint::{Shape, too_late};
 use crate::engine::{Engine, EngineContext, Positioned, Reflink};
-use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
+use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::page_cache::PageCachePolicy;
 use crate::io::{Fanout, Sink};
 use crate::plan::{Cursor, Plan};
@@ -17,7 +17,6 @@ use crate::pool::controller::{Controller, Workers};
 use crate::pool::{self, Assignment, Control, Observers, OnReadError, Transfer, Work};
 use crate::progress::{Event, Phase, Progress, Watch, lock};
 use crate::range::{ByteRange, RangeSet};
-use crate::report::{FailedRange, Fallback};
 use crate::sparse::{Preallocate, Sparse};
 use crate::sys;
 
@@ -26,42 +25,6 @@ const LONGEST_UNWATCHED: u64 = 16 << 20;
 
 /// Most pieces of a file whose storage is reserved unasked.
 const MOST_RESERVED: usize = 1024;
-
-/// What came of moving the bytes.
-#[derive(Default)]
-pub struct Moved {
-    /// The engine in use at the end.
-    pub engine: Option<&'static str>,
-    /// Workers, at most at one time.
-    pub threads: usize,
-    /// Bytes copied.
-    pub copied: u64,
-    /// Bytes that became, or stayed, holes on the way.
-    pub holes: u64,
-    /// What could not be read.
-    pub failed: Vec<FailedRange>,
-    pub fallbacks: Vec<Fallback>,
-    pub digests: Vec<Digest>,
-    /// Those of the pieces.
-    pub pieces: Vec<PieceDigests>,
-    pub notes: Vec<String>,
-    /// What would help the next run.
-    pub remedies: Vec<Remedy>,
-}
-
-impl Moved {
-    /// What of `wanted` could be read.
-    pub fn read(&self, wanted: &RangeSet) -> RangeSet {
-        let mut read = wanted.clone();
-        read.subtract(&self.failed_set());
-        read
-    }
-
-    /// What could not be read, in bytes of the source.
-    pub fn failed_set(&self) -> RangeSet {
-        self.failed.iter().filter_map(|part| ByteRange::new(part.start, part.end)).collect()
-    }
-}
 
 /// A transfer to the destinations that could be begun.
 pub struct Sent {
@@ -476,40 +439,5 @@ impl Task<'_> {
     /// The stripes of `pieces`, on the grid of the copy.
     pub fn stripes_of(&self, pieces: &RangeSet) -> Plan {
         Plan::new(pieces, self.mapping.grid(), self.stripe_size)
-    }
-}
-
-impl Moved {
-    pub fn record(&mut self, run: &pool::RunReport, transfer: &Transfer, progress: &Progress) {
-        self.threads = run.threads;
-        self.notes.extend(run.decisions.clone());
-        self.failed = transfer.failed().into_iter().map(FailedRange::from).collect();
-        self.fallbacks.extend(transfer.fallbacks());
-        self.engine = Some(transfer.engine().name());
-        self.notes.extend(transfer.engine().notes());
-        self.holes = transfer.hole_bytes();
-        self.copied = progress.snapshot().copied - self.holes;
-    }
-
-    /// Takes notes, each once.
-    pub fn take_notes(&mut self, notes: Vec<String>) {
-        for note in notes {
-            if !self.notes.contains(&note) {
-                self.notes.push(note);
-            }
-        }
-    }
-
-    /// Takes the digests, or says why there are none.
-    pub fn take_digests(&mut self, transfer: &Transfer, wanted: bool) {
-        self.pieces = transfer.observers().take_pieces();
-        match transfer.observers().take_digests() {
-            Some(digests) => self.digests = digests,
-            None if wanted => {
-                let failed = self.failed_set().bytes();
-                self.notes.push(format!("no digest: {failed} bytes could not be read"));
-            }
-            None => {}
-        }
     }
 }

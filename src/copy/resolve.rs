@@ -7,18 +7,17 @@ use std::sync::Arc;
 use super::ahead;
 use super::branch::Branch;
 use super::only_changed;
+use super::sizes::sizes;
 use super::stream::{self, Stream};
-use crate::digest::{Algorithm, Digester, ordered};
+use crate::digest::{Algorithm, Digester};
 use crate::durable::trust::Examiner;
 use crate::endpoint::{Destination, Look, Origin};
 use crate::engine::capabilities::Between;
 use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink, Selection};
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::only_changed::Room;
-use crate::io::page_cache::CacheState;
 use crate::options::Options;
-use crate::plan::{self, Plan};
-use crate::pool::Threads;
+use crate::plan::Plan;
 use crate::pool::controller::Workers;
 use crate::progress::{Event, Phase, Progress, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet};
@@ -82,13 +81,6 @@ pub struct Task<'a> {
     /// Whether everything stays in the page cache.
     pub keep_cache: bool,
     pub notes: Vec<String>,
-}
-
-/// How the work is divided.
-struct Sizes {
-    workers: Workers,
-    request: u64,
-    stripe: u64,
 }
 
 /// What a task is made for.
@@ -439,61 +431,6 @@ impl Choice<'_> {
             fresh: first.is_some_and(|destination| destination.is_fresh()),
         };
         Capabilities::of(copy, preferences, |range| self.origin.cache_state(range))
-    }
-}
-
-/// How many workers move `bytes` in requests and stripes of what length.
-fn sizes(
-    selection: &Selection,
-    origin: &dyn Origin,
-    branches: &[Branch],
-    bytes: u64,
-    options: &Options,
-) -> Result<Sizes> {
-    let about = selection.capabilities();
-    let pace = about.source.pace.or(about.destination.pace);
-    let best = pace.map_or(selection.io_size(), |pace| pace.request);
-    let request = options.request_size(origin.sector(), best)?;
-    let is_ordered = branches.iter().any(|branch| branch.abilities.ordered);
-    let takes_turns = is_ordered || origin.read_order().stream().is_some();
-    let written = match branches {
-        [_] => vec![about.destination.rotational],
-        _ => {
-            branches.iter().filter_map(|b| Some(b.destination.as_ref()?.end().rotational)).collect()
-        }
-    };
-    let rotational = written.into_iter().chain([about.source.rotational]);
-    let cache_state = about.cache_state;
-    let workers = match pace {
-        Some(pace) => options.threads.far_away(pace.start, pace.most),
-        None => options.threads.choose(rotational, cache_state),
-    };
-    let workers = match is_ordered {
-        true => workers_of_stream(workers, options.threads, cache_state),
-        false => workers,
-    };
-    let workers = workers.bounded(options.request_memory(request));
-    let stripe = match options.stripe_size(origin.sector())? {
-        _ if takes_turns => request,
-        Some(bytes) => bytes,
-        // A worker that waits for the turn of its stripe holds one request, not many.
-        None if ordered(&options.wanted_digests()) => request,
-        // Far away, half a request takes as long as a whole one.
-        None if pace.is_some() => plan::stripe_size(bytes, workers.most(), request).max(request),
-        None => plan::stripe_size(bytes, workers.most(), request),
-    };
-    Ok(Sizes { workers, request, stripe })
-}
-
-fn workers_of_stream(workers: Workers, asked: Threads, cache_state: CacheState) -> Workers {
-    match workers {
-        Workers::UpTo(most) if cache_state == CacheState::Warm => {
-            // Nobody waits for a device, and whatever reads the stream needs a processor.
-            Workers::UpTo((most - 1).max(1))
-        }
-        // One reads ahead while the other writes, without moving heads to and fro.
-        Workers::Exactly(_) if asked == Threads::Auto => Workers::Exactly(2),
-        workers => workers,
     }
 }
 

@@ -4,7 +4,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+#[cfg(unix)]
+use std::time::Instant;
 
 use crate::common::{Ended, Scene, assert_same, pattern, skip};
 use crate::server::{Body, CA, Object, Reply, Request, Server};

@@ -1,6 +1,8 @@
 //! Files that are kept in several: read as one, and written so.
 
-use crate::common::{Ended, Scene, assert_same, has_tools};
+#[cfg(unix)]
+use crate::common::Ended;
+use crate::common::{Scene, assert_same, has_tools};
 
 /// A scene with `source` of `len` bytes, and its pieces as split(1) makes them.
 fn split_up(len: usize, options: &[&str], prefix: &str) -> Option<(Scene, Vec<u8>)> {

@@ -30,13 +30,16 @@ pub fn lock_of_another(file: &File) -> Option<User> {
 ///
 /// # Errors
 ///
-/// [`io::ErrorKind::Unsupported`] where there are no such locks.
+/// [`io::ErrorKind::Unsupported`] where there are no such locks, or another program
+/// has locked the file to its end.
 pub fn try_lock_range(file: &File, range: ByteRange) -> io::Result<bool> {
+    let is_taken = |error: &io::Error| {
+        error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EACCES)
+    };
     match call(file, libc::F_OFD_SETLK, libc::F_WRLCK, behind(range)) {
         Ok(_) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-        Err(error) if error.raw_os_error() == Some(libc::EACCES) => Ok(false),
-        // Whatever a file system says against it, there are none here.
+        Err(error) if is_taken(&error) && is_ours(file, range) => Ok(false),
+        // Another program has all of it; or whatever a file system says against it.
         Err(_) => Err(io::ErrorKind::Unsupported.into()),
     }
 }
@@ -45,6 +48,13 @@ pub fn try_lock_range(file: &File, range: ByteRange) -> io::Result<bool> {
 pub fn unlock_range(file: &File, range: ByteRange) {
     // Closing the file does the same: nothing depends on it.
     let _ = call(file, libc::F_OFD_SETLK, libc::F_UNLCK, behind(range));
+}
+
+/// Whether the lock that is in the way of that of `range` is one of this program,
+/// and not of one that has locked the whole file, however long it may become.
+fn is_ours(file: &File, range: ByteRange) -> bool {
+    let found = ask(file, behind(range)).ok().flatten();
+    found.is_none_or(|found| u64::try_from(found.l_start).is_ok_and(|start| start >= BEHIND))
 }
 
 /// Where the lock of `range` lies.

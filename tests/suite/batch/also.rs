@@ -1,6 +1,7 @@
 //! `--also` with many files: one read, every file in each of several folders, and
 //! a folder that fails does not keep the others from being complete.
 
+#[cfg(unix)]
 use serde_json::Value;
 
 use crate::batch::lines;
