@@ -3,12 +3,38 @@
 //! and nothing else.
 
 use std::io;
+use std::path::Path;
 
 use super::OnReadError;
-use super::stripe_io::{Halt, Post};
-use crate::error::{Error, ErrorKind, again};
+use super::requests::{Ended, Requests};
+use crate::error::{ErrorKind, again};
 use crate::io::{Judgement, Source, as_u64, as_usize, transfer};
-use crate::range::{ByteRange, RangeSet, align_down};
+use crate::range::{ByteRange, RangeSet, Unread, align_down};
+
+/// Who keeps account of what cannot be read, as it is found out: to read a bad
+/// region takes hours.
+pub trait BadSectors {
+    /// `part` cannot be read because of `error`.
+    fn found(&self, part: ByteRange, error: &str);
+
+    /// Nobody knows whether `parts`, which were found just now, are bad.
+    fn take_back(&self, parts: &RangeSet);
+}
+
+/// Reads a source for one worker.
+#[derive(Clone, Copy)]
+pub struct Reader<'a> {
+    /// The rules for its requests.
+    pub requests: Requests<'a>,
+    /// What is read.
+    pub source: &'a dyn Source,
+    /// Its name, for messages.
+    pub path: &'a Path,
+    /// Smallest unit it can be read in, in bytes: where splitting stops.
+    pub sector: u64,
+    /// Who keeps account of what cannot be read.
+    pub bad: &'a dyn BadSectors,
+}
 
 /// A request, or part of one, and the memory for it.
 struct Place<'m> {
@@ -24,43 +50,46 @@ impl Place<'_> {
     }
 }
 
-impl Post<'_> {
-    /// Reads `request` into `memory`, which is as long, and says what could
-    /// not be read.
+impl Reader<'_> {
+    /// Reads `request` into `memory`, which is as long, and says what could not
+    /// be read. The reads go through `source`, which is the same, or sees them.
+    ///
+    /// # Errors
+    ///
+    /// A wish to stop; a source that is gone or ends; and what cannot be read,
+    /// where the job ends with that.
     pub fn read(
         &self,
         source: &dyn Source,
         request: ByteRange,
         memory: &mut [u8],
-    ) -> Result<RangeSet, Halt> {
-        let mut bad = RangeSet::new();
+    ) -> Result<RangeSet, Ended> {
         let mut place = Place { range: request, memory };
-        if let Err((rest, error)) = self.read_once(source, &mut place, request) {
-            let rescued = self.rescue(source, &mut place, rest, error, &mut bad);
-            rescued.and_then(|()| self.check_bad(&bad)).inspect_err(|halt| {
-                if matches!(halt, Halt::Failed { error, .. } if is_gone(error)) {
-                    // Nobody knows whether what failed last was bad.
-                    self.transfer.forget_failed(&bad);
-                    self.control.progress.take_back_failed(bad.bytes());
-                }
-            })?;
-        }
-        Ok(bad)
+        let Err((rest, error)) = self.read_once(source, &mut place, request) else {
+            return Ok(RangeSet::new());
+        };
+        let mut bad = Unread::new();
+        let rescued = self.rescue(source, &mut place, rest, error, &mut bad);
+        let found = bad.ranges();
+        rescued.and_then(|()| self.check_bad(bad)).inspect_err(|ended| {
+            if is_gone(ended) {
+                // Nobody knows whether what failed last was bad.
+                self.bad.take_back(&found);
+            }
+        })?;
+        Ok(found)
     }
 
     /// What of a request could not be read is bad only if the source is there:
     /// the end of a copy may come before anybody doubts it.
-    fn check_bad(&self, bad: &RangeSet) -> Result<(), Halt> {
-        let Some(first) = bad.iter().next() else { return Ok(()) };
-        let Some(why) = self.transfer.source.why_gone() else { return Ok(()) };
-        let error = self.transfer.failed().within(first).pop();
-        let error = error.map_or_else(String::new, |part| part.error.to_string());
-        Err(self.gone(first.start(), why, io::Error::other(error)))
+    fn check_bad(&self, mut bad: Unread) -> Result<(), Ended> {
+        let Some(first) = bad.pop_first() else { return Ok(()) };
+        let Some(why) = self.source.why_gone() else { return Ok(()) };
+        Err(self.gone(first.range.start(), why, io::Error::other(&*first.error)))
     }
 
-    fn gone(&self, at: u64, why: String, source: io::Error) -> Halt {
-        let path = self.transfer.source_path.clone();
-        Halt::Failed { at, error: ErrorKind::SourceGone { path, at, why, source }.into() }
+    fn gone(&self, at: u64, why: String, source: io::Error) -> Ended {
+        Ended::failed(at, ErrorKind::SourceGone { path: self.path.to_owned(), at, why, source })
     }
 
     /// One attempt at the part `part` of a request. On an error: what of it is
@@ -71,9 +100,11 @@ impl Post<'_> {
         place: &mut Place<'_>,
         part: ByteRange,
     ) -> Result<(), (ByteRange, io::Error)> {
-        let memory = place.of(part);
-        let read = self.waiting(part.start(), || transfer::read_full(source, part.start(), memory));
-        read.map_err(|stop| (part.split_at(part.start() + as_u64(stop.moved)).1, stop.error))
+        let (start, memory) = (part.start(), place.of(part));
+        let read = || transfer::read_full(source, start, memory);
+        self.requests
+            .waiting(start, read)
+            .map_err(|stop| (part.split_at(start + as_u64(stop.moved)).1, stop.error))
     }
 
     /// Tries `rest` again and then reads it part by part, down to one sector.
@@ -83,23 +114,23 @@ impl Post<'_> {
         place: &mut Place<'_>,
         mut rest: ByteRange,
         mut error: io::Error,
-        bad: &mut RangeSet,
-    ) -> Result<(), Halt> {
-        for _ in 0..self.control.retries {
+        bad: &mut Unread,
+    ) -> Result<(), Ended> {
+        for _ in 0..self.requests.control.retries {
             self.give_up_on(rest, &error)?;
-            self.before_request(0)?;
+            self.requests.before(0)?;
             match self.read_once(source, place, rest) {
                 Ok(()) => return Ok(()),
                 Err((missing, again)) => (rest, error) = (missing, again),
             }
         }
         self.give_up_on(rest, &error)?;
-        let mut search = Search::of(rest, self.transfer.sector);
+        let mut search = Search::of(rest, self.sector);
         if search.is_one_sector(rest) {
             return self.fail(rest, &error, bad);
         }
         while let Some(part) = search.next() {
-            self.before_request(0)?;
+            self.requests.before(0)?;
             match self.read_once(source, place, part) {
                 Ok(()) => search.was_read(part),
                 Err((missing, error)) => {
@@ -115,48 +146,46 @@ impl Post<'_> {
 
     /// After a read that failed: the end of the source is no bad sector, nor is
     /// a source that is gone, or another one. What is missing will not come back.
-    fn give_up_on(&self, rest: ByteRange, error: &io::Error) -> Result<(), Halt> {
+    fn give_up_on(&self, rest: ByteRange, error: &io::Error) -> Result<(), Ended> {
         let at = rest.start();
         // A wish to stop may be why it failed.
-        self.check_stop()?;
-        let path = || self.transfer.source_path.clone();
-        match self.transfer.source.judge(error) {
+        self.requests.check_stop()?;
+        let path = || self.path.to_owned();
+        match self.source.judge(error) {
             Judgement::Local => {}
             Judgement::Final => {
-                let error = ErrorKind::Read { path: path(), range: rest, source: again(error) };
-                return Err(Halt::Failed { at, error: error.into() });
+                let kind = ErrorKind::Read { path: path(), range: rest, source: again(error) };
+                return Err(Ended::failed(at, kind));
             }
             Judgement::Changed(change) => {
-                let error = ErrorKind::SourceChanged { path: path(), change };
-                return Err(Halt::Failed { at, error: error.into() });
+                return Err(Ended::failed(at, ErrorKind::SourceChanged { path: path(), change }));
             }
         }
-        if let Some(why) = self.transfer.source.is_gone(error) {
+        if let Some(why) = self.source.is_gone(error) {
             return Err(self.gone(at, why, again(error)));
         }
         if error.kind() != io::ErrorKind::UnexpectedEof {
             return Ok(());
         }
-        Err(Halt::Failed { at, error: ErrorKind::SourceShrank { path: path(), at }.into() })
+        Err(Ended::failed(at, ErrorKind::SourceShrank { path: path(), at }))
     }
 
-    fn fail(&self, part: ByteRange, error: &io::Error, bad: &mut RangeSet) -> Result<(), Halt> {
-        if self.control.on_read_error == OnReadError::Stop {
-            let path = self.transfer.source_path.clone();
-            let source = again(error);
-            let error = ErrorKind::Read { path, range: part, source }.into();
-            return Err(Halt::Failed { at: part.start(), error });
+    fn fail(&self, part: ByteRange, error: &io::Error, bad: &mut Unread) -> Result<(), Ended> {
+        if self.requests.control.on_read_error == OnReadError::Stop {
+            let (path, source) = (self.path.to_owned(), again(error));
+            let kind = ErrorKind::Read { path, range: part, source };
+            return Err(Ended::failed(part.start(), kind));
         }
-        bad.insert(part);
         let error = crate::error::chain(error);
-        self.transfer.record_failed(part, &error);
-        self.control.progress.add_failed(part, &error);
+        bad.insert(part, &error);
+        self.bad.found(part, &error);
         Ok(())
     }
 }
 
-fn is_gone(error: &Error) -> bool {
-    matches!(error.kind(), ErrorKind::SourceGone { .. })
+fn is_gone(ended: &Ended) -> bool {
+    let Ended::Failed(failed) = ended else { return false };
+    matches!(failed.error.kind(), ErrorKind::SourceGone { .. })
 }
 
 /// The order in which what cannot be read at once is read in parts, ascending.

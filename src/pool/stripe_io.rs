@@ -4,16 +4,17 @@
 mod incoming;
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
+use super::KERNEL_IO_SIZE;
+use super::reader::{BadSectors, Reader};
+use super::requests::{Ended, FailedAt, Requests};
 use super::transfer::Transfer;
-use super::{Control, KERNEL_IO_SIZE};
 use crate::error::{Error, ErrorKind};
 use crate::io::buffer::Buffer;
 use crate::io::fingerprint::{Marked, Marks, Printer};
 use crate::io::{Ordered, Sink, Source, as_u64, as_usize, transfer};
-use crate::progress::{InFlight, Progress};
-use crate::range::ByteRange;
+use crate::progress::Progress;
+use crate::range::{ByteRange, RangeSet};
 use crate::sparse::{self, Zeros};
 
 /// Longest hole that is made at once where its place is read before, in bytes.
@@ -40,6 +41,15 @@ pub enum Halt {
     },
 }
 
+impl From<Ended> for Halt {
+    fn from(ended: Ended) -> Halt {
+        match ended {
+            Ended::Stopped => Halt::Stopped,
+            Ended::Failed(FailedAt { at, error }) => Halt::Failed { at, error },
+        }
+    }
+}
+
 /// What one worker has in hand while it copies one stripe.
 pub struct StripeIo<'a> {
     post: Post<'a>,
@@ -50,13 +60,11 @@ pub struct StripeIo<'a> {
 
 impl<'a> StripeIo<'a> {
     pub(super) fn new(
-        control: &'a Control<'a>,
-        stop: &'a AtomicBool,
+        requests: Requests<'a>,
         transfer: &'a Transfer,
         buffer: &'a mut Buffer,
-        in_flight: &'a InFlight,
     ) -> StripeIo<'a> {
-        StripeIo { post: Post { control, stop, transfer, in_flight }, buffer, printer: None }
+        StripeIo { post: Post { requests, transfer }, buffer, printer: None }
     }
 
     /// The transfer the stripe belongs to.
@@ -66,26 +74,26 @@ impl<'a> StripeIo<'a> {
 
     /// Counters and events.
     pub fn progress(&self) -> &'a Progress {
-        self.post.control.progress
+        self.post.requests.control.progress
     }
 
     /// Longest request in bytes.
     pub fn io_size(&self) -> u64 {
-        let control = self.post.control;
+        let control = self.post.requests.control;
         // A rate is kept in small steps.
         control.throttle.as_ref().map_or(control.io_size, |limit| control.io_size.min(limit.step()))
     }
 
     /// Longest request in bytes where none goes through a buffer.
     pub fn kernel_io_size(&self) -> u64 {
-        let control = self.post.control;
+        let control = self.post.requests.control;
         let largest = control.kernel_io_size;
         control.throttle.as_ref().map_or(largest, |limit| largest.min(limit.step()))
     }
 
     /// Longest hole in bytes that is made at once: it moves nothing, but may be read.
     fn hole_size(&self) -> u64 {
-        match self.post.control.throttle {
+        match self.post.requests.control.throttle {
             Some(_) => self.io_size(),
             None if self.transfer().reads_sink => self.io_size().max(READ_HOLE),
             None => KERNEL_IO_SIZE,
@@ -244,37 +252,43 @@ impl<'a> StripeIo<'a> {
 
 /// Stripe I/O without its buffer, so that both can be used at once.
 #[derive(Clone, Copy)]
-pub(super) struct Post<'a> {
-    pub control: &'a Control<'a>,
-    pub stop: &'a AtomicBool,
-    pub transfer: &'a Transfer,
-    pub in_flight: &'a InFlight,
+struct Post<'a> {
+    requests: Requests<'a>,
+    transfer: &'a Transfer,
 }
 
 impl Post<'_> {
-    pub fn before_request(&self, bytes: u64) -> Result<(), Halt> {
-        if let Some(throttle) = &self.control.throttle {
-            throttle.wait(bytes, self.control.cancel);
-        }
-        self.check_stop()
+    fn before_request(&self, bytes: u64) -> Result<(), Halt> {
+        Ok(self.requests.before(bytes)?)
     }
 
-    /// Hears a wish to stop.
-    pub fn check_stop(&self) -> Result<(), Halt> {
-        if self.stop.load(Relaxed) || self.control.cancel.is_cancelled() {
-            return Err(Halt::Stopped);
-        }
-        Ok(())
+    fn waiting<T>(&self, offset: u64, request: impl FnOnce() -> T) -> T {
+        self.requests.waiting(offset, request)
     }
 
-    pub fn waiting<T>(&self, offset: u64, request: impl FnOnce() -> T) -> T {
-        self.control.progress.waiting(self.in_flight, offset, request)
+    /// Reads `request` through `source` into `memory`, which is as long, and says
+    /// what could not be read.
+    fn read(
+        &self,
+        source: &dyn Source,
+        request: ByteRange,
+        memory: &mut [u8],
+    ) -> Result<RangeSet, Halt> {
+        let Post { requests, transfer } = *self;
+        let reader = Reader {
+            requests,
+            source: &*transfer.source,
+            path: &transfer.source_path,
+            sector: transfer.sector,
+            bad: self,
+        };
+        Ok(reader.read(source, request, memory)?)
     }
 
     fn done(&self, range: ByteRange) {
         self.transfer.source.was_read(range.start());
         self.transfer.record_done(range);
-        self.control.progress.add_copied(range.len());
+        self.requests.control.progress.add_copied(range.len());
     }
 
     /// Writes `data`, the bytes `good` of the source.
@@ -339,5 +353,17 @@ impl Post<'_> {
         let range = self.transfer.to_sink(good.split_at(at).1);
         let path = self.transfer.sink_path.clone();
         Halt::Failed { at, error: ErrorKind::Write { path, range, source }.into() }
+    }
+}
+
+impl BadSectors for Post<'_> {
+    fn found(&self, part: ByteRange, error: &str) {
+        self.transfer.record_failed(part, error);
+        self.requests.control.progress.add_failed(part, error);
+    }
+
+    fn take_back(&self, parts: &RangeSet) {
+        self.transfer.forget_failed(parts);
+        self.requests.control.progress.take_back_failed(parts.bytes());
     }
 }

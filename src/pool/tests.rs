@@ -1,12 +1,15 @@
-use std::sync::atomic::AtomicU64;
-use std::sync::{Barrier, Condvar};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Barrier, Condvar, Mutex};
+use std::time::Duration;
 
 use super::controller::Workers as Wanted;
 use super::*;
 use crate::digest::{Algorithm, Digester};
 use crate::engine::Positioned;
+use crate::error::Error;
 use crate::io::memory::Memory;
-use crate::range::Mapping;
+use crate::progress::lock;
+use crate::range::{ByteRange, Mapping};
 use crate::testing::{Faulty, Operation, Rule};
 
 const STRIPE: u64 = 4096;

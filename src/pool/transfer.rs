@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::engine::{Engine, copy_buffered};
 use super::observers::{Observers, Todo};
+use super::requests::Ended;
 use super::stripe_io::{Halt, StripeIo};
 pub use crate::durable::checkpoint::Ledger;
 use crate::durable::intact::Written;
@@ -124,12 +125,8 @@ impl Transfer {
     ///
     /// # Errors
     ///
-    /// The offset in the source and the error, or no error if the caller asked to stop.
-    pub(super) fn copy(
-        &self,
-        stripe: ByteRange,
-        io: &mut StripeIo<'_>,
-    ) -> Result<(), (u64, Option<Error>)> {
+    /// What ended it before it was done.
+    pub(super) fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Ended> {
         for (piece, todo) in self.observers.pieces(stripe, &self.holes) {
             let result = match todo {
                 Todo::Move => self.move_piece(piece, io),
@@ -138,11 +135,11 @@ impl Transfer {
                 Todo::Zeroes => io.look_at_zeroes(piece),
             };
             result.map_err(|halt| match halt {
-                Halt::Stopped => (piece.start(), None),
-                Halt::Failed { at, error } => (at, Some(error)),
+                Halt::Stopped => Ended::Stopped,
+                Halt::Failed { at, error } => Ended::failed(at, error),
                 Halt::Unsupported { at, reason } => {
                     let engine = self.engine().name();
-                    (at, Some(ErrorKind::EngineGaveWay { engine, reason }.into()))
+                    Ended::failed(at, ErrorKind::EngineGaveWay { engine, reason })
                 }
             })?;
         }
