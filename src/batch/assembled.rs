@@ -120,7 +120,12 @@ impl<S: Borrow<Sources>> ReadAt for Assembled<S> {
             Err(stop) if stop.moved > 0 => Ok(stop.moved),
             Err(stop) => {
                 let (number, path, error) = (run.source, source.path.clone(), stop.error);
-                Err(io::Error::new(error.kind(), OfSource { number, path, at, error }))
+                // Where one of them ends, the file does not.
+                let kind = match error.kind() {
+                    io::ErrorKind::UnexpectedEof => io::ErrorKind::Other,
+                    kind => kind,
+                };
+                Err(io::Error::new(kind, OfSource { number, path, at, error }))
             }
         }
     }

@@ -11,17 +11,22 @@ use super::sources::Sources;
 use crate::cpu::Pool;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::io::fingerprint::Fingerprint;
-use crate::io::page_cache::CacheState;
+use crate::io::page_cache::{CacheState, PageCachePolicy};
 use crate::io::{FileIo, as_usize, transfer};
 use crate::options::Options;
 use crate::plan::Plan;
+use crate::pool::{Control, OnReadError};
 use crate::progress::{Watch, lock};
 use crate::range::{ByteRange, Mapping, RangeSet};
-use crate::verify::compare::{Comparison, Findings, Reading};
+use crate::verify::compare::{Comparison, Findings};
 use crate::verify::read_back::ReadBack;
 
 /// Unit of a comparison with the source, in bytes.
 const PIECE: u64 = 8 << 20;
+
+/// Smallest unit a source is read in, in bytes: storage with larger sectors fails
+/// for each part of one.
+const SECTOR: u64 = 512;
 
 /// Unit of a repair, in bytes.
 const REPAIR: u64 = 1 << 20;
@@ -31,12 +36,12 @@ const WORTH_ASKING: u64 = 1 << 20;
 
 /// How the files of a batch are compared, and what was found besides.
 pub struct Proof<'a> {
-    reading: Reading,
+    /// The rules for requests, and the limit on the rate of all files together.
+    control: Control<'a>,
+    page_cache: PageCachePolicy,
     /// Whether what differs is copied once more.
     pub repair: bool,
-    io_size: u64,
     threads: usize,
-    watch: Watch<'a>,
     known: Mutex<Known>,
 }
 
@@ -63,26 +68,19 @@ pub struct Subject<'a> {
 impl<'a> Proof<'a> {
     /// As `options` say, with requests of `io_size` bytes and `threads` readers.
     pub fn new(options: &Options, (io_size, threads): (u64, usize), watch: Watch<'a>) -> Proof<'a> {
-        let reading = Reading {
-            page_cache: options.page_cache(CacheState::Mixed, PIECE, false),
-            throttle: options.throttle(),
-            retries: options.retries,
-            sector: None,
-        };
+        let control = options.control(io_size, watch);
         Proof {
-            reading,
+            control: Control { on_read_error: OnReadError::Stop, ..control },
+            page_cache: options.page_cache(CacheState::Mixed, PIECE, false),
             repair: options.repair,
-            io_size,
             threads: threads.max(1),
-            watch,
             known: Mutex::default(),
         }
     }
 
     /// Leaves out what cannot be read of a source, instead of ending there.
     pub fn skip_unreadable(mut self) -> Proof<'a> {
-        // Storage with larger sectors fails for each part of one.
-        self.reading.sector = Some(512);
+        self.control.on_read_error = OnReadError::Record;
         self
     }
 
@@ -107,11 +105,12 @@ impl<'a> Proof<'a> {
             source: subject.expected,
             // Its errors name the sources.
             source_path: "".as_ref(),
-            reading: &self.reading,
+            sector: SECTOR,
+            control: &self.control,
+            page_cache: &self.page_cache,
             medium: &medium,
             mapping: Mapping::to_start(ByteRange::to(file.len())),
             digester: None,
-            io_size: self.io_size,
             threads: subject.threads,
         };
         let mut rest = subject.ranges.clone();
@@ -120,10 +119,9 @@ impl<'a> Proof<'a> {
         if to_read >= WORTH_ASKING {
             rest.subtract(&comparison.holes());
         }
-        let Watch { progress, cancel } = self.watch;
-        progress.add_verified(to_read - rest.bytes());
+        self.control.progress.add_verified(to_read - rest.bytes());
         let plan = Plan::new(&rest, 0, PIECE);
-        let found = comparison.run(subject.fingerprints, &plan, progress, cancel);
+        let found = comparison.run(subject.fingerprints, &plan);
         let mut known = lock(&self.known);
         *known.verified_by.entry(medium.how()).or_default() += 1;
         // Said once, however many files meet it.
@@ -146,11 +144,11 @@ impl<'a> Proof<'a> {
     ) -> std::io::Result<()> {
         let mut buffer = vec![0; as_usize(REPAIR)];
         for request in pieces.iter().flat_map(|piece| piece.pieces(REPAIR)) {
-            if self.watch.cancel.is_cancelled() {
+            if self.control.cancel.is_cancelled() {
                 return Err(std::io::Error::other(Error::from(ErrorKind::Cancelled)));
             }
-            if let Some(throttle) = &self.reading.throttle {
-                throttle.wait(request.len(), self.watch.cancel);
+            if let Some(throttle) = &self.control.throttle {
+                throttle.wait(request.len(), self.control.cancel);
             }
             let bytes = &mut buffer[..as_usize(request.len())];
             transfer::read_full(expected, request.start(), bytes).map_err(|stop| stop.error)?;

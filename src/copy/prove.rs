@@ -9,10 +9,10 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::io::fingerprint::Fingerprint;
 use crate::io::page_cache::CacheState;
 use crate::io::{Held, as_u64, transfer};
-use crate::pool::{Observers, Transfer};
+use crate::pool::{Control, Observers, OnReadError, Transfer};
 use crate::progress::Watch;
 use crate::range::{ByteRange, Failed, RangeSet};
-use crate::verify::compare::{Comparison, Findings, Reading};
+use crate::verify::compare::{Comparison, Findings};
 use crate::verify::read_back::ReadBack;
 
 /// What a comparison needs besides the destination.
@@ -153,35 +153,25 @@ impl Task<'_> {
         threads: usize,
         watch: Watch<'_>,
     ) -> (Findings, Result<()>) {
-        let (source, reading) = (self.origin.source(), self.reading(ranges.bytes()));
+        let (source, control) = (self.origin.source(), self.options.control(self.io_size, watch));
         let comparison = Comparison {
             source: &*source,
             source_path: self.origin.path(),
-            reading: &reading,
+            sector: self.origin.sector().into(),
+            // It has been read a moment ago.
+            control: &Control { on_read_error: OnReadError::Stop, ..control },
+            page_cache: &self.options.page_cache(CacheState::Mixed, ranges.bytes(), false),
             medium,
             mapping: self.mapping,
             digester: None,
-            io_size: self.io_size,
             threads,
         };
         let mut rest = ranges.clone();
         rest.subtract(&fingerprints.iter().map(|fingerprint| fingerprint.range).collect());
         let to_read = rest.bytes();
         rest.subtract(&comparison.holes());
-        let Watch { progress, cancel } = watch;
-        progress.add_verified(to_read - rest.bytes());
-        comparison.run(fingerprints, &self.stripes_of(&rest), progress, cancel)
-    }
-
-    /// How up to `bytes` are read back.
-    fn reading(&self, bytes: u64) -> Reading {
-        Reading {
-            page_cache: self.options.page_cache(CacheState::Mixed, bytes, false),
-            throttle: self.options.throttle(),
-            retries: self.options.retries,
-            // It has been read a moment ago.
-            sector: None,
-        }
+        watch.progress.add_verified(to_read - rest.bytes());
+        comparison.run(fingerprints, &self.stripes_of(&rest))
     }
 
     /// The error for a destination in which `range` is the first that differs.

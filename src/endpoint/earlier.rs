@@ -18,10 +18,11 @@ use crate::error::{Refusal, Result, chain};
 use crate::io::page_cache::CacheState;
 use crate::io::{FileIo, Source};
 use crate::plan::Plan;
+use crate::pool::{Control, OnReadError};
 use crate::progress::Phase;
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::DeviceInfo;
-use crate::verify::compare::{Comparison, Findings, Reading};
+use crate::verify::compare::{Comparison, Findings};
 use crate::verify::read_back::ReadBack;
 
 /// What one thread compares at a time, in bytes.
@@ -104,35 +105,31 @@ impl Left<'_> {
     /// Compares all that is done; returns how many bytes could be compared.
     fn compare_all(&self) -> Result<u64> {
         let Look { origin, mapping, options, watch, .. } = *self.look;
-        let (progress, cancel) = (watch.progress, watch.cancel);
+        let progress = watch.progress;
         progress.expect(Some(0), self.done.bytes());
         progress.enter(Phase::Verifying);
         let medium = ReadBack::new(&self.written()?);
         let io_size = options.request_size(origin.sector(), REQUEST)?;
         let spinning = [origin.end().rotational, self.wrote.rotational];
         let workers = options.threads.choose(spinning, CacheState::Mixed).bounded(io_size);
-        let reading = Reading {
-            page_cache: options.page_cache(CacheState::Mixed, self.done.bytes(), false),
-            throttle: options.throttle(),
-            retries: options.retries,
-            // What cannot be read any more proves nothing.
-            sector: Some(origin.sector().into()),
-        };
+        let control = options.control(io_size, watch);
         let comparison = Comparison {
             source: self.source,
             source_path: origin.path(),
-            reading: &reading,
+            sector: origin.sector().into(),
+            // What cannot be read any more proves nothing.
+            control: &Control { on_read_error: OnReadError::Record, ..control },
+            page_cache: &options.page_cache(CacheState::Mixed, self.done.bytes(), false),
             medium: &medium,
             mapping,
             digester: None,
-            io_size,
             threads: workers.most().min(MOST_THREADS),
         };
         let mut rest = self.done.clone();
         rest.subtract(&comparison.holes());
         progress.add_verified(self.done.bytes() - rest.bytes());
         let plan = Plan::new(&rest, mapping.grid(), STRIPE.max(io_size));
-        let (findings, ended) = comparison.run(&[], &plan, progress, cancel);
+        let (findings, ended) = comparison.run(&[], &plan);
         progress.restart_verified();
         ended?;
         progress.enter(Phase::Preparing);

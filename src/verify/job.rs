@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::compare::{Comparison, Findings, Reading};
+use super::compare::{Comparison, Findings};
 use super::read_back::ReadBack;
 use crate::digest::{self, Digester, ordered};
 use crate::engine::Positioned;
@@ -14,6 +14,7 @@ use crate::io::page_cache::CacheState;
 use crate::options::{Options, setters};
 use crate::plan::{self, Plan};
 use crate::pool::controller::Workers;
+use crate::pool::{Control, OnReadError};
 use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::range::{ByteRange, Failed, Mapping, RangeSet};
 use crate::report::{DestinationReport, FailedRange, Outcome, PieceReport, Report};
@@ -75,8 +76,8 @@ impl VerifyJob {
     /// # Errors
     ///
     /// As of [`VerifyJob::run`], and [`ErrorKind::Cancelled`].
-    pub fn run_watched(&self, Watch { progress, cancel }: Watch<'_>) -> JobResult<Report> {
-        let begin = Instant::now();
+    pub fn run_watched(&self, watch: Watch<'_>) -> JobResult<Report> {
+        let (begin, progress) = (Instant::now(), watch.progress);
         progress.enter(Phase::Preparing);
         self.options.threads.check()?;
         self.options.check_rate()?;
@@ -93,7 +94,7 @@ impl VerifyJob {
         (report.range, report.dest_offset, report.clamped) = (range, to.start(), clamped);
         report.bytes.requested = Some(range.len());
         report.notes.extend([&source, &destination].into_iter().filter_map(OpenSource::note));
-        let compared = self.compare(&mut report, (&source, &destination), progress, cancel);
+        let compared = self.compare(&mut report, &source, &destination, watch);
         progress.enter(Phase::Finished);
         let seconds = begin.elapsed().as_secs_f64();
         (report.seconds.verify, report.seconds.total) = (seconds, seconds);
@@ -149,9 +150,9 @@ impl VerifyJob {
     fn compare(
         &self,
         report: &mut Report,
-        (source, destination): (&OpenSource, &OpenSource),
-        progress: &Progress,
-        cancel: &CancelToken,
+        source: &OpenSource,
+        destination: &OpenSource,
+        watch: Watch<'_>,
     ) -> Result<()> {
         let medium = medium_of(destination);
         let mapping = Mapping::new(report.range, report.dest_offset).expect("it fits");
@@ -170,21 +171,18 @@ impl VerifyJob {
             false => plan::stripe_size(there.len(), threads, io_size),
         };
         let page_cache = self.options.page_cache(CacheState::Mixed, range.len(), false);
-        let sector = Some(u64::from(source.sector().max(512)));
-        let reading = Reading {
-            page_cache,
-            throttle: self.options.throttle(),
-            retries: self.options.retries,
-            sector,
-        };
+        let control = self.options.control(io_size, watch);
+        // What was rescued can be compared with what it is from.
+        let control = Control { on_read_error: OnReadError::Record, ..control };
         let comparison = Comparison {
             source: &*source.io,
             source_path: &source.path,
-            reading: &reading,
+            sector: source.sector().max(512).into(),
+            control: &control,
+            page_cache: &page_cache,
             medium: &medium,
             mapping,
             digester: digester.as_ref(),
-            io_size,
             threads,
         };
         (report.threads, report.stripe_size, report.io_size) = (threads, stripe_size, io_size);
@@ -192,10 +190,10 @@ impl VerifyJob {
         let holes = if wanted.is_empty() { comparison.holes() } else { RangeSet::new() };
         let to_read = holes.missing_from(there);
         report.bytes.holes = there.len() - to_read.bytes();
-        progress.expect(Some(to_read.bytes()), 0);
-        progress.enter(Phase::Verifying);
+        watch.progress.expect(Some(to_read.bytes()), 0);
+        watch.progress.enter(Phase::Verifying);
         let plan = Plan::new(&to_read, range.start(), stripe_size);
-        let (mut findings, ended) = comparison.run(&[], &plan, progress, cancel);
+        let (mut findings, ended) = comparison.run(&[], &plan);
         ended?;
         findings.differing.insert(missing);
         let unread = std::mem::take(&mut findings.unread);

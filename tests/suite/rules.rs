@@ -112,6 +112,13 @@ fn invariant_i6_short_counts_are_handled_in_one_place() {
     check_absent("I6", &[".read_at(", ".write_at("], &rooms);
 }
 
+/// What copies and what compares are the same workers.
+#[test]
+fn workers_are_started_in_one_place() {
+    let starting = ["spawn_scoped(", "thread::spawn(", "thread::scope("];
+    check_absent("one pool", &starting, &["pool/workers.rs"]);
+}
+
 #[test]
 fn invariant_i7_nothing_fallible_in_drop() {
     for room in library() {

@@ -282,6 +282,26 @@ fn a_read_of_the_source_that_fails_is_repeated() {
     run("pread64:error=EIO:when=2+").code(5).says(&["is gone", "Input/output error"]);
 }
 
+/// Where no thread can be had, the one there is compares everything.
+#[cfg(target_os = "linux")]
+#[test]
+fn without_any_other_thread_everything_is_compared() {
+    if !crate::inject::can_inject() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 3 << 20);
+    scene.run("source copy").code(0);
+    flip(&scene, "copy", &[700_000, 2_500_000]);
+    let mut strace = scene.tool("strace", ["-f", "-qqq", "-o", "trace"]);
+    strace.command.args(["-e", "inject=clone3,clone:error=EAGAIN"]).arg(program());
+    strace.command.args(["verify", "-t", "4", "source", "copy"]);
+    let ended = strace.run().code(4);
+    assert_eq!(ended.out(), "699904..700416\n2499584..2500096\n");
+    let trace = String::from_utf8_lossy(&scene.read("trace")).into_owned();
+    assert!(trace.contains("(INJECTED)"), "{trace}");
+}
+
 /// A source may be the beginning of something: that is said, and no difference.
 #[test]
 fn what_goes_on_behind_the_copy_is_mentioned() {

@@ -2,7 +2,6 @@
 //! next worker reads. Nothing is tried again, and no sector is looked for: what
 //! a stream does not give once it does not give.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::{Halt, Post, StripeIo};
@@ -33,8 +32,8 @@ impl StripeIo<'_> {
                 return Ok(());
             }
             // Whatever happens meanwhile: what came is written, for it comes once.
-            if let Some(throttle) = &self.post.control.throttle {
-                throttle.wait(part.len(), self.post.control.cancel);
+            if let Some(throttle) = &self.post.requests.control.throttle {
+                throttle.wait(part.len(), self.post.requests.control.cancel);
             }
             let data = &memory[..as_usize(part.len())];
             self.post.write(sink, part, data)?;
@@ -56,7 +55,7 @@ impl Post<'_> {
         request: ByteRange,
         memory: &mut [u8],
     ) -> Result<usize, Halt> {
-        let stop = || self.stop.load(Relaxed) || self.control.cancel.is_cancelled();
+        let stop = || self.requests.are_stopped();
         // Somebody may wait at the other end for the little that came.
         let out = self.transfer.order.stream();
         let time = if out.is_some() { Duration::ZERO } else { LONGEST_WAIT };
