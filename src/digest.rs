@@ -42,8 +42,6 @@ pub use pieces::PieceDigests;
 pub use range::RangeDigest;
 pub use value::{Digest, Expectation, ExpectationError};
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use crate::error::{ErrorKind, Result};
 
 /// Makes sure that `found` holds every digest that is expected.
@@ -65,15 +63,4 @@ pub fn check(found: &[Digest], expected: &[Expectation]) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Locks, also after another worker panicked: what it left behind is then
-/// incomplete, which every part notices by itself when it finishes.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What is behind a mutex that is no longer shared.
-fn into_inner<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

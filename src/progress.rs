@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
+pub(crate) use crate::cpu::lock;
 use crate::range::{ByteRange, Failed, Unread};
 use crate::report::Fallback;
 
@@ -378,10 +379,4 @@ impl<'a> Watch<'a> {
     pub fn new(progress: &'a Progress, cancel: &'a CancelToken) -> Watch<'a> {
         Watch { progress, cancel }
     }
-}
-
-/// A panicking worker must not take the report down with it: the data behind
-/// these locks is valid at every point where one can be poisoned.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -8,7 +8,8 @@ use super::pieces::{PieceDigests, Pieces};
 use super::runs::Runs;
 use super::state::DigestState;
 use super::tree::Tree;
-use super::{Algorithm, Digest, into_inner, lock};
+use super::{Algorithm, Digest};
+use crate::cpu::{into_inner, lock};
 use crate::range::{ByteRange, RangeSet};
 
 /// Computes digests of a range while its pieces pass by, shared by all workers.

@@ -9,7 +9,8 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::content::Content;
 use super::state::DigestState;
-use super::{Algorithm, Digest, Hasher, into_inner, lock};
+use super::{Algorithm, Digest, Hasher};
+use crate::cpu::{into_inner, lock};
 
 /// The hasher, handed from piece to piece in ascending order.
 pub(super) struct InOrder {

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use super::content::Content;
 use super::digester::{Abandoned, Digester};
-use super::{Algorithm, Digest, lock};
+use super::{Algorithm, Digest};
+use crate::cpu::lock;
 use crate::range::{ByteRange, Segments};
 
 /// The digests of one piece.

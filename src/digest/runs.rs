@@ -9,7 +9,8 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::content::Content;
-use super::{Algorithm, Digest, into_inner, lock};
+use super::{Algorithm, Digest};
+use crate::cpu::{into_inner, lock};
 
 /// The checksums of all stretches of bytes seen so far, by their start.
 #[derive(Default)]

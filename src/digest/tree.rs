@@ -27,7 +27,8 @@ use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
 
 use super::content::Content;
 use super::state::DigestState;
-use super::{Algorithm, Digest, into_inner, lock};
+use super::{Algorithm, Digest};
+use crate::cpu::{into_inner, lock};
 
 const CHUNK: u64 = blake3::CHUNK_LEN as u64;
 

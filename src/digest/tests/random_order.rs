@@ -9,6 +9,7 @@ use proptest::prelude::*;
 
 use super::super::*;
 use super::update;
+use crate::cpu::lock;
 use crate::range::ByteRange;
 
 /// Stripes cut into requests; `true` for a hole.
