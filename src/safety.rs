@@ -47,10 +47,11 @@ impl Preflight<'_> {
         let others = others.iter().filter_map(|path| sys::facts_of_path(path).ok().flatten());
         let mut named = target.existing.clone().into_iter().chain(others);
         let behind: Vec<Thing> = files_behind(source, &open.path).collect();
-        let is_it = |facts: &Metadata| facts.same_thing(source) || behind.contains(&thing(facts));
+        let is_it =
+            |facts: &Metadata| facts.same_thing(source) || behind.contains(&Thing::of(facts));
         if let Some(found) = named.find(is_it) {
             let (source_path, path) = (open.path.clone(), self.path.to_owned());
-            return Err(Refusal::SameFile { source_path, path, what: word(thing(&found)) });
+            return Err(Refusal::SameFile { source_path, path, what: word(Thing::of(&found)) });
         }
         let Ok(facts) = target.directory.own_facts() else { return Ok(()) };
         self.lies_apart(open, &facts, &target.directory_path, || match source.node {
@@ -73,7 +74,7 @@ impl Preflight<'_> {
             |open: &OpenSource| open.is_joined() || self.mapping.from().overlaps(self.mapping.to());
         let is_read = |open: &OpenSource| open.files().iter().any(is_it) && overlaps(open);
         match self.source.is_some_and(is_read) {
-            true => Err(self.overlap(word(thing(&target.facts)))),
+            true => Err(self.overlap(word(Thing::of(&target.facts)))),
             false => Ok(()),
         }
     }
@@ -127,7 +128,7 @@ impl Preflight<'_> {
         let Some(facts) = target.facts else { return Ok(()) };
         let ranges = [ByteRange::to(open.facts.size), written];
         if facts.same_thing(&open.facts) {
-            return self.judge(&Meeting::Overlap(word(thing(facts))), open, ranges);
+            return self.judge(&Meeting::Overlap(word(Thing::of(facts))), open, ranges);
         }
         if are_beside(&open.facts, facts) {
             return Ok(());
@@ -243,17 +244,9 @@ fn word(thing: Thing) -> &'static str {
     if matches!(thing, Thing::Device(_)) { "device" } else { "file" }
 }
 
-/// What a file or device with these facts is.
-pub fn thing(facts: &Metadata) -> Thing {
-    match facts.node {
-        FileKind::BlockDevice => Thing::Device(facts.rdev),
-        _ => Thing::File { device: facts.device, inode: facts.inode },
-    }
-}
-
 /// A file, and not what it lies on.
 fn itself(file: &Metadata) -> Vec<Layer> {
-    vec![Layer { thing: thing(file), start: Some(0), within: ByteRange::to(u64::MAX) }]
+    vec![Layer { thing: Thing::of(file), start: Some(0), within: ByteRange::to(u64::MAX) }]
 }
 
 /// Whether both are files of one file system, so that neither is behind the other.
@@ -276,7 +269,7 @@ fn changes_file(source: &OpenSource, facts: &Metadata, path: &Path) -> bool {
     if is_device || are_beside(&source.facts, facts) {
         return false;
     }
-    let source = thing(&source.facts);
+    let source = Thing::of(&source.facts);
     sys::layers(facts, path).iter().any(|layer| layer.thing == source)
 }
 

@@ -267,6 +267,16 @@ pub enum Thing {
     Device(u64),
 }
 
+impl Thing {
+    /// What these facts are of.
+    pub fn of(facts: &Metadata) -> Thing {
+        match facts.node {
+            FileKind::BlockDevice => Thing::Device(facts.rdev),
+            _ => Thing::File { device: facts.device, inode: facts.inode },
+        }
+    }
+}
+
 /// One of the things that the bytes of a file or device lie in: the file or
 /// device itself, the disk that a partition is a part of, the file behind a
 /// loop device, the device that a file system is on.

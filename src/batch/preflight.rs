@@ -24,9 +24,9 @@ use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result, chain, quoted};
 use crate::manifest::{ErrorKind, ManifestError, ManifestErrors};
-use crate::safety::roles::{Clash, Known, Role, Roles, Thing};
+use crate::safety::roles::{Clash, Known, Role, Roles};
 use crate::safety::{Ground, is_new_among_devices};
-use crate::sys::{self, Directory, FileKind, Guards, Metadata, Replace};
+use crate::sys::{self, Directory, FileKind, Guards, Metadata, Replace, Thing};
 
 /// What the user agrees to.
 #[derive(Clone, Copy, Debug)]

@@ -24,8 +24,8 @@ use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::manifest::{self, Item, ManifestErrors};
 use crate::pool::{self, controller::Workers};
 use crate::progress::{CancelToken, Phase, Watch};
-use crate::safety::roles::{Roles, Thing};
-use crate::sys::{Directory, Metadata};
+use crate::safety::roles::Roles;
+use crate::sys::{Directory, Metadata, Thing};
 
 /// A batch that has passed every check.
 pub(super) struct Ready {

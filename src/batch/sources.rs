@@ -14,7 +14,7 @@ use crate::io::page_cache::CacheState;
 use crate::manifest::{self, Item, NoSource};
 use crate::progress::lock;
 use crate::range::ByteRange;
-use crate::safety::{files_behind, thing};
+use crate::safety::files_behind;
 use crate::source::{Join, OpenSource};
 use crate::sys::{self, FileKind, Metadata, Thing};
 
@@ -203,7 +203,7 @@ impl Sources {
         let files = self.slots.iter().filter(|slot| !is_device(slot));
         let files = files.flat_map(|slot| {
             let all = std::iter::once(&slot.facts).chain(&slot.pieces);
-            all.map(move |facts| (thing(facts), slot))
+            all.map(move |facts| (Thing::of(facts), slot))
         });
         // What a device stands for is read as well.
         let behind = devices
@@ -227,7 +227,7 @@ pub struct Find<'a> {
 impl Find<'_> {
     /// The path of the source that `facts` are of.
     pub fn path(&self, facts: &Metadata) -> Option<&Path> {
-        let file = self.files.get(&thing(facts)).copied();
+        let file = self.files.get(&Thing::of(facts)).copied();
         let same = |slot: &&Slot| slot.facts.same_thing(facts);
         file.or_else(|| self.devices.iter().copied().find(same)).map(|slot| &*slot.path)
     }

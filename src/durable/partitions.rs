@@ -9,6 +9,7 @@ use std::path::Path;
 use positioned_io::ReadAt;
 
 use crate::error::{plain, quoted};
+use crate::io::FileIo;
 use crate::range::ByteRange;
 use crate::sys;
 
@@ -96,21 +97,16 @@ impl Disk<'_> {
     }
 }
 
-/// What is to be said of the device at `path`, open as `file`, when `written` of it
-/// is new. `size` and `sector` are its own, in bytes.
-pub fn notes(
-    (device, file): (&dyn ReadAt, &File),
-    path: &Path,
-    written: ByteRange,
-    (size, sector): (u64, u64),
-) -> Vec<String> {
+/// What is to be said of `device`, which is at `path`, when `written` of it is new.
+/// `sector` is its own, in bytes.
+pub fn notes(device: &FileIo, path: &Path, written: ByteRange, sector: u64) -> Vec<String> {
     // The table, and the mark of an older one, are in the first two sectors.
     if !written.overlaps(ByteRange::to(sector.saturating_mul(2))) {
         return Vec::new();
     }
     let name = quoted(path);
-    let disk = Disk { device, size, sector };
-    let stale = disk.why_not_known(file).map(|why| {
+    let disk = Disk { device, size: device.len(), sector };
+    let stale = disk.why_not_known(device.as_file()).map(|why| {
         format!("{why} of {name}: `partprobe` has the kernel read what the device has now")
     });
     let misplaced = disk.misplaced();

@@ -241,7 +241,7 @@ impl Draft for DeviceDraft {
 
     fn notes(&self, to: ByteRange) -> Vec<String> {
         let (io, sector) = (&*self.file.io, u64::from(self.info.logical_sector));
-        partitions::notes((io, io.as_file()), &self.file.path, to, (io.len(), sector))
+        partitions::notes(io, &self.file.path, to, sector)
     }
 
     fn discard(self: Box<Self>) {}

@@ -97,8 +97,8 @@ pub(super) fn look(
     let options = look.options;
     let map_file = find_map(end, options)?;
     if let Some(source) = look.origin.file() {
-        let map = (&*map_file.path(), options.map.is_some());
-        roles::check_map_is_apart(map, source, &end.footprint())?;
+        let (map, is_named) = (map_file.path(), options.map.is_some());
+        roles::check_map_is_apart(&map, is_named, source, &end.footprint())?;
     }
     let writes_source = look.origin.file().is_some_and(|source| end.writes_source(source));
     let identity = |id| identity(end, look, writes_source, id);

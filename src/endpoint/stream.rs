@@ -20,11 +20,11 @@ use crate::error::{ErrorKind, Refusal, Result, Side};
 use crate::io::{Ordered, Sink, WriteOrder};
 use crate::progress::CancelToken;
 use crate::range::RangeSet;
-use crate::safety::{files_behind, thing};
+use crate::safety::files_behind;
 use crate::size::Size;
 use crate::source::OpenSource;
 use crate::sparse::{Preallocate, Sparse};
-use crate::sys::{self, FileKind, Metadata};
+use crate::sys::{self, FileKind, Metadata, Thing};
 
 /// What stands for a stream in messages and in the report.
 pub const NAME: &str = "-";
@@ -63,7 +63,8 @@ impl StreamDestination {
         }
         let is_file = |source: &OpenSource| {
             self.facts.same_thing(&source.facts)
-                || files_behind(&source.facts, &source.path).any(|file| file == thing(&self.facts))
+                || files_behind(&source.facts, &source.path)
+                    .any(|file| file == Thing::of(&self.facts))
         };
         let is_source = |source: &OpenSource| source.files().iter().any(is_file);
         match self.facts.node {

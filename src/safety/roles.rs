@@ -17,7 +17,7 @@ use crate::durable::previous::{map_beside, map_of_device};
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, StagedTarget, sibling_name};
 use crate::error::{Refusal, quoted};
 use crate::source::OpenSource;
-use crate::sys::{self, FileKind, Metadata};
+use crate::sys::{self, FileKind, Metadata, Thing};
 
 /// How many links may lead to each other, as on Linux.
 const MOST_LINKS: u32 = 40;
@@ -31,25 +31,6 @@ pub enum Role {
     Destination,
     /// It is written beside the copy.
     Side,
-}
-
-/// A file or device, whatever it is called.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Thing {
-    /// Numbers of the file system and of the file.
-    File(u64, u64),
-    /// Number of the device.
-    Device(u64),
-}
-
-impl Thing {
-    /// What `facts` are of.
-    pub fn of(facts: &Metadata) -> Thing {
-        match facts.node {
-            FileKind::BlockDevice => Thing::Device(facts.rdev),
-            _ => Thing::File(facts.device, facts.inode),
-        }
-    }
 }
 
 /// Where a destination is written that has been looked at.
@@ -297,7 +278,8 @@ fn in_directory(target: &StagedTarget, name: &OsStr) -> Option<(Thing, OsString)
 ///
 /// The refusal.
 pub fn check_map_is_apart(
-    (map, is_named): (&Path, bool),
+    map: &Path,
+    is_named: bool,
     source: &OpenSource,
     footprint: &Footprint<'_>,
 ) -> Result<(), Refusal> {

@@ -28,10 +28,7 @@ pub fn layers(facts: &Metadata, path: &Path) -> Vec<Layer> {
             vec![(Layer { within, ..whole(Thing::Device(facts.rdev)) }, None)]
         }
         FileKind::Directory => on_devices_of(facts.device, path),
-        _ => {
-            let thing = Thing::File { device: facts.device, inode: facts.inode };
-            vec![(whole(thing), Some(path.to_owned()))]
-        }
+        _ => vec![(whole(Thing::of(facts)), Some(path.to_owned()))],
     };
     let mut at = 0;
     while let Some((layer, path)) = found.get(at).cloned() {
@@ -148,10 +145,7 @@ impl Backing {
             // Not everybody may open it: then the name tells.
             None => {
                 let facts = crate::sys::facts_of_path(&path).ok()??;
-                let thing = match facts.node {
-                    FileKind::BlockDevice => Thing::Device(facts.rdev),
-                    _ => Thing::File { device: facts.device, inode: facts.inode },
-                };
+                let thing = Thing::of(&facts);
                 let offset = attribute(&folder, "loop/offset")?.parse().ok()?;
                 Some(Backing { thing, offset, path: Some(path) })
             }

@@ -21,10 +21,7 @@ pub fn users(file: Option<&File>, facts: &Metadata) -> Option<User> {
 /// A loop device that stands for the file, and is in use itself. One that is only
 /// there does not count.
 fn as_a_disk(facts: &Metadata) -> Option<User> {
-    let itself = match facts.node {
-        FileKind::BlockDevice => Thing::Device(facts.rdev),
-        _ => Thing::File { device: facts.device, inode: facts.inode },
-    };
+    let itself = Thing::of(facts);
     let mut mounts = None;
     for disk in folders(Path::new("/sys/block")).unwrap_or_default() {
         if !disk.join("loop/backing_file").exists() {
