@@ -17,7 +17,7 @@ _PLAIN = frozenset(
 )
 
 # The same, as numbers of bytes or words such as "4MiB".
-_SIZES = frozenset(["dest_offset", "stripe_size", "io_size", "limit_rate"])
+_SIZES = frozenset(["dest_offset", "split", "digest_every", "stripe_size", "io_size", "limit_rate"])
 
 # What is spelt otherwise.
 _OURS = frozenset(["range", "threads", "resume", "restart", "trust_leftovers", "map", "digest"])

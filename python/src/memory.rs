@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pcopy::CopyJob;
+use pcopy::{CancelToken, CopyJob, Options};
 use pcopy::endpoint::Origin;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOSError, PyValueError};
@@ -56,7 +56,7 @@ impl Reader {
     /// Opens a file, image or block device.
     #[new]
     fn new(python: Python<'_>, path: PathBuf) -> PyResult<Reader> {
-        let opened = python.detach(|| pcopy::endpoint::origin(&path));
+        let opened = python.detach(|| pcopy::endpoint::origin(&path, &Options::default(), &CancelToken::new()));
         match opened {
             Ok(origin) => Ok(Reader { origin }),
             // As JSON: the Python half makes an exception of it.

@@ -28,7 +28,7 @@ fn exit_codes() {
     check("--force --in-place source copy", 2);
     check("--quiet --verbose source copy2", 2);
     check("--range 1..2 --length 5 source copy2", 2);
-    check("- copy2", 2);
+    check("--resume - copy2", 2);
     check("source copy", 3);
     assert_eq!(scene.names(), ["copy", "source"]);
 }
