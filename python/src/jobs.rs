@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use pcopy::batch::BatchReport;
 use pcopy::manifest::{self, Format, Manifest, ManifestErrors, ReadOptions};
-use pcopy::{Batch, CancelToken, CopyJob, Error, Failure, Progress, Refusal, VerifyJob};
+use pcopy::{Batch, CancelToken, CopyJob, Error, Failure, Options, Progress, Refusal, VerifyJob};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -131,7 +131,9 @@ fn read(
     source: Option<&Path>,
 ) -> Result<(Manifest, ManifestErrors), Error> {
     let sector = |of: Option<&Path>| {
-        let origin = pcopy::endpoint::origin(of.or(source)?, &Options::default(), &CancelToken::new()).ok()?;
+        let origin =
+            pcopy::endpoint::origin(of.or(source)?, &Options::default(), &CancelToken::new())
+                .ok()?;
         Some(origin.sector())
     };
     let how = ReadOptions { manifest: path, source, sector_of: &sector, ..ReadOptions::default() };

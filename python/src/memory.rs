@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use pcopy::{CancelToken, CopyJob, Options};
 use pcopy::endpoint::Origin;
+use pcopy::{CancelToken, CopyJob, Options};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
@@ -56,7 +56,8 @@ impl Reader {
     /// Opens a file, image or block device.
     #[new]
     fn new(python: Python<'_>, path: PathBuf) -> PyResult<Reader> {
-        let opened = python.detach(|| pcopy::endpoint::origin(&path, &Options::default(), &CancelToken::new()));
+        let opened = python
+            .detach(|| pcopy::endpoint::origin(&path, &Options::default(), &CancelToken::new()));
         match opened {
             Ok(origin) => Ok(Reader { origin }),
             // As JSON: the Python half makes an exception of it.

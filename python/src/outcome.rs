@@ -77,7 +77,7 @@ fn of_refusal(refusal: &Refusal) -> Option<&Path> {
         Refusal::CannotOpen { path, .. }
         | Refusal::CannotRead { path, .. }
         | Refusal::Exists { path, .. }
-        | Refusal::Leftover { path }
+        | Refusal::Leftover { path, .. }
         | Refusal::NotCopyable { path, .. }
         | Refusal::Range { path, .. }
         | Refusal::Busy { path }
