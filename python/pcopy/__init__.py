@@ -12,7 +12,7 @@ the ``OSError`` it would be elsewhere, such as ``FileNotFoundError``.
 """
 
 from ._errors import Error, Failed, Mismatch, Partial, Refused, Usage
-from ._jobs import batch, copy, copyfile, devices, verify
+from ._jobs import batch, copy, copyfile, devices, patch, verify
 from ._memory import RangeFile, aligned_buffer, open_range, read_into, splice
 from ._records import Progress, Record
 
@@ -41,6 +41,7 @@ __all__ = [
     "copyfile",
     "devices",
     "open_range",
+    "patch",
     "read_into",
     "splice",
     "verify",

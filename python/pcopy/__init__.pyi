@@ -40,6 +40,7 @@ class _Copying(_Verifying, total=False):
     ignore_space: bool | None
     in_place: bool | None
     map: _Path | None
+    only_changed: bool | None
     preallocate: Literal["auto", "off", "full"] | None
     preserve: bool | None
     reflink: Literal["auto", "always", "never"] | None
@@ -133,6 +134,18 @@ def verify(
     progress: _Listener | None = None,
     **options: Unpack[_Verifying],
 ) -> Record: ...
+def patch(
+    path: _Path,
+    offset: _Size,
+    data: bytes | bytearray | memoryview,
+    *,
+    old: bytes | bytearray | memoryview | None = None,
+    grow: bool = False,
+    to_device: bool = False,
+    even_if_in_use: bool = False,
+    sync: bool = True,
+    verify: bool = False,
+) -> bytes: ...
 def devices() -> list[Record]: ...
 def read_into(
     path: _Source,
@@ -185,6 +198,7 @@ __all__ = [
     "copyfile",
     "devices",
     "open_range",
+    "patch",
     "read_into",
     "splice",
     "verify",

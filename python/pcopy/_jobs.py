@@ -133,6 +133,43 @@ def verify(src, dst, *, check=True, progress=None, **options):
     return taken(answer, check=check)
 
 
+def patch(
+    path,
+    offset,
+    data,
+    *,
+    old=None,
+    grow=False,
+    to_device=False,
+    even_if_in_use=False,
+    sync=True,
+    verify=False,
+):
+    """Writes the bytes ``data`` at ``offset`` of the file or device ``path``, in place.
+
+    Nothing else of it changes, however large it is. With ``old``, nothing is written
+    unless these bytes are there (``pcopy.Mismatch``). A file becomes longer only with
+    ``grow=True``, and a device needs ``to_device=True``.
+
+    Returns the bytes that were there, with which the patch can be undone.
+    """
+    consents = {
+        "grow": grow,
+        "to_device": to_device,
+        "even_if_in_use": even_if_in_use,
+        "sync": sync,
+        "verify": verify,
+    }
+    answer = _pcopy.patch(
+        os.fsdecode(path),
+        str(offset),
+        bytes(data),
+        None if old is None else bytes(old),
+        json.dumps(consents),
+    )
+    return bytes.fromhex(taken(answer).old)
+
+
 def devices():
     """The block devices of this machine, each disk before its parts.
 

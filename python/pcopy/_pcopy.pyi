@@ -28,6 +28,9 @@ def batch(
     dry_run: bool,
     progress: Callable[..., Any] | None,
 ) -> str: ...
+def patch(
+    path: str, offset: str, data: bytes, old: bytes | None, wanted: str
+) -> str: ...
 def devices() -> str: ...
 def read_into(
     source: str, buffer: Buffer, wanted: str, progress: Callable[..., Any] | None
@@ -51,6 +54,7 @@ __all__ = [
     "copy",
     "defaults",
     "devices",
+    "patch",
     "read_into",
     "splice",
     "verify",

@@ -6,7 +6,8 @@ use std::sync::Mutex;
 
 use pcopy::batch::BatchReport;
 use pcopy::manifest::{self, Format, Manifest, ManifestErrors, ReadOptions};
-use pcopy::{Batch, CancelToken, CopyJob, Error, Failure, Options, Progress, Refusal, VerifyJob};
+use pcopy::{Batch, CancelToken, CopyJob, Error, Failure, Options, PatchJob, Progress};
+use pcopy::{Refusal, Size, VerifyJob};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -143,6 +144,45 @@ fn read(
     };
     let cannot_read = |source| Refusal::CannotRead { path: path.to_owned(), source };
     Ok(manifest::read_lenient(list.map_err(cannot_read)?, format, &how))
+}
+
+/// Writes bytes into the middle of a file or device. `wanted` is an object of the
+/// consents.
+#[pyfunction]
+pub fn patch(
+    python: Python<'_>,
+    path: PathBuf,
+    offset: &str,
+    data: Vec<u8>,
+    old: Option<Vec<u8>>,
+    wanted: &str,
+) -> PyResult<String> {
+    let wrong = |error: String| PyValueError::new_err(error);
+    let offset: Size = offset.parse().map_err(|error| wrong(format!("offset: {error}")))?;
+    let given: Patching = serde_json::from_str(wanted).map_err(|error| wrong(error.to_string()))?;
+    let job = PatchJob::new(path, offset, data)
+        .keep_old(true)
+        .grow(given.grow)
+        .to_device(given.to_device)
+        .even_if_in_use(given.even_if_in_use)
+        .sync(given.sync)
+        .verify(given.verify);
+    let job = match old {
+        Some(old) => job.expect_old(old),
+        None => job,
+    };
+    Ok(answer(&watched::run(python, None, |watch| job.run_watched(watch))?))
+}
+
+/// The consents of a patch.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Patching {
+    grow: bool,
+    to_device: bool,
+    even_if_in_use: bool,
+    sync: bool,
+    verify: bool,
 }
 
 /// The block devices of this machine, as JSON.

@@ -24,7 +24,7 @@ mod _pcopy {
     #[pymodule_export]
     use super::command::command;
     #[pymodule_export]
-    use super::jobs::{batch, copy, defaults, devices, verify};
+    use super::jobs::{batch, copy, defaults, devices, patch, verify};
     #[pymodule_export]
     use super::memory::{Reader, read_into};
     #[pymodule_export]

@@ -265,6 +265,28 @@ def test_after_a_fork(source, tmp_path):
     assert (tmp_path / "child").read_bytes() == pattern(3 * MIB)
 
 
+# Bytes in the middle.
+
+
+def test_a_patch_and_its_undoing(source):
+    before = source.read_bytes()
+    old = pcopy.patch(source, 12345, b"patched", old=before[12345:12352])
+    assert old == before[12345:12352]
+    assert source.read_bytes() == before[:12345] + b"patched" + before[12352:]
+    with pytest.raises(pcopy.Mismatch):
+        pcopy.patch(source, 12345, b"x", old=b"?")
+    pcopy.patch(source, "12345", old)
+    assert source.read_bytes() == before
+    with pytest.raises(pcopy.Refused):
+        pcopy.patch(source, len(before), b"beyond")
+    assert pcopy.patch(source, len(before), b"beyond", grow=True) == b""
+    assert source.read_bytes() == before + b"beyond"
+    with pytest.raises(FileNotFoundError):
+        pcopy.patch(source.with_name("none"), 0, b"x")
+    with pytest.raises(ValueError):
+        pcopy.patch(source, "far", b"x")
+
+
 # Many ranges.
 
 
