@@ -14,6 +14,7 @@ mod refusal;
 mod remedy;
 mod shown;
 mod source_change;
+mod split_refusal;
 mod word;
 
 pub use failure::{Failure, JobResult};
@@ -24,6 +25,7 @@ pub use remedy::Remedy;
 pub(crate) use remedy::WantsCredentials;
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 pub use source_change::SourceChange;
+pub use split_refusal::SplitRefusal;
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use xxhash_rust::xxh3::Xxh3;
 
 use crate::address;
-use crate::error::{ErrorKind, Refusal, Result, Side, SourceChange};
+use crate::error::{ErrorKind, Refusal, Result, Side, SourceChange, SplitRefusal};
 use crate::io::{FileIo, Joined, Source};
 use crate::range::{ByteRange, RangeSpec, Segments};
 use crate::report::{Kind, SourceReport};
@@ -67,7 +67,7 @@ impl OpenSource {
     ///
     /// # Errors
     ///
-    /// As of [`OpenSource::open`], and [`Refusal::Piece`].
+    /// As of [`OpenSource::open`], and [`SplitRefusal::Piece`].
     pub fn open_joined(path: &Path, join: Join) -> Result<OpenSource> {
         OpenSource::open(path)?.joined(Side::Source, join)
     }
@@ -77,7 +77,7 @@ impl OpenSource {
     ///
     /// # Errors
     ///
-    /// [`Refusal::Piece`], or a [`Refusal`] if one of them cannot be opened.
+    /// [`SplitRefusal::Piece`], or a [`Refusal`] if one of them cannot be opened.
     pub fn joined(self, side: Side, join: Join) -> Result<OpenSource> {
         if self.facts.node != FileKind::File {
             return Ok(self);
@@ -90,7 +90,8 @@ impl OpenSource {
         if crate::io::as_u64(paths.len()) > most {
             let count = paths.len();
             let what = format!("{count} files are more than may be open at once");
-            return Err(Refusal::Piece { path: self.path, what, remedies: &[] }.into());
+            let refusal = SplitRefusal::Piece { path: self.path, what, remedies: &[] };
+            return Err(Refusal::from(refusal).into());
         }
         let open = |path: &PathBuf| OpenSource::open_to_read(side, path);
         let rest = paths[1..].iter().map(open).collect::<Result<Vec<_>>>()?;

@@ -43,7 +43,7 @@ pub fn begin(
     if has_map(segment, &output.wanted) {
         let map_file = outputs.map_file(output).map_err(failed)?;
         let identity = identity(segment, source, output, &path);
-        let left = earlier((&map_file, outputs.earlier.trust), &identity, output.found());
+        let left = earlier(&map_file, outputs.earlier.trust, &identity, output.found());
         let to = |part: ByteRange| part.rebase(segment.range.start(), segment.at);
         let sides = Sides { source: &*source.io, destination: &*file, done: &left.done, to };
         let evidence = left.evidence.filter(|_| !settings.options.allow_changed_source);
@@ -136,7 +136,8 @@ struct Left {
 /// it is the map of this job, and the file is as long as what the map calls
 /// done. Anything else is no reason to fail: the file is copied from the start.
 fn earlier(
-    (map_file, trust): (&MapFile, Trust),
+    map_file: &MapFile,
+    trust: Trust,
     identity: &Identity,
     found: Option<&Metadata>,
 ) -> Left {

@@ -65,7 +65,7 @@ impl BatchWork<'_, '_> {
     }
 
     /// After the pool has ended early, or folders were left out: outputs that are
-    /// not complete are discarded, but for large ones that a later run can go on from.
+    /// not complete are discarded, except large ones that a later run can resume.
     pub fn leave(&self) {
         let larges: Vec<_> = lock(&self.larges).values().cloned().collect();
         let mut kept: Vec<Arc<Output>> = Vec::new();

@@ -217,7 +217,7 @@ impl Batch {
             let (plan, sources) = (&ready.plan, &ready.sources);
             let (items, digests) = (&self.items, &self.options.digests);
             let skipped = Skipped::of(items, &folder.complete, plan, sources, proof, digests);
-            skipped.report((number, &folder.directory), tally, ready.workers.most(), watch);
+            skipped.report(number, &folder.directory, tally, ready.workers.most(), watch);
         }
     }
 

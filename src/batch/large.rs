@@ -1,5 +1,5 @@
 //! A large file of a batch: a copy like any other, with a map of its own, so that
-//! a run that ends in the middle of it can go on from there. Its stripes are handed
+//! an interrupted run can be resumed there. Its stripes are handed
 //! out among those of the batch, and it is committed with its group.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -235,8 +235,8 @@ impl<'a> Large<'a> {
         task.checkpoint(&self.sent, &self.troubles, progress)
     }
 
-    /// Records what is done, for a later run; returns the outputs of which there
-    /// is something to go on from.
+    /// Records what is done, for a later run; returns the outputs that can be
+    /// resumed.
     pub fn keep(&self) -> Vec<Arc<Output>> {
         let mut task = self.task();
         let mut kept = Vec::new();

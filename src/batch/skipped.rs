@@ -74,7 +74,8 @@ impl<'i, 'a> Skipped<'i, 'a> {
     /// caller to notice.
     pub fn report(
         &self,
-        (folder, root): (usize, &Directory),
+        folder: usize,
+        root: &Directory,
         tally: &Tally<'i>,
         threads: usize,
         Watch { progress, cancel }: Watch<'_>,

@@ -264,7 +264,7 @@ impl<'a> Named<'a> {
                     kind: kind_of(&error),
                     message: error.chain(),
                     fault: match error.kind() {
-                        ErrorKind::Refused(Refusal::Piece { .. }) => Fault::Piece,
+                        ErrorKind::Refused(Refusal::Split(_)) => Fault::Piece,
                         _ => Fault::Other,
                     },
                 })

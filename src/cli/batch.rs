@@ -181,7 +181,7 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Result<Exit> {
         }
     }
     if let Some(destination) = args.onto.destination() {
-        return onto::run(args, destination, (manifest, unread), signals);
+        return onto::run(args, destination, manifest, unread, signals);
     }
     let batch = Batch::new(manifest.items, &args.into).unread(unread);
     let batch = args.common.also.iter().fold(batch, Batch::also);

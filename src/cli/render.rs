@@ -186,8 +186,8 @@ pub fn digests(
     Ok(())
 }
 
-/// A line for each digest. What is no file of its own stands in comments: the whole of
-/// a file that is kept in several, and pieces of one.
+/// A line for each digest. Digests of the whole of a split file, and of pieces of a
+/// file, are comments: no file has that name and content.
 fn digest_lines(report: &Report, asked: &DigestArgs) -> Vec<u8> {
     let path = &report.destination.path;
     let segments = &report.destination.segments;

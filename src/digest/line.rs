@@ -29,9 +29,8 @@ pub fn line(digest: &Digest, name: &Path) -> Vec<u8> {
     [before.as_bytes(), &name, after.as_bytes()].concat()
 }
 
-/// The same as a comment, which those of coreutils pass over: for what is no file
-/// of its own, such as `part` of the file `name`, or all of a file that is kept in
-/// several.
+/// The same as a comment, which the programs of coreutils skip: for `part` of the file
+/// `name`, or the whole of a file that is split.
 pub fn comment(digest: &Digest, name: &Path, part: Option<ByteRange>) -> Vec<u8> {
     let mut what = name.as_os_str().to_owned();
     if let Some(part) = part {

@@ -26,7 +26,7 @@ use crate::durable::previous::map_beside;
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::{StagedTarget, no_name};
 use crate::durable::trust::Examiner;
-use crate::error::{ErrorKind, Refusal, Result, Side, chain, quoted};
+use crate::error::{ErrorKind, Refusal, Result, Side, SplitRefusal, chain, quoted};
 use crate::options::Options;
 use crate::range::Segments;
 use crate::report::{Kind, SegmentReport};
@@ -214,7 +214,7 @@ impl Destination for SplitDestination {
             preflight(look, &target.path).check_new_file(target)?;
             if !self.left.has_its_name(number) {
                 target.check_replaceable().map_err(|refusal| match refusal {
-                    Refusal::Exists { path, .. } => Refusal::SegmentExists { path },
+                    Refusal::Exists { path, .. } => SplitRefusal::SegmentExists { path }.into(),
                     refusal => refusal,
                 })?;
             }
@@ -291,7 +291,7 @@ impl Set {
             None => Ok(()),
             Some(name) => {
                 let (path, count) = (first.path.with_file_name(name), self.targets.len());
-                Err(Refusal::OneMorePiece { path, count })
+                Err(SplitRefusal::OneMorePiece { path, count }.into())
             }
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Fault, Remedy, Side, quoted};
+use super::{Fault, Remedy, Side, SplitRefusal, quoted};
 use crate::range::{ByteRange, RangeError};
 use crate::size::human;
 use crate::sys::User;
@@ -474,35 +474,9 @@ pub enum Refusal {
         /// What kinds of faults there are.
         faults: BTreeSet<Fault>,
     },
-    /// The source is one of several files that seem to be one that was split, and
-    /// it is not clear that it is to be read with all of them, or by itself.
-    #[error("{} seems to be a piece of a file that was split: {what}", quoted(path))]
-    Piece {
-        /// The file that was named.
-        path: PathBuf,
-        /// What is missing, or does not fit.
-        what: String,
-        /// What would help.
-        remedies: &'static [Remedy],
-    },
-    /// A segment of the destination exists, and the user did not say to replace it.
-    #[error("destination {} exists", quoted(path))]
-    SegmentExists {
-        /// The segment.
-        path: PathBuf,
-    },
-    /// A file that would be taken for one more of the files of a split destination.
-    #[error(
-        "{} would be taken for one more of the {count} files that would be made: remove it, or \
-         choose another name",
-        quoted(path)
-    )]
-    OneMorePiece {
-        /// The file.
-        path: PathBuf,
-        /// How many there would be.
-        count: usize,
-    },
+    /// Something is wrong with the files that a split file consists of.
+    #[error(transparent)]
+    Split(#[from] SplitRefusal),
     /// A request does not fit into the memory that this process may have.
     #[error(
         "requests of {} do not fit into the {} of memory that this process may have",

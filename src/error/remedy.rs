@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::{ErrorKind, Fault, Refusal};
+use super::{ErrorKind, Fault, Refusal, SplitRefusal};
 use crate::sys::{self, AppendOnly};
 
 /// Something that a caller can ask for so that the job can be done after all.
@@ -133,7 +133,7 @@ impl Refusal {
         match self {
             Refusal::Exists { in_batch: true, .. } => vec![Resume, Force],
             Refusal::Exists { in_batch: false, .. } => vec![Force, InPlace],
-            Refusal::SegmentExists { .. } => vec![Force],
+            Refusal::Split(SplitRefusal::SegmentExists { .. }) => vec![Force],
             Refusal::CannotReplace { in_place, source, .. } => {
                 let ways = [(*in_place, InPlace), (is_append_only(source), Append)];
                 ways.into_iter().filter_map(|(helps, way)| helps.then_some(way)).collect()
@@ -161,7 +161,7 @@ impl Refusal {
             }
             Refusal::EngineUnsuitable { remedies, .. }
             | Refusal::NotOurs { remedies, .. }
-            | Refusal::Piece { remedies, .. }
+            | Refusal::Split(SplitRefusal::Piece { remedies, .. })
             | Refusal::NothingToResume { remedies, .. }
             | Refusal::ForeignMap { remedies, .. }
             | Refusal::AlienMap { remedies, .. } => remedies.to_vec(),

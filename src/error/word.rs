@@ -1,7 +1,7 @@
 //! A word for each thing that can go wrong: `error_kind` of a report, for
 //! programs. A word may be added; none changes its meaning.
 
-use super::{Error, ErrorKind, Refusal};
+use super::{Error, ErrorKind, Refusal, SplitRefusal};
 
 /// Gives each variant of an enum its word.
 macro_rules! words_of {
@@ -98,11 +98,16 @@ words_of!(Refusal, OF_REFUSALS {
     EngineUnsuitable = "engine_unsuitable",
     CannotReserve = "cannot_reserve",
     List = "list",
+    // Each has a word of its own.
+    Split = "split",
+    RequestTooLarge = "request_too_large",
+    Other = "other",
+});
+
+words_of!(SplitRefusal, OF_SPLITS {
     Piece = "piece",
     OneMorePiece = "one_more_piece",
     SegmentExists = "segment_exists",
-    RequestTooLarge = "request_too_large",
-    Other = "other",
 });
 
 impl ErrorKind {
@@ -119,7 +124,10 @@ impl ErrorKind {
 impl Refusal {
     /// Why, in a word that stays.
     pub fn word(&self) -> &'static str {
-        self.own_word()
+        match self {
+            Refusal::Split(refusal) => refusal.own_word(),
+            refusal => refusal.own_word(),
+        }
     }
 }
 
@@ -149,8 +157,8 @@ worker_panicked write write_only";
 
     #[test]
     fn every_kind_and_every_refusal_has_a_word_of_its_own_that_stays() {
-        let mut words = [OF_ERRORS, OF_REFUSALS].concat();
-        words.retain(|word| *word != "refused");
+        let mut words = [OF_ERRORS, OF_REFUSALS, OF_SPLITS].concat();
+        words.retain(|word| *word != "refused" && *word != "split");
         words.sort_unstable();
         assert_eq!(words.join(" "), GOLDEN);
         let all = words.len();

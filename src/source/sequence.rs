@@ -11,7 +11,7 @@ mod counter;
 
 use std::path::{Path, PathBuf};
 
-use crate::error::{Refusal, Remedy, quoted};
+use crate::error::{Refusal, Remedy, SplitRefusal, quoted};
 use crate::sys::{self, Directory, FileKind};
 use crate::words::words;
 use counter::Counter;
@@ -47,7 +47,7 @@ struct Piece {
 ///
 /// # Errors
 ///
-/// [`Refusal::Piece`], if it is one of several and not all of them are there, or
+/// [`SplitRefusal::Piece`], if it is one of several and not all of them are there, or
 /// it is not the first.
 pub fn pieces(path: &Path, size: u64, join: Join) -> Result<Vec<PathBuf>, Refusal> {
     let paths = |run: &[Piece]| run.iter().map(|piece| piece.path.clone()).collect();
@@ -232,7 +232,7 @@ fn piece(counter: Counter, path: PathBuf) -> Option<Piece> {
 }
 
 fn refusal(path: &Path, what: String, remedies: &'static [Remedy]) -> Refusal {
-    Refusal::Piece { path: path.to_owned(), what, remedies }
+    SplitRefusal::Piece { path: path.to_owned(), what, remedies }.into()
 }
 
 #[cfg(test)]

@@ -92,7 +92,8 @@ impl OntoArgs {
 pub fn run(
     args: &BatchArgs,
     destination: &Path,
-    (manifest, unread): (Manifest, ManifestErrors),
+    manifest: Manifest,
+    unread: ManifestErrors,
     signals: &Signals,
 ) -> Result<Exit> {
     let OntoArgs { in_place, to_device, expect, map, wait, even_if_in_use, .. } = &args.onto;

@@ -66,13 +66,14 @@ impl Bench {
     fn over(held: &[u8], block: u64, room: u64) -> Bench {
         let memory = Arc::new(Memory::new(held.to_vec()));
         let content: Arc<dyn Source> = memory.clone();
-        Bench::reading(content, memory, (block, room), None)
+        Bench::reading(content, memory, block, room, None)
     }
 
     fn reading(
         content: Arc<dyn Source>,
         memory: Arc<Memory>,
-        (block, room): (u64, u64),
+        block: u64,
+        room: u64,
         fails_at: Option<usize>,
     ) -> Bench {
         let recorder = Recorder::over(&memory, fails_at);
@@ -162,7 +163,7 @@ fn what_cannot_be_read_there_is_written() {
     let check = |rule: Rule, expected: &[(u64, u64)]| {
         let memory = Arc::new(Memory::new(old.clone()));
         let content = Arc::new(Faulty::new(Memory::new(old.clone())).with(rule));
-        let bench = Bench::reading(content, memory, (4096, 1 << 20), None);
+        let bench = Bench::reading(content, memory, 4096, 1 << 20, None);
         transfer::write_full(&bench.sink, 0, &old).unwrap();
         let expected: Vec<_> =
             expected.iter().map(|&(start, end)| ByteRange::between(start, end)).collect();
@@ -191,7 +192,7 @@ fn a_read_that_delivers_nothing_makes_nothing_equal() {
         }
     }
     let memory = Arc::new(Memory::zeroed(8192));
-    let bench = Bench::reading(Arc::new(Lies), memory, (4096, 8192), None);
+    let bench = Bench::reading(Arc::new(Lies), memory, 4096, 8192, None);
     transfer::write_full(&bench.sink, 0, &[0; 8192]).unwrap();
     assert_eq!(bench.counts.written(), 8192);
 }
@@ -204,7 +205,7 @@ fn an_error_is_met_where_it_is_and_what_came_before_counts() {
     }
     let memory = Arc::new(Memory::new(vec![1; 40_960]));
     let content: Arc<dyn Source> = memory.clone();
-    let bench = Bench::reading(content, memory, (4096, 1 << 20), Some(1));
+    let bench = Bench::reading(content, memory, 4096, 1 << 20, Some(1));
     let stop = transfer::write_full(&bench.sink, 0, &new).unwrap_err();
     assert_eq!((stop.moved, stop.error.kind()), (5 * 4096, io::ErrorKind::StorageFull));
     assert_eq!((bench.counts.written(), bench.counts.equal()), (4096, 4 * 4096));
