@@ -84,7 +84,7 @@ impl Batch {
         }
     }
 
-    /// What of the list could not be understood, as [`manifest::read_lenient`]
+    /// What of the list could not be understood, as [`read_lenient`](crate::manifest::read_lenient)
     /// found it. With any such error the batch is refused, and says at the same
     /// time what is wrong with the rest.
     pub fn unread(mut self, errors: ManifestErrors) -> Batch {

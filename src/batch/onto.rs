@@ -112,7 +112,7 @@ impl Onto {
     /// # Errors
     ///
     /// As of [`CopyJob::run`](crate::CopyJob::run); [`ErrorKind::BadList`] and
-    /// [`Refusal::List`] say what is wrong with the items, of which no two may
+    /// [`Refusal::List`](crate::Refusal::List) say what is wrong with the items, of which no two may
     /// overlap in the destination.
     pub fn run(&self) -> JobResult<Report> {
         self.run_watched(Watch::new(&Progress::new(), &CancelToken::new()))

@@ -5,7 +5,7 @@
 //! again (`client`), at a pace that the server can bear (`gate`). Credentials
 //! stay with the server they are for (`location`). Nothing here reads the
 //! environment: what a program takes from there, it hands over as
-//! [`Remote`](crate::options::Remote).
+//! [`Remote`].
 
 mod client;
 mod fault;
