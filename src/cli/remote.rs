@@ -57,7 +57,7 @@ pub fn options(args: &RemoteArgs) -> Remote {
 }
 
 /// Proxies, as curl finds them: `HTTP_PROXY` in capital letters could be set by
-/// a client of a web server, and is not looked at.
+/// a client of a web server, and is not looked at. Windows knows both names as one.
 fn proxies(variable: &dyn Fn(&str) -> Option<String>) -> Proxies {
     let either = |names: &[&str]| names.iter().find_map(|name| variable(name));
     let every = || either(&["all_proxy", "ALL_PROXY"]);

@@ -547,7 +547,8 @@ fn a_proxy_is_asked_to_connect() {
     assert_eq!(first, Some(("CONNECT".to_owned(), place, said)));
     run(&[("http_proxy", &address), ("no_proxy", "other,127.0.0.1")]).code(0);
     run(&[("https_proxy", &address)]).code(0);
-    run(&[("HTTP_PROXY", &address)]).code(0);
+    // Windows knows one variable by both names.
+    run(&[("HTTP_PROXY", &address)]).code(if cfg!(windows) { 3 } else { 0 });
     run(&[("http_proxy", "socks5://127.0.0.1:1")]).code(2).says(&["proxy"]);
 }
 
