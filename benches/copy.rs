@@ -77,6 +77,7 @@ fn copy(source: &Arc<Memory>, io_size: u64, threads: usize) -> usize {
         progress: &progress,
         cancel: &cancel,
         io_size,
+        buffer_size: io_size,
         kernel_io_size: io_size,
         retries: 0,
         on_read_error: OnReadError::Stop,

@@ -14,22 +14,35 @@ use std::path::{Path, PathBuf};
 const SCHEMES: [&str; 3] = ["http", "https", "s3"];
 
 /// Parameters of a query that are credentials wherever they stand, in lower case.
-const SECRETS: [&str; 15] = [
-    "access_token",
-    "api_key",
-    "apikey",
-    "auth",
+const SECRETS: [&str; 10] = [
     "awsaccesskeyid",
+    "code",
     "googleaccessid",
+    "hdnea",
+    "hdnts",
     "key-pair-id",
-    "password",
+    "pass",
     "q-ak",
-    "q-signature",
+    "sid",
+    "verify",
+];
+
+/// Ends of names of such parameters: better one too many that is not shown.
+const SECRET_ENDS: [&str; 14] = [
+    "auth",
+    "authorization",
+    "credential",
+    "hash",
+    "hmac",
+    "jwt",
+    "key",
+    "password",
+    "pwd",
     "secret",
+    "session",
     "sig",
     "signature",
     "token",
-    "x-token",
 ];
 
 /// Beginnings of such parameters.
@@ -79,8 +92,15 @@ pub fn shown(path: &Path) -> Cow<'_, Path> {
 /// The same of an address as text, and without the part behind `#`, which no
 /// server sees.
 pub fn without_credentials(address: &str) -> String {
-    let address = address.split('#').next().unwrap_or_default();
+    if let Some((scheme, rest)) = s3_parts(address) {
+        // A key is taken as it is: every character of it is a part of the name.
+        let (bucket, key) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let bucket = bucket.rsplit_once('@').map_or(bucket, |(_, bucket)| bucket);
+        return format!("{scheme}://{bucket}{key}");
+    }
     let (scheme, rest) = address.split_once("://").unwrap_or(("", address));
+    let rest = without_odd_password(rest);
+    let rest = rest.split('#').next().unwrap_or_default();
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
@@ -94,19 +114,70 @@ pub fn without_credentials(address: &str) -> String {
     format!("{scheme}://{host}{path}{mark}{}", left.join("&"))
 }
 
+/// `rest`, what follows the scheme of an address, without a password that should have
+/// been encoded: before it ends, a character ends what looks like the server, which
+/// then has a port that is not a number.
+fn without_odd_password(rest: &str) -> &str {
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    let port = authority.rsplit_once(':').map_or("", |(_, port)| port);
+    let has_server = |(_, server): (&str, &str)| !server.is_empty();
+    let is_whole = authority.rsplit_once('@').is_some_and(has_server) || authority.ends_with(']');
+    match rest.rsplit_once('@') {
+        Some((_, host)) if !is_whole && port.contains(|c: char| !c.is_ascii_digit()) => host,
+        _ => rest,
+    }
+}
+
+/// The server of an address and how it is asked, `https://host:8443`; `None` if
+/// it is not an address.
+pub fn server(address: &str) -> Option<String> {
+    let (scheme, rest) = address.split_once("://")?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let is_one = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    (is_one && !host.is_empty()).then(|| format!("{scheme}://{host}").to_ascii_lowercase())
+}
+
+/// Scheme and rest of an address of S3.
+fn s3_parts(address: &str) -> Option<(&str, &str)> {
+    address.split_once("://").filter(|(scheme, _)| scheme.eq_ignore_ascii_case("s3"))
+}
+
+/// What asks for one version of an object of S3, at the end of its address.
+const VERSION: &str = "?versionId=";
+
+/// An address of S3 without the version that it may name, and that.
+pub fn split_version(address: &str) -> (&str, Option<&str>) {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-._~+/=".contains(c);
+    match address.rsplit_once(VERSION) {
+        Some((address, version)) if !version.is_empty() && version.chars().all(is_plain) => {
+            (address, Some(version))
+        }
+        _ => (address, None),
+    }
+}
+
 fn name_of(parameter: &str) -> String {
-    parameter.split('=').next().unwrap_or_default().to_ascii_lowercase()
+    let name = parameter.split('=').next().unwrap_or_default();
+    decode(name).unwrap_or_else(|| name.to_owned()).to_ascii_lowercase()
 }
 
 fn is_secret(parameter: &str) -> bool {
     let name = name_of(parameter);
-    SECRETS.contains(&&*name) || SECRET_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+    SECRETS.contains(&&*name)
+        || SECRET_BEGINNINGS.iter().any(|begin| name.starts_with(begin))
+        || SECRET_ENDS.iter().any(|end| name.ends_with(end))
 }
 
 /// What a copy of the thing at `address` is called in a directory: the last part
 /// of its path, decoded where that gives a name that every system takes. `None`
 /// where the address has no such part.
 pub fn file_name(address: &str) -> Option<OsString> {
+    if let Some((_, rest)) = s3_parts(split_version(address).0) {
+        let (_, key) = rest.split_once('/')?;
+        let last = key.rsplit('/').find(|part| !part.is_empty())?;
+        return is_plain_name(last).then(|| OsString::from(last));
+    }
     let address = address.split(['#', '?']).next()?;
     let (_, rest) = address.split_once("://")?;
     let (_, path) = rest.split_once('/')?;
@@ -162,6 +233,18 @@ mod tests {
     }
 
     #[test]
+    fn what_is_of_one_server_is_known_by_scheme_and_host() {
+        let check = |address: &str, expected: Option<&str>| {
+            assert_eq!(server(address).as_deref(), expected, "{address}");
+        };
+        check("HTTPS://me:secret@Host:8443/a/b?c", Some("https://host:8443"));
+        check("http://host?x", Some("http://host"));
+        check("/data/x", None);
+        check("ftp://host/x", None);
+        check("http:///x", None);
+    }
+
+    #[test]
     fn credentials_are_not_shown() {
         let check = |address: &str, expected| {
             assert_eq!(shown(Path::new(address)), Path::new(expected), "{address}");
@@ -179,7 +262,18 @@ mod tests {
         // Without a signature, these are anything.
         check("https://host/a?sp=r&expires=never", "https://host/a?sp=r&expires=never");
         check("https://host/a?TOKEN=x#part", "https://host/a");
+        check("https://host/a?Authorization=3_b2&id=5", "https://host/a?id=5");
+        check("https://host/a?private_token=glpat&Key=k&X%2dAmz-Signature=s", "https://host/a");
+        check("https://host/a?verify=17-hash&author=me", "https://host/a?author=me");
+        // A password that should have been encoded.
+        for password in ["se/cret", "se?cret", "se#cret", "se@/cret"] {
+            check(&format!("https://me:{password}@host/a"), "https://host/a");
+        }
+        check("https://[::1]/a@b", "https://[::1]/a@b");
+        check("https://host:8/a@b", "https://host:8/a@b");
         check("s3://key:secret@bucket/key", "s3://bucket/key");
+        check("S3://bucket/a@b?token=x#y", "S3://bucket/a@b?token=x#y");
+        check("s3://bucket", "s3://bucket");
         check("/data/me:secret@host", "/data/me:secret@host");
     }
 
@@ -204,5 +298,9 @@ mod tests {
         check("https://host/%ff", Some("%ff"));
         check("https://host/100%", Some("100%"));
         check("s3://bucket/folder/key", Some("key"));
+        check("s3://bucket/folder/a#b%20c", Some("a#b%20c"));
+        check("s3://bucket/folder/key?versionId=3HL4kqt", Some("key"));
+        check("s3://bucket/what?", None);
+        check("s3://bucket", None);
     }
 }

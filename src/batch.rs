@@ -9,7 +9,10 @@
 //! `group_sync`); of those that lack something a map is kept (`partial`). What an
 //! earlier run completed is compared with what the list expects of it (`skipped`).
 //! Sources of which something has changed are compared with what was copied (`unchanged`).
+//! What servers hand out is opened many at once (`remote`).
 //! What is read and written besides must be none of all these (`beside`).
+//! What a copy of folders has besides files is made around all of it (`tree`).
+//! A part of one that several processes do is written by a `claim`.
 //! `job` reads as the story of it.
 //!
 //! Where all items go to one destination (`onto`), each to an offset of its own,
@@ -17,18 +20,21 @@
 
 mod assembled;
 mod beside;
+mod claim;
 mod commit;
 mod comparison;
 mod draft;
 mod ending;
-mod folders;
 mod group_sync;
 mod handles;
 mod job;
 mod large;
 mod moving;
+mod named;
+mod once;
 mod onto;
 mod output;
+mod outputs;
 mod partial;
 mod plan;
 mod preflight;
@@ -37,6 +43,7 @@ mod preserving;
 mod proof;
 mod queue;
 mod refused;
+mod remote;
 mod report;
 mod roots;
 mod scatter;
@@ -44,14 +51,19 @@ mod skipped;
 mod sources;
 mod staging;
 mod tally;
+mod tree;
 mod unchanged;
 mod wanted;
+pub(crate) mod why;
 mod work;
 
+pub(crate) use claim::{Claim, Survey, SurveyedFile, suffix};
 pub use job::{Batch, DEFAULT_IO_SIZE};
 pub use onto::Onto;
 pub use plan::BatchPlanned;
-pub use report::{BatchReport, FolderReport, ItemInFolder, ItemReport, Items, Slow, Status};
+pub use report::{
+    BatchReport, FolderReport, ItemInFolder, ItemReport, Items, Slow, Status, TreeReport,
+};
 
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,15 @@
 //! A sweep runs every combination of engine, request size and number of
 //! workers, in interleaved rounds so that a disk that warms up or a neighbour
 //! that wakes up does not favour one of them, and discards the first round.
-//! [`stats`] reduces the runs, [`advice`] recommends, [`chart`] draws. Only
+//! [`stats`] reduces the runs, [`advice`] recommends, [`chart`] draws, [`page`] is all of it as HTML. Only
 //! [`runner`] and what it is made of touch a disk; everything else is arithmetic.
 //!
 //! Like the rest of the library it prints nothing.
 
 pub mod advice;
 pub mod chart;
+pub mod page;
+mod reading;
 mod room;
 pub mod runner;
 pub mod stats;

@@ -12,14 +12,22 @@ mod bench;
 mod config;
 mod copy;
 mod devices;
+mod evidence;
 mod exit;
+mod fleet;
 mod hint;
 mod input;
 mod manual;
+mod map;
+mod pages;
 mod patch;
 mod remedy;
-mod remote;
+// The Python package looks around in the same way.
+pub mod remote;
 mod render;
+pub mod s3;
+mod sandbox;
+mod schema;
 mod signals;
 mod terminal;
 mod typed;
@@ -42,6 +50,7 @@ pub fn run(words: Vec<OsString>) -> Exit {
         Ok(cli) => cli,
         Err(error) => return typed::refused(error),
     };
+    sandbox::enter(&cli);
     let asked = Asked::of(&cli);
     let signals = Signals::install();
     let ended = match &cli.command {
@@ -51,6 +60,9 @@ pub fn run(words: Vec<OsString>) -> Exit {
         Some(Command::Verify(args)) => verify::run(args, &signals),
         Some(Command::Completions(args)) => Ok(manual::completions(args)),
         Some(Command::Devices(args)) => Ok(devices::run(args)),
+        Some(Command::Schema(args)) => Ok(schema::run(args)),
+        Some(Command::Map(args)) => map::run(args, &signals),
+        Some(Command::Job(args)) => fleet::run(args, &signals),
         Some(Command::Man(args)) => manual::man(args, &signals),
         None => copy::run(&cli.copy, &signals),
     };

@@ -26,6 +26,7 @@ mod report;
 mod resolve;
 mod run;
 mod sizes;
+mod stated;
 mod stream;
 mod unchanged;
 

@@ -1,16 +1,15 @@
 //! Threads, as many as there can be, and work for processors alone.
 //!
-//! A pool that cannot start is no failure: there are fewer threads in it, and
+//! A pool that cannot start is not a failure: there are fewer threads in it, and
 //! where there can be none, the calling thread does all of it. Everybody brings
 //! a pool of their own; the one that rayon would start by itself panics where
-//! it cannot have its threads. A thread that panics takes no other down: locks
-//! are taken here. This room knows no files.
+//! it cannot have its threads. This room knows no files.
 
 use std::cmp::Ordering;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rayon::prelude::*;
 
+pub use crate::sync::{into_inner, lock};
 use crate::sys;
 
 /// Bytes of stack of a thread. Nothing that runs here is deep, and where address space
@@ -26,17 +25,6 @@ pub fn has_room_for_thread(bytes: usize) -> bool {
     let needed = STACK.saturating_add(bytes) as u64;
     let fits = |left| needed.saturating_add(LEFT_TO_OTHERS) <= left;
     sys::address_space_left().is_none_or(fits)
-}
-
-/// Locks, also after another thread panicked: what is behind a lock is valid at
-/// every point where that can happen, or notices by itself that it is incomplete.
-pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What is behind a mutex that is no longer shared.
-pub fn into_inner<T>(mutex: Mutex<T>) -> T {
-    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Threads for work that is shared out, or none.

@@ -4,13 +4,14 @@
 //! an administrator only, is left out. Nothing is read from any device.
 
 use std::io;
+use std::path::Path;
 
 use serde::Serialize;
 
 pub use crate::sys::Device;
 
 use crate::error::{Error, escaped_json};
-use crate::sys;
+use crate::sys::{self, FileKind};
 
 /// Schema of the list: changes when a field changes meaning or goes.
 pub const SCHEMA: &str = "pcopy.devices/1";
@@ -31,6 +32,19 @@ struct Document<'a> {
 /// If the system has no list to give.
 pub fn list() -> io::Result<Vec<Device>> {
     sys::devices()
+}
+
+/// The block device that `path` leads to, under whatever name it is listed.
+pub fn at(path: &Path) -> Option<Device> {
+    let facts = sys::facts_of_path(path).ok()??;
+    if facts.node != FileKind::BlockDevice {
+        return None;
+    }
+    let is_it = |device: &Device| {
+        let found = || sys::facts_of_path(&device.path).ok().flatten();
+        device.path == path || found().is_some_and(|found| found.same_thing(&facts))
+    };
+    list().ok()?.into_iter().find(is_it)
 }
 
 /// `devices` as one JSON document.
@@ -70,7 +84,7 @@ mod tests {
         assert!(disk["part_of"].is_null() && disk["model"].is_null());
         assert_eq!(part["part_of"], "/dev/sda");
         assert_eq!(part["mounted"][0], "/a b");
-        assert_eq!(disk.as_object().unwrap().len(), 10);
+        assert_eq!(disk.as_object().unwrap().len(), 12);
     }
 
     #[test]

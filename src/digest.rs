@@ -21,6 +21,7 @@
 mod algorithm;
 mod content;
 mod digester;
+mod fold;
 mod hasher;
 mod in_order;
 mod line;
@@ -34,8 +35,13 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+#[cfg(all(test, pcopy_model))]
+#[path = "digest/tests/schedules.rs"]
+mod schedules;
+
 pub use algorithm::{Algorithm, UnknownAlgorithm, ordered};
 pub use digester::{Abandoned, Digester};
+pub use fold::{DigestPart, fold, folds};
 pub use hasher::{Hasher, hash_slice};
 pub use line::{comment, line};
 pub use pieces::PieceDigests;
@@ -58,9 +64,25 @@ pub fn check(found: &[Digest], expected: &[Expectation]) -> Result<()> {
                 algorithm: algorithm.name(),
                 actual: actual.map_or_else(|| "unknown".to_owned(), ToString::to_string),
                 expected: expected.digest().to_string(),
+                stated: false,
             }
             .into());
         }
     }
     Ok(())
+}
+
+/// Makes sure that `found` holds what the server of the source states.
+///
+/// # Errors
+///
+/// As of [`check`].
+pub fn check_stated(found: &[Digest], by_server: &[Expectation]) -> Result<()> {
+    check(found, by_server).map_err(|error| {
+        let mut kind = error.into_kind();
+        if let ErrorKind::DigestMismatch { stated, .. } = &mut kind {
+            *stated = true;
+        }
+        kind.into()
+    })
 }

@@ -7,7 +7,7 @@
 //! An [`Origin`] is open and does not change while it is read, or says so. A
 //! [`Destination`] has been looked at and nothing of it has been changed; it
 //! becomes a [`Draft`], which is written and has no final name until it is
-//! committed. Whoever implements the three for something of their own gets the
+//! committed. An implementation of the three gets the
 //! whole copy for it: workers, retries, digests, verification and the report.
 
 pub mod bytes;
@@ -15,6 +15,7 @@ pub(crate) mod device;
 mod draft;
 mod earlier;
 mod file;
+mod from;
 #[cfg(feature = "http")]
 pub mod http;
 mod in_place;
@@ -24,6 +25,9 @@ pub mod null;
 mod origin;
 pub mod pipe;
 mod resumable;
+#[cfg(feature = "s3")]
+pub mod s3;
+pub(crate) mod shared;
 mod source;
 pub mod split;
 mod standing;
@@ -31,6 +35,7 @@ pub mod stream;
 pub mod zero;
 
 pub use draft::Draft;
+pub(crate) use from::From;
 pub use kinds::{destination, origin, whole_destination};
 pub use origin::Origin;
 pub(crate) use origin::source_report;
@@ -67,6 +72,10 @@ pub struct Abilities {
     pub is_new: bool,
     /// Whether bytes have to arrive in order.
     pub ordered: bool,
+    /// Whether nothing of it can be had before it is complete, and nothing changed
+    /// after that: what could not be read stays zeros, and what is not resumed is
+    /// taken back.
+    pub sealed: bool,
     /// Whether what was written can be read again.
     pub reads_back: bool,
     /// Whether an existing content is changed where it is.
@@ -74,6 +83,8 @@ pub struct Abilities {
     /// Whether it takes bytes of which nobody knows how many will come: those of a
     /// pipe. It is told by [`Draft::end_at`] how many there were.
     pub open_ended: bool,
+    /// Whether it is memory into which bytes are read straight, without a buffer.
+    pub in_memory: bool,
 }
 
 impl Default for Abilities {
@@ -82,9 +93,11 @@ impl Default for Abilities {
         Abilities {
             is_new: true,
             ordered: false,
+            sealed: false,
             reads_back: true,
             in_place: false,
             open_ended: false,
+            in_memory: false,
         }
     }
 }
@@ -100,6 +113,12 @@ impl Abilities {
     #[must_use]
     pub fn ordered(self) -> Abilities {
         Abilities { ordered: true, reads_back: false, is_new: false, ..self }
+    }
+
+    /// It is a whole that is made of parts, and shows only as such.
+    #[must_use]
+    pub fn sealed(self) -> Abilities {
+        Abilities { sealed: true, reads_back: false, is_new: false, ..self }
     }
 
     /// An existing content is changed where it is.

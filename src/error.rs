@@ -5,27 +5,34 @@
 //! they are data in the report of the job, which a [`Failure`] carries. This
 //! room knows no exit codes; it only sorts errors into [`Outcome`]s.
 //!
-//! `Display` of an error never repeats its source: whoever prints one walks
+//! `Display` of an error never repeats its source: the code that prints one walks
 //! the chain once, as [`Error::chain`] does.
 
 mod failure;
 mod fault;
+mod map_refusal;
 mod refusal;
 mod remedy;
 mod shown;
 mod source_change;
 mod split_refusal;
+mod unprotected;
 mod word;
 
 pub use failure::{Failure, JobResult};
 pub use fault::Fault;
+pub use map_refusal::MapRefusal;
 pub use refusal::Refusal;
 pub use remedy::Remedy;
 #[cfg(feature = "http")]
 pub(crate) use remedy::WantsCredentials;
+#[cfg(feature = "s3")]
+pub(crate) use remedy::{NameIsTaken, WantsKeys};
 pub use shown::{Quoted, escaped, escaped_json, escaped_lines, is_shown, quoted};
 pub use source_change::SourceChange;
 pub use split_refusal::SplitRefusal;
+pub use unprotected::Unprotected;
+pub(crate) use word::known_word;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -73,6 +80,8 @@ pub enum Outcome {
     Failed,
     /// The caller asked to stop.
     Interrupted,
+    /// A dry run found nothing against the job. Nothing was written.
+    Planned,
 }
 
 /// What went wrong.
@@ -216,7 +225,10 @@ pub enum ErrorKind {
         source: io::Error,
     },
     /// A digest is not the expected one. Nothing was committed.
-    #[error("{algorithm} of the copied range is {actual}, expected {expected}")]
+    #[error(
+        "{algorithm} of the copied range is {actual}, {} {expected}",
+        if *stated { "but the server states" } else { "expected" }
+    )]
     DigestMismatch {
         /// The algorithm.
         algorithm: &'static str,
@@ -224,11 +236,14 @@ pub enum ErrorKind {
         actual: String,
         /// What was expected.
         expected: String,
+        /// Whether the server of the source says so, and not the caller.
+        stated: bool,
     },
-    /// A part of the source has not the digest it should have. Nothing was written.
+    /// A part of the source has not the digest it should have.
     #[error(
-        "{algorithm} of bytes {range} of {} is {actual}, expected {expected}; nothing was written",
-        quoted(path)
+        "{algorithm} of bytes {range} of {} is {actual}, expected {expected}; {}",
+        quoted(path),
+        if *ahead { "nothing was written" } else { "what came before their end may have been written" }
     )]
     RangeMismatch {
         /// The source.
@@ -241,6 +256,9 @@ pub enum ErrorKind {
         actual: String,
         /// What was expected.
         expected: String,
+        /// Whether that was found before anything was written. A stream is looked at as
+        /// it comes.
+        ahead: bool,
     },
     /// The destination, read back, is not what was read from the source.
     #[error(
@@ -425,6 +443,12 @@ impl From<UnknownWord> for Error {
 impl From<Refusal> for Error {
     fn from(refusal: Refusal) -> Error {
         ErrorKind::Refused(refusal).into()
+    }
+}
+
+impl From<MapRefusal> for Error {
+    fn from(refusal: MapRefusal) -> Error {
+        Refusal::from(refusal).into()
     }
 }
 

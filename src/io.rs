@@ -11,6 +11,7 @@ mod fanout;
 mod file;
 pub mod fingerprint;
 mod gap_reader;
+pub(crate) mod guarded;
 pub mod incoming;
 mod joined;
 pub mod memory;
@@ -19,6 +20,7 @@ mod order;
 mod ordered;
 pub mod page_cache;
 mod pulse;
+mod rebased;
 mod segmented;
 pub mod transfer;
 mod uncached;
@@ -30,8 +32,9 @@ pub use file::FileIo;
 pub use gap_reader::GapReader;
 pub use incoming::Incoming;
 pub use joined::Joined;
-pub use order::{ReadOrder, WriteOrder};
+pub use order::{Gathering, ReadOrder, WriteOrder};
 pub use ordered::Ordered;
+pub use rebased::Rebased;
 pub use segmented::{Pieces, Segmented};
 
 use std::fs::File;
@@ -69,6 +72,14 @@ pub trait Source: ReadAt + Send + Sync {
     fn weigh_holes(&self, range: ByteRange, data: u64) -> Holes {
         let _ = (range, data);
         Holes::Believed
+    }
+
+    /// The same, to be read by one reader from the begin of `range` to its end, in
+    /// pieces. A source that takes long to answer, however little is asked for, asks
+    /// for all of `range` at once, and keeps none of it. `None` where that is of no use.
+    fn in_order(&self, range: ByteRange) -> Option<Box<dyn Source + '_>> {
+        let _ = range;
+        None
     }
 
     /// Takes note that what is at `offset` was read, by whatever way.

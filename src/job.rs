@@ -1,5 +1,7 @@
 //! The builder of a copy: what is copied whereto, and the options of it.
 
+mod verify;
+
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,12 +11,15 @@ use crate::copy::{self, Request};
 use crate::endpoint::device::wait_until_free;
 use crate::endpoint::memory::MemoryDestination;
 use crate::endpoint::stream::StreamDestination;
-use crate::endpoint::{self, Destination, Origin};
+use crate::endpoint::{self, Destination, From, Origin};
 use crate::error::{Error, ErrorKind, JobResult, Result};
 use crate::io::SharedBuffer;
 use crate::options::{Options, setters};
 use crate::progress::{CancelToken, Progress, Watch, lock};
+use crate::range::ByteRange;
 use crate::report::Report;
+
+pub use verify::VerifyJob;
 
 /// A copy of one byte range: what, whereto, and how.
 ///
@@ -41,15 +46,8 @@ pub struct CopyJob {
     to: To,
     also: Vec<PathBuf>,
     options: Options,
-}
-
-/// What is read.
-#[derive(Clone)]
-enum From {
-    Path(PathBuf),
-    Origin(Arc<dyn Origin>),
-    /// What is open already, from where it stands.
-    Stream(Arc<File>),
+    /// The range of which this copies a part.
+    part_of: Option<ByteRange>,
 }
 
 /// What is written.
@@ -58,16 +56,6 @@ enum To {
     Path(PathBuf),
     /// Until it is written.
     Destination(Arc<Mutex<Option<Box<dyn Destination>>>>),
-}
-
-impl fmt::Debug for From {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            From::Path(path) => path.fmt(f),
-            From::Origin(origin) => origin.path().fmt(f),
-            From::Stream(stream) => stream.fmt(f),
-        }
-    }
 }
 
 impl fmt::Debug for To {
@@ -91,6 +79,7 @@ impl CopyJob {
             to: To::Path(destination.into()),
             also: Vec::new(),
             options: Options::default(),
+            part_of: None,
         }
     }
 
@@ -110,7 +99,19 @@ impl CopyJob {
             to: To::Destination(Arc::new(Mutex::new(Some(Box::new(destination))))),
             also: Vec::new(),
             options: Options::default(),
+            part_of: None,
         }
+    }
+
+    /// One of several copies that together copy `whole`: its digests are parts of
+    /// those of the whole, as [`digest::fold`](crate::digest::fold) takes them.
+    pub(crate) fn part(
+        origin: Arc<dyn Origin>,
+        destination: impl Destination + 'static,
+        whole: ByteRange,
+    ) -> CopyJob {
+        let job = CopyJob::to_destination(PathBuf::new(), destination);
+        CopyJob { from: From::Origin(origin), part_of: Some(whole), ..job }
     }
 
     /// The same from an end of any kind into a file or device.
@@ -255,7 +256,8 @@ impl CopyJob {
         let (origin, options) = (self.origin(watch.cancel)?, &self.options);
         SharedBuffer::lend_to(memory, |memory| {
             let destination: Box<dyn Destination> = Box::new(MemoryDestination::new(memory));
-            let request = Request { origin, destinations: vec![destination], options };
+            let destinations = vec![destination];
+            let request = Request { origin, destinations, options, part_of: None };
             copy::run(request, watch)
         })
     }
@@ -283,7 +285,7 @@ impl CopyJob {
             })?,
         };
         destinations.insert(0, first);
-        Ok(Request { origin, destinations, options: &self.options })
+        Ok(Request { origin, destinations, options: &self.options, part_of: self.part_of })
     }
 
     fn request_into(&self, stream: &File, cancel: &CancelToken) -> Result<Request<'_>> {
@@ -292,15 +294,11 @@ impl CopyJob {
         }
         let destination: Box<dyn Destination> = Box::new(StreamDestination::new(stream)?);
         let (origin, options) = (self.origin(cancel)?, &self.options);
-        Ok(Request { origin, destinations: vec![destination], options })
+        Ok(Request { origin, destinations: vec![destination], options, part_of: None })
     }
 
     fn origin(&self, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
-        match &self.from {
-            From::Path(path) => endpoint::origin(path, &self.options, cancel),
-            From::Origin(origin) => Ok(Arc::clone(origin)),
-            From::Stream(stream) => endpoint::pipe::standing(stream),
-        }
+        self.from.open(&self.options, cancel)
     }
 
     /// Waits until no program holds the devices that will be written for a moment.

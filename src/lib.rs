@@ -18,7 +18,7 @@
 //! | `patch` | bytes into the middle of a file |
 //! | `copy` | the pipeline: `copy::run` reads as "a copy" |
 //! | `endpoint` | what can be read and written: one file a kind |
-//! | `range`, `size` | the arithmetic and the grammar of ranges and sizes |
+//! | `range`, `size` | the arithmetic and the grammar of ranges and sizes; maps of ddrescue, line by line |
 //! | `words` | choices that have a word each |
 //! | `options` | what can be asked of a job |
 //! | `plan` | range → stripes; pure |
@@ -29,14 +29,18 @@
 //! | `pool` | workers, retries, the thread controller, the rate limit |
 //! | `cpu` | a pool for work of processors alone, which may have no threads |
 //! | `manifest` | the list of what to copy, read from ten formats and checked whole |
+//! | `tree` | folders, and what is in them |
 //! | `batch` | many ranges to many files |
+//! | `fleet` | one copy by many processes, on many machines |
 //! | `bench` | sweeps of settings, their statistics and charts |
 //! | `durable` | new files up to their names; checkpoints, resume, side files |
 //! | `safety` | what is refused |
 //! | `digest` | hashes of the range, computed while it is copied |
 //! | `preserve` | what a file has besides its content |
 //! | `verify` | fingerprints, and reading back past the cache |
+//! | `picture` | areas to text, SVG and HTML |
 //! | `devices` | the block devices there are |
+//! | `evidence` | the log of an acquisition |
 //! | `progress`, `report`, `error` | what can be seen: during, after, and instead |
 //! | `sys` | the operating system; all `unsafe` |
 //! | `testing` | doubles that fail, tear and forget; feature `testing` |
@@ -82,23 +86,28 @@ pub mod devices;
 pub mod digest;
 pub mod endpoint;
 pub mod error;
+pub mod evidence;
+pub mod fleet;
 pub mod io;
 pub mod manifest;
 pub mod options;
 pub mod patch;
+pub mod picture;
 pub mod progress;
 pub mod range;
 pub mod report;
 pub mod size;
+pub mod tree;
 pub mod verify;
 pub mod words;
 
 mod copy;
 mod cpu;
 mod job;
+mod sync;
 
 // Rooms behind the facade. The command and the tests of this package look into
-// them; they are no part of what a version promises.
+// them; they are not part of what a version promises.
 #[doc(hidden)]
 pub mod durable;
 #[doc(hidden)]
@@ -126,7 +135,8 @@ pub use durable::previous::Leftovers;
 pub use durable::trust::Trust;
 pub use engine::{EngineChoice, Reflink};
 pub use error::{Error, ErrorKind, Failure, JobResult, Refusal, Result};
-pub use job::CopyJob;
+pub use fleet::{SharedBatch, SharedJob};
+pub use job::{CopyJob, VerifyJob};
 pub use options::Options;
 pub use patch::{PatchJob, patch};
 pub use pool::{OnReadError, Threads};
@@ -136,7 +146,6 @@ pub use report::{Outcome, Report};
 pub use size::Size;
 pub use source::Join;
 pub use sparse::{Preallocate, Sparse};
-pub use verify::VerifyJob;
 
 /// The examples of the book are tests.
 #[cfg(doctest)]

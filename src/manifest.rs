@@ -29,7 +29,7 @@ mod siblings;
 mod time;
 
 pub(crate) use bounds::{LONGEST_TEXT, Pieces};
-pub(crate) use check::{NoSource, check_with, no_source};
+pub(crate) use check::{NoSource, check_apart, check_with, no_source};
 pub use check::{check, refuse_containers};
 pub use columns::{BadColumns, Columns};
 pub use error::{ErrorKind, ManifestError, ManifestErrors};

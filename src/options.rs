@@ -6,6 +6,7 @@
 //! must not know any job, nor what a job makes of an option.
 
 mod remote;
+mod s3;
 mod setters;
 
 use std::path::PathBuf;
@@ -35,12 +36,16 @@ pub const LARGEST_IO_SIZE: u64 = 1 << 30;
 /// Largest stripe accepted, in bytes.
 pub const LARGEST_STRIPE: u64 = 1 << 40;
 
-/// How long whoever holds a device for a moment may hold it, where the user does
+/// How long another program may hold a device for a moment, where the user does
 /// not say otherwise: udev takes a second to look at a stick.
 pub const LONGEST_MOMENT: Duration = Duration::from_secs(5);
 
 /// Most pieces that have digests of their own.
 const MOST_PIECES: u64 = 1 << 20;
+
+/// Bytes of the shortest piece with a digest of its own where nobody knows how many
+/// there will be: of a TiB they take some 100 MB of memory.
+const LEAST_OPEN_ENDED: u64 = 1 << 20;
 
 /// What can be asked of a job. Each job uses those that mean something for it;
 /// its builder has a method for each of these.
@@ -78,7 +83,7 @@ pub struct Options {
     pub even_if_in_use: bool,
     /// Whether the destination may lie on the device that is read. Default: no.
     pub allow_same_device: bool,
-    /// Whether the job begins although the file system seems to have no room for it.
+    /// Whether the job begins even if the file system seems to have no room for it.
     /// Default: no.
     pub ignore_space: bool,
     /// How long to wait for a device that another program holds for a moment.
@@ -106,6 +111,8 @@ pub struct Options {
     pub preallocate: Preallocate,
     /// Whether everything stays in the page cache. Default: no.
     pub keep_cache: bool,
+    /// Whether a source is refused that could be written while it is read. Default: no.
+    pub require_read_only: bool,
     /// What to do with ranges that cannot be read. Default: record them.
     pub on_read_error: OnReadError,
     /// How often a failed request is repeated. Default: [`RETRIES`].
@@ -172,6 +179,7 @@ impl Default for Options {
             sparse: Sparse::Auto,
             preallocate: Preallocate::Auto,
             keep_cache: false,
+            require_read_only: false,
             on_read_error: OnReadError::Record,
             retries: RETRIES,
             limit_rate: None,
@@ -236,8 +244,9 @@ impl Options {
         wanted
     }
 
-    /// Lengths of the pieces of which there is a digest each, of `len` bytes in all.
-    pub(crate) fn digest_pieces(&self, sector: u32, len: u64) -> Result<Vec<u64>> {
+    /// Lengths of the pieces of which there is a digest each, of `len` bytes in all,
+    /// if that is known.
+    pub(crate) fn digest_pieces(&self, sector: u32, len: Option<u64>) -> Result<Vec<u64>> {
         let mut lengths = Vec::new();
         if self.wanted_digests().is_empty() {
             return Ok(lengths);
@@ -251,7 +260,12 @@ impl Options {
             if bytes == 0 {
                 return Err(ErrorKind::usage_of(options, "must be more than 0").into());
             }
-            let count = len.div_ceil(bytes);
+            if len.is_none() && option == "digest_every" && bytes < LEAST_OPEN_ENDED {
+                let problem =
+                    format!("must be at least {LEAST_OPEN_ENDED} where no length is known");
+                return Err(ErrorKind::usage_of(options, problem).into());
+            }
+            let count = len.unwrap_or(0).div_ceil(bytes);
             if count > MOST_PIECES {
                 let problem = format!("would make {count} digests, more than {MOST_PIECES}");
                 return Err(ErrorKind::usage_of(options, problem).into());
@@ -274,6 +288,7 @@ impl Options {
             progress: watch.progress,
             cancel: watch.cancel,
             io_size,
+            buffer_size: io_size,
             kernel_io_size: self.kernel_io_size(io_size),
             retries: self.retries,
             on_read_error: self.on_read_error,
@@ -376,6 +391,7 @@ mod seconds {
 }
 
 pub use remote::{Header, Login, MAX_RETRIES, PATIENCE, Proxies, Remote, Secret};
+pub use s3::{DEFAULT_REGION, S3, S3Access, S3Keys, S3Style};
 pub(crate) use setters::setters;
 
 #[cfg(test)]

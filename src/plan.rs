@@ -5,9 +5,8 @@
 //! first and last stripe of a piece may be shorter. Nothing is stored per
 //! stripe: a plan of a petabyte is as small as its list of pieces.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sys::FILLS_AHEAD;
 
 /// Smallest stripe chosen: below it, claiming and recording cost more than
@@ -63,7 +62,7 @@ impl Plan {
     ///
     /// # Panics
     ///
-    /// If `stripe_size` is no power of two.
+    /// If `stripe_size` is not a power of two.
     pub fn new(todo: &RangeSet, origin: u64, stripe_size: u64) -> Plan {
         assert!(stripe_size.is_power_of_two(), "stripe edges are found by masking");
         let mut plan = Plan {
@@ -104,7 +103,7 @@ impl Plan {
             Some(whole) => whole.checked_mul(self.stripe_size)?.checked_add(self.phase),
         };
         let start = edge(cell).unwrap_or(u64::MAX);
-        let end = edge(cell + 1).unwrap_or(u64::MAX);
+        let end = cell.checked_add(1).and_then(edge).unwrap_or(u64::MAX);
         Some(ByteRange::between(start, end).intersect(piece.range))
     }
 

@@ -27,6 +27,10 @@ mod workers;
 #[cfg(test)]
 mod tests;
 
+#[cfg(all(test, pcopy_model))]
+#[path = "pool/tests/schedules.rs"]
+mod schedules;
+
 pub use copying::{Assignment, Work};
 pub use engine::{Engine, copy_buffered};
 pub use observers::Observers;
@@ -37,7 +41,7 @@ pub(crate) use threads::check_request;
 pub use threads::{MOST_THREADS, Threads};
 pub use throttle::Throttle;
 pub use transfer::{Ledger, Transfer};
-pub use workers::{OnPanic, Steps, run_steps};
+pub use workers::{OnPanic, Steps, beside, run_steps};
 
 use crate::error::Result;
 use crate::progress::{CancelToken, Progress};
@@ -72,6 +76,9 @@ pub struct Control<'a> {
     pub cancel: &'a CancelToken,
     /// Longest request in bytes, a power of two.
     pub io_size: u64,
+    /// How much of a request a worker has in memory at once, in bytes: a power of
+    /// two, at most the request.
+    pub buffer_size: u64,
     /// Longest request in bytes where none goes through memory.
     pub kernel_io_size: u64,
     /// Retries of a request before it is split.

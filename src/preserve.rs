@@ -7,6 +7,10 @@
 //! touches the times. What cannot be carried over is told, and no failure: the
 //! content is what was asked for. This room knows open files and no jobs.
 
+mod difference;
+
+pub use difference::{Known, difference, difference_of_facts};
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{File, FileTimes};
@@ -14,13 +18,16 @@ use std::io;
 use std::time::{Duration, SystemTime};
 
 use crate::error::chain;
-use crate::sys::{self, Directory, Metadata, Moment};
+use crate::sys::{self, Directory, FileKind, Metadata, Moment};
 
 /// Set-user-id and set-group-id, which belong to an owner and go with them.
 const SET_ID_BITS: u32 = 0o6000;
 
 /// The extended attribute that Linux keeps the access list of a file in; see acl(5).
 const ACCESS_LIST: &str = "system.posix_acl_access";
+
+/// The same of a folder, for what is made in it.
+const DEFAULT_LIST: &str = "system.posix_acl_default";
 
 /// The bits of the mode that are the owner's and everybody's. Those of the
 /// group are the mask of the access list where there is one.
@@ -74,8 +81,8 @@ pub fn take_place_of(
     Ok(owner.into_iter().chain(mode).collect())
 }
 
-/// Gives `to` the owner and group of `facts`. That somebody else than root keeps
-/// what he replaces is no surprise, and told to nobody.
+/// Gives `to` the owner and group of `facts`. Where a user other than root
+/// keeps the old owner, nothing is said.
 fn take_owner(facts: &Metadata, to: &File) -> io::Result<Option<NotGiven>> {
     const ROOT: u32 = 0;
     let refused = unless_refused("owner", sys::set_owner(to, facts.owner, facts.group))?;
@@ -105,7 +112,7 @@ fn take_mode(directory: &Directory, name: &OsStr, facts: &Metadata, to: &File) -
     }
 }
 
-/// Permission bits of a new file that is no copy of one whole file: the umask's to cut.
+/// Permission bits of a new file that is not a copy of one whole file: the umask's to cut.
 pub const OF_ANY_FILE: u32 = 0o666;
 
 /// The permission bits of `file`, which is `facts`. Where an access list may
@@ -120,15 +127,27 @@ pub fn rights_of(file: &File, facts: &Metadata) -> u32 {
 /// Takes away the access list that a new file has from its directory: with it,
 /// the mode would mean more than in the file that it is from.
 fn take_access_list_from(file: &File) -> io::Result<()> {
-    match sys::remove_extended_attribute(file, OsStr::new(ACCESS_LIST)) {
+    take_from(file, ACCESS_LIST)
+}
+
+fn take_from(file: &File, attribute: &str) -> io::Result<()> {
+    // Asking is cheaper than taking what is not there.
+    if !has(file, attribute)? {
+        return Ok(());
+    }
+    match sys::remove_extended_attribute(file, OsStr::new(attribute)) {
         Err(error) if sys::is_unsupported(&error) => Ok(()),
         result => result,
     }
 }
 
 fn has_access_list(file: &File) -> io::Result<bool> {
+    has(file, ACCESS_LIST)
+}
+
+fn has(file: &File, attribute: &str) -> io::Result<bool> {
     match sys::extended_attributes(file) {
-        Ok(names) => Ok(names.iter().any(|name| name == ACCESS_LIST)),
+        Ok(names) => Ok(names.iter().any(|name| name == attribute)),
         Err(error) if sys::is_unsupported(&error) => Ok(false),
         Err(error) => Err(error),
     }
@@ -137,17 +156,53 @@ fn has_access_list(file: &File) -> io::Result<bool> {
 /// Gives `to` what `from` has besides its content, which was `facts` before it
 /// was read. Returns what could not be carried over, a sentence each.
 pub fn carry_over(from: &File, facts: &Metadata, to: &File) -> Vec<String> {
+    carry_over_with(facts, to, |lost| copy_attributes(from, facts, to, lost))
+}
+
+/// The same of a source that cannot be opened any more: owner, mode and times.
+pub fn carry_over_facts(facts: &Metadata, to: &File) -> Vec<String> {
+    carry_over_with(facts, to, |_| {})
+}
+
+/// Takes note of what could not be carried over.
+type Losing<'a> = dyn FnMut(&str, io::Error) + 'a;
+
+fn carry_over_with(
+    facts: &Metadata,
+    to: &File,
+    attributes: impl FnOnce(&mut Losing<'_>),
+) -> Vec<String> {
     let mut notes = Vec::new();
     let mut lost = |what: &str, error: io::Error| {
         notes.push(format!("{what} could not be preserved: {}", chain(&error)));
     };
     let mut mode = facts.mode;
-    if let Err(error) = sys::copy_owner(from, to) {
+    if let Err(error) = sys::set_owner(to, facts.owner, facts.group) {
         mode &= !SET_ID_BITS;
         lost("the owner", error);
     }
+    attributes(&mut lost);
+    if let Err(error) = sys::set_mode(to, mode) {
+        lost("the mode", error);
+    }
+    let (modified, accessed) = (time(facts.modified), time(facts.accessed));
+    let times = FileTimes::new().set_modified(modified).set_accessed(accessed);
+    if let Err(error) = to.set_times(times) {
+        lost("the times", error);
+    }
+    notes
+}
+
+/// Gives `to` the attributes of `from`, and takes the access lists from it that it
+/// has from its directory.
+fn copy_attributes(from: &File, facts: &Metadata, to: &File, lost: &mut Losing<'_>) {
     if let Err(error) = take_access_list_from(to) {
         lost("that there is no access list", error);
+    }
+    if facts.node == FileKind::Directory
+        && let Err(error) = take_from(to, DEFAULT_LIST)
+    {
+        lost("that there is no access list for new files", error);
     }
     match sys::extended_attributes(from) {
         Ok(names) => {
@@ -161,15 +216,6 @@ pub fn carry_over(from: &File, facts: &Metadata, to: &File) -> Vec<String> {
         Err(error) if sys::is_unsupported(&error) => {}
         Err(error) => lost("extended attributes", error),
     }
-    if let Err(error) = sys::set_mode(to, mode) {
-        lost("the mode", error);
-    }
-    let (modified, accessed) = (time(facts.modified), time(facts.accessed));
-    let times = FileTimes::new().set_modified(modified).set_accessed(accessed);
-    if let Err(error) = to.set_times(times) {
-        lost("the times", error);
-    }
-    notes
 }
 
 fn time((seconds, nanoseconds): Moment) -> SystemTime {

@@ -4,6 +4,11 @@
 //! likes. Rare events (a fallback, a failed range) are pushed into a bounded
 //! queue. Nothing here prints, and nothing here waits.
 
+mod places;
+
+pub use places::{CELLS, Place};
+
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -12,8 +17,10 @@ use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
 
 pub(crate) use crate::cpu::lock;
-use crate::range::{ByteRange, Failed, Unread};
+use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::Fallback;
+use crate::sync::atomic::AtomicBool as Flag;
+use places::{Kind, Places};
 
 /// How many events can wait to be looked at, and how many ranges that could not
 /// be read. Older ones make room: a source with a million bad sectors must not
@@ -72,7 +79,9 @@ impl Phase {
 pub enum Event {
     /// The job knows what it will do.
     Planned {
-        /// The destination, with model and serial number if it is a device.
+        /// The destination as it was named.
+        path: PathBuf,
+        /// The same for people, with model and serial number if it is a device.
         destination: String,
         /// The engine.
         engine: &'static str,
@@ -123,6 +132,7 @@ pub struct Progress {
     events: ArrayQueue<Event>,
     /// What could not be read since somebody last looked.
     unread: Mutex<Unread>,
+    places: Places,
 }
 
 /// What one worker is waiting for.
@@ -189,6 +199,7 @@ impl Progress {
             active: Mutex::new(Vec::new()),
             events: ArrayQueue::new(EVENT_QUEUE),
             unread: Mutex::default(),
+            places: Places::default(),
         }
     }
 
@@ -230,6 +241,12 @@ impl Progress {
         lock(&self.active).clone()
     }
 
+    /// What of a single range is copied, by position: [`CELLS`] cells, or as many
+    /// as there are bytes. None of a batch, of a pipe, or of a comparison.
+    pub fn places(&self) -> Vec<Place> {
+        self.places.now()
+    }
+
     fn phase(&self) -> Phase {
         Phase::ALL[usize::from(self.phase.load(Relaxed))]
     }
@@ -255,6 +272,17 @@ impl Progress {
         self.resumed.store(resumed, Relaxed);
     }
 
+    /// The range of a copy, what of it needs no work, and what of it is wanted.
+    pub(crate) fn lay_out(&self, extent: ByteRange, settled: &RangeSet, wanted: &RangeSet) {
+        self.places.lay_out(extent, settled, wanted);
+    }
+
+    /// `range` of the source is in the destination.
+    pub(crate) fn add_copied_range(&self, range: ByteRange) {
+        self.add_copied(range.len());
+        self.places.add(range, Kind::Copied);
+    }
+
     pub(crate) fn add_copied(&self, bytes: u64) {
         self.copied.fetch_add(bytes, Relaxed);
     }
@@ -262,6 +290,7 @@ impl Progress {
     /// `range` cannot be read because of `error`.
     pub(crate) fn add_failed(&self, range: ByteRange, error: &str) {
         self.failed.fetch_add(range.len(), Relaxed);
+        self.places.add(range, Kind::Failed);
         let mut unread = lock(&self.unread);
         unread.insert(range, error);
         if unread.len() > EVENT_QUEUE {
@@ -269,9 +298,10 @@ impl Progress {
         }
     }
 
-    /// So many of the bytes that could not be read are not known to be bad.
-    pub(crate) fn take_back_failed(&self, bytes: u64) {
-        self.failed.fetch_sub(bytes, Relaxed);
+    /// Some of the bytes that could not be read are not known to be bad.
+    pub(crate) fn take_back_failed(&self, parts: &RangeSet) {
+        self.failed.fetch_sub(parts.bytes(), Relaxed);
+        parts.iter().for_each(|part| self.places.take_back(part));
     }
 
     /// So many of the bytes that were expected turned out to need no work.
@@ -341,7 +371,7 @@ impl Progress {
 
 /// Asks a running job to stop. Clones ask the same job.
 #[derive(Clone, Default, Debug)]
-pub struct CancelToken(Arc<AtomicBool>);
+pub struct CancelToken(Arc<Flag>);
 
 impl CancelToken {
     /// A token that has not been used.
@@ -350,7 +380,7 @@ impl CancelToken {
     }
 
     /// A token that is used by setting `flag`, as a signal handler can.
-    pub fn from_flag(flag: Arc<AtomicBool>) -> CancelToken {
+    pub fn from_flag(flag: Arc<Flag>) -> CancelToken {
         CancelToken(flag)
     }
 

@@ -5,6 +5,7 @@
 //! stripes; it is arithmetic on `u64`.
 
 mod mapping;
+pub(crate) mod rescue;
 mod segments;
 mod set;
 mod spec;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::address;
 use crate::digest::{Digest, PieceDigests};
@@ -32,6 +32,8 @@ pub enum Kind {
     Stream,
     /// An object on a server, by HTTP.
     Http,
+    /// An object of S3, or of what speaks like it.
+    S3,
     /// Memory or another implementation of a library user.
     Other,
 }
@@ -174,7 +176,7 @@ impl Mapped {
 }
 
 /// A source range that could not be read.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FailedRange {
     /// First byte, in the source.
@@ -226,6 +228,8 @@ pub struct Report {
     pub schema: &'static str,
     /// How the job ended.
     pub outcome: Outcome,
+    /// Whether this was a dry run, which writes nothing.
+    pub dry_run: bool,
     /// The source.
     pub source: SourceReport,
     /// The destination.
@@ -286,10 +290,10 @@ pub struct Report {
     /// Whether the destination was changed in place, where an interruption shows.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub in_place: bool,
-    /// Whether the same job with `resume` goes on from where this one ended.
+    /// Whether the same job with `resume` continues where this one ended.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resumable: bool,
-    /// Things worth knowing that are no errors.
+    /// Things worth knowing that are not errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// Time spent.
@@ -303,13 +307,35 @@ pub struct Report {
     /// What would help a further run beside what helps against the error.
     #[serde(skip)]
     pub remedies: Vec<Remedy>,
+    /// Of several destinations, those that have everything.
+    #[serde(skip)]
+    pub complete: Vec<PathBuf>,
+    /// Whether the job ended before it knew what it would do.
+    #[serde(skip)]
+    pub(crate) unplanned: bool,
 }
+
+/// What nobody knows of a job that ended before it was planned.
+const PLANNED: [&str; 11] = [
+    "/source/kind",
+    "/source/logical_sector",
+    "/destination/kind",
+    "/range",
+    "/dest_offset",
+    "/engine",
+    "/engine_reason",
+    "/threads",
+    "/stripe_size",
+    "/io_size",
+    "/bytes_per_second",
+];
 
 impl Report {
     pub(crate) fn new(source: SourceReport, destination: DestinationReport) -> Report {
         Report {
             schema: SCHEMA,
             outcome: Outcome::Failed,
+            dry_run: false,
             source,
             destination,
             also: Vec::new(),
@@ -340,11 +366,14 @@ impl Report {
             error: None,
             error_kind: None,
             remedies: Vec::new(),
+            complete: Vec::new(),
+            unplanned: false,
         }
     }
 
     /// The report of a job that ended before it knew what it would do: the
-    /// paths as named and the error, so that every job has a report.
+    /// paths as named and the error, so that every job has a report. In its JSON form,
+    /// everything that was not known yet is `null`.
     pub fn of_error(error: &Error, source: &Path, destination: &Path) -> Report {
         let kind = Kind::Other;
         let [source, destination] =
@@ -353,6 +382,7 @@ impl Report {
         let destination = DestinationReport::new(destination, kind);
         let mut report = Report::new(source, destination);
         report.outcome = error.outcome();
+        report.unplanned = true;
         report.fail(error);
         report
     }
@@ -375,8 +405,17 @@ impl Report {
 
     /// The report as one JSON document without a newline at its end.
     pub fn to_json(&self) -> String {
-        let document = serde_json::to_string(self);
-        escaped_json(document.expect("a report holds nothing that JSON cannot express"))
+        let expressible = "a report holds nothing that JSON cannot express";
+        if !self.unplanned {
+            return escaped_json(serde_json::to_string(self).expect(expressible));
+        }
+        let mut document = serde_json::to_value(self).expect(expressible);
+        for pointer in PLANNED {
+            if let Some(value) = document.pointer_mut(pointer) {
+                *value = serde_json::Value::Null;
+            }
+        }
+        escaped_json(document.to_string())
     }
 }
 

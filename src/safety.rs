@@ -4,6 +4,7 @@
 //! the questions about source and destination together; `roles` asks about all
 //! the other files of a job.
 
+pub mod protection;
 pub mod roles;
 
 use std::path::Path;
@@ -56,7 +57,7 @@ impl Preflight<'_> {
         let Ok(facts) = target.directory.own_facts() else { return Ok(()) };
         self.lies_apart(open, &facts, &target.directory_path, || match source.node {
             FileKind::BlockDevice => sys::layers(source, &open.path),
-            // Nothing that is there is written: what the source file lies on is no matter.
+            // Nothing that is there is written: what the source file lies on does not matter.
             _ => itself(source),
         })
     }

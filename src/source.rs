@@ -51,7 +51,7 @@ impl OpenSource {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if it cannot be opened, or is no file or block device.
+    /// A [`Refusal`] if it cannot be opened, or is neither a file nor a block device.
     pub fn open(path: &Path) -> Result<OpenSource> {
         if path.as_os_str() == OsStr::new("-") {
             return Err(ErrorKind::usage(
@@ -162,14 +162,23 @@ impl OpenSource {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if it cannot be opened, or is no file or block device.
+    /// A [`Refusal`] if it cannot be opened, or is neither a file nor a block device.
     pub fn open_to_read(side: Side, path: &Path) -> Result<OpenSource> {
-        let cannot_open = |source| Refusal::CannotOpen { side, path: path.to_owned(), source };
         if address::scheme(path).is_some() && path.symlink_metadata().is_err() {
             let (what, hint) = ("on a server", "a copy of one source reads from there");
             return Err(Refusal::NotCopyable { side, path: path.to_owned(), what, hint }.into());
         }
-        let file = match sys::open_source(path) {
+        OpenSource::of_file(side, path, sys::open_source(path))
+    }
+
+    /// Takes what was `opened` for reading, which `path` says where it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it could not be opened, or is neither a file nor a block device.
+    pub fn of_file(side: Side, path: &Path, opened: std::io::Result<File>) -> Result<OpenSource> {
+        let cannot_open = |source| Refusal::CannotOpen { side, path: path.to_owned(), source };
+        let file = match opened {
             Ok(file) => file,
             Err(error) => {
                 // A socket cannot be opened at all; say what it is instead of why.
@@ -186,7 +195,7 @@ impl OpenSource {
     ///
     /// # Errors
     ///
-    /// A [`Refusal`] if it is no file or block device.
+    /// A [`Refusal`] if it is not a file or block device.
     pub fn of_open(side: Side, path: &Path, file: File) -> Result<OpenSource> {
         let cannot_open = |source| Refusal::CannotOpen { side, path: path.to_owned(), source };
         let mut facts = sys::facts_as(&file, path).map_err(cannot_open)?;
@@ -208,6 +217,25 @@ impl OpenSource {
         let (path, file) = (path.to_owned(), Arc::new(io));
         let (io, pieces) = (Arc::clone(&file) as Arc<dyn Source>, Arc::default());
         Ok(OpenSource { path, io, file, facts, claimed, device, pieces })
+    }
+
+    /// Takes a regular file of a file system that is known to tell the truth,
+    /// open for reading, which `path` says where it is.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it is not a regular file.
+    pub fn of_known_file(path: &Path, file: File) -> Result<OpenSource> {
+        let side = Side::Source;
+        let cannot_open = |source| Refusal::CannotOpen { side, path: path.to_owned(), source };
+        let facts = sys::facts_of_known(&file).map_err(cannot_open)?;
+        if facts.node != FileKind::File {
+            return OpenSource::of_file(side, path, Ok(file));
+        }
+        let (path, claimed) = (path.to_owned(), facts.size);
+        let file = Arc::new(FileIo::new(file, claimed));
+        let (io, pieces) = (Arc::clone(&file) as Arc<dyn Source>, Arc::default());
+        Ok(OpenSource { path, io, file, facts, claimed, device: None, pieces })
     }
 
     /// Says that one range will be read from its start to its end.
@@ -335,8 +363,12 @@ impl OpenSource {
         if self.is_joined() {
             return self.change_of_pieces();
         }
-        let now = sys::facts_as(self.file.as_file(), &self.path)?;
         let before = &self.facts;
+        let now = match before.node {
+            // What was a file of the disk is one as long as it is open.
+            FileKind::File => sys::facts_of_known(self.file.as_file())?,
+            _ => sys::facts_as(self.file.as_file(), &self.path)?,
+        };
         Ok(if now.size != self.claimed {
             Some(SourceChange::Size { before: self.claimed, now: now.size })
         } else if self.device.is_some() {

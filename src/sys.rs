@@ -33,6 +33,8 @@ mod plain_guards;
 mod positioned;
 mod sectors;
 pub mod shared_buffer;
+#[cfg(not(all(target_os = "linux", feature = "cli")))]
+mod unconfined;
 #[cfg(unix)]
 mod unix;
 #[cfg(unix)]
@@ -41,6 +43,8 @@ mod unix_directory;
 mod unix_side;
 #[cfg(unix)]
 mod unix_streams;
+#[cfg(unix)]
+mod unix_tree;
 #[cfg(windows)]
 mod windows;
 #[cfg(any(windows, test))]
@@ -75,6 +79,8 @@ pub use plain_attributes::*;
 #[cfg(not(target_os = "linux"))]
 pub use plain_guards::*;
 pub use positioned::PositionedFile;
+#[cfg(not(all(target_os = "linux", feature = "cli")))]
+pub use unconfined::confine;
 #[cfg(unix)]
 pub use unix::*;
 #[cfg(unix)]
@@ -86,6 +92,7 @@ pub use unix_streams::*;
 #[cfg(windows)]
 pub use windows::*;
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -169,6 +176,24 @@ impl Metadata {
     }
 }
 
+/// What has a name in a directory.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Entry {
+    /// The name.
+    pub name: OsString,
+    /// The number of what has it; 0 where the system does not say.
+    pub inode: u64,
+}
+
+/// Whom a symbolic link belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LinkOwner {
+    /// The user.
+    pub user: u32,
+    /// The group.
+    pub group: u32,
+}
+
 /// What a block device says of itself.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DeviceInfo {
@@ -186,6 +211,23 @@ pub struct DeviceInfo {
     pub model: Option<String>,
     /// Serial number.
     pub serial: Option<String>,
+    /// World wide name, or what else names it anywhere in the world.
+    pub wwn: Option<String>,
+    /// Version of its firmware.
+    pub firmware: Option<String>,
+}
+
+/// The kernel that this runs on, as it calls itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kernel {
+    /// `Linux`.
+    pub name: String,
+    /// `6.1.0-28-amd64`.
+    pub release: String,
+    /// `x86_64`.
+    pub machine: String,
+    /// What this machine calls itself.
+    pub host: String,
 }
 
 /// A file system, by what matters for moving bytes.

@@ -6,7 +6,7 @@
 //! or [`Sink`](crate::io::Sink), most usefully a
 //! [`Memory`](crate::io::memory::Memory), so that a test can say exactly which
 //! byte goes wrong and look at what is left. Library users test their own
-//! handling of errors with them: they are public under the feature `testing`.
+//! handling of errors with them: they are public under the feature `testing`. [`inputs`] takes in whatever comes as bytes from outside.
 //!
 //! This room knows nothing of jobs, stripes or maps.
 //!
@@ -22,6 +22,7 @@
 //! ```
 
 mod faulty;
+pub mod inputs;
 mod random;
 mod rule;
 mod volatile;

@@ -8,7 +8,4 @@
 //! This room reads and compares. It repairs nothing and decides nothing.
 
 pub mod compare;
-mod job;
 pub mod read_back;
-
-pub use job::VerifyJob;

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, OnceLock};
 use positioned_io::ReadAt;
 
 use super::sources::Sources;
+use crate::endpoint::Origin;
 use crate::error::{again, quoted};
-use crate::io::{Extent, Source, as_usize, transfer};
+use crate::io::{Extent, Judgement, Source, as_usize, transfer};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
-use crate::source::OpenSource;
 use crate::sparse;
 
 /// Runs shorter than this count as data: looking for holes in them costs more
@@ -46,7 +46,7 @@ pub struct Assembled<S> {
     runs: Vec<Run>,
     len: u64,
     /// The source that was read last. Others may have to be opened again.
-    last: Mutex<Option<(u32, Arc<OpenSource>)>>,
+    last: Mutex<Option<(u32, Arc<dyn Origin>)>>,
     data: OnceLock<RangeSet>,
 }
 
@@ -63,7 +63,7 @@ impl<S: Borrow<Sources>> Assembled<S> {
         self.sources.borrow()
     }
 
-    fn open(&self, number: u32) -> crate::Result<Arc<OpenSource>> {
+    fn open(&self, number: u32) -> crate::Result<Arc<dyn Origin>> {
         let mut last = lock(&self.last);
         if let Some((_, source)) = last.as_ref().filter(|(known, _)| *known == number) {
             return Ok(Arc::clone(source));
@@ -82,7 +82,7 @@ impl<S: Borrow<Sources>> Assembled<S> {
                     return whole();
                 }
                 let Ok(source) = self.open(run.source) else { return whole() };
-                let data = sparse::data_in(&*source.io, run.range);
+                let data = sparse::data_in(&*source.source(), run.range);
                 data.iter().filter_map(|part| part.rebase(run.range.start(), run.at)).collect()
             };
             self.runs.iter().flat_map(|run| of_run(run).iter().collect::<Vec<_>>()).collect()
@@ -114,12 +114,12 @@ impl<S: Borrow<Sources>> ReadAt for Assembled<S> {
         let there = as_usize(run.place().end() - offset).min(buffer.len());
         let at = run.range.start() + (offset - run.at);
         let source = self.open(run.source).map_err(io::Error::other)?;
-        match transfer::read_full(&*source.io, at, &mut buffer[..there]) {
+        match transfer::read_full(&*source.source(), at, &mut buffer[..there]) {
             Ok(()) => Ok(there),
             // Asked again from there, it comes first.
             Err(stop) if stop.moved > 0 => Ok(stop.moved),
             Err(stop) => {
-                let (number, path, error) = (run.source, source.path.clone(), stop.error);
+                let (number, path, error) = (run.source, source.path().to_owned(), stop.error);
                 // Where one of them ends, the file does not.
                 let kind = match error.kind() {
                     io::ErrorKind::UnexpectedEof => io::ErrorKind::Other,
@@ -153,7 +153,15 @@ impl<S: Borrow<Sources> + Send + Sync> Source for Assembled<S> {
 
     fn is_gone(&self, error: &io::Error) -> Option<String> {
         let of_source = error.get_ref()?.downcast_ref::<OfSource>()?;
-        self.open(of_source.number).ok()?.io.is_gone(&again(&of_source.error))
+        self.open(of_source.number).ok()?.source().is_gone(&again(&of_source.error))
+    }
+
+    /// What the source says of its error.
+    fn judge(&self, error: &io::Error) -> Judgement {
+        let of_source = error.get_ref().and_then(|inner| inner.downcast_ref::<OfSource>());
+        let judged =
+            of_source.and_then(|of| Some(self.open(of.number).ok()?.source().judge(&of.error)));
+        judged.unwrap_or(Judgement::Local)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::safety::roles::{Clash, Known, Role, Roles};
 use crate::sys;
 
 /// Files that are named beside the list of items.
-#[derive(Default, Debug)]
+#[derive(Clone, Default, Debug)]
 pub(super) struct Beside(Vec<(Role, Cow<'static, str>, PathBuf)>);
 
 impl Batch {
@@ -47,8 +47,9 @@ impl Beside {
         // All others are found by what they are, and need no entry each.
         for number in 0..sources.len() as u32 {
             let path = sources.path(number);
-            if path.file_name().is_some_and(is_sibling) {
-                roles.add_known(Role::Read, SOURCE, path, sources.facts(number))?;
+            let facts = sources.facts(number).filter(|_| path.file_name().is_some_and(is_sibling));
+            if let Some(facts) = facts {
+                roles.add_known(Role::Read, SOURCE, path, facts)?;
             }
         }
         let find = sources.find();
@@ -78,7 +79,8 @@ fn is_sibling(name: &OsStr) -> bool {
 ///
 /// A [`Refusal`].
 pub(super) fn look_at_roles(
-    (parents, into): (&mut Parents<'_>, &Path),
+    parents: &mut Parents<'_>,
+    into: &Path,
     wanted: &[Wanted],
     roles: &Roles,
 ) -> Result<(), Refusal> {

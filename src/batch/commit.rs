@@ -20,11 +20,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use super::claim::Claim;
 use super::group_sync::GroupSync;
-use super::output::{Output, Outputs};
+use super::output::Output;
+use super::outputs::Outputs;
 use super::partial;
 use super::report::Status;
 use super::staging::fill_up;
+use super::why::{DESTINATION, DIFFERS, DIGEST, Why};
 use crate::digest::{Algorithm, Digest, Hasher};
 use crate::durable::map::Identity;
 use crate::error::{Error, ErrorKind, Result, SourceChange, chain};
@@ -72,7 +75,7 @@ pub struct RowVerdict {
     /// Whether it was read back and is as it should be.
     pub verified: Option<bool>,
     /// What went wrong.
-    pub error: Option<String>,
+    pub why: Option<Why>,
 }
 
 /// Changes the file of an output.
@@ -98,6 +101,8 @@ pub struct Commit<'a> {
     /// Gives the file of an output what its source has besides its content,
     /// where that is wanted.
     pub preserve: Option<&'a Change<'a>>,
+    /// Whether files may get their names, where other processes do other parts.
+    pub claim: Option<&'a Claim>,
     /// How files are compared, if they are.
     pub proving: Option<Proving<'a>>,
 }
@@ -107,10 +112,10 @@ struct Member<'a> {
     output: Arc<Output>,
     rows: Vec<Row<'a>>,
     digests: Vec<Vec<Digest>>,
-    mismatch: Vec<Option<String>>,
+    mismatch: Vec<Option<Why>>,
     verified: Vec<Option<bool>>,
     fingerprints: Vec<Fingerprint>,
-    error: Option<String>,
+    why: Option<Why>,
     /// Stopped, or stopped by an error that is not its own: what is there of
     /// it may be good.
     stopped: bool,
@@ -122,14 +127,15 @@ struct Member<'a> {
 
 impl Commit<'_> {
     /// Commits `group`. An error ends the batch; what became of the items is
-    /// told all the same.
+    /// told even so.
     pub fn run<'a>(&self, group: Vec<(Arc<Output>, Vec<Row<'a>>)>) -> (Vec<Verdict>, Result<()>) {
-        let mut members: Vec<Member<'a>> = group.into_iter().map(Member::new).collect();
+        let mut members: Vec<Member<'a>> =
+            group.into_iter().map(|(output, rows)| Member::new(output, rows)).collect();
         let mut result = self.steps(&mut members);
         if let Err(error) = &result {
             for member in members.iter_mut().filter(|member| member.is_alive()) {
                 member.stopped = true;
-                member.error = Some(error.chain());
+                member.why = Some(Why::from(error));
             }
         } else {
             result = self.sync_directories(&mut members);
@@ -149,6 +155,7 @@ impl Commit<'_> {
         if self.proving.is_none() {
             self.check_sources(members)?;
         }
+        self.claim.map_or(Ok(()), |claim| claim.check(&self.outputs.path(Path::new(""))))?;
         self.each(members, |member| self.record(member));
         self.each(members, |member| {
             self.outputs.publish(&member.output)?;
@@ -164,7 +171,8 @@ impl Commit<'_> {
     fn check_sources(&self, members: &mut [Member<'_>]) -> Result<()> {
         for member in members.iter_mut().filter(|member| member.is_alive()) {
             if let Some(change) = (self.changed)(&member.output)? {
-                member.error = Some(format!("the source changed during the copy: {change}"));
+                let text = format!("the source changed during the copy: {change}");
+                member.why = Some(Why::new("source_changed", text));
             }
         }
         Ok(())
@@ -208,7 +216,7 @@ impl Commit<'_> {
     ) {
         for member in members.iter_mut().filter(|member| member.is_alive()) {
             if let Err(error) = step(member) {
-                member.error = Some(chain(&error));
+                member.why = Some(Why::of_io(DESTINATION, &error));
             }
         }
     }
@@ -216,11 +224,11 @@ impl Commit<'_> {
     /// Works out digests and compares them with what is expected.
     fn inspect(&self, member: &mut Member<'_>) -> io::Result<()> {
         let trouble = member.output.take_trouble();
-        (member.error, member.stopped) = (trouble.error, trouble.resumable);
+        (member.why, member.stopped) = (trouble.error, trouble.resumable);
         let known = trouble.digests;
         member.fingerprints = trouble.fingerprints;
         member.output.add_failed(trouble.failed);
-        if member.error.is_some() {
+        if member.why.is_some() {
             return Ok(());
         }
         fill_up(self.outputs, &member.output)?;
@@ -345,7 +353,7 @@ impl Commit<'_> {
 
     /// Syncs each directory once, and those it lies in, which may be new as
     /// well. The files in it share its fate: they have their names, and may
-    /// lose them. That is no fault of theirs, and the others' turn would come.
+    /// lose them. That is not a fault of theirs, and the others' turn would come.
     fn sync_directories(&self, members: &mut [Member<'_>]) -> Result<()> {
         let mut result = Ok(());
         if self.outputs.group_sync().is_none() {
@@ -368,7 +376,7 @@ impl Commit<'_> {
                 error = error.or_else(|| found.clone());
             }
             let lost = |error| format!("it has its name, which a power cut may take: {error}");
-            member.error = error.map(lost);
+            member.why = error.map(|error| Why::new("sync", lost(error)));
         }
         result
     }
@@ -387,17 +395,17 @@ impl Commit<'_> {
             false => part_is_good || wanted.partial.is_some(),
         };
         let map_is_over = (wanted.has_map || member.recorded) && !resumable;
-        let other = "another part of the same file does not match".to_owned();
+        let other = Why::new(DIFFERS, "another part of the same file does not match");
         let verdict = |((digests, mismatch), verified): Found| {
-            let (status, error) = match mismatch {
+            let (status, why) = match mismatch {
                 Some(_) => (Status::Mismatch, mismatch),
                 None if !alive => {
-                    (Status::Failed, member.error.clone().or_else(|| Some(other.clone())))
+                    (Status::Failed, member.why.clone().or_else(|| Some(other.clone())))
                 }
                 None if lacks_something => (Status::Partial, None),
                 None => (Status::Complete, None),
             };
-            RowVerdict { status, digests, verified, error }
+            RowVerdict { status, digests, verified, why }
         };
         let found = member.digests.into_iter().zip(member.mismatch).zip(member.verified);
         let rows = found.map(verdict).collect();
@@ -406,10 +414,10 @@ impl Commit<'_> {
 }
 
 /// What was found of an item: its digests, how it differs, and whether it was verified.
-type Found = ((Vec<Digest>, Option<String>), Option<bool>);
+type Found = ((Vec<Digest>, Option<Why>), Option<bool>);
 
 impl<'a> Member<'a> {
-    fn new((output, rows): (Arc<Output>, Vec<Row<'a>>)) -> Member<'a> {
+    fn new(output: Arc<Output>, rows: Vec<Row<'a>>) -> Member<'a> {
         let (digests, mismatch) = (vec![Vec::new(); rows.len()], vec![None; rows.len()]);
         Member {
             output,
@@ -418,7 +426,7 @@ impl<'a> Member<'a> {
             verified: vec![None; rows.len()],
             fingerprints: Vec::new(),
             rows,
-            error: None,
+            why: None,
             stopped: false,
             recorded: false,
             named: false,
@@ -426,7 +434,7 @@ impl<'a> Member<'a> {
     }
 
     fn is_alive(&self) -> bool {
-        self.error.is_none() && self.mismatch.iter().all(Option::is_none)
+        self.why.is_none() && self.mismatch.iter().all(Option::is_none)
     }
 }
 
@@ -446,11 +454,12 @@ pub fn algorithms_of(item: &Item, all: &[Algorithm]) -> Vec<Algorithm> {
 }
 
 /// What `digests` have other than `item` expects.
-pub fn mismatch(item: &Item, digests: &[Digest]) -> Option<String> {
+pub fn mismatch(item: &Item, digests: &[Digest]) -> Option<Why> {
     item.expected().iter().find_map(|expected| {
         let found = digests.iter().find(|digest| digest.algorithm() == expected.algorithm())?;
-        (!expected.is_met_by(found))
-            .then(|| format!("{} is {found}, expected {}", expected.algorithm(), expected.digest()))
+        let (name, other) = (expected.algorithm(), expected.digest());
+        let why = || Why::new(DIGEST, format!("{name} is {found}, expected {other}"));
+        (!expected.is_met_by(found)).then(why)
     })
 }
 

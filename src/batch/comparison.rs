@@ -10,24 +10,30 @@ use super::beside::look_at_roles;
 use super::commit::{algorithms_of, hash_range, mismatch};
 use super::ending::failed_of;
 use super::job::{Batch, finish};
-use super::moving::{check_sizes, io_size};
+use super::moving::check_sizes;
+use super::named::{Keeping, Named};
 use super::plan::BatchPlan;
 use super::preflight::Parents;
 use super::prepare::check_distinct;
+use super::preserving;
 use super::proof::{Proof, first_difference, why_not};
-use super::report::{BatchReport, ItemReport, Status};
+use super::report::{BatchReport, ItemReport, Status, TreeReport};
 use super::skipped::{self, Row};
-use super::sources::{Named, Sources};
+use super::sources::Sources;
 use super::tally::Tally;
+use super::tree;
 use super::wanted::Wanted;
+use super::why::{DIFFERS, READ, Why, told};
 use crate::digest::Digest;
-use crate::error::{ErrorKind, JobResult, Refusal, Result, chain, quoted};
+use crate::error::{ErrorKind, JobResult, Refusal, Result, quoted};
+use crate::io::FileIo;
 use crate::manifest::Item;
 use crate::pool;
 use crate::pool::controller::Workers;
-use crate::progress::{Phase, Watch, lock};
+use crate::preserve::{self, Known};
+use crate::progress::{CancelToken, Phase, Watch, lock};
 use crate::report::{Bytes, FailedRange, Outcome};
-use crate::sys::{self, Directory};
+use crate::sys::{self, Directory, Metadata};
 
 /// Files that are longer than they should be are named in the report up to so
 /// many.
@@ -41,7 +47,9 @@ impl Batch {
     /// source, and were not compared, [`Status::Partial`].
     ///
     /// Of the options, those count that say how to read: threads, rate, retries,
-    /// page cache; and digests, which are those of the files.
+    /// page cache; digests, which are those of the files; and
+    /// [`preserve`](Batch::preserve): owner, mode, time of last change and extended
+    /// attributes are then compared as well.
     ///
     /// The outcome is [`Outcome::Mismatch`] if any item differs, and else
     /// [`Outcome::Partial`] if any could not be compared, or not all of it.
@@ -58,7 +66,7 @@ impl Batch {
         let Watch { progress, cancel } = watch;
         let start = Instant::now();
         progress.enter(Phase::Preparing);
-        let Ready { named, roots, plan, wanted } = self.prepare_comparison()?;
+        let Ready { named, roots, plan, wanted } = self.prepare_comparison(cancel)?;
         let sources = &named.sources;
         let threads = match self.workers(roots.iter(), sources) {
             Workers::Exactly(threads) => threads,
@@ -66,10 +74,10 @@ impl Batch {
                 num_cpus::get().clamp(1, 4).min(most)
             }
         };
-        let proof = Proof::new(&self.options, (io_size(&self.options), threads), watch);
+        let proof = Proof::new(&self.options, self.request_size(), threads, watch);
         let proof = proof.skip_unreadable();
-        let tally = Tally::new(self.items.len(), &self.into, progress, on_item);
-        progress.expect_items(self.items.len() as u64);
+        let tally = Tally::new(self.item_count(), &self.into, progress, on_item);
+        progress.expect_items(self.item_count() as u64);
         progress.expect(Some(plan.wanted_bytes().saturating_mul(roots.len() as u64)), 0);
         progress.enter(Phase::Verifying);
         let outputs: Vec<u32> = (0..wanted.len() as u32).collect();
@@ -94,6 +102,11 @@ impl Batch {
                 }
             });
             longer.extend(std::mem::take(&mut *lock(&files.longer)));
+            if let Some(tree) = &self.tree {
+                let preserve = self.options.preserve;
+                let root = tree::Place { number: folder, directory: root };
+                tree::compare(tree, &self.items, root, preserve, &tally, cancel);
+            }
         }
         progress.enter(Phase::Finished);
         let mut report = tally.into_report(start, start.elapsed(), self.options.sync);
@@ -101,6 +114,10 @@ impl Batch {
         report.threads = threads;
         proof.record(&mut report);
         report.notes.extend(longer);
+        if let Some(tree) = &self.tree {
+            report.tree = Some(TreeReport::of(tree));
+            report.notes.extend(tree::omitted(tree));
+        }
         if report.items.mismatch > 0 {
             report.outcome = Outcome::Mismatch;
         }
@@ -112,13 +129,12 @@ impl Batch {
     }
 
     /// Opens and looks, and refuses.
-    fn prepare_comparison(&self) -> Result<Ready<'_>> {
+    fn prepare_comparison(&self, cancel: &CancelToken) -> Result<Ready<'_>> {
         self.options.threads.check()?;
         check_sizes(&self.options)?;
-        pool::check_request(io_size(&self.options))?;
+        pool::check_request(self.request_size())?;
         let stay_open = self.handles().sources;
-        let named =
-            Named::open(&self.items, self.source.as_deref(), self.options.join, stay_open, false);
+        let named = self.named(Keeping { stay_open, any_state: false }, cancel)?;
         self.check_manifest(&named)?;
         let roles = self.beside.roles(&named.sources)?;
         let open = |path: &PathBuf| {
@@ -127,11 +143,15 @@ impl Batch {
         };
         let roots = self.into.iter().map(open).collect::<Result<Vec<_>, _>>()?;
         check_distinct(&self.into, &roots)?;
-        let (of, none) = (|item: &Item| named.of(item), |_| None);
+        let (of, none) = (|row: usize, item: &Item| named.of(row, item), |_| None);
+        let together = self.together(u64::MAX);
         let (plan, wanted) =
-            BatchPlan::new(&self.items, of, |_| false, none, named.sources.len(), u64::MAX)?;
+            BatchPlan::new(&self.items, of, |_| false, none, named.sources.len(), together)?;
+        if self.options.preserve {
+            preserving::check(&self.items, &plan, &wanted, &named.sources)?;
+        }
         for (root, path) in roots.iter().zip(&self.into) {
-            look_at_roles((&mut Parents::new(root), path), &wanted, &roles)?;
+            look_at_roles(&mut Parents::new(root), path, &wanted, &roles)?;
         }
         Ok(Ready { named, roots, plan, wanted })
     }
@@ -164,12 +184,12 @@ struct Found {
     status: Status,
     digests: Vec<Digest>,
     failed: Vec<FailedRange>,
-    error: Option<String>,
+    why: Option<Why>,
 }
 
 impl Found {
-    fn none(status: Status, error: Option<String>) -> Found {
-        Found { status, digests: Vec::new(), failed: Vec::new(), error }
+    fn none(status: Status, why: Option<Why>) -> Found {
+        Found { status, digests: Vec::new(), failed: Vec::new(), why }
     }
 }
 
@@ -187,7 +207,8 @@ impl<'a> Files<'a> {
         if reports.iter().any(|report| report.status == Status::Mismatch) {
             for report in reports.iter_mut().filter(|report| report.status.is_good()) {
                 report.status = Status::Mismatch;
-                report.error = Some("another part of the same file differs".to_owned());
+                let why = Why::new(DIFFERS, "another part of the same file differs");
+                (report.error, report.error_kind) = told(Some(why));
             }
         }
         reports
@@ -198,12 +219,16 @@ impl<'a> Files<'a> {
         let found = self.compare(row, wanted).unwrap_or_else(|error| {
             let missing = error.kind() == io::ErrorKind::NotFound;
             let (status, why) = match missing {
-                true => (Status::Mismatch, "it is not there".to_owned()),
-                false => (Status::Failed, format!("it cannot be read: {}", chain(&error))),
+                true => (Status::Mismatch, Why::new(DIFFERS, "it is not there")),
+                false => {
+                    let why = Why::of_io(READ, &error);
+                    (Status::Failed, why.said(|text| format!("it cannot be read: {text}")))
+                }
             };
             Found::none(status, Some(why))
         });
-        let Found { status, digests, failed, error } = found;
+        let Found { status, digests, failed, why } = found;
+        let (error, error_kind) = told(why);
         let good = matches!(status, Status::Complete | Status::Partial);
         let lost: u64 = failed.iter().map(|part| part.end - part.start).sum();
         ItemReport {
@@ -214,6 +239,7 @@ impl<'a> Files<'a> {
             failed,
             verified: (status != Status::NotTried).then_some(status == Status::Complete),
             error,
+            error_kind,
             seconds: start.elapsed().as_secs_f64(),
             folders: Vec::new(),
         }
@@ -225,13 +251,13 @@ impl<'a> Files<'a> {
         }
         let file = Arc::new(skipped::open(self.root, &row.item.name)?);
         let facts = sys::facts(file.as_file())?;
-        if facts.same_thing(self.sources.facts(row.source)) {
+        if self.sources.facts(row.source).is_some_and(|source| facts.same_thing(source)) {
             return Err(io::Error::other("it is the source itself"));
         }
         self.note_longer(wanted, facts.size);
         if facts.size < wanted.len {
             let why = format!("it ends at byte {}, and should go on to {}", facts.size, wanted.len);
-            return Ok(Found::none(Status::Mismatch, Some(why)));
+            return Ok(Found::none(Status::Mismatch, Some(Why::new(DIFFERS, why))));
         }
         let (mut findings, ended) =
             skipped::compare(self.proof, self.sources, row, &file, self.threads);
@@ -253,18 +279,39 @@ impl<'a> Files<'a> {
         let algorithms = algorithms_of(row.item, &self.batch.options.digests);
         let hashed = hash_range(&file, row.range, &algorithms, self.watch.cancel)?;
         let Some(digests) = hashed else { return Ok(Found::none(Status::NotTried, None)) };
-        let error = mismatch(row.item, &digests);
-        let status = if error.is_some() { Status::Mismatch } else { Status::Complete };
-        Ok(Found { digests, ..Found::none(status, error) })
+        let why = match mismatch(row.item, &digests) {
+            None if self.batch.options.preserve => {
+                let found = self.difference_besides(row, &file, &facts)?;
+                found.map(|what| Why::new(DIFFERS, what))
+            }
+            found => found,
+        };
+        let status = if why.is_some() { Status::Mismatch } else { Status::Complete };
+        Ok(Found { digests, ..Found::none(status, why) })
     }
 
-    /// Says that a file goes on behind what was copied: that is no difference.
+    /// How a file differs in what it has besides its content.
+    fn difference_besides(
+        &self,
+        row: &Row<'_>,
+        file: &FileIo,
+        facts: &Metadata,
+    ) -> io::Result<Option<String>> {
+        let origin = self.sources.open(row.source).map_err(io::Error::other)?;
+        let facts_then = self.sources.facts(row.source);
+        // What a server hands out was refused.
+        let Some((source, wanted)) = origin.file().zip(facts_then) else { return Ok(None) };
+        let from = Known { file: source.file.as_file(), facts: wanted };
+        preserve::difference(from, Known { file: file.as_file(), facts })
+    }
+
+    /// Says that a file goes on behind what was copied: that is not a difference.
     fn note_longer(&self, wanted: &Wanted, size: u64) {
         let more = size.saturating_sub(wanted.len);
         if more == 0 {
             return;
         }
-        let note = format!("{} goes on for {more} bytes more", quoted(&*wanted.name));
+        let note = format!("{} has {more} bytes more", quoted(&*wanted.name));
         let mut longer = lock(&self.longer);
         if longer.len() < NAMED && !longer.contains(&note) {
             longer.push(note);

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::large::{Settings, has_map};
-use super::output::{Output, Outputs};
+use super::output::Output;
+use super::outputs::Outputs;
 use super::queue::Segment;
 use super::staging::give_length;
 use crate::copy::Branch;
@@ -20,7 +21,6 @@ use crate::error::{ErrorKind, Result};
 use crate::io::{FileIo, Sink, Source};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
-use crate::source::OpenSource;
 use crate::sys::Metadata;
 
 /// The output of `segment`, ready to be written.
@@ -30,7 +30,7 @@ use crate::sys::Metadata;
 /// If its file cannot be opened, or the caller asked to stop.
 pub fn begin(
     segment: &Segment,
-    source: &OpenSource,
+    source: &dyn Origin,
     output: &Arc<Output>,
     outputs: &Outputs,
     settings: Settings<'_>,
@@ -45,7 +45,8 @@ pub fn begin(
         let identity = identity(segment, source, output, &path);
         let left = earlier(&map_file, outputs.earlier.trust, &identity, output.found());
         let to = |part: ByteRange| part.rebase(segment.range.start(), segment.at);
-        let sides = Sides { source: &*source.io, destination: &*file, done: &left.done, to };
+        let from = source.source();
+        let sides = Sides { source: &*from, destination: &*file, done: &left.done, to };
         let evidence = left.evidence.filter(|_| !settings.options.allow_changed_source);
         // Where somebody has written, it is copied from the start.
         if is_there(&sides, evidence, settings.cancel)? {
@@ -105,11 +106,13 @@ impl Draft for OutputDraft {
     }
 
     /// Its group takes away what failed.
-    fn discard(self: Box<Self>) {}
+    fn discard(self: Box<Self>) -> Option<String> {
+        None
+    }
 }
 
 /// Which copy the map of `output` belongs to.
-fn identity(segment: &Segment, source: &OpenSource, output: &Output, path: &Path) -> Identity {
+fn identity(segment: &Segment, source: &dyn Origin, output: &Output, path: &Path) -> Identity {
     Identity {
         source: source.identity(),
         range: segment.range,
@@ -134,7 +137,7 @@ struct Left {
 
 /// What the map of an earlier run says is done of the part that was `found`, if
 /// it is the map of this job, and the file is as long as what the map calls
-/// done. Anything else is no reason to fail: the file is copied from the start.
+/// done. Anything else is not a reason to fail: the file is copied from the start.
 fn earlier(
     map_file: &MapFile,
     trust: Trust,

@@ -14,11 +14,13 @@ use super::roots::Root;
 use super::skipped;
 use super::sources::Sources;
 use super::unchanged::{self, Unproven, may_be_harmless};
+use super::why::{Why, told};
 use super::work::{BatchWork, InFolder};
 use crate::copy::is_of_all;
 use crate::durable::intact::{self, Written};
 use crate::durable::map::Identity;
 use crate::durable::stage;
+use crate::endpoint::Origin;
 use crate::error::{ErrorKind, Result, SourceChange, chain};
 use crate::io::FileIo;
 use crate::manifest::{Item, Run};
@@ -82,7 +84,7 @@ impl BatchWork<'_, '_> {
                 }
                 let status =
                     if trouble.error.is_some() { Status::Failed } else { Status::NotTried };
-                self.report_all(number, output.index, status, trouble.error.as_deref());
+                self.report_all(number, output.index, status, trouble.error.as_ref());
             }
             // Those that nobody began.
             for output in 0..root.outputs.len() as u32 {
@@ -111,6 +113,7 @@ impl BatchWork<'_, '_> {
             identity: &|output| self.identity(output),
             lost: &|output, file| self.lost(output, file),
             preserve: preserve.as_ref().map(|preserve| preserve as _),
+            claim: self.claim,
             proving: self.proof.map(|proof| Proving { outputs: &root.outputs, expected, proof }),
         };
         let with_rows = |output: Arc<Output>| {
@@ -236,8 +239,11 @@ impl BatchWork<'_, '_> {
             let is_whole = pieces.next() == Some(Run::Data(all)) && pieces.next().is_none();
             // That one cannot be opened any more fails the item later.
             let private = 0o600;
-            let rights =
-                || self.sources.open(number).map_or(private, |source| stage::rights(&source, all));
+            let of_file = |source: &dyn Origin| source.file().map(|file| stage::rights(file, all));
+            let rights = || match self.sources.open(number) {
+                Ok(source) => of_file(&*source).unwrap_or(preserve::OF_ANY_FILE),
+                Err(_) => private,
+            };
             is_whole.then(rights)
         });
         whole.reduce(|one, other| one & other).unwrap_or(preserve::OF_ANY_FILE)
@@ -275,12 +281,12 @@ impl BatchWork<'_, '_> {
             let source = self.sources.open(number)?;
             for (range, at) in data_of(&self.items[row as usize], self.sources.size(number)) {
                 let mut holes =
-                    self.large.moving.how().layout(&source, range).data.missing_from(range);
+                    self.large.moving.how().layout(&*source, range).data.missing_from(range);
                 let back = |part: ByteRange| part.rebase(at, range.start());
                 let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
                 holes.merge(&unreadable.within(place).iter().filter_map(back).collect());
-                let (source, to, made) = (&*source.io, at, output.made_holes());
-                let written = Written { source, range, to, holes, made };
+                let (source, to, made) = (source.source(), at, output.made_holes());
+                let written = Written { source: &*source, range, to, holes, made };
                 let lost = written.lost(file, &path, self.cancel)?;
                 if let Some(first) = lost.iter().next() {
                     return Ok(first.rebase(range.start(), at));
@@ -334,6 +340,7 @@ impl BatchWork<'_, '_> {
         let lost: u64 = failed.iter().map(|part| part.end - part.start).sum();
         let len = item.runs.len(size).unwrap_or(0);
         let good = verdict.status.is_named();
+        let (error, error_kind) = told(verdict.why);
         let report = ItemReport {
             item,
             status: verdict.status,
@@ -341,7 +348,8 @@ impl BatchWork<'_, '_> {
             digests: verdict.digests,
             failed,
             verified: verdict.verified,
-            error: verdict.error,
+            error,
+            error_kind,
             seconds,
             folders: Vec::new(),
         };
@@ -350,13 +358,13 @@ impl BatchWork<'_, '_> {
 
     /// Reports every item of an output of a folder that nothing is written of, unless
     /// it has been reported.
-    fn report_all(&self, folder: usize, output: u32, status: Status, error: Option<&str>) {
+    fn report_all(&self, folder: usize, output: u32, status: Status, why: Option<&Why>) {
         if !self.roots.get(folder).first_report(output) {
             return;
         }
         for &row in self.plan.rows(output) {
-            let error = error.map(str::to_owned);
-            let verdict = RowVerdict { status, digests: Vec::new(), verified: None, error };
+            let why = why.cloned();
+            let verdict = RowVerdict { status, digests: Vec::new(), verified: None, why };
             self.report_item(InFolder { folder, row }, verdict, &Unread::new(), 0.0);
         }
     }

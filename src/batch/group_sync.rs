@@ -6,10 +6,10 @@
 //! files are lost, none of those that were not durable yet gets through.
 
 use std::io;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::progress::lock;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sys::Directory;
 
 /// Syncs of the file system of a batch.
@@ -67,6 +67,10 @@ impl GroupSync {
     }
 }
 
+#[cfg(all(test, pcopy_model))]
+#[path = "tests/group_sync_schedules.rs"]
+mod schedules;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_waited_for_a_sync_that_began_later_needs_none_of_its_own() {
+    fn a_thread_that_waited_for_a_sync_that_began_later_needs_none_of_its_own() {
         let group =
             GroupSync { covers_files: true, begun: AtomicU64::new(0), failed: Mutex::new(false) };
         let others = AtomicU64::new(0);

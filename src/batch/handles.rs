@@ -16,8 +16,9 @@ const MOST_FILES: usize = 512;
 /// Directories kept at hand, at most.
 const MOST_DIRECTORIES: usize = 128;
 
-/// Sources that stay open for the whole batch, at most.
-const MOST_SOURCES: usize = 64;
+/// Sources that stay open, at most: for the whole batch, or until their file is
+/// committed. Those of a group and a few more.
+const MOST_SOURCES: usize = 320;
 
 /// What may be open at once.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,7 +76,7 @@ mod tests {
     #[test]
     fn an_ordinary_limit_is_no_limit() {
         let handles = Handles::within(1 << 20, 8);
-        assert_eq!(handles, Handles { threads: 8, files: 512, directories: 128, sources: 64 });
+        assert_eq!(handles, Handles { threads: 8, files: 512, directories: 128, sources: 320 });
         assert!(Handles::within(1024, 8).files > 400);
     }
 }

@@ -1,25 +1,29 @@
 //! A batch, from the manifest to the report: reads top to bottom as "many copies".
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, Mutex, OnceLock};
 use std::time::Instant;
 
 use super::beside::Beside;
+use super::claim::Claim;
 use super::handles::Handles;
 use super::large::Settings;
-use super::moving::{How, Moving, io_size};
-use super::output::{Outputs, Previous};
+use super::moving::{self, How, Moving};
+use super::outputs::{OpenFolder, Outputs, Previous};
 use super::plan::{BatchPlan, BatchPlanned};
 use super::prepare::{Folder, Made, Ready};
 use super::preserving::Lost;
 use super::proof::Proof;
-use super::report::{BatchReport, ItemReport};
+use super::queue::{FAR_GAP, LARGEST_GAP, Together};
+use super::report::{BatchReport, ItemReport, TreeReport};
 use super::roots::{Root, Roots};
 use super::skipped::Skipped;
 use super::sources::Sources;
 use super::tally::Tally;
+use super::tree::Branches;
 use super::unchanged::Changes;
 use super::work::{BatchWork, InFolder};
+use crate::address::scheme;
 use crate::durable::previous::Leftovers;
 use crate::engine::capabilities::End;
 use crate::error::{ErrorKind, JobResult, Result};
@@ -30,6 +34,7 @@ use crate::pool::controller::{Controller, Workers};
 use crate::pool::{self, Threads};
 use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::sys::{self, Directory};
+use crate::tree::Tree;
 
 /// Request size of a batch where the user names none: one request fetches many
 /// small neighbours.
@@ -67,6 +72,12 @@ pub struct Batch {
     pub(super) source: Option<PathBuf>,
     pub(super) options: Options,
     pub(super) beside: Beside,
+    /// Whether a source is far away, once that was asked.
+    pub(super) far: OnceLock<bool>,
+    /// Of a copy of folders: what there is besides files.
+    pub(super) tree: Option<Tree>,
+    /// Where other processes do other parts: by what this one writes.
+    pub(super) claim: Option<Claim>,
 }
 
 impl Batch {
@@ -81,6 +92,9 @@ impl Batch {
             source: None,
             options: Options::default(),
             beside: Beside::default(),
+            far: OnceLock::new(),
+            tree: None,
+            claim: None,
         }
     }
 
@@ -112,6 +126,7 @@ impl Batch {
     /// The source of all items that name none.
     pub fn source(mut self, path: impl Into<PathBuf>) -> Batch {
         self.source = Some(path.into());
+        self.far = OnceLock::new();
         self
     }
 
@@ -144,21 +159,27 @@ impl Batch {
         let made = Made::of(&self.into);
         let ready = self.prepare(&made, watch)?;
         ready.check_renames().inspect_err(|_| made.remove())?;
-        let tally = Tally::new(self.items.len(), &self.into, progress, on_item);
-        progress.expect_items(self.items.len() as u64);
+        let tally = Tally::new(self.item_count(), &self.into, progress, on_item);
+        progress.expect_items(self.item_count() as u64);
         let threads = self.handles().threads.min(ready.workers.most());
-        let proof = || Proof::new(&self.options, (io_size(&self.options), threads), watch);
-        let proof = self.options.verifies().then(proof);
-        self.report_skipped(&ready, proof.as_ref(), &tally, watch);
+        let proof_of = || Proof::new(&self.options, self.request_size(), threads, watch);
+        let proof = self.options.verifies().then(&proof_of);
+        // Who gave a file its name is not known where several processes do: the bytes decide.
+        let of_skipped = (proof.is_none() && self.claim.is_some()).then(&proof_of);
+        self.report_skipped(&ready, proof.as_ref().or(of_skipped.as_ref()), &tally, watch);
         let how = How::of(&self.options);
         let moving = Moving::new(how, &ready.folders[0].directory, self.handles().threads);
         let changes = Changes::new(self.options.allow_changed_source);
         let lost = Lost::default();
-        let on_item = |at: InFolder, report| tally.hear(at.folder, at.row, report);
         let known: Vec<bool> =
             ready.folders.iter().map(|folder| folder.complete.contains(&true)).collect();
         let Ready { sources, folders, plan, workers, notes } = ready;
-        let roots = Arc::new(self.roots(folders)?);
+        let roots = Arc::new(self.roots(folders, sources.room())?);
+        let branches = self.branches(&roots, &tally);
+        let on_item = |at: InFolder, report| {
+            branches.get(at.folder).into_iter().for_each(|branches| branches.hear(&report));
+            tally.hear(at.folder, at.row, report);
+        };
         let work = BatchWork {
             items: &self.items,
             plan: &plan,
@@ -175,32 +196,38 @@ impl Batch {
             proof: proof.as_ref(),
             preserve: self.options.preserve.then_some(&lost),
             changes: &changes,
+            claim: self.claim.as_ref(),
             on_item: &on_item,
             on_file: &|bytes| tally.hear_file(bytes),
         };
         progress.expect(Some(plan.bytes()), 0);
         progress.enter(Phase::Copying);
-        let control = self.options.control(io_size(&self.options), watch);
+        roots.begin(&branches);
+        let control = self.options.control(self.request_size(), watch);
         let (run, moved) = pool::run(&control, &work, self.controller(&plan, workers));
         let copied = start.elapsed();
         progress.enter(Phase::Syncing);
         let moved = work.end(moved, &known);
         let moved = moved.and_then(|()| work.check_shared_sources());
         work.leave();
+        let moved = moved.and_then(|()| roots.finish(&branches));
         let ended = moved.is_err();
         let moved = moved.and_then(|()| roots.take_error().map_or(Ok(()), Err));
         progress.enter(Phase::Finished);
+        let of_branches = Branches::into_notes(branches);
         let mut report = tally.into_report(start, copied, self.options.sync);
         moving.record(&mut report);
         if let Some(proof) = &proof {
             proof.record(&mut report);
         }
+        report.tree = self.tree.as_ref().map(TreeReport::of);
+        report.notes.extend(of_branches);
         report.notes.extend(notes);
         roots.record(&mut report, ended);
         report.notes.extend(lost.into_notes());
         report.threads = run.threads;
         report.notes.extend(run.decisions);
-        report.notes.extend(self.options.threads.note_fewer(workers, io_size(&self.options)));
+        report.notes.extend(self.options.threads.note_fewer(workers, self.request_size()));
         report.notes.extend(changes.note_of(&sources));
         finish(report, moved)
     }
@@ -221,15 +248,16 @@ impl Batch {
         }
     }
 
-    /// What is written in each folder.
-    fn roots(&self, folders: Vec<Folder>) -> Result<Roots> {
-        let handles = self.handles().shared_by(folders.len());
+    /// What is written in each folder. `room`: how many sources may stay open.
+    fn roots(&self, folders: Vec<Folder>, room: usize) -> Result<Roots> {
+        let (handles, count) = (self.handles().shared_by(folders.len()), folders.len().max(1));
         let (mut roots, mut refused) = (Vec::with_capacity(folders.len()), Vec::new());
         for (number, folder) in folders.into_iter().enumerate() {
             let Folder { path, directory, wanted, refusal, .. } = folder;
-            let root = (directory, path);
+            let root = OpenFolder { number, directory, path };
             let (earlier, sync) = (self.earlier(), self.options.sync);
-            roots.push(Root::new(Outputs::new(number, root, wanted, earlier, handles, sync)));
+            let outputs = Outputs::new(root, wanted, earlier, handles, sync);
+            roots.push(Root::new(outputs.with_room(room / count)));
             refused.extend(refusal.map(|error| (number, error)));
         }
         let roots = Roots::new(roots);
@@ -237,8 +265,17 @@ impl Batch {
         Ok(roots)
     }
 
+    /// The folders and links in each of the folders, if there are any.
+    fn branches<'a, 't>(&'t self, roots: &'a Roots, tally: &'a Tally<'t>) -> Vec<Branches<'a, 't>> {
+        let of = |tree, root: &'a Root| {
+            Branches::new(tree, &self.items, &root.outputs, &self.options, tally)
+        };
+        let of_tree = |tree| roots.all().map(move |(_, root)| of(tree, root));
+        self.tree.iter().flat_map(of_tree).collect()
+    }
+
     /// What becomes of parts that an earlier run left.
-    fn earlier(&self) -> Previous {
+    pub(super) fn earlier(&self) -> Previous {
         Previous {
             discard: self.options.leftovers != Leftovers::Refuse,
             resume: self.options.leftovers == Leftovers::Resume,
@@ -254,9 +291,9 @@ impl Batch {
             cancel,
             moving,
             progress,
-            stripe_size: How::of(&self.options).stripes(io_size(&self.options)),
-            io_size: io_size(&self.options),
-            scattered: How::of(&self.options).scattered(io_size(&self.options)),
+            stripe_size: How::of(&self.options).stripes(self.request_size(), self.is_far()),
+            io_size: self.request_size(),
+            scattered: How::of(&self.options).scattered(self.request_size()),
         }
     }
 
@@ -272,7 +309,8 @@ impl Batch {
         let left_out = ready.folders.iter_mut().find_map(|folder| folder.refusal.take());
         let is_skipped = |&row: &usize| ready.folders.iter().all(|folder| folder.complete[row]);
         let planned = BatchPlanned {
-            items: self.items.len(),
+            items: self.item_count(),
+            tree: self.tree.as_ref().map(TreeReport::of),
             skipped: (0..self.items.len()).filter(is_skipped).count(),
             files: ready.folders[0].wanted.len(),
             bytes: ready.plan.wanted_bytes() - holes,
@@ -294,13 +332,32 @@ impl Batch {
     fn holes_of(&self, ready: &Ready) -> Result<u64> {
         let queue = &ready.plan.queue;
         let how = How::of(&self.options);
-        let scattered = how.scattered(io_size(&self.options));
+        let scattered = how.scattered(self.request_size());
         let tasks = (0..queue.tasks()).filter_map(|number| queue.task(number));
         tasks.filter(|task| task.is_large(scattered)).try_fold(0, |sum, task| {
             let segment = &queue.all()[task.segments.start];
             let source = ready.sources.open(segment.source)?;
-            Ok(sum + segment.range.len() - how.layout(&source, segment.range).data.bytes())
+            Ok(sum + segment.range.len() - how.layout(&*source, segment.range).data.bytes())
         })
+    }
+
+    /// Whether a source is far away, by the names of the sources.
+    pub(super) fn is_far(&self) -> bool {
+        *self.far.get_or_init(|| {
+            let named = self.items.iter().filter_map(|item| item.source.as_deref());
+            self.source.as_deref().into_iter().chain(named).any(|name| scheme(name).is_some())
+        })
+    }
+
+    /// Longest request in bytes.
+    pub(super) fn request_size(&self) -> u64 {
+        moving::io_size(&self.options, self.is_far())
+    }
+
+    /// What may be read and thrown away between two small ranges, in bytes.
+    pub(super) fn together(&self, request: u64) -> Together {
+        let gap = if self.is_far() { FAR_GAP } else { LARGEST_GAP };
+        Together { request, gap }
     }
 
     /// How many workers there may be, as for a single copy.
@@ -313,8 +370,12 @@ impl Batch {
             let spins = |folder| End::of_directory(folder).rotational == Some(true);
             folders.any(spins) || sources.spin()
         };
-        match self.options.threads {
-            Threads::Exactly(threads) => Workers::Exactly(threads).bounded(io_size(&self.options)),
+        let threads = self.options.threads;
+        if let (Threads::Auto, Some(pace)) = (threads, sources.pace()) {
+            return threads.far_away(pace.start, pace.most).bounded(self.request_size());
+        }
+        match threads {
+            Threads::Exactly(threads) => Workers::Exactly(threads).bounded(self.request_size()),
             // Heads that move between files cost more than they bring.
             Threads::Auto if spins() => Workers::Exactly(1),
             // Nobody waits for a device: more workers than processors only take turns.
@@ -328,24 +389,24 @@ impl Batch {
         // Also a batch of nothing but empty files gives each worker something to do.
         let tasks = (plan.bytes() >> 12) as usize + plan.queue.tasks() + plan.empty.len();
         let most = self.handles().threads.min(workers.most()).min(tasks.max(1));
+        // Small files, far apart, make small requests.
+        let mean = plan.bytes() / (plan.queue.tasks() as u64).max(1);
+        let request = mean.clamp(4096, self.request_size());
         match workers {
             Workers::Exactly(_) => Controller::fixed(most),
-            // Small files, far apart, make small requests.
-            Workers::UpTo(_) | Workers::Between { .. } => {
-                let mean = plan.bytes() / (plan.queue.tasks() as u64).max(1);
-                Controller::auto(most, mean.clamp(4096, io_size(&self.options)))
-            }
+            Workers::UpTo(_) => Controller::auto(most, request),
+            Workers::Between { start, .. } => Controller::between(start, most, request),
         }
     }
 
     /// What may be open at once, and how many workers that serves.
     pub(super) fn handles(&self) -> Handles {
-        let threads = self
-            .options
-            .threads
-            .choose([], CacheState::Unknown)
-            .bounded(io_size(&self.options))
-            .most();
+        let connections = self.options.remote.connections.filter(|_| self.is_far());
+        let workers = match (self.options.threads, connections) {
+            (Threads::Auto, Some(count)) => Workers::Exactly(count),
+            (threads, _) => threads.choose([], CacheState::Unknown),
+        };
+        let threads = workers.bounded(self.request_size()).most();
         Handles::within(sys::open_file_limit(), threads)
     }
 }

@@ -11,8 +11,10 @@ use super::output::Output;
 use super::queue::Segment;
 use super::roots::Roots;
 use super::wanted::Wanted;
+use super::why::Why;
 use crate::copy::{Branch, Moved, Part, Sent, Task};
 use crate::digest::{Algorithm, ordered};
+use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::fingerprint::Fingerprint;
 use crate::options::Options;
@@ -20,7 +22,6 @@ use crate::plan::Plan;
 use crate::pool::Transfer;
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{Failed, Mapping};
-use crate::source::OpenSource;
 
 /// Files below this are copied again rather than resumed: a map costs more.
 pub const SMALLEST_WITH_MAP: u64 = 64 << 20;
@@ -77,7 +78,10 @@ pub struct Large<'a> {
 /// Whether what an earlier run left of the output of `segment` is worth
 /// keeping: only then is there a map that says what it holds.
 pub fn has_map(segment: &Segment, wanted: &Wanted) -> bool {
-    wanted.segments == 1 && wanted.partial.is_none() && segment.range.len() >= SMALLEST_WITH_MAP
+    wanted.segments == 1
+        && wanted.partial.is_none()
+        && wanted.suffix.is_none()
+        && segment.range.len() >= SMALLEST_WITH_MAP
 }
 
 impl<'a> Large<'a> {
@@ -90,22 +94,22 @@ impl<'a> Large<'a> {
     /// after all, or there is no room for what it needs.
     pub fn begin(
         segment: &Segment,
-        source: &Arc<OpenSource>,
+        source: &Arc<dyn Origin>,
         outputs: &[Arc<Output>],
         roots: &Roots,
         wishes: Wishes,
         settings: Settings<'a>,
     ) -> Result<Large<'a>> {
         let moving = settings.moving;
-        let layout = moving.how().layout(source, segment.range);
+        let layout = moving.how().layout(&**source, segment.range);
         let begin = |output: &Arc<Output>| {
-            draft::begin(segment, source, output, &roots.of(output).outputs, settings)
+            draft::begin(segment, &**source, output, &roots.of(output).outputs, settings)
         };
         let Begun { branches, outputs, not_begun } = Begun::of(outputs, begin)?;
         let path = branches[0].path().to_owned();
         let mapping = Mapping::new(segment.range, segment.at);
         let piece = moving::Piece {
-            source,
+            source: &**source,
             mapping: mapping.ok_or(Refusal::TooFar { path })?,
             layout: &layout,
             outputs: &outputs,
@@ -216,8 +220,8 @@ impl<'a> Large<'a> {
     }
 
     /// Notes that its outputs cannot be completed.
-    pub fn fail(&self, reason: &str) {
-        self.all_outputs().for_each(|output| output.fail(reason.to_owned()));
+    pub fn fail(&self, why: &Why) {
+        self.all_outputs().for_each(|output| output.fail(why.clone()));
     }
 
     /// Notes that so many stripes have been dealt with; whether they were the last.
@@ -279,7 +283,7 @@ impl Begun {
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::Cancelled) => return Err(error),
                 Err(error) => {
-                    output.fail(error.chain());
+                    output.fail(Why::from(&error));
                     begun.not_begun.push(Arc::clone(output));
                     last = Some(error);
                 }

@@ -15,7 +15,8 @@ use super::output::Output;
 use super::report::BatchReport;
 use super::sources::Sources;
 use crate::copy::{Branch, Way};
-use crate::engine::capabilities::{Between, End, WORTH_ASKING, cache_state};
+use crate::endpoint::Origin;
+use crate::engine::capabilities::{Between, End, WORTH_ASKING};
 use crate::engine::{self, Capabilities, EngineChoice, Preferences, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Remedy, Result};
 use crate::io::page_cache::LARGE;
@@ -27,7 +28,6 @@ use crate::progress::lock;
 use crate::range::{ByteRange, Mapping};
 use crate::report::Fallback;
 use crate::size::Size;
-use crate::source::OpenSource;
 use crate::sparse::{Layout, Preallocate, Sparse};
 use crate::sys::{self, Directory};
 
@@ -54,9 +54,13 @@ impl How {
     }
 }
 
-/// Size of a request of a batch, in bytes.
-pub fn io_size(options: &Options) -> u64 {
-    options.io_size.and_then(in_bytes).unwrap_or(DEFAULT_IO_SIZE)
+/// Bytes of a request to a server: what is far away is asked for more at once.
+const FAR_IO_SIZE: u64 = 4 << 20;
+
+/// Size of a request of a batch, of which a source may be far away, in bytes.
+pub fn io_size(options: &Options, is_far: bool) -> u64 {
+    let unasked = if is_far { FAR_IO_SIZE } else { DEFAULT_IO_SIZE };
+    options.io_size.and_then(in_bytes).unwrap_or(unasked)
 }
 
 fn in_bytes(size: Size) -> Option<u64> {
@@ -100,14 +104,15 @@ impl How {
         if together { io_size } else { 0 }
     }
 
-    /// Unit of scheduling in bytes.
-    pub fn stripes(&self, io_size: u64) -> u64 {
-        self.stripe_size.unwrap_or(longest_stripe(io_size).max(io_size))
+    /// Unit of scheduling in bytes. Far away, a request is as good as many.
+    pub fn stripes(&self, io_size: u64, is_far: bool) -> u64 {
+        let unasked = if is_far { io_size } else { longest_stripe(io_size).max(io_size) };
+        self.stripe_size.unwrap_or(unasked)
     }
 
     /// The bytes of `range` that are to be moved: with holes left out.
-    pub fn layout(&self, source: &OpenSource, range: ByteRange) -> Layout {
-        Layout::of(&*source.io, range, self.sparse)
+    pub fn layout(&self, source: &dyn Origin, range: ByteRange) -> Layout {
+        Layout::of(&*source.source(), range, self.sparse)
     }
 
     /// Whether all storage is reserved, that of holes included.
@@ -146,9 +151,9 @@ impl How {
         let destination = End::of_directory(root);
         for number in 0..sources.len() as u32 {
             let source = sources.open(number)?;
-            let all = ByteRange::to(source.facts.size);
+            let all = ByteRange::to(sources.size(number));
             let copy = Between {
-                source: End::of_source(&source),
+                source: source.end(),
                 destination,
                 mapping: Mapping::identity(all),
                 // Nothing that depends on how much it is bears on what can serve.
@@ -156,7 +161,7 @@ impl How {
                 fresh: true,
             };
             let preferences = self.preferences(self.sparse, needs_bytes, 1);
-            let about = Capabilities::of(copy, preferences, |range| cache_state(&source, range));
+            let about = Capabilities::of(copy, preferences, |range| source.cache_state(range));
             let can_share = about.destination.may_share() && about.same_file_system;
             engine::select(self.engine, about)?;
             if always && !can_share {
@@ -201,7 +206,7 @@ struct Moved {
 
 /// A large output, or a large fragment of one, that is about to be written.
 pub struct Piece<'a> {
-    pub source: &'a OpenSource,
+    pub source: &'a dyn Origin,
     pub mapping: Mapping,
     /// How the source is read.
     pub layout: &'a Layout,
@@ -285,14 +290,14 @@ impl Moving {
     /// What the piece offers to choose an engine by.
     fn capabilities(&self, piece: &Piece<'_>, bytes: u64, sparse: Sparse) -> Capabilities {
         let copy = Between {
-            source: End::of_source(piece.source),
+            source: piece.source.end(),
             destination: piece.place,
             mapping: piece.mapping,
             bytes,
             fresh: !piece.outputs.iter().any(|output| output.is_found()),
         };
         let preferences = self.how.preferences(sparse, piece.digested, self.threads);
-        Capabilities::of(copy, preferences, |range| cache_state(piece.source, range))
+        Capabilities::of(copy, preferences, |range| piece.source.cache_state(range))
     }
 
     /// Takes note of what moved a large piece, and leaves the cache as it should be left.

@@ -7,19 +7,23 @@
 
 mod assembly;
 mod layout;
+mod one_origin;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use self::assembly::Assembly;
 use self::layout::{Layout, Way};
 use super::handles::Handles;
+use super::named::{Keeping, Named};
 use super::prepare::refused;
-use super::sources::{Named, Sources};
+use super::remote::check_stop;
+use super::sources::Sources;
 use crate::copy::{self, Request};
 use crate::cpu::Pool;
 use crate::endpoint::device::wait_until_free;
-use crate::endpoint::{self, Destination, Origin};
+use crate::endpoint::{self, Destination, From, Origin};
 use crate::error::{Error, ErrorKind, JobResult, Result};
 use crate::manifest::{self, Item, ManifestErrors};
 use crate::options::{Options, setters};
@@ -63,7 +67,7 @@ pub struct Onto {
     unread: ManifestErrors,
     destination: PathBuf,
     also: Vec<PathBuf>,
-    source: Option<PathBuf>,
+    from: Option<From>,
     options: Options,
 }
 
@@ -80,7 +84,7 @@ impl Onto {
             unread: ManifestErrors::default(),
             destination,
             also: Vec::new(),
-            source: None,
+            from: None,
             options: Options::default(),
         }
     }
@@ -91,9 +95,26 @@ impl Onto {
         self
     }
 
-    /// The source of all items that name none.
+    /// The source of all items that name none: a file or device, or what
+    /// [`from_origin`](Onto::from_origin) says.
     pub fn source(mut self, path: impl Into<PathBuf>) -> Onto {
-        self.source = Some(path.into());
+        self.from = Some(From::Path(path.into()));
+        self
+    }
+
+    /// An end of any kind as the source of all items, which must all be moved by the
+    /// same distance and name no source of their own.
+    pub fn from_origin(mut self, origin: impl Origin + 'static) -> Onto {
+        self.from = Some(From::Origin(Arc::new(origin)));
+        self
+    }
+
+    /// The same of an open `stream`, such as standard input, from where it stands.
+    /// From a pipe every item is read once, in the order of the bytes; digests that
+    /// the list expects are looked at as they come, and the first that is wrong ends
+    /// the copy.
+    pub fn from_stream(mut self, stream: File) -> Onto {
+        self.from = Some(From::Stream(Arc::new(stream)));
         self
     }
 
@@ -129,10 +150,10 @@ impl Onto {
                 wait_until_free(path, self.options.wait, watch)?;
             }
         }
-        let wanted = self.wanted()?;
+        let wanted = self.wanted(watch.cancel)?;
         let destinations = self.open(&wanted)?;
         let Wanted { origin, options, .. } = wanted;
-        copy::run(Request { origin, destinations, options: &options }, watch)
+        copy::run(Request { origin, destinations, options: &options, part_of: None }, watch)
     }
 
     /// Does everything that `run` does before the first byte, but for looking at
@@ -142,12 +163,12 @@ impl Onto {
     ///
     /// Whatever would make `run` refuse.
     pub fn dry_run(&self, progress: &Progress) -> JobResult<Report> {
-        let wanted = self.wanted()?;
+        let never = CancelToken::new();
+        let wanted = self.wanted(&never)?;
         let destinations = self.open(&wanted)?;
         let Wanted { origin, options, .. } = wanted;
-        let never = CancelToken::new();
         let watch = Watch::new(progress, &never);
-        copy::dry_run(Request { origin, destinations, options: &options }, watch)
+        copy::dry_run(Request { origin, destinations, options: &options, part_of: None }, watch)
     }
 
     fn destinations(&self) -> impl Iterator<Item = &Path> {
@@ -155,39 +176,58 @@ impl Onto {
     }
 
     /// What the list makes of its sources.
-    fn wanted(&self) -> Result<Wanted> {
+    fn wanted(&self, cancel: &CancelToken) -> Result<Wanted> {
         self.options.check()?;
+        let special = self.from.as_ref().map(|from| from.open_special(&self.options, cancel));
+        let special = special.transpose()?.flatten();
+        // What can be read at any offset may be put together in another way.
+        let is_only_one = |origin: &Arc<dyn Origin>| {
+            self.source_path().is_none() || origin.read_order().stream().is_some()
+        };
+        if let Some(origin) = special.filter(is_only_one) {
+            return self.of_origin(origin);
+        }
         let handles = Handles::within(sys::open_file_limit(), self.options.threads.most());
         let any_state = self.options.allow_changed_source;
-        let (of_all, join) = (self.source.as_deref(), self.options.join);
-        let named = Named::open(&self.items, of_all, join, handles.sources, any_state);
+        let of_all = self.source_path();
+        let opened = Keeping { stay_open: handles.sources, any_state };
+        let named = Named::open(&self.items, of_all, opened, &self.options, cancel);
+        check_stop(cancel)?;
         let pool = Pool::for_items(self.items.len());
-        let checked = manifest::check_with(&self.items, |source| named.size(source), &pool);
+        self.check_list(manifest::check_with(&self.items, |source| named.size(source), &pool))?;
+        let layout = Layout::of(&self.items, |item| named.of(0, item));
+        let sources = Arc::new(named.sources);
+        match layout.way(|number| sources.size(number)) {
+            Way::OneSource { number, range } => {
+                Ok(self.of_one(sources.open(number)?, range, &layout))
+            }
+            Way::Assembled => Ok(self.of_many(sources, layout)),
+        }
+    }
+
+    /// Refuses a list of which something is wrong, in itself or as `checked` says.
+    fn check_list(&self, checked: Result<(), ManifestErrors>) -> Result<()> {
         let mut errors = self.unread.clone();
         if let Err(found) = checked {
             errors.merge(found);
         }
         errors.or(()).map_err(|errors| refused(&errors))?;
-        if self.items.is_empty() {
-            return Err(ErrorKind::usage("the list is empty: it names nothing to copy").into());
+        match self.items.is_empty() {
+            true => Err(ErrorKind::usage("the list is empty: it names nothing to copy").into()),
+            false => Ok(()),
         }
-        let layout = Layout::of(&self.items, |item| named.of(item));
-        let sources = Arc::new(named.sources);
-        match layout.way(|number| sources.size(number)) {
-            Way::OneSource { number, range } => self.of_one(&sources, number, range, layout),
-            Way::Assembled => Ok(self.of_many(sources, layout)),
+    }
+
+    /// The file or device that was named as the source of all items.
+    fn source_path(&self) -> Option<&Path> {
+        match &self.from {
+            Some(From::Path(path)) => Some(path),
+            _ => None,
         }
     }
 
     /// One source, of which parts are wanted.
-    fn of_one(
-        &self,
-        sources: &Sources,
-        number: u32,
-        range: ByteRange,
-        layout: Layout,
-    ) -> Result<Wanted> {
-        let origin = sources.open(number)?;
+    fn of_one(&self, origin: Arc<dyn Origin>, range: ByteRange, layout: &Layout) -> Wanted {
         let options = Options {
             range: range.into(),
             dest_offset: layout.place().start().into(),
@@ -196,7 +236,7 @@ impl Onto {
             ..self.options.clone()
         };
         let place = Mapping::identity(layout.place());
-        Ok(Wanted { origin, options, place, sources: None })
+        Wanted { origin, options, place, sources: None }
     }
 
     /// What the destination is to hold, of several sources or moved about.
@@ -209,7 +249,7 @@ impl Onto {
             expected_in: layout.digests(),
             ..self.options.clone()
         };
-        let name = self.source.clone().unwrap_or_else(|| sources.path(0).to_owned());
+        let name = self.source_path().unwrap_or(sources.path(0)).to_owned();
         let (runs, all) = (layout.into_runs(), Some(Arc::clone(&sources)));
         let origin = Arc::new(Assembly::new(name, sources, runs, place.end()));
         Wanted { origin, options, place: Mapping::identity(place), sources: all }
@@ -252,7 +292,7 @@ fn check_apart(
     for number in 0..sources.len() as u32 {
         let source = sources.open(number)?;
         let preflight = Preflight {
-            source: Some(&source),
+            source: source.file(),
             path: destination.path(),
             mapping: place,
             allow_same_device: options.allow_same_device,

@@ -1,30 +1,20 @@
-//! The files a batch writes: made under a temporary name when their first
-//! bytes arrive, kept open within a bound, handed to the commit when their
-//! last bytes have arrived.
+//! A file that a batch writes, and what is known of it on the way.
 
-use std::collections::{HashMap, HashSet, VecDeque};
 use std::ffi::{OsStr, OsString};
-use std::io;
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
-use super::folders::Folders;
-use super::group_sync::GroupSync;
-use super::handles::Handles;
-use super::refused::Refused;
 use super::wanted::Wanted;
+use super::why::Why;
 use crate::digest::Digest;
-use crate::durable::target::{PART_SUFFIX, sibling_name};
-use crate::durable::trust::Trust;
-use crate::error::{ErrorKind, chain};
+use crate::endpoint::Origin;
+use crate::io::FileIo;
 use crate::io::fingerprint::Fingerprint;
-use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
 use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::Bytes;
-use crate::sys::{self, Directory, Metadata};
+use crate::sys::Metadata;
 
 /// A file that is being written.
 pub struct Output {
@@ -36,7 +26,7 @@ pub struct Output {
     pub wanted: Wanted,
     /// When its first bytes arrived.
     pub since: Instant,
-    file: Mutex<Option<Arc<FileIo>>>,
+    pub(super) file: Mutex<Option<Arc<FileIo>>>,
     pending: AtomicUsize,
     /// Whether there is a file under the temporary name that is ours to remove.
     pub(super) made: AtomicBool,
@@ -45,7 +35,7 @@ pub struct Output {
     /// Which file is written.
     pub(super) identity: OnceLock<Metadata>,
     /// Whether its file was closed to make room, and opened again.
-    reopened: AtomicBool,
+    pub(super) reopened: AtomicBool,
     /// Bytes that became holes on the way.
     made_holes: AtomicU64,
     /// Bytes that were moved, and not left as holes.
@@ -54,14 +44,16 @@ pub struct Output {
     earlier: AtomicU64,
     /// Whether it gets its length by being written.
     pub(super) grows: AtomicBool,
-    trouble: Mutex<Trouble>,
+    /// Its source, kept open until it is over.
+    pub(super) source: Mutex<Option<Arc<dyn Origin>>>,
+    pub(super) trouble: Mutex<Trouble>,
 }
 
 /// What is known of an output besides its bytes.
 #[derive(Default)]
 pub struct Trouble {
     /// Why it cannot be completed.
-    pub error: Option<String>,
+    pub error: Option<Why>,
     /// What could not be read of its source, in positions of the output.
     pub failed: Unread,
     /// Digests of the whole content that were worked out on the way.
@@ -73,6 +65,28 @@ pub struct Trouble {
 }
 
 impl Output {
+    /// One of which nothing is written, in folder `root`.
+    pub(super) fn new(index: u32, root: usize, wanted: Wanted) -> Output {
+        Output {
+            index,
+            root,
+            since: Instant::now(),
+            file: Mutex::new(None),
+            pending: AtomicUsize::new(wanted.segments),
+            made: AtomicBool::new(false),
+            found: OnceLock::new(),
+            identity: OnceLock::new(),
+            reopened: AtomicBool::new(false),
+            made_holes: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
+            earlier: AtomicU64::new(0),
+            grows: AtomicBool::new(false),
+            source: Mutex::default(),
+            trouble: Mutex::default(),
+            wanted,
+        }
+    }
+
     /// Its name in its directory.
     pub fn name(&self) -> &OsStr {
         self.wanted.name.file_name().unwrap_or_default()
@@ -80,7 +94,7 @@ impl Output {
 
     /// Its name while it is written.
     pub fn part_name(&self) -> OsString {
-        sibling_name(self.name(), PART_SUFFIX)
+        self.wanted.part_name()
     }
 
     /// The name of the file that is written.
@@ -107,8 +121,8 @@ impl Output {
     }
 
     /// Notes that it cannot be completed. The first reason stands.
-    pub fn fail(&self, reason: String) {
-        lock(&self.trouble).error.get_or_insert(reason);
+    pub fn fail(&self, why: Why) {
+        lock(&self.trouble).error.get_or_insert(why);
     }
 
     /// Notes that a later run can resume its part.
@@ -203,282 +217,4 @@ impl Output {
     pub fn was_reopened(&self) -> bool {
         self.reopened.load(Ordering::Acquire)
     }
-}
-
-/// What to do with parts that an earlier run left.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Previous {
-    /// They may be discarded.
-    pub discard: bool,
-    /// Large ones are kept, to go on from.
-    pub resume: bool,
-    /// Whose.
-    pub trust: Trust,
-}
-
-/// All outputs of a batch that are being written in one of its folders.
-pub struct Outputs {
-    /// The number of the folder.
-    number: usize,
-    pub(super) folders: Folders,
-    root_path: PathBuf,
-    wanted: Vec<Wanted>,
-    pub(super) earlier: Previous,
-    handles: Handles,
-    /// How files become durable; `None` if nobody waits for that.
-    group_sync: Option<GroupSync>,
-    /// What they could not be given.
-    pub refused: Refused,
-    /// Files that this run made.
-    pub(super) ours: Mutex<HashSet<(u64, u64)>>,
-    /// Permission bits that the umask leaves: asking the system takes longer
-    /// than the rest of the commit of a small file.
-    pub(super) left_by_umask: u32,
-    active: Mutex<HashMap<u32, Arc<Output>>>,
-    /// Outputs with an open file, the least recently opened first.
-    open: Mutex<VecDeque<Arc<Output>>>,
-}
-
-impl Outputs {
-    /// For files below the directory `root`, which is folder `number`; with `sync`,
-    /// they become durable.
-    pub fn new(
-        number: usize,
-        (root, root_path): (Directory, PathBuf),
-        wanted: Vec<Wanted>,
-        earlier: Previous,
-        handles: Handles,
-        sync: bool,
-    ) -> Outputs {
-        Outputs {
-            number,
-            group_sync: sync.then(|| GroupSync::new(&root)),
-            folders: Folders::new(root, handles.directories),
-            root_path,
-            wanted,
-            earlier,
-            handles,
-            refused: Refused::default(),
-            ours: Mutex::default(),
-            left_by_umask: sys::left_by_umask(0o777),
-            active: Mutex::default(),
-            open: Mutex::default(),
-        }
-    }
-
-    /// What output `index` is to be.
-    pub fn wanted(&self, index: u32) -> &Wanted {
-        &self.wanted[index as usize]
-    }
-
-    /// How many there are to be.
-    pub fn len(&self) -> usize {
-        self.wanted.len()
-    }
-
-    /// The path of an output, for messages.
-    pub fn path(&self, name: &Path) -> PathBuf {
-        self.root_path.join(name)
-    }
-
-    /// Names of a few that are being written.
-    pub fn some_names(&self, most: usize) -> Vec<String> {
-        let active = lock(&self.active);
-        let mut newest: Vec<_> = active.values().map(|output| output.index).collect();
-        newest.sort_unstable_by(|a, b| b.cmp(a));
-        newest.truncate(most);
-        newest.iter().map(|&i| self.wanted(i).name.to_string_lossy().into_owned()).collect()
-    }
-
-    /// The output with that number; made on the first call. An output that
-    /// could not be made is there all the same, with the reason. With `keep`,
-    /// what an earlier run left of it is kept, to go on in.
-    ///
-    /// # Errors
-    ///
-    /// Only if the storage takes no more: every other output would meet the same.
-    pub fn get(&self, index: u32, keep: bool) -> io::Result<Arc<Output>> {
-        if let Some(output) = lock(&self.active).get(&index) {
-            return Ok(Arc::clone(output));
-        }
-        let wanted = self.wanted(index).clone();
-        let output = Arc::new(Output {
-            index,
-            root: self.number,
-            since: Instant::now(),
-            file: Mutex::new(None),
-            pending: AtomicUsize::new(wanted.segments),
-            made: AtomicBool::new(false),
-            found: OnceLock::new(),
-            identity: OnceLock::new(),
-            reopened: AtomicBool::new(false),
-            made_holes: AtomicU64::new(0),
-            moved: AtomicU64::new(0),
-            earlier: AtomicU64::new(0),
-            grows: AtomicBool::new(false),
-            trouble: Mutex::default(),
-            wanted,
-        });
-        // Made under its own lock: others wait for the file, not for each other.
-        let mut file = lock(&output.file);
-        let in_time = {
-            let mut active = lock(&self.active);
-            Arc::clone(active.entry(index).or_insert_with(|| Arc::clone(&output)))
-        };
-        if !Arc::ptr_eq(&in_time, &output) {
-            return Ok(in_time);
-        }
-        match self.create(&output, keep) {
-            Ok(made) => *file = Some(made),
-            Err(error) => {
-                output.fail(format!("cannot create it: {}", chain(&error)));
-                if ends_the_batch(error.kind()) {
-                    return Err(error);
-                }
-            }
-        }
-        drop(file);
-        self.remember_open(&output);
-        Ok(output)
-    }
-
-    /// How files become durable; `None` if nobody waits for that.
-    pub fn group_sync(&self) -> Option<&GroupSync> {
-        self.group_sync.as_ref()
-    }
-
-    /// Makes everything that was written durable, as far as one sync can.
-    ///
-    /// # Errors
-    ///
-    /// See [`GroupSync::sync`].
-    pub fn sync_all(&self) -> io::Result<()> {
-        self.group_sync.as_ref().map_or(Ok(()), |group| group.sync(self.folders.root()))
-    }
-
-    /// Whether a sync of all leaves `file` out, because another file system is
-    /// mounted below the folder, or nobody knows.
-    pub fn lies_elsewhere(&self, file: &std::fs::File) -> bool {
-        match (sys::facts(file), self.folders.root().own_facts()) {
-            (Ok(file), Ok(root)) => file.device != root.device,
-            _ => true,
-        }
-    }
-
-    /// Makes the names in the directory at `path` durable.
-    pub fn sync_directory(&self, path: &Path) -> io::Result<()> {
-        self.folders.at(path, false)?.sync()
-    }
-
-    /// The open file of an output; opened again if it was closed to make room.
-    ///
-    /// # Errors
-    ///
-    /// If it could not be made, or cannot be opened again.
-    pub fn file(&self, output: &Arc<Output>) -> io::Result<Arc<FileIo>> {
-        let mut slot = lock(&output.file);
-        if let Some(file) = &*slot {
-            return Ok(Arc::clone(file));
-        }
-        if let Some(reason) = &lock(&output.trouble).error {
-            return Err(io::Error::other(reason.clone()));
-        }
-        let file = Arc::new(FileIo::new(self.reopen(output)?, output.wanted.len));
-        output.reopened.store(true, Ordering::Release);
-        *slot = Some(Arc::clone(&file));
-        drop(slot);
-        self.remember_open(output);
-        Ok(file)
-    }
-
-    /// Keeps within the bound of open files. A file in use stays open.
-    fn remember_open(&self, output: &Arc<Output>) {
-        lock(&self.open).push_back(Arc::clone(output));
-        while let Some(oldest) = self.one_too_many() {
-            // Held until the file is closed: whoever opens it again in between
-            // would find it locked, by us.
-            let mut slot = lock(&oldest.file);
-            match slot.take_if(|file| Arc::strong_count(file) == 1) {
-                Some(file) => self.close_for_now(&oldest, file),
-                // Somebody has begun to use it, or it is over.
-                None if slot.is_some() => lock(&self.open).push_back(Arc::clone(&oldest)),
-                None => {}
-            }
-        }
-    }
-
-    /// One that nobody uses, taken out of what is open, if that is too much.
-    fn one_too_many(&self) -> Option<Arc<Output>> {
-        let mut open = lock(&self.open);
-        if open.len() <= self.handles.files {
-            return None;
-        }
-        let is_idle = |output: &Arc<Output>| {
-            // Not waited for: whoever has it uses it, and may wait for this list.
-            let slot = output.file.try_lock();
-            slot.is_ok_and(|slot| slot.as_ref().is_some_and(|file| Arc::strong_count(file) == 1))
-        };
-        let at = open.iter().position(is_idle)?;
-        open.remove(at)
-    }
-
-    /// Closes a file that will be opened again.
-    fn close_for_now(&self, output: &Output, file: Arc<FileIo>) {
-        // An error of a file that nobody has open may be forgotten before the
-        // sync of that file, unless a sync of all tells of it.
-        let by_itself = self.group_sync.as_ref().is_some_and(|group| !group.covers_files());
-        let synced = if by_itself { file.as_file().sync_data() } else { Ok(()) };
-        if let Err(error) = synced.and_then(|()| sys::flush_by_close(file.as_file())) {
-            output.fail(format!("cannot make it durable: {}", chain(&error)));
-        }
-    }
-
-    /// Closes an output that is over.
-    pub fn close(&self, output: &Arc<Output>) {
-        lock(&output.file).take();
-        lock(&self.active).remove(&output.index);
-        lock(&self.open).retain(|other| !Arc::ptr_eq(other, output));
-    }
-
-    /// Outputs that are not complete, taken out.
-    pub fn take_unfinished(&self) -> Vec<Arc<Output>> {
-        lock(&self.open).clear();
-        let mut unfinished: Vec<_> = lock(&self.active).drain().map(|(_, output)| output).collect();
-        unfinished.sort_unstable_by_key(|output| output.index);
-        unfinished
-    }
-
-    /// The directory that `name` lies in; with `make`, made if it is missing.
-    pub(super) fn directory_of(&self, name: &Path, make: bool) -> io::Result<Arc<Directory>> {
-        self.folders.at(name.parent().unwrap_or(Path::new("")), make)
-    }
-}
-
-/// Writes all of `data` to an output.
-pub fn write(outputs: &Outputs, output: &Arc<Output>, at: u64, data: &[u8]) -> io::Result<()> {
-    let file = outputs.file(output)?;
-    transfer::write_full(&*file, at, data).map_err(|stop| {
-        let at = at + as_u64(stop.moved);
-        io::Error::new(stop.error.kind(), WriteFailed { at, error: stop.error })
-    })
-}
-
-#[derive(Debug, thiserror::Error)]
-#[error("cannot write at byte {at}")]
-struct WriteFailed {
-    at: u64,
-    #[source]
-    error: io::Error,
-}
-
-/// Whether an error says that the storage as a whole takes no more: every
-/// other item would meet the same.
-pub fn ends_the_batch(kind: io::ErrorKind) -> bool {
-    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    matches!(kind, StorageFull | QuotaExceeded | ReadOnlyFilesystem)
-}
-
-/// The error of a batch whose storage takes no more.
-pub fn storage_error(path: PathBuf, source: io::Error) -> crate::error::Error {
-    ErrorKind::Destination { step: "write to", path, source }.into()
 }

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use super::plan::BatchPlan;
 use super::preflight::{Parents, file_name};
+use super::queue::Together;
 use super::skipped;
 use super::sources::Sources;
 use super::unchanged::{self, Row, differs};
@@ -22,8 +23,8 @@ use crate::digest::{Algorithm, hash_slice};
 use crate::durable::map::{Destination, Evidence, Identity, Map, MapError, MapFile, Mode};
 use crate::durable::previous::{self, object_id};
 use crate::durable::trust::{Examiner, Purpose};
-use crate::endpoint::{Origin, absolute};
-use crate::error::{ErrorKind, Refusal, Result, chain};
+use crate::endpoint::absolute;
+use crate::error::{ErrorKind, MapRefusal, Result, chain};
 use crate::manifest::{Item, Run};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
@@ -109,15 +110,15 @@ impl Look<'_> {
     /// A [`Refusal`], or more items than can be counted.
     pub fn find(
         &self,
-        source_of: &dyn Fn(&Item) -> (u32, u64),
-        request: u64,
+        source_of: &dyn Fn(usize, &Item) -> (u32, u64),
+        together: Together,
         examiner: &mut Examiner,
     ) -> Result<Standing> {
         let Look { items, root, into, sources, .. } = *self;
         let mut standing = Standing::of_nothing(items.len());
         let (skip_nothing, none) = (|_: usize| false, |_: usize| None);
         let (plan, wanted) =
-            BatchPlan::new(items, source_of, skip_nothing, none, sources.len(), request)?;
+            BatchPlan::new(items, source_of, skip_nothing, none, sources.len(), together)?;
         let mut parents = Parents::new(root);
         for (output, file) in wanted.iter().enumerate() {
             let Some(facts) = parents.facts(&file.name, file_name(&file.name)) else { continue };
@@ -134,8 +135,8 @@ impl Look<'_> {
             // What the list gives a digest of is read and compared.
             let is_compared = |&row: &u32| !items[row as usize].expected().is_empty();
             if found.is_none() && !rows.iter().all(is_compared) {
-                let left = (&*file.name, file_name(&file.name), &*path);
-                parents.examine(left, Purpose::Keep, examiner)?;
+                let leaf = file_name(&file.name);
+                parents.examine(&file.name, leaf, &path, Purpose::Keep, examiner)?;
             }
             standing.note(rows, found);
         }
@@ -157,7 +158,7 @@ impl Look<'_> {
     ) -> Result<Option<Partial>> {
         let Some(map) = previous::load(map_file, examiner)? else { return Ok(None) };
         let Some(found) = &map.identity else {
-            return Err(Refusal::AlienMap { path: map_file.path(), remedies: &[] }.into());
+            return Err(MapRefusal::Alien { path: map_file.path(), remedies: &[] }.into());
         };
         if found.list.is_none() && map.failed.is_empty() && found.destination.mode != Mode::InPlace
         {
@@ -176,7 +177,7 @@ impl Look<'_> {
         };
         match what {
             Some(what) => {
-                Err(Refusal::ForeignMap { path: map_file.path(), what, remedies: &[] }.into())
+                Err(MapRefusal::Foreign { path: map_file.path(), what, remedies: &[] }.into())
             }
             None => {
                 let missing = map.todo(ByteRange::to(facts.size));
@@ -263,11 +264,10 @@ pub fn identity<'i>(
 
 /// Which bytes an item takes from what, and where it puts them.
 fn line(item: &Item, sources: &Sources, number: u32) -> String {
-    let facts = sources.facts(number);
-    let modified = if facts.node == FileKind::File { facts.modified } else { Default::default() };
+    let (size, state) = (sources.size(number), sources.state(number));
     let path = absolute(sources.path(number));
-    let mut line = format!("{path:?} {} {modified:?} {}:", facts.size, item.dest_offset);
-    for run in item.runs.pieces(facts.size) {
+    let mut line = format!("{path:?} {size} {state} {}:", item.dest_offset);
+    for run in item.runs.pieces(size) {
         line += &match run {
             Run::Data(range) => format!(" {}+{}", range.start(), range.len()),
             Run::Hole(len) => format!(" hole+{len}"),

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::sync::Arc;
 
-use super::queue::{Queue, Segment};
+use super::once::Once;
+use super::queue::{Queue, Segment, Together};
+use super::report::TreeReport;
 use super::wanted::Wanted;
-use super::work::Once;
 use crate::error::{ErrorKind, Result};
 use crate::manifest::{Item, Run};
 use crate::range::{ByteRange, RangeSet};
@@ -31,19 +32,19 @@ pub struct BatchPlan {
 impl BatchPlan {
     /// Puts `items` in order. `source_of` gives the number and size of the
     /// source of an item; `skip` tells which are done already, and `missing`
-    /// what is to be written of the file of one that only lacks something. Large
-    /// requests hold at most `request` bytes.
+    /// what is to be written of the file of one that only lacks something. Small
+    /// neighbours are read `together`.
     ///
     /// # Errors
     ///
     /// If there are more than 2^32 items.
     pub fn new(
         items: &[Item],
-        source_of: impl Fn(&Item) -> (u32, u64),
+        source_of: impl Fn(usize, &Item) -> (u32, u64),
         skip: impl Fn(usize) -> bool,
         missing: impl Fn(usize) -> Option<RangeSet>,
         source_count: usize,
-        request: u64,
+        together: Together,
     ) -> Result<(BatchPlan, Vec<Wanted>)> {
         if u32::try_from(items.len()).is_err() {
             return Err(ErrorKind::usage("more items than can be counted").into());
@@ -57,7 +58,7 @@ impl BatchPlan {
         let mut sources = Vec::with_capacity(items.len());
         let mut uses = vec![0; source_count];
         for (row, item) in items.iter().enumerate() {
-            let (source, size) = source_of(item);
+            let (source, size) = source_of(row, item);
             sources.push(source);
             uses[source as usize] += 1;
             if skip(row) {
@@ -85,7 +86,7 @@ impl BatchPlan {
         }
         pairs.sort_unstable();
         let plan = BatchPlan {
-            queue: Queue::new(segments, request),
+            queue: Queue::new(segments, together),
             empty: (0..).zip(&wanted).filter(|(_, w)| w.segments == 0).map(|(i, _)| i).collect(),
             first_row: first_rows(&pairs, wanted.len()),
             rows: pairs.into_iter().map(|(_, row)| row).collect(),
@@ -144,17 +145,25 @@ pub struct BatchPlanned {
     pub holes: u64,
     /// Runs of neighbouring bytes they would be read in.
     pub requests: usize,
+    /// Of a copy of folders: what there is besides files.
+    pub tree: Option<TreeReport>,
 }
 
 impl std::fmt::Display for BatchPlanned {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let BatchPlanned { items, skipped, files, bytes, holes, requests } = self;
+        let BatchPlanned { items, skipped, files, bytes, holes, requests, tree } = self;
         write!(
             f,
             "would copy {} ({bytes} bytes) to {files} files, read in {requests} runs; \
              {items} items, {skipped} complete already; ",
             human(*bytes)
         )?;
+        if let Some(TreeReport { folders, links, hard_links, special, .. }) = tree {
+            write!(f, "{folders} folders, {links} links, {hard_links} hard links; ")?;
+            if *special > 0 {
+                write!(f, "{special} left out; ")?;
+            }
+        }
         if *holes > 0 {
             write!(f, "{} kept as holes; ", human(*holes))?;
         }

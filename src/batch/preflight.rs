@@ -9,24 +9,24 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use super::beside::{FILE, MAP, PART};
-use super::folders::walk;
-use super::large::SMALLEST_WITH_MAP;
 use super::moving::How;
 use super::plan::BatchPlan;
 use super::queue::Segment;
 use super::sources::Sources;
+use super::tree::in_the_way;
 use super::wanted::Wanted;
+use crate::address;
 use crate::durable::map::MapFile;
 use crate::durable::part::{self, Found};
 use crate::durable::previous::Leftovers;
-use crate::durable::side;
-use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
+use crate::durable::target::{MAP_SUFFIX, sibling_name};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{Refusal, Result, chain, quoted};
 use crate::manifest::{ErrorKind, ManifestError, ManifestErrors};
 use crate::safety::roles::{Clash, Known, Role, Roles};
 use crate::safety::{Ground, is_new_among_devices};
 use crate::sys::{self, Directory, FileKind, Guards, Metadata, Replace, Thing};
+use crate::tree::folders::walk;
 
 /// What the user agrees to.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +46,12 @@ pub struct Consent {
 ///
 /// A [`Refusal`].
 pub fn open_root(path: &Path, make: bool, made: &OnceLock<Metadata>) -> Result<Directory> {
+    if address::scheme(path).is_some() {
+        let name = quoted(path);
+        let what =
+            format!("{name} is on a server, and several files go to a folder of this machine");
+        return Err(Refusal::Other(what).into());
+    }
     let opened = match Directory::open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             if !make {
@@ -73,30 +79,22 @@ pub fn open_root(path: &Path, make: bool, made: &OnceLock<Metadata>) -> Result<D
     }
 }
 
-/// Whether files can get their names in `root`, which is at `path`, in the end. A
-/// dry run does not ask: it takes a file.
-///
-/// # Errors
-///
-/// [`Refusal::NoRename`].
-pub fn check_renames(root: &Directory, path: &Path) -> Result<(), Refusal> {
-    side::check_renames(root, OsStr::new("batch"))
-        .map_err(|source| Refusal::NoRename { directory: path.to_owned(), source })
-}
-
 /// What stands under the names of the batch: refused, or to be replaced.
 ///
 /// # Errors
 ///
 /// A [`Refusal`].
 pub fn look_at_names(
-    (parents, into): (&mut Parents<'_>, &Path),
-    (consent, examiner): (Consent, &mut Examiner),
+    parents: &mut Parents<'_>,
+    into: &Path,
+    consent: Consent,
+    examiner: &mut Examiner,
     wanted: &mut [Wanted],
-    (sources, roles): (&Sources, &Roles),
+    sources: &Sources,
+    roles: &Roles,
 ) -> Result<()> {
     if !consent.same_device {
-        look_at_ground((parents, into), wanted, sources)?;
+        look_at_ground(parents, into, wanted, sources)?;
     }
     let find = sources.find();
     check_lengths(parents.root, into, wanted)?;
@@ -112,12 +110,12 @@ pub fn look_at_names(
         })
     };
     for file in wanted.iter_mut().filter(|file| !file.complete) {
-        file.has_map |= file.len >= SMALLEST_WITH_MAP;
+        file.has_map |= file.is_worth_a_map();
         if parents.is_vacant(&file.name) {
             continue;
         }
         let path = into.join(&file.name);
-        let part = sibling_name(file_name(&file.name), PART_SUFFIX);
+        let part = file.part_name();
         let left = parents.facts(&file.name, &part);
         if let Some(facts) = &left {
             is_free(facts, &path.with_file_name(&part), PART)?;
@@ -126,11 +124,11 @@ pub fn look_at_names(
             // A small part is made anew in any case.
             let writes = consent.leftovers == Leftovers::Resume && file.has_map;
             let purpose = if writes { Purpose::Write } else { Purpose::Discard };
-            let left = (&*file.name, &*part, &*path.with_file_name(&part));
-            parents.examine(left, purpose, examiner)?;
+            let left = path.with_file_name(&part);
+            parents.examine(&file.name, &part, &left, purpose, examiner)?;
             parents.nobody_writes(&file.name, &part, &path)?;
         } else if let Some(facts) = left {
-            // Neither option would help where it is no part.
+            // Neither option would help where it is not a part.
             let path = path.with_file_name(part);
             return Err(match facts.node {
                 FileKind::File => Refusal::Leftover { resumable: true, path },
@@ -139,7 +137,7 @@ pub fn look_at_names(
             .into());
         }
         let existing = parents.facts(&file.name, file_name(&file.name));
-        if existing.is_some() || file.len >= SMALLEST_WITH_MAP {
+        if existing.is_some() || file.is_worth_a_map() {
             let map = sibling_name(file_name(&file.name), MAP_SUFFIX);
             let found = parents.facts(&file.name, &map);
             if let Some(facts) = &found {
@@ -155,8 +153,8 @@ pub fn look_at_names(
                 Leftovers::Resume => Purpose::Believe,
                 Leftovers::Refuse | Leftovers::Restart => Purpose::Discard,
             };
-            let left = (&*file.name, &*map, &*path.with_file_name(&map));
-            parents.examine(left, purpose, examiner)?;
+            let left = path.with_file_name(&map);
+            parents.examine(&file.name, &map, &left, purpose, examiner)?;
             file.has_map |= has_map;
         }
         let Some(facts) = existing else { continue };
@@ -164,7 +162,10 @@ pub fn look_at_names(
         if file.partial.is_some() {
             continue;
         }
-        if !consent.force || facts.node == FileKind::Directory {
+        if facts.node == FileKind::Directory {
+            return Err(in_the_way(path, &facts, "a file").into());
+        }
+        if !consent.force {
             return Err(Refusal::Exists { path, in_batch: true }.into());
         }
         if facts.node == FileKind::File && parents.is_written(&file.name) {
@@ -195,7 +196,8 @@ fn check_lengths(root: &Directory, into: &Path, wanted: &[Wanted]) -> Result<(),
 ///
 /// [`Refusal::SameDevice`].
 fn look_at_ground(
-    (parents, into): (&mut Parents<'_>, &Path),
+    parents: &mut Parents<'_>,
+    into: &Path,
     wanted: &[Wanted],
     sources: &Sources,
 ) -> Result<(), Refusal> {
@@ -291,7 +293,7 @@ impl Space<'_> {
         }
         let mut parents = Parents::new(root);
         let left = |(file, bytes): (&Wanted, u64)| {
-            let part = sibling_name(file_name(&file.name), PART_SUFFIX);
+            let part = file.part_name();
             let facts =
                 parents.facts(&file.name, &part).filter(|facts| facts.node == FileKind::File);
             bytes.saturating_sub(facts.map_or(0, |facts| facts.allocated))
@@ -302,12 +304,13 @@ impl Space<'_> {
     /// Bytes of a segment that will be stored.
     fn data(&self, segment: &Segment) -> Result<u64> {
         let facts = self.sources.facts(segment.source);
-        let is_sparse = facts.node == FileKind::File && facts.allocated < facts.size;
+        let is_sparse =
+            facts.is_some_and(|facts| facts.node == FileKind::File && facts.allocated < facts.size);
         if !is_sparse || segment.range.len() <= self.scattered {
             return Ok(segment.range.len());
         }
         let source = self.sources.open(segment.source)?;
-        let layout = self.how.layout(&source, segment.range);
+        let layout = self.how.layout(&*source, segment.range);
         // Nobody can say what becomes of holes that are read first.
         Ok(if layout.doubted > 0 { 0 } else { layout.data.bytes() })
     }
@@ -374,7 +377,9 @@ impl<'a> Parents<'a> {
     /// file that is not ours; `path` is where.
     pub fn examine(
         &mut self,
-        (name, leaf, path): (&Path, &OsStr, &Path),
+        name: &Path,
+        leaf: &OsStr,
+        path: &Path,
         purpose: Purpose,
         examiner: &mut Examiner,
     ) -> Result<(), Refusal> {
@@ -383,7 +388,7 @@ impl<'a> Parents<'a> {
             return Ok(());
         };
         match self.of(name) {
-            Ok(parent) => examiner.check(&parent.directory, &facts, (purpose, path)),
+            Ok(parent) => examiner.check(&parent.directory, &facts, purpose, path),
             Err(_) => Ok(()),
         }
     }
@@ -471,7 +476,7 @@ impl<'a> Parents<'a> {
     }
 }
 
-/// Why no file can be made in `directory`, if that is no matter of permissions:
+/// Why no file can be made in `directory`, if that does not depend on permissions:
 /// those may differ by the time, and cost the items in it alone.
 fn closed(directory: &Directory) -> Option<String> {
     if let Err(error) = directory.check_writable() {

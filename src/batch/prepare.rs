@@ -1,23 +1,27 @@
 //! What a batch does before its first byte: opens, looks, refuses, plans. Writes
 //! nothing but the folders themselves, and not those if it refuses.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use super::beside::look_at_roles;
 use super::job::Batch;
-use super::moving::{How, check_sizes, io_size};
+use super::moving::{How, check_sizes};
+use super::named::{Keeping, Named};
 use super::partial::{Look, Standing, missing};
 use super::plan::BatchPlan;
 use super::preflight::{
-    Consent, Parents, Space, check_renames, look_at_names, look_at_parents, open_root,
-    remove_if_made,
+    Consent, Parents, Space, look_at_names, look_at_parents, open_root, remove_if_made,
 };
 use super::preserving;
-use super::sources::{Named, Sources};
+use super::remote::check_stop;
+use super::sources::Sources;
+use super::tree;
 use super::wanted::Wanted;
 use crate::cpu::Pool;
 use crate::durable::previous::Leftovers;
+use crate::durable::side;
 use crate::durable::trust::Examiner;
 use crate::engine::Reflink;
 use crate::error::{Error, ErrorKind, Refusal, Result};
@@ -26,6 +30,7 @@ use crate::pool::{self, controller::Workers};
 use crate::progress::{CancelToken, Phase, Watch};
 use crate::safety::roles::Roles;
 use crate::sys::{Directory, Metadata, Thing};
+use crate::tree::Tree;
 
 /// A batch that has passed every check.
 pub(super) struct Ready {
@@ -101,19 +106,17 @@ impl Batch {
 
     fn check(&self, made: &Made<'_>, cancel: &CancelToken) -> Result<Ready> {
         check_sizes(&self.options)?;
-        pool::check_request(io_size(&self.options))?;
+        pool::check_request(self.request_size())?;
         self.check_several()?;
         let stay_open = self.handles().sources;
         let any_state = self.options.allow_changed_source;
-        let named = Named::open(
-            &self.items,
-            self.source.as_deref(),
-            self.options.join,
-            stay_open,
-            any_state,
-        );
+        let named = self.named(Keeping { stay_open, any_state }, cancel)?;
         self.check_manifest(&named)?;
+        self.check_states(&named)?;
         let sources = &named.sources;
+        if self.options.require_read_only {
+            sources.check_protection()?;
+        }
         let roles = self.beside.roles(sources)?;
         let open = |(path, made): &(&Path, _)| open_root(path, self.make_into, made);
         let directories = made.0.iter().map(open).collect::<Result<Vec<Directory>>>()?;
@@ -122,12 +125,13 @@ impl Batch {
         let digests = !self.options.digests.is_empty();
         let check = |directory| how.check(&self.items, sources, directory, digests);
         directories.iter().try_for_each(check)?;
-        let source_of = |item: &Item| named.of(item);
-        let scattered = how.scattered(io_size(&self.options));
+        let source_of = |row: usize, item: &Item| named.of(row, item);
+        let scattered = how.scattered(self.request_size());
+        let together = self.together(scattered);
         let mut examiner = Examiner::new(self.options.trust);
         let find = |(root, into): (&Directory, &PathBuf)| {
             let look = Look { items: &self.items, into, root, sources, any_state, cancel };
-            look.find(&source_of, scattered, &mut examiner)
+            look.find(&source_of, together, &mut examiner)
         };
         // Where files are to be replaced, that they are there says nothing: it
         // may as well be the old ones.
@@ -140,11 +144,14 @@ impl Batch {
         let skip = |row: usize| standing.iter().all(|folder| folder.complete[row]);
         let missing = |row: usize| missing(&standing, row);
         let (plan, mut wanted) =
-            BatchPlan::new(&self.items, source_of, skip, missing, sources.len(), scattered)?;
+            BatchPlan::new(&self.items, source_of, skip, missing, sources.len(), together)?;
+        let suffix = self.claim.as_ref().map(|claim| &claim.suffix);
+        wanted.iter_mut().for_each(|file| file.suffix = suffix.cloned());
         if self.options.preserve {
             preserving::check(&self.items, &plan, &wanted, sources)?;
         }
-        check_apart(&self.into, &wanted)?;
+        let names = || wanted.iter().map(|file| &*file.name);
+        check_apart(&self.into, || names().chain(self.tree.iter().flat_map(Tree::names)))?;
         let workers = self.workers(directories.iter(), sources);
         let common = Common { sources, roles: &roles, plan: &plan, how: &how, scattered };
         let mut folders = Vec::with_capacity(directories.len());
@@ -177,10 +184,13 @@ impl Batch {
         let (force, leftovers) = (self.options.force, self.options.leftovers);
         let consent = Consent { force, leftovers, same_device: self.options.allow_same_device };
         let line = |output: u32| self.items[plan.rows(output)[0] as usize].line;
+        if let Some(tree) = &self.tree {
+            let standing = tree::Standing { tree, root, into, options: &self.options };
+            standing.check(&mut parents)?;
+        }
         look_at_parents(&mut parents, wanted, &line).map_err(|errors| refused(&errors))?;
-        look_at_roles((&mut parents, into), wanted, roles)?;
-        let consent = (consent, examiner);
-        look_at_names((&mut parents, into), consent, wanted, (sources, roles))?;
+        look_at_roles(&mut parents, into, wanted, roles)?;
+        look_at_names(&mut parents, into, consent, examiner, wanted, sources, roles)?;
         if !self.options.ignore_space {
             let space = Space { plan, wanted, sources, how, scattered };
             folder.refusal = space.check(root, into, self.options.leftovers).err();
@@ -204,11 +214,26 @@ impl Batch {
         Ok(())
     }
 
+    /// The sources of the items.
+    pub(super) fn named(&self, opening: Keeping, cancel: &CancelToken) -> Result<Named<'_>> {
+        if let Some(tree) = &self.tree {
+            return Named::of_tree(&self.items, tree, opening);
+        }
+        let named =
+            Named::open(&self.items, self.source.as_deref(), opening, &self.options, cancel);
+        check_stop(cancel)?;
+        Ok(named)
+    }
+
     /// Everything that is wrong with the list, be it what was found when it was
     /// read, a source that is not there, or what is asked of one.
     pub(super) fn check_manifest(&self, named: &Named<'_>) -> Result<()> {
         let pool = Pool::for_items(self.items.len());
-        let checked = manifest::check_with(&self.items, |source| named.size(source), &pool);
+        let checked = match &self.tree {
+            // Their names are there already, and so can be.
+            Some(_) => manifest::check_apart(&self.items, &pool),
+            None => manifest::check_with(&self.items, |source| named.size(source), &pool),
+        };
         let mut errors = self.unread.clone();
         if let Err(refused) = checked {
             errors.merge(refused);
@@ -255,18 +280,20 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
-/// Refuses a folder that lies in another one, where a file of that one is to be.
-fn check_apart(paths: &[PathBuf], wanted: &[Wanted]) -> Result<(), Refusal> {
+/// Refuses a folder that lies in another one, where one of `names` is to be in that.
+fn check_apart<'n, N: Iterator<Item = &'n Path>>(
+    paths: &[PathBuf],
+    names: impl Fn() -> N,
+) -> Result<(), Refusal> {
     let real: Vec<PathBuf> = paths.iter().map(|path| real(path)).collect();
     for (outer, outer_path) in real.iter().zip(paths) {
         for (inner, inner_path) in real.iter().zip(paths) {
             let Ok(below) = inner.strip_prefix(outer) else { continue };
-            let is_in_it = |file: &&Wanted| file.name.starts_with(below);
             if below.as_os_str().is_empty() {
                 continue;
             }
-            if let Some(file) = wanted.iter().find(is_in_it) {
-                let (source_path, path) = (outer_path.join(&file.name), inner_path.clone());
+            if let Some(name) = names().find(|name| name.starts_with(below)) {
+                let (source_path, path) = (outer_path.join(name), inner_path.clone());
                 let what = "place: one folder lies in the other";
                 return Err(Refusal::SameFile { source_path, path, what });
             }
@@ -282,4 +309,15 @@ pub(super) fn refused(errors: &ManifestErrors) -> Error {
         }
         _ => ErrorKind::BadList { lines: errors.to_string(), faults: errors.faults() }.into(),
     }
+}
+
+/// Whether files can get their names in `root`, which is at `path`, in the end. A
+/// dry run does not ask: it takes a file.
+///
+/// # Errors
+///
+/// [`Refusal::NoRename`].
+fn check_renames(root: &Directory, path: &Path) -> Result<(), Refusal> {
+    side::check_renames(root, OsStr::new("batch"))
+        .map_err(|source| Refusal::NoRename { directory: path.to_owned(), source })
 }

@@ -27,13 +27,13 @@ pub fn check(items: &[Item], plan: &BatchPlan, wanted: &[Wanted], sources: &Sour
         let rows = plan.rows(output);
         let item = &items[rows[0] as usize];
         let number = plan.source_of(rows[0]);
-        let facts = sources.facts(number);
-        let all = (ByteRange::to(facts.size), 0);
-        let is_whole = facts.node == FileKind::File
+        let size = sources.size(number);
+        let all = (ByteRange::to(size), 0);
+        let is_whole = sources.facts(number).is_some_and(|facts| facts.node == FileKind::File)
             && !sources.is_joined(number)
             && rows.len() == 1
-            && file.len == facts.size
-            && data_of(item, facts.size).eq([all]);
+            && file.len == size
+            && data_of(item, size).eq([all]);
         if !is_whole {
             let place = match item.line {
                 0 => quoted(sources.path(number)).to_string(),
@@ -67,8 +67,10 @@ impl Lost {
         let Some(&row) = plan.rows(output.index).first() else { return Ok(()) };
         let number = plan.source_of(row);
         let source = sources.open(number)?;
-        let from = source.file.as_file();
-        let lost = preserve::carry_over(from, sources.facts(number), file.as_file());
+        let (Some(from), Some(facts)) = (source.file(), sources.facts(number)) else {
+            return Ok(());
+        };
+        let lost = preserve::carry_over(from.file.as_file(), facts, file.as_file());
         if !lost.is_empty() {
             let mut known = lock(&self.0);
             for note in lost {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::assembled::Assembled;
 use super::report::BatchReport;
 use super::sources::Sources;
+use super::why::{DIFFERS, Why};
 use crate::cpu::Pool;
 use crate::error::{Error, ErrorKind, Result, chain};
 use crate::io::fingerprint::Fingerprint;
@@ -67,7 +68,7 @@ pub struct Subject<'a> {
 
 impl<'a> Proof<'a> {
     /// As `options` say, with requests of `io_size` bytes and `threads` readers.
-    pub fn new(options: &Options, (io_size, threads): (u64, usize), watch: Watch<'a>) -> Proof<'a> {
+    pub fn new(options: &Options, io_size: u64, threads: usize, watch: Watch<'a>) -> Proof<'a> {
         let control = options.control(io_size, watch);
         Proof {
             control: Control { on_read_error: OnReadError::Stop, ..control },
@@ -177,21 +178,22 @@ impl<'a> Proof<'a> {
     }
 }
 
-/// The first of what `findings` say is different, in words.
-pub fn first_difference(findings: &Findings, place: ByteRange) -> Option<String> {
+/// The first of what `findings` say is different.
+pub fn first_difference(findings: &Findings, place: ByteRange) -> Option<Why> {
     let first = findings.differing.within(place).iter().next()?;
     let unreadable = findings.unreadable.within(first).into_iter().next();
-    Some(match unreadable {
+    let text = match unreadable {
         Some(part) => format!("bytes {} of it cannot be read back: {}", part.range, part.error),
         None => format!("bytes {first} of it are not what was read from the source"),
-    })
+    };
+    Some(Why::new(DIFFERS, text))
 }
 
-/// Why a comparison could not come to its end, in words.
-pub fn why_not(error: &Error) -> String {
+/// Why a comparison could not come to its end.
+pub fn why_not(error: &Error) -> Why {
     let why = match error.kind() {
         ErrorKind::Read { source, .. } => chain(source),
         _ => error.chain(),
     };
-    format!("it cannot be compared with its source: {why}")
+    Why::new(error.word(), format!("it cannot be compared with its source: {why}"))
 }

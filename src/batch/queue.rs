@@ -14,8 +14,20 @@ use crate::range::ByteRange;
 /// paid for with a request of their own.
 pub const LARGEST_GAP: u64 = 32 << 10;
 
+/// The same of what is far away, where a request costs the time of more bytes.
+pub const FAR_GAP: u64 = 256 << 10;
+
 /// Segments in one task, at most: a bound on the files one request opens.
 pub const MOST_IN_TASK: usize = 64;
+
+/// What is read in one request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Together {
+    /// Bytes of it, at most.
+    pub request: u64,
+    /// Bytes between two segments of it, at most.
+    pub gap: u64,
+}
 
 /// A run of bytes that one output wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,16 +66,16 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// Sorts `segments` and groups neighbours whose span fits in one request
-    /// of `request` bytes. Empty segments are left out.
-    pub fn new(mut segments: Vec<Segment>, request: u64) -> Queue {
+    /// Sorts `segments` and groups neighbours that fit `together`. Empty segments
+    /// are left out.
+    pub fn new(mut segments: Vec<Segment>, together: Together) -> Queue {
         segments.retain(|segment| !segment.range.is_empty());
         segments.sort_unstable_by_key(|segment| (segment.source, segment.range, segment.output));
         let mut tasks: Vec<Task> = Vec::new();
         for (index, segment) in segments.iter().enumerate() {
             if let Some(task) = tasks.last_mut()
                 && segments[task.segments.start].source == segment.source
-                && let Some(span) = joined(task, segment, request)
+                && let Some(span) = joined(task, segment, together)
             {
                 task.span = span;
                 task.segments.end = index + 1;
@@ -96,10 +108,10 @@ impl Queue {
 }
 
 /// The span of `task` with `segment`, if both fit into one request.
-fn joined(task: &Task, segment: &Segment, request: u64) -> Option<ByteRange> {
+fn joined(task: &Task, segment: &Segment, together: Together) -> Option<ByteRange> {
     let span = ByteRange::between(task.span.start(), task.span.end().max(segment.range.end()));
-    let near = segment.range.start() <= task.span.end().saturating_add(LARGEST_GAP);
-    let fits = span.len() <= request && task.segments.len() < MOST_IN_TASK;
+    let near = segment.range.start() <= task.span.end().saturating_add(together.gap);
+    let fits = span.len() <= together.request && task.segments.len() < MOST_IN_TASK;
     (near && fits).then_some(span)
 }
 
@@ -115,7 +127,8 @@ mod tests {
     #[test]
     fn neighbours_share_a_request_and_others_do_not() {
         let check = |segments: &[Segment], spans: &[(u64, u64)]| {
-            let queue = Queue::new(segments.to_vec(), 1 << 20);
+            let queue =
+                Queue::new(segments.to_vec(), Together { request: 1 << 20, gap: LARGEST_GAP });
             let found: Vec<_> =
                 queue.tasks.iter().map(|task| (task.span.start(), task.span.end())).collect();
             assert_eq!(found, spans);
@@ -146,7 +159,7 @@ mod tests {
                 .zip(0..)
                 .map(|(&(source, start, len), output)| segment(source, output, start, len))
                 .collect();
-            let queue = Queue::new(segments.clone(), 1 << 18);
+            let queue = Queue::new(segments.clone(), Together { request: 1 << 18, gap: LARGEST_GAP });
             let mut seen = Vec::new();
             let mut before = (0, 0);
             for task in &queue.tasks {

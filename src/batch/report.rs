@@ -3,19 +3,21 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::plan::BatchPlanned;
+use super::why::{Why, told};
 use crate::digest::Digest;
 use crate::error::{Error, escaped_json};
 use crate::manifest::Item;
 use crate::report::{FailedRange, Fallback, Outcome, Seconds};
+use crate::tree::Tree;
 
 /// Name and version of the JSON schema of a whole batch.
 pub const SCHEMA: &str = "pcopy.batch/1";
 
 /// What became of an item.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Status {
@@ -83,12 +85,37 @@ pub struct ItemReport<'a> {
     pub verified: Option<bool>,
     /// What went wrong.
     pub error: Option<String>,
+    /// The same in a word that stays: [`ErrorKind::word`](crate::ErrorKind::word).
+    pub error_kind: Option<&'static str>,
     /// From its first byte to its final name.
     pub seconds: f64,
     /// Where there are several folders: what became of it in each. The fields
     /// above then tell of the worst.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<ItemInFolder<'a>>,
+}
+
+impl<'a> ItemReport<'a> {
+    /// Of an item that has no bytes, such as a link.
+    pub(crate) fn without_bytes(
+        item: &'a Item,
+        status: Status,
+        why: Option<Why>,
+    ) -> ItemReport<'a> {
+        let (error, error_kind) = told(why);
+        ItemReport {
+            item,
+            status,
+            bytes: 0,
+            digests: Vec::new(),
+            failed: Vec::new(),
+            verified: None,
+            error,
+            error_kind,
+            seconds: 0.0,
+            folders: Vec::new(),
+        }
+    }
 }
 
 /// What became of an item in one of several folders.
@@ -105,10 +132,12 @@ pub struct ItemInFolder<'a> {
     pub verified: Option<bool>,
     /// What went wrong.
     pub error: Option<String>,
+    /// As [`ItemReport::error_kind`].
+    pub error_kind: Option<&'static str>,
 }
 
 /// How many items ended in which way.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Items {
     /// All of them.
     pub total: u64,
@@ -127,7 +156,7 @@ pub struct Items {
 }
 
 impl Items {
-    pub(super) fn count(&mut self, status: Status) {
+    pub(crate) fn count(&mut self, status: Status) {
         let counter = match status {
             Status::Complete => &mut self.complete,
             Status::Skipped => &mut self.skipped,
@@ -140,7 +169,7 @@ impl Items {
     }
 
     /// Items that nobody has heard of, as of outputs that nobody began, were not tried.
-    pub(super) fn complete_count(&mut self) {
+    pub(crate) fn complete_count(&mut self) {
         let Items { total, complete, skipped, partial, mismatch, failed, not_tried } = *self;
         self.not_tried = total - (complete + skipped + partial + mismatch + failed);
         debug_assert!(self.not_tried >= not_tried, "an item was counted twice");
@@ -149,6 +178,34 @@ impl Items {
     /// Whether every item is as it should be.
     pub fn all_good(&self) -> bool {
         self.complete + self.skipped == self.total
+    }
+}
+
+/// What a copy of folders has besides files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct TreeReport {
+    /// Folders.
+    pub folders: u64,
+    /// Symbolic links. Each is an item.
+    pub links: u64,
+    /// Further names of files that have several. Each is an item.
+    pub hard_links: u64,
+    /// What was left out because it is none of these: pipes, sockets, devices.
+    pub special: u64,
+    /// Folders on other file systems that were not entered.
+    pub mount_points: u64,
+}
+
+impl TreeReport {
+    pub(super) fn of(tree: &Tree) -> TreeReport {
+        TreeReport {
+            folders: tree.folders.len() as u64,
+            links: tree.links.len() as u64,
+            hard_links: tree.names.len() as u64,
+            special: tree.special.count,
+            mount_points: tree.mount_points.count,
+        }
     }
 }
 
@@ -186,15 +243,20 @@ pub struct FolderReport {
 pub struct BatchReport {
     /// Name and version of this schema.
     pub schema: &'static str,
-    /// How the batch ended: `complete`, `partial` if some items failed, or
-    /// `mismatch` if a comparison found that some differ.
+    /// How the batch ended: `complete`, `partial` if some items failed, `mismatch`
+    /// if a comparison found that some differ, or `planned` after a dry run.
     pub outcome: Outcome,
+    /// Whether this was a dry run, which writes nothing.
+    pub dry_run: bool,
     /// How many items ended in which way; where there are several folders, in the
     /// worst of them.
     pub items: Items,
     /// Where there are several folders: what became of each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub folders: Vec<FolderReport>,
+    /// Of a copy of folders: what there is besides files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tree: Option<TreeReport>,
     /// Bytes moved by this run into files that got their names.
     pub bytes: u64,
     /// Bytes of these files that are holes and were not moved.
@@ -212,7 +274,7 @@ pub struct BatchReport {
     pub verified_by: BTreeMap<&'static str, u64>,
     /// Whether everything was on the disk when the batch ended.
     pub durable: bool,
-    /// Things worth knowing that are no errors.
+    /// Things worth knowing that are not errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
     /// The items that took longest, the longest first.
@@ -239,12 +301,14 @@ impl BatchReport {
     }
 
     /// The report of a batch of which nothing was begun.
-    fn of_nothing(outcome: Outcome, items: Items) -> BatchReport {
+    pub(crate) fn of_nothing(outcome: Outcome, items: Items) -> BatchReport {
         BatchReport {
             schema: SCHEMA,
             outcome,
+            dry_run: false,
             items,
             folders: Vec::new(),
+            tree: None,
             bytes: 0,
             holes: 0,
             resumed: 0,
@@ -275,8 +339,10 @@ impl From<&BatchPlanned> for BatchReport {
         let (total, skipped) = (planned.items as u64, planned.skipped as u64);
         let items = Items { total, skipped, not_tried: total - skipped, ..Items::default() };
         BatchReport {
+            dry_run: true,
+            tree: planned.tree,
             notes: vec!["dry run: nothing was written".to_owned()],
-            ..BatchReport::of_nothing(Outcome::Complete, items)
+            ..BatchReport::of_nothing(Outcome::Planned, items)
         }
     }
 }

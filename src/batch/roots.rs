@@ -8,9 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use super::commit::{GROUP, GROUP_BYTES};
-use super::output::{Output, Outputs, storage_error};
+use super::once::Once;
+use super::output::Output;
+use super::outputs::{Outputs, storage_error};
 use super::report::BatchReport;
-use super::work::Once;
+use super::tree::Branches;
+use super::why::Why;
+use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::progress::lock;
 
@@ -23,15 +27,9 @@ pub struct Root {
     /// Outputs whose items were reported.
     reported: Vec<Once>,
     /// Why it is left out, in words.
-    lost: OnceLock<Said>,
+    lost: OnceLock<Why>,
     /// The same, until it is the error of the batch.
     error: Mutex<Option<Error>>,
-}
-
-/// What an error says.
-struct Said {
-    text: String,
-    word: &'static str,
 }
 
 impl Root {
@@ -94,6 +92,11 @@ impl Roots {
         &self.0[output.root]
     }
 
+    /// Keeps the source of `output` open: it is asked once more when that is committed.
+    pub fn keep(&self, output: &Output, source: &Arc<dyn Origin>) {
+        self.of(output).outputs.keep(output, source);
+    }
+
     /// Folder `number`.
     pub fn get(&self, number: usize) -> &Root {
         &self.0[number]
@@ -124,14 +127,30 @@ impl Roots {
             return Err(error);
         }
         let root = &self.0[number];
-        let said = Said { text: error.chain(), word: error.word() };
-        if root.lost.set(said).is_ok() {
+        if root.lost.set(Why::from(&error)).is_ok() {
             *lock(&root.error) = Some(error);
         }
         match self.0.iter().all(Root::is_lost) {
             true => Err(self.take_error().unwrap_or_else(|| self.none_left())),
             false => Ok(()),
         }
+    }
+
+    /// Makes the folders below each folder that is not left out.
+    pub fn begin(&self, branches: &[Branches<'_, '_>]) {
+        let left = self.all().zip(branches).filter(|((_, root), _)| !root.is_lost());
+        left.for_each(|(_, branches)| branches.begin());
+    }
+
+    /// Makes what else there is besides files in each folder that is not left out.
+    ///
+    /// # Errors
+    ///
+    /// See [`lose`](Roots::lose).
+    pub fn finish(&self, branches: &[Branches<'_, '_>]) -> Result<()> {
+        let left = self.all().zip(branches).filter(|((_, root), _)| !root.is_lost());
+        left.map(|((number, _), branches)| (number, branches.end()))
+            .try_for_each(|(number, ended)| ended.or_else(|error| self.lose(number, error)))
     }
 
     /// Why the first of those that were left out was.

@@ -3,11 +3,12 @@
 use std::io;
 use std::sync::{Arc, OnceLock};
 
-use super::output::{self, Output, ends_the_batch, storage_error};
+use super::output::Output;
+use super::outputs::{self, ends_the_batch, storage_error};
 use super::queue::Segment;
 use super::roots::Roots;
+use super::why::Why;
 use crate::digest::{Algorithm, Digest, hash_slice};
-use crate::error::chain;
 use crate::io::fingerprint::{self, Fingerprint};
 use crate::io::{Sink, as_u64, as_usize};
 use crate::range::ByteRange;
@@ -81,9 +82,9 @@ impl Scatter {
         if root.is_lost() || output.has_failed() {
             return Ok(());
         }
-        let Err(error) = output::write(&root.outputs, output, at, bytes) else { return Ok(()) };
+        let Err(error) = outputs::write(&root.outputs, output, at, bytes) else { return Ok(()) };
         if !ends_the_batch(error.kind()) {
-            output.fail(chain(&error));
+            output.fail(Why::of_io("write", &error));
             return Ok(());
         }
         if self.roots.is_alone() {

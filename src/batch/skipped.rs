@@ -10,21 +10,22 @@ use std::sync::Arc;
 use super::assembled::{Assembled, Run};
 use super::commit::{algorithms_of, hash_range, mismatch};
 use super::ending::data_of;
-use super::folders::walk;
 use super::plan::BatchPlan;
 use super::preflight::file_name;
 use super::proof::{Proof, Subject, first_difference, why_not};
 use super::report::{ItemReport, Status};
 use super::sources::Sources;
 use super::tally::Tally;
+use super::why::{READ, Why, told};
 use crate::cpu::Pool;
 use crate::digest::{Algorithm, Digest};
-use crate::error::{ErrorKind, Result, chain};
+use crate::error::{ErrorKind, Result};
 use crate::io::FileIo;
 use crate::manifest::Item;
 use crate::progress::{CancelToken, Phase, Watch};
 use crate::range::{ByteRange, RangeSet};
 use crate::sys::{self, Directory, FileKind};
+use crate::tree::folders::walk;
 use crate::verify::compare::Findings;
 
 /// The items that an earlier run completed.
@@ -116,19 +117,19 @@ impl<'i, 'a> Skipped<'i, 'a> {
             return Ok(Checked::stopped());
         };
         if let Some(what) = mismatch(row.item, &digests) {
-            return Ok(Checked::other(digests, &what, None));
+            return Ok(Checked::other(digests, what, None));
         }
         let Some(proof) = self.proof else { return Ok(Checked::good(digests)) };
         let (findings, ended) = compare(proof, self.sources, row, &file, 1);
         Ok(match (first_difference(&findings, row.range), ended) {
-            (Some(what), _) => Checked::other(digests, &what, Some(false)),
+            (Some(what), _) => Checked::other(digests, what, Some(false)),
             (None, Ok(())) => Checked { verified: Some(true), ..Checked::good(digests) },
             (None, Err(error)) if matches!(error.kind(), ErrorKind::Cancelled) => {
                 Checked::stopped()
             }
             (None, Err(error)) => {
-                let error = Some(why_not(&error));
-                Checked { status: Status::Failed, error, ..Checked::good(digests) }
+                let why = Some(why_not(&error));
+                Checked { status: Status::Failed, why, ..Checked::good(digests) }
             }
         })
     }
@@ -157,12 +158,12 @@ struct Checked {
     status: Status,
     digests: Vec<Digest>,
     verified: Option<bool>,
-    error: Option<String>,
+    why: Option<Why>,
 }
 
 impl Checked {
     fn good(digests: Vec<Digest>) -> Checked {
-        Checked { status: Status::Skipped, digests, verified: None, error: None }
+        Checked { status: Status::Skipped, digests, verified: None, why: None }
     }
 
     /// The caller asked to stop.
@@ -170,16 +171,18 @@ impl Checked {
         Checked { status: Status::NotTried, ..Checked::good(Vec::new()) }
     }
 
-    fn other(digests: Vec<Digest>, what: &str, verified: Option<bool>) -> Checked {
-        let why =
-            format!("of the file that is there, {what}; without that file the item is copied");
-        Checked { status: Status::Mismatch, digests, verified, error: Some(why) }
+    fn other(digests: Vec<Digest>, what: Why, verified: Option<bool>) -> Checked {
+        let why = what.said(|what| {
+            format!("of the file that is there, {what}; without that file the item is copied")
+        });
+        Checked { status: Status::Mismatch, digests, verified, why: Some(why) }
     }
 }
 
 fn unreadable(error: &std::io::Error) -> Checked {
-    let why = format!("the file that is there cannot be read: {}", chain(error));
-    Checked { status: Status::Failed, error: Some(why), ..Checked::good(Vec::new()) }
+    let why = Why::of_io(READ, error);
+    let why = why.said(|text| format!("the file that is there cannot be read: {text}"));
+    Checked { status: Status::Failed, why: Some(why), ..Checked::good(Vec::new()) }
 }
 
 /// The file `name` below `root`, to be read.
@@ -193,12 +196,13 @@ pub fn open(root: &Directory, name: &Path) -> std::io::Result<FileIo> {
     let facts = sys::facts(&file)?;
     match facts.node {
         FileKind::File => Ok(FileIo::new(file, facts.size)),
-        _ => Err(std::io::Error::other("it is no file any more")),
+        _ => Err(std::io::Error::other("it is not a file any more")),
     }
 }
 
 fn report_of(item: &Item, checked: Checked) -> ItemReport<'_> {
-    let Checked { status, digests, verified, error } = checked;
+    let Checked { status, digests, verified, why } = checked;
+    let (error, error_kind) = told(why);
     ItemReport {
         item,
         status,
@@ -207,6 +211,7 @@ fn report_of(item: &Item, checked: Checked) -> ItemReport<'_> {
         failed: Vec::new(),
         verified,
         error,
+        error_kind,
         seconds: 0.0,
         folders: Vec::new(),
     }

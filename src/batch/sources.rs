@@ -1,76 +1,224 @@
-//! What a batch reads: one device, or many files.
+//! What a batch reads: one device, many files, or what servers hand out.
 //!
-//! Ten thousand sources cannot all stay open. Each is looked at once before
+//! Ten thousand files cannot all stay open. Each is looked at once before
 //! the first byte; when its turn comes it is opened again and must be the same
-//! file, unchanged.
+//! file, unchanged. What a server hands out stays open: it is known by what the
+//! server said of it, and has connections only while it is read.
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, Mutex, Weak};
+use std::time::SystemTime;
 
-use crate::engine::capabilities::cache_state;
-use crate::error::{Error, ErrorKind, Fault, Refusal, Result, SourceChange, chain};
+use super::queue::Segment;
+use crate::endpoint::Origin;
+use crate::engine::capabilities::Pace;
+use crate::error::{Error, ErrorKind, Refusal, Result, Side, SourceChange, chain, quoted};
 use crate::io::page_cache::CacheState;
-use crate::manifest::{self, Item, NoSource};
 use crate::progress::lock;
 use crate::range::ByteRange;
-use crate::safety::files_behind;
+use crate::safety::{files_behind, protection};
 use crate::source::{Join, OpenSource};
-use crate::sys::{self, FileKind, Metadata, Thing};
+use crate::sys::{self, Directory, FileKind, Metadata, Thing};
+use crate::tree::Root;
 
 struct Slot {
-    path: PathBuf,
-    facts: Metadata,
+    path: Arc<Path>,
+    size: u64,
+    /// What it is, if it is a file or device.
+    facts: Option<Arc<Metadata>>,
     /// The files that it consists of, if those are several.
     pieces: Vec<Metadata>,
     /// Whether it is opened with the files that follow it.
     join: Join,
+    /// The directory that it was found below, if it was not named.
+    found: Option<Arc<Root>>,
+    /// Whether the size that its file system says is believed unread.
+    is_truthful: bool,
     /// Why it cannot be copied as a whole.
     ends_early: Option<String>,
-    shared: Mutex<Weak<OpenSource>>,
+    shared: Mutex<Weak<dyn Origin>>,
 }
+
+impl Slot {
+    fn is_device(&self) -> bool {
+        self.facts.as_ref().is_some_and(|facts| facts.node == FileKind::BlockDevice)
+    }
+}
+
+/// Of so many that were found it is asked whether they are in the page cache.
+const ASKED: usize = 16;
+
+/// A file that is smaller is written whole, holes and all: it takes no more than
+/// this for them.
+const WORTH_KEEPING: u64 = 64 << 10;
 
 /// All sources of a batch.
 pub struct Sources {
     slots: Vec<Slot>,
-    kept: Vec<Arc<OpenSource>>,
+    kept: Vec<Arc<dyn Origin>>,
     stay_open: usize,
     /// Whether the caller accepts a source that has changed.
     any_state: bool,
+    /// By file system: whether what it says of sizes is believed.
+    truthful: HashMap<u64, bool>,
+}
+
+impl Slot {
+    /// Of what is at `path`, of which nothing is known.
+    fn of(path: Arc<Path>) -> Slot {
+        let shared: Weak<dyn Origin> = Weak::<OpenSource>::new();
+        Slot {
+            path,
+            size: 0,
+            facts: None,
+            pieces: Vec::new(),
+            join: Join::Never,
+            found: None,
+            is_truthful: false,
+            ends_early: None,
+            shared: Mutex::new(shared),
+        }
+    }
+
+    /// Opens it, by the directory that it lies in if it was found in one.
+    fn open_file(&self) -> io::Result<File> {
+        self.directory()?.open_to_read(self.path.file_name().unwrap_or_default())
+    }
+
+    /// The directory that it lies in.
+    fn directory(&self) -> io::Result<Arc<Directory>> {
+        let Some(root) = &self.found else {
+            return Directory::open(self.path.parent().unwrap_or(Path::new(""))).map(Arc::new);
+        };
+        let place = self.path.strip_prefix(&root.path).unwrap_or(&self.path);
+        root.directories.at(place.parent().unwrap_or(Path::new("")), false)
+    }
+
+    fn open(&self) -> Result<OpenSource> {
+        if self.found.is_none() {
+            return OpenSource::open_joined(&self.path, self.join);
+        }
+        let opened = self.open_file();
+        if self.is_truthful
+            && let Ok(file) = opened
+        {
+            return OpenSource::of_known_file(&self.path, file);
+        }
+        let source = OpenSource::of_file(Side::Source, &self.path, opened)?;
+        match source.ends_early() {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(source),
+        }
+    }
 }
 
 impl Sources {
     /// None yet; the first `stay_open` stay open for the whole batch. With
     /// `any_state`, one that has changed may be opened again.
     pub fn new(stay_open: usize, any_state: bool) -> Sources {
-        Sources { slots: Vec::new(), kept: Vec::new(), stay_open, any_state }
+        let (slots, kept, truthful) = (Vec::new(), Vec::new(), HashMap::new());
+        Sources { slots, kept, stay_open, any_state, truthful }
     }
 
-    /// Opens `path` for a look, with the files that follow it as `join` says, and
-    /// gives it a number.
+    /// Opens the file or device at `path` for a look, with the files that follow it
+    /// as `join` says, and gives it a number.
     ///
     /// # Errors
     ///
     /// See [`OpenSource::open_joined`].
     pub fn add(&mut self, path: &Path, join: Join) -> Result<u32> {
-        let source = Arc::new(OpenSource::open_joined(path, join)?);
-        let number = u32::try_from(self.slots.len())
-            .map_err(|_| ErrorKind::usage("more sources than can be counted"))?;
-        self.slots.push(Slot {
-            path: path.to_owned(),
-            facts: source.facts.clone(),
-            pieces: match source.is_joined() {
-                true => source.files().iter().map(|file| file.facts.clone()).collect(),
-                false => Vec::new(),
-            },
-            join,
-            ends_early: source.ends_early().map(|refusal| refusal.to_string()),
-            shared: Mutex::new(Arc::downgrade(&source)),
-        });
+        let source = OpenSource::open_joined(path, join)?;
+        let pieces = match source.is_joined() {
+            true => source.files().iter().map(|file| file.facts.clone()).collect(),
+            false => Vec::new(),
+        };
+        let (size, facts) = (source.facts.size, Some(Arc::new(source.facts.clone())));
+        let ends_early = source.ends_early().map(|refusal| refusal.to_string());
+        let source: Arc<dyn Origin> = Arc::new(source);
+        let shared = Mutex::new(Arc::downgrade(&source));
         if self.kept.len() < self.stay_open {
             self.kept.push(source);
         }
+        let (path, found, is_truthful) = (path.into(), None, false);
+        self.number(Slot {
+            path,
+            size,
+            facts,
+            pieces,
+            join,
+            found,
+            is_truthful,
+            ends_early,
+            shared,
+        })
+    }
+
+    /// Keeps `origin`, an end other than a file, and gives it a number.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`] if it can be read only once.
+    pub fn add_open(&mut self, origin: Arc<dyn Origin>) -> Result<u32> {
+        let path = origin.path().to_owned();
+        if origin.read_order().stream().is_some() {
+            let (name, why) = (quoted(&path), origin.why_once());
+            let what = format!("{name} {why}; a copy of it alone takes it so");
+            return Err(Refusal::Other(what).into());
+        }
+        let size = origin.source().size();
+        let shared = Mutex::new(Arc::downgrade(&origin));
+        self.kept.push(origin);
+        self.number(Slot { size, shared, ..Slot::of(path.into()) })
+    }
+
+    fn number(&mut self, slot: Slot) -> Result<u32> {
+        let number = u32::try_from(self.slots.len())
+            .map_err(|_| ErrorKind::usage("more sources than can be counted"))?;
+        self.slots.push(slot);
         Ok(number)
+    }
+
+    /// Gives a number to the file at `path`, which was found below `root` and was
+    /// `facts` then. It is opened when its turn comes; before that, only where the
+    /// file system may say another size than can be read.
+    ///
+    /// # Errors
+    ///
+    /// If there are more than can be counted.
+    pub fn add_found(
+        &mut self,
+        path: &Arc<Path>,
+        root: &Arc<Root>,
+        facts: &Arc<Metadata>,
+    ) -> Result<u32> {
+        let found = Some(Arc::clone(root));
+        let mut slot = Slot { size: facts.size, found, ..Slot::of(Arc::clone(path)) };
+        let mut facts = Arc::clone(facts);
+        slot.is_truthful = self.tells_the_truth(&slot, &facts);
+        if !slot.is_truthful {
+            // One that cannot be opened fails when its turn comes, alone.
+            if let Ok(source) = slot.open() {
+                slot.size = source.facts.size;
+                Arc::make_mut(&mut facts).size = slot.size;
+            }
+        }
+        slot.facts = Some(facts);
+        self.number(slot)
+    }
+
+    /// Whether the sizes that its file system says are those that can be read.
+    fn tells_the_truth(&mut self, slot: &Slot, facts: &Metadata) -> bool {
+        *self.truthful.entry(facts.device).or_insert_with(|| {
+            let system = slot.directory().and_then(|directory| {
+                // Nothing else may be mounted on the file itself.
+                let is_its_own = directory.own_facts()?.device == facts.device;
+                Ok((is_its_own, sys::file_system(&directory.to_file()?)?))
+            });
+            system.is_ok_and(|(is_its_own, system)| is_its_own && system.kind.is_truthful())
+        })
     }
 
     /// Source `number`, open.
@@ -78,16 +226,19 @@ impl Sources {
     /// # Errors
     ///
     /// If it cannot be opened any more, or is not what it was.
-    pub fn open(&self, number: u32) -> Result<Arc<OpenSource>> {
+    pub fn open(&self, number: u32) -> Result<Arc<dyn Origin>> {
         let slot = &self.slots[number as usize];
         let mut shared = lock(&slot.shared);
         if let Some(source) = shared.upgrade() {
             return Ok(source);
         }
-        let source = Arc::new(OpenSource::open_joined(&slot.path, slot.join)?);
-        if let Some(change) = self.change_while_closed(&source.facts, &slot.facts) {
-            return Err(ErrorKind::SourceChanged { path: slot.path.clone(), change }.into());
+        let source = slot.open()?;
+        let change =
+            slot.facts.as_ref().and_then(|facts| self.change_while_closed(&source.facts, facts));
+        if let Some(change) = change {
+            return Err(ErrorKind::SourceChanged { path: slot.path.to_path_buf(), change }.into());
         }
+        let source: Arc<dyn Origin> = Arc::new(source);
         *shared = Arc::downgrade(&source);
         Ok(source)
     }
@@ -124,6 +275,7 @@ impl Sources {
             }
         };
         let changed = |now: &Metadata| {
+            let before = before?;
             // It may have been opened after it was changed.
             let is_file = now.node == FileKind::File;
             if now.size != before.size {
@@ -137,14 +289,36 @@ impl Sources {
             }
         };
         match source.change() {
-            Ok(change) => change.or_else(|| changed(&source.facts)),
+            Ok(change) => change.or_else(|| changed(&source.file()?.facts)),
             Err(error) => Some(SourceChange::Unknown { reason: chain(&error) }),
         }
     }
 
+    /// Whether `segments` are one file with holes that are worth keeping. Files that
+    /// are packed take less storage as well, and are asked for nothing.
+    pub fn have_holes(&self, segments: &[Segment]) -> bool {
+        let [segment] = segments else { return false };
+        let Some(facts) = self.facts(segment.source) else { return false };
+        facts.node == FileKind::File
+            && !self.is_joined(segment.source)
+            && facts.size >= WORTH_KEEPING
+            && facts.allocated < facts.size
+            && segment.range == ByteRange::to(facts.size)
+    }
+
+    /// How many more may stay open.
+    pub fn room(&self) -> usize {
+        self.stay_open.saturating_sub(self.kept.len())
+    }
+
+    /// Why a source cannot be copied as a whole, if it cannot.
+    pub fn ends_early(&self, number: u32) -> Option<&str> {
+        self.slots[number as usize].ends_early.as_deref()
+    }
+
     /// Size of a source in bytes.
     pub fn size(&self, number: u32) -> u64 {
-        self.slots[number as usize].facts.size
+        self.slots[number as usize].size
     }
 
     /// Path of a source.
@@ -152,15 +326,41 @@ impl Sources {
         &self.slots[number as usize].path
     }
 
-    /// What a source was when the batch began.
-    pub fn facts(&self, number: u32) -> &Metadata {
-        &self.slots[number as usize].facts
+    /// What a source was when the batch began, if it is a file or device.
+    pub fn facts(&self, number: u32) -> Option<&Metadata> {
+        self.slots[number as usize].facts.as_deref()
+    }
+
+    /// What shows that a source is not what it was, as text: the time of a file, and
+    /// what a server said of what it hands out.
+    pub fn state(&self, number: u32) -> String {
+        match self.facts(number) {
+            Some(facts) if facts.node == FileKind::File => format!("{:?}", facts.modified),
+            Some(_) => format!("{:?}", <(i64, u32)>::default()),
+            None => {
+                let identity = self.open(number).map(|source| source.identity());
+                match identity {
+                    Err(_) => String::new(),
+                    // As if it was another one each time: its bytes are compared.
+                    Ok(of) if !of.is_recognizable() => format!("{:?}", SystemTime::now()),
+                    Ok(of) => format!("{:?} {:?}", of.id, of.mtime_ns),
+                }
+            }
+        }
     }
 
     /// What each of the files of a source was then.
     pub fn facts_of_files(&self, number: u32) -> &[Metadata] {
         let slot = &self.slots[number as usize];
-        if slot.pieces.is_empty() { std::slice::from_ref(&slot.facts) } else { &slot.pieces }
+        match &slot.facts {
+            Some(facts) if slot.pieces.is_empty() => std::slice::from_ref(&**facts),
+            _ => &slot.pieces,
+        }
+    }
+
+    /// How the first that is far away is best asked, if any is.
+    pub fn pace(&self) -> Option<Pace> {
+        self.kept.iter().filter(|origin| origin.file().is_none()).find_map(|far| far.end().pace)
     }
 
     /// Whether a source consists of several files.
@@ -171,44 +371,63 @@ impl Sources {
     /// Whether a disk that any of them lies on spins.
     pub fn spin(&self) -> bool {
         let mut known = HashMap::new();
-        self.slots.iter().any(|slot| {
-            let is_device = slot.facts.node == FileKind::BlockDevice;
-            let disk = if is_device { slot.facts.rdev } else { slot.facts.device };
+        let mut local = self.slots.iter().filter_map(|slot| slot.facts.as_deref());
+        local.any(|facts| {
+            let is_device = facts.node == FileKind::BlockDevice;
+            let disk = if is_device { facts.rdev } else { facts.device };
             *known.entry(disk).or_insert_with(|| sys::is_rotational(disk, None) == Some(true))
         })
     }
 
-    /// Whether all of them, if they are few enough to be asked, are in the page cache.
+    /// Whether all of them are in the page cache, if they are few enough to be
+    /// asked; of many that were found, some.
     pub fn are_in_memory(&self) -> bool {
-        let is_warm = |source: &Arc<OpenSource>| {
-            cache_state(source, ByteRange::to(source.facts.size)) == CacheState::Warm
+        let is_warm = |source: &Arc<dyn Origin>| {
+            source.cache_state(ByteRange::to(source.source().size())) == CacheState::Warm
         };
-        self.kept.len() == self.slots.len() && self.kept.iter().all(is_warm)
+        let found = || self.slots.iter().enumerate().filter(|(_, slot)| slot.found.is_some());
+        let some = || found().step_by((self.slots.len() / ASKED).max(1));
+        let mut others = some().filter_map(|(number, _)| self.open(number as u32).ok());
+        let all_asked = self.kept.len() + found().count() == self.slots.len();
+        all_asked && self.kept.iter().all(is_warm) && others.all(|source| is_warm(&source))
     }
 
     /// Who may write, in words, to those that are not one of many: the devices, and
     /// the first of those that are files.
     pub fn who_may_write(&self) -> Vec<String> {
-        let is_device = |slot: &Slot| slot.facts.node == FileKind::BlockDevice;
-        let asked = (0..).zip(&self.slots).filter(|(at, slot)| *at == 0 || is_device(slot));
+        let asked = (0..).zip(&self.slots).filter(|(at, slot)| *at == 0 || slot.is_device());
         let opened = asked.filter_map(|(number, _)| self.open(number).ok());
-        let note = |source: Arc<OpenSource>| source.who_may_write(ByteRange::to(source.facts.size));
+        let all = |source: &dyn Origin| ByteRange::to(source.source().size());
+        let note = |source: Arc<dyn Origin>| source.who_may_write(all(&*source));
         opened.filter_map(note).collect()
+    }
+
+    /// Refuses the first that could be written while it is read.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Unprotected`], or that one cannot be opened.
+    pub fn check_protection(&self) -> Result<()> {
+        let mut numbers = (0..).take(self.slots.len());
+        numbers.try_for_each(|number| {
+            let source = self.open(number)?;
+            Ok(protection::check(source.file(), source.path())?)
+        })
     }
 
     /// Tells which source a file is, if it is one.
     pub fn find(&self) -> Find<'_> {
-        let is_device = |slot: &&Slot| slot.facts.node == FileKind::BlockDevice;
-        let devices: Vec<&Slot> = self.slots.iter().filter(is_device).collect();
-        let files = self.slots.iter().filter(|slot| !is_device(slot));
+        let devices: Vec<&Slot> = self.slots.iter().filter(|slot| slot.is_device()).collect();
+        let files = self.slots.iter().filter(|slot| !slot.is_device());
         let files = files.flat_map(|slot| {
-            let all = std::iter::once(&slot.facts).chain(&slot.pieces);
+            let all = slot.facts.as_deref().into_iter().chain(&slot.pieces);
             all.map(move |facts| (Thing::of(facts), slot))
         });
         // What a device stands for is read as well.
-        let behind = devices
-            .iter()
-            .flat_map(|&slot| files_behind(&slot.facts, &slot.path).map(move |file| (file, slot)));
+        let behind = devices.iter().flat_map(|&slot| {
+            let behind = slot.facts.iter().flat_map(|facts| files_behind(facts, &slot.path));
+            behind.map(move |file| (file, slot))
+        });
         Find { files: files.chain(behind).collect(), devices }
     }
 
@@ -228,79 +447,7 @@ impl Find<'_> {
     /// The path of the source that `facts` are of.
     pub fn path(&self, facts: &Metadata) -> Option<&Path> {
         let file = self.files.get(&Thing::of(facts)).copied();
-        let same = |slot: &&Slot| slot.facts.same_thing(facts);
+        let same = |slot: &&Slot| slot.facts.as_ref().is_some_and(|of| of.same_thing(facts));
         file.or_else(|| self.devices.iter().copied().find(same)).map(|slot| &*slot.path)
-    }
-}
-
-/// The sources that the items of a batch name.
-pub struct Named<'a> {
-    /// Those that could be opened.
-    pub sources: Sources,
-    /// Their numbers; for the others, what kept them from being opened.
-    numbers: HashMap<Option<&'a Path>, std::result::Result<u32, NoSource>>,
-}
-
-impl<'a> Named<'a> {
-    /// Looks at every source once. `of_all` is the one of items that name none, with
-    /// the files that follow it as `join` says; a file that an item names is meant by
-    /// itself.
-    /// `stay_open` and `any_state`: see [`Sources::new`].
-    pub fn open(
-        items: &'a [Item],
-        of_all: Option<&Path>,
-        join: Join,
-        stay_open: usize,
-        any_state: bool,
-    ) -> Named<'a> {
-        let mut sources = Sources::new(stay_open, any_state);
-        let mut numbers = HashMap::new();
-        for item in items {
-            let name = item.source.as_deref();
-            let number = numbers.entry(name).or_insert_with(|| {
-                let path = name.or(of_all).ok_or_else(|| manifest::no_source(None))?;
-                let join = if name.is_some() { Join::Never } else { join };
-                sources.add(path, join).map_err(|error| NoSource {
-                    kind: kind_of(&error),
-                    message: error.chain(),
-                    fault: match error.kind() {
-                        ErrorKind::Refused(Refusal::Split(_)) => Fault::Piece,
-                        _ => Fault::Other,
-                    },
-                })
-            });
-            if let (Ok(found), manifest::Runs::Whole) = (&number, &item.runs)
-                && let Some(why) = &sources.slots[*found as usize].ends_early
-            {
-                let (kind, fault) = (manifest::ErrorKind::Refused, Fault::EndsEarly);
-                *number = Err(NoSource { kind, message: why.clone(), fault });
-            }
-        }
-        Named { sources, numbers }
-    }
-
-    /// The size of a source in bytes.
-    ///
-    /// # Errors
-    ///
-    /// What kept it from being opened.
-    pub fn size(&self, name: Option<&Path>) -> std::result::Result<u64, NoSource> {
-        let number = self.numbers.get(&name).cloned();
-        number.unwrap_or_else(|| Err(manifest::no_source(name))).map(|n| self.sources.size(n))
-    }
-
-    /// Number and size of the source of an item, after the check has found
-    /// every source to be there.
-    pub fn of(&self, item: &Item) -> (u32, u64) {
-        let number = self.numbers.get(&item.source.as_deref());
-        let number = *number.and_then(|found| found.as_ref().ok()).expect("the list was checked");
-        (number, self.sources.size(number))
-    }
-}
-
-fn kind_of(error: &crate::Error) -> manifest::ErrorKind {
-    match error.kind() {
-        ErrorKind::Usage { .. } => manifest::ErrorKind::Usage,
-        _ => manifest::ErrorKind::Refused,
     }
 }

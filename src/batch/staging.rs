@@ -9,7 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use super::output::{Output, Outputs};
+use super::output::Output;
+use super::outputs::{Make, Outputs};
 use super::partial::Partial;
 use crate::durable::intact;
 use crate::durable::map::MapFile;
@@ -25,15 +26,15 @@ use crate::progress::lock;
 use crate::sys::{self, Directory, FileKind, Metadata, Replace};
 
 impl Outputs {
-    /// The file for an output. With `keep`, the part that an earlier run left
-    /// is kept, to go on in.
-    pub(super) fn create(&self, output: &Output, keep: bool) -> io::Result<Arc<FileIo>> {
+    /// The file for an output.
+    pub(super) fn create(&self, output: &Output, how: Make) -> io::Result<Arc<FileIo>> {
         let directory = self.directory_of(&output.wanted.name, true)?;
         let file = match &output.wanted.partial {
             Some(partial) => go_on(&directory, output.name(), partial)?,
-            None => self.create_part(output, &directory, keep)?,
+            None => self.create_part(output, &directory, how.keep)?,
         };
-        let facts = sys::facts(&file)?;
+        // None of those that the kernel makes up: a file could be made.
+        let facts = sys::facts_of_known(&file)?;
         if output.wanted.partial.is_none() {
             lock(&self.ours).insert((facts.device, facts.inode));
             output.made.store(true, Ordering::Release);
@@ -41,7 +42,10 @@ impl Outputs {
         // Set once: an output is created once.
         let _ = output.identity.set(facts);
         if output.wanted.len > 0 && output.wanted.partial.is_none() {
-            give_length(output, &file)?;
+            match how.at_once {
+                true => output.grows.store(true, Ordering::Release),
+                false => give_length(output, &file)?,
+            }
         }
         Ok(Arc::new(FileIo::new(file, output.wanted.len)))
     }
@@ -62,7 +66,7 @@ impl Outputs {
             Found::Busy => return Err(self.busy_or_ours(directory, &part)),
             Found::Left(_, facts) if self.is_ours(&facts) => return Err(same_file()),
             Found::Left(file, facts) if keep && self.earlier.resume => {
-                self.examine(directory, &facts, (Purpose::Write, output))?;
+                self.examine(directory, &facts, Purpose::Write, output)?;
                 // Before the first byte: what comes is for nobody else to read.
                 part::adopt(directory, &file)?;
                 let _ = output.found.set(facts);
@@ -70,7 +74,7 @@ impl Outputs {
             }
             // The lock keeps other runs away until it is gone.
             Found::Left(file, facts) => {
-                self.examine(directory, &facts, (Purpose::Discard, output))?;
+                self.examine(directory, &facts, Purpose::Discard, output)?;
                 side::remove(directory, &part, Ours { file: &file, facts: &facts })?;
                 if let Ok(map_file) = self.map_file(output).as_ref()
                     && output.wanted.has_map
@@ -92,11 +96,12 @@ impl Outputs {
         &self,
         directory: &Directory,
         facts: &Metadata,
-        (purpose, output): (Purpose, &Output),
+        purpose: Purpose,
+        output: &Output,
     ) -> io::Result<()> {
         let path = self.path(&output.wanted.name).with_file_name(output.part_name());
         let mut examiner = Examiner::new(self.earlier.trust);
-        examiner.check(directory, facts, (purpose, &path)).map_err(io::Error::other)
+        examiner.check(directory, facts, purpose, &path).map_err(io::Error::other)
     }
 
     /// Opens the file of an output again, which must be the one it was.
@@ -192,7 +197,13 @@ impl Outputs {
     /// looks for it.
     pub fn check_place(&self, path: &Path) -> io::Result<()> {
         let directory = self.folders.at(path, false)?;
-        intact::directory_is_still_at(&self.path(path), &directory)
+        match intact::directory_is_still_at(&self.path(path), &directory) {
+            // Deeper than a path is long, nobody else finds it by one either.
+            Err(error) if error.kind() == io::ErrorKind::InvalidFilename => {
+                intact::directory_is_still_at(&self.path(Path::new("")), self.folders.root())
+            }
+            result => result,
+        }
     }
 
     /// Removes what was written of an output that has not got its name.
@@ -309,7 +320,7 @@ pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::super::handles::Handles;
-    use super::super::output::Previous;
+    use super::super::outputs::{Make, OpenFolder, Previous};
     use super::super::wanted::Wanted;
     use super::*;
     use crate::durable::trust::Trust;
@@ -335,10 +346,9 @@ mod tests {
         };
         let wanted = names.iter().map(|name| wanted(name.as_ref())).collect();
         let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
-        let root = (Directory::open(folder).unwrap(), folder.to_owned());
+        let (directory, path) = (Directory::open(folder).unwrap(), folder.to_owned());
         Outputs::new(
-            0,
-            root,
+            OpenFolder { number: 0, directory, path },
             wanted,
             Previous { discard: true, resume: true, trust: Trust::Own },
             handles,
@@ -347,7 +357,7 @@ mod tests {
     }
 
     fn write(outputs: &Outputs, output: &Arc<Output>, text: &[u8]) {
-        super::super::output::write(outputs, output, 0, text).unwrap();
+        super::super::outputs::write(outputs, output, 0, text).unwrap();
     }
 
     #[test]
@@ -355,12 +365,12 @@ mod tests {
         for open in [1, 3] {
             let folder = tempfile::tempdir().unwrap();
             let outputs = outputs(folder.path(), &NAMES, open, Replace::Yes);
-            let first = outputs.get(0, false).unwrap();
+            let first = outputs.get(0, Make::default()).unwrap();
             write(&outputs, &first, b"one");
             // Makes room, if there is little: the lock goes, and who made it is known.
-            outputs.get(2, false).unwrap();
-            let second = outputs.get(1, false).unwrap();
-            let reason = second.take_trouble().error.expect("it has no file");
+            outputs.get(2, Make::default()).unwrap();
+            let second = outputs.get(1, Make::default()).unwrap();
+            let reason = second.take_trouble().error.expect("it has no file").text;
             assert!(reason.contains("another item"), "{reason}");
             outputs.discard(&second);
             outputs.publish(&first).unwrap();
@@ -368,7 +378,7 @@ mod tests {
 
             // Its turn comes when the other has its name.
             outputs.close(&second);
-            let second = outputs.get(1, false).unwrap();
+            let second = outputs.get(1, Make::default()).unwrap();
             write(&outputs, &second, b"two");
             outputs.publish(&second).unwrap_err();
             assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"one");
@@ -383,7 +393,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let names: Vec<String> = (0..8).map(|number| number.to_string()).collect();
         let outputs = outputs(folder.path(), &names, 2, Replace::Never);
-        let all: Vec<_> = (0..8).map(|index| outputs.get(index, false).unwrap()).collect();
+        let all: Vec<_> =
+            (0..8).map(|index| outputs.get(index, Make::default()).unwrap()).collect();
         std::thread::scope(|scope| {
             for seed in 0..4 {
                 let (all, outputs) = (&all, &outputs);
@@ -402,12 +413,12 @@ mod tests {
     fn what_another_run_is_writing_is_neither_taken_nor_removed() {
         let folder = tempfile::tempdir().unwrap();
         let theirs = outputs(folder.path(), &NAMES, 3, Replace::Never);
-        let writing = theirs.get(0, false).unwrap();
+        let writing = theirs.get(0, Make::default()).unwrap();
         write(&theirs, &writing, b"one");
         let ours = outputs(folder.path(), &NAMES, 3, Replace::Never);
         for keep in [false, true] {
-            let output = ours.get(0, keep).unwrap();
-            let reason = output.take_trouble().error.expect("it has no file");
+            let output = ours.get(0, Make { keep, at_once: false }).unwrap();
+            let reason = output.take_trouble().error.expect("it has no file").text;
             assert!(reason.contains("another copy is writing"), "{reason}");
             ours.discard(&output);
             ours.close(&output);
@@ -420,13 +431,13 @@ mod tests {
     fn a_part_that_somebody_put_there_is_neither_written_nor_named() {
         let folder = tempfile::tempdir().unwrap();
         let outputs = outputs(folder.path(), &NAMES, 1, Replace::Never);
-        let output = outputs.get(0, false).unwrap();
+        let output = outputs.get(0, Make::default()).unwrap();
         let part = folder.path().join("x.pcopy-part");
         std::fs::rename(&part, folder.path().join("aside")).unwrap();
         std::fs::write(&part, "theirs").unwrap();
         outputs.publish(&output).unwrap_err();
         // Closed to make room, it would be opened again by name.
-        outputs.get(2, false).unwrap();
+        outputs.get(2, Make::default()).unwrap();
         assert!(outputs.file(&output).is_err());
         outputs.discard(&output);
         assert_eq!(std::fs::read(&part).unwrap(), b"theirs");

@@ -70,6 +70,7 @@ impl<'a> Tally<'a> {
         }
     }
 
+    /// An item is over in all folders.
     fn item_over(&self, report: &ItemReport<'_>) {
         if report.status != Status::NotTried {
             self.progress.add_items(1);
@@ -86,6 +87,22 @@ impl<'a> Tally<'a> {
             }
         }
         (self.on_item)(report);
+    }
+
+    /// An item of which nobody knew is over in `folder`.
+    pub fn hear_of_one_more(&self, folder: usize, report: ItemReport<'_>) {
+        let mut report = report;
+        {
+            let state = &mut *lock(&self.state);
+            state.items.total += 1;
+            if let Some(items) = state.in_folders.get_mut(folder) {
+                items.total += 1;
+                items.count(report.status);
+                let place = quoted(&self.folders[folder]);
+                report.error = report.error.map(|error| format!("in {place}: {error}"));
+            }
+        }
+        self.item_over(&report);
     }
 
     /// A file got its name, in the first of the folders.
@@ -114,7 +131,9 @@ impl<'a> Tally<'a> {
         BatchReport {
             schema: SCHEMA,
             outcome: outcome(&state.items),
+            dry_run: false,
             folders: self.folders.iter().zip(state.in_folders).map(folder).collect(),
+            tree: None,
             items: state.items,
             bytes: state.bytes.copied,
             holes: state.bytes.holes,
@@ -151,6 +170,7 @@ fn worst<'a>(reports: Vec<ItemReport<'a>>, folders: &'a [PathBuf]) -> Option<Ite
         status: report.status,
         verified: report.verified,
         error: report.error.clone(),
+        error_kind: report.error_kind,
     };
     let each: Vec<_> = folders.iter().zip(&reports).map(in_folder).collect();
     let is_verified = match reports.iter().filter_map(|report| report.verified).min() {
@@ -188,6 +208,7 @@ mod tests {
             failed: Vec::new(),
             verified: None,
             error: error.map(str::to_owned),
+            error_kind: error.map(|_| "write"),
             seconds: 0.0,
             folders: Vec::new(),
         };

@@ -5,8 +5,11 @@ use std::time::Duration;
 use crate::ByteRange;
 use crate::batch::Batch;
 use crate::batch::plan::BatchPlan;
+use crate::batch::queue::{LARGEST_GAP, Together};
 use crate::manifest::{Item, Runs};
 use crate::pool::controller::{Controller, Workers};
+
+const TOGETHER: Together = Together { request: 1 << 20, gap: LARGEST_GAP };
 
 /// For a hundred files of a MiB each.
 fn controller(workers: Workers) -> Controller {
@@ -20,7 +23,7 @@ fn controller(workers: Workers) -> Controller {
     };
     let items: Vec<Item> = (0..100).map(item).collect();
     let (plan, _) =
-        BatchPlan::new(&items, |_| (0, 1 << 30), |_| false, |_| None, 1, 1 << 20).unwrap();
+        BatchPlan::new(&items, |_, _| (0, 1 << 30), |_| false, |_| None, 1, TOGETHER).unwrap();
     let batch = Batch::new(items, "out");
     let batch =
         if let Workers::Exactly(threads) = workers { batch.threads(threads) } else { batch };

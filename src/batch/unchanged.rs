@@ -45,7 +45,7 @@ impl Changes {
         Changes { allow, ..Changes::default() }
     }
 
-    /// Takes note of the change of a source that is no reason to fail.
+    /// Takes note of the change of a source that is not a reason to fail.
     pub fn note(&self, source: u32, change: &SourceChange) {
         lock(&self.seen).entry(source).or_insert_with(|| change.clone());
     }
@@ -123,7 +123,8 @@ pub fn first_other(
             let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
             let done = &written.within(place).iter().filter_map(back).collect();
             let to = |part: ByteRange| part.rebase(range.start(), at);
-            let sides = Sides { source: &*source.io, destination: file, done, to };
+            let from = source.source();
+            let sides = Sides { source: &*from, destination: file, done, to };
             if let Some(offset) = sides.first_of_all(cancel)? {
                 return Ok(Some(Other { source: number, offset }));
             }

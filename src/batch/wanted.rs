@@ -1,9 +1,12 @@
 //! What a batch is to make of one file, in one of its folders: pure data.
 
+use std::ffi::OsString;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::large::SMALLEST_WITH_MAP;
 use super::partial::Partial;
+use crate::durable::target::{PART_SUFFIX, sibling_name};
 use crate::sys::Replace;
 
 /// A file that the batch is to make.
@@ -25,6 +28,9 @@ pub struct Wanted {
     pub has_map: bool,
     /// Whether an earlier run completed it here, and not in every folder.
     pub complete: bool,
+    /// What it is called behind its name while it is written, where other processes do
+    /// other parts of the batch.
+    pub suffix: Option<Arc<str>>,
 }
 
 impl Wanted {
@@ -39,6 +45,19 @@ impl Wanted {
             partial: None,
             has_map: false,
             complete: false,
+            suffix: None,
         }
+    }
+
+    /// What it is called in its directory while it is written.
+    pub fn part_name(&self) -> OsString {
+        let name = self.name.file_name().unwrap_or_default();
+        sibling_name(name, self.suffix.as_deref().unwrap_or(PART_SUFFIX))
+    }
+
+    /// Whether what is left of it is worth a map, by its length. Others of the job
+    /// do not resume what a process has left: they copy it again.
+    pub fn is_worth_a_map(&self) -> bool {
+        self.len >= SMALLEST_WITH_MAP && self.suffix.is_none()
     }
 }

@@ -2,12 +2,13 @@
 //! they need, and commits outputs as they become complete.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 
+use super::claim::Claim;
 use super::commit::algorithms_of;
 use super::large::{Large, Settings, Wishes, has_map};
-use super::output::{Output, ends_the_batch, storage_error};
+use super::output::Output;
+use super::outputs::{Make, ends_the_batch, storage_error};
 use super::plan::BatchPlan;
 use super::preserving::Lost;
 use super::proof::Proof;
@@ -17,6 +18,7 @@ use super::roots::{Root, Roots};
 use super::scatter::{Piece, Scatter};
 use super::sources::Sources;
 use super::unchanged::Changes;
+use super::why::Why;
 use crate::digest::Algorithm;
 use crate::engine::Positioned;
 use crate::error::{Error, ErrorKind, Result};
@@ -49,6 +51,8 @@ pub struct BatchWork<'a, 'i> {
     pub proof: Option<&'a Proof<'a>>,
     /// Where attributes are carried over: what could not be.
     pub preserve: Option<&'a Lost>,
+    /// Whether files may get their names, where other processes do other parts.
+    pub claim: Option<&'a Claim>,
     /// Sources that are not as they were.
     pub changes: &'a Changes,
     /// Told of the items that are over in one folder.
@@ -160,7 +164,7 @@ impl Work for BatchWork<'_, '_> {
             if is_of_storage(&error)
                 && let Some(output) = large.only_output()
             {
-                output.fail(error.chain());
+                output.fail(Why::from(&error));
                 self.roots.lose(output.root, error)?;
                 return self.stripes_over(ticket, &large, 1);
             }
@@ -171,7 +175,7 @@ impl Work for BatchWork<'_, '_> {
             if is_gone && !large.has_failed() {
                 large.keep().iter().for_each(|output| output.stay());
             }
-            large.fail(&error.chain());
+            large.fail(&Why::from(&error));
             return self.stripes_over(ticket, &large, 1);
         }
         let scatter = lock(&self.groups).remove(&ticket);
@@ -188,7 +192,7 @@ impl Work for BatchWork<'_, '_> {
         }
         match scatter.pieces() {
             [piece] => piece.outputs.iter().try_for_each(|output| {
-                output.fail(error.chain());
+                output.fail(Why::from(&error));
                 self.segment_over(output)
             }),
             pieces => {
@@ -218,7 +222,7 @@ impl Work for BatchWork<'_, '_> {
             if let Err(error) = large.checkpoint(self.progress) {
                 // Of several, each keeps what is wrong with it.
                 let Some(output) = large.only_output() else { return Err(error) };
-                output.fail(error.chain());
+                output.fail(Why::from(&error));
                 self.roots.lose(output.root, error)?;
             }
         }
@@ -227,14 +231,22 @@ impl Work for BatchWork<'_, '_> {
 }
 
 impl<'a> BatchWork<'a, '_> {
-    /// Whether `error` says that `source` is gone, and others would be read from
-    /// it as well: they would meet the same.
+    /// Whether `error` says that `source` is gone or another one, and others would be
+    /// read from it as well: they would meet the same. What a server does not send
+    /// however often it is asked is gone.
     fn ends_with_source(&self, error: &Error, source: u32) -> bool {
-        matches!(error.kind(), ErrorKind::SourceGone { .. }) && self.plan.is_shared(source)
+        let is_of_all = match error.kind() {
+            ErrorKind::SourceGone { .. } => true,
+            ErrorKind::SourceChanged { .. } | ErrorKind::Read { .. } => {
+                self.sources.facts(source).is_none()
+            }
+            _ => false,
+        };
+        is_of_all && self.plan.is_shared(source)
     }
 
     /// Stripes of what has been begun come first, then what is next in the
-    /// order of the sources. Whoever would go idle while a large task is being
+    /// order of the sources. A worker that would go idle while a large task is being
     /// begun waits for its stripes.
     fn pick(&self) -> Result<Pick<'a>> {
         let mut next = lock(&self.next);
@@ -249,7 +261,7 @@ impl<'a> BatchWork<'a, '_> {
                 next.task += 1;
                 let segments = self.plan.queue.segments(task);
                 let ticket = next.ticket()?;
-                if !task.is_large(self.large.scattered) {
+                if !task.is_large(self.large.scattered) && !self.sources.have_holes(segments) {
                     return Ok(Pick::Group(ticket, segments));
                 }
                 next.beginning += 1;
@@ -279,7 +291,7 @@ impl<'a> BatchWork<'a, '_> {
     /// written, and the folders that take no more.
     fn take_failures(&self, large: &Large<'_>) -> Result<()> {
         for (output, error) in large.take_failures() {
-            output.fail(error.chain());
+            output.fail(Why::from(&error));
             if is_of_storage(&error) {
                 self.roots.lose(output.root, error)?;
             }
@@ -315,7 +327,7 @@ impl<'a> BatchWork<'a, '_> {
                         // What an earlier run left is as it was.
                         output.stay();
                     }
-                    output.fail(error.chain());
+                    output.fail(Why::from(&error));
                     self.segment_over(output)
                 })
             }
@@ -334,7 +346,7 @@ impl<'a> BatchWork<'a, '_> {
             Err(error) => {
                 for segment in segments {
                     for output in self.outputs_of(segment, false)? {
-                        output.fail(error.chain());
+                        output.fail(Why::from(&error));
                         self.segment_over(&output)?;
                     }
                 }
@@ -351,6 +363,9 @@ impl<'a> BatchWork<'a, '_> {
         for segment in segments {
             let outputs = self.outputs_of(segment, false)?;
             let range = segment.range.rebase(span.start(), 0).unwrap_or_default();
+            if !self.plan.is_shared(segment.source) {
+                outputs.iter().for_each(|output| self.roots.keep(output, &source));
+            }
             let (segment, digests) = (*segment, self.digests_of_all(segment));
             pieces.push(Piece { outputs, segment, range, digests, hash: OnceLock::new() });
         }
@@ -358,11 +373,11 @@ impl<'a> BatchWork<'a, '_> {
             Arc::new(Scatter::new(Arc::clone(&self.roots), pieces, self.large.options.verifies()));
         lock(&self.groups).insert(ticket, Arc::clone(&scatter));
         let reader: Arc<dyn Source> = match wanted.covers(span) {
-            true => source.io.clone(),
-            false => Arc::new(GapReader::new(source.io.clone(), wanted)),
+            true => source.source(),
+            false => Arc::new(GapReader::new(source.source(), wanted)),
         };
         let mut transfer = Transfer::new(
-            (reader, source.path.clone()),
+            (reader, source.path().to_owned()),
             (scatter, self.roots.first().outputs.path(std::path::Path::new(""))),
             Mapping::to_start(span),
             source.sector(),
@@ -382,7 +397,8 @@ impl<'a> BatchWork<'a, '_> {
         for (number, root) in self.roots.that_need(segment.output) {
             let wanted = root.outputs.wanted(segment.output);
             let keep = large && has_map(segment, wanted);
-            let output = root.outputs.get(segment.output, keep);
+            let at_once = !large && wanted.segments == 1 && wanted.bytes == wanted.len;
+            let output = root.outputs.get(segment.output, Make { keep, at_once });
             match output.and_then(|output| self.reserve(root, &output).map(|()| output)) {
                 Ok(output) => outputs.push(output),
                 Err(error) => {
@@ -424,7 +440,14 @@ impl<'a> BatchWork<'a, '_> {
             };
             let Some(&index) = self.plan.empty.get(index) else { return Ok(None) };
             let segment = Segment { source: 0, output: index, range: ByteRange::to(0), at: 0 };
+            let source = match self.plan.rows(index) {
+                [row] => Some(self.plan.source_of(*row)),
+                _ => None,
+            };
+            let source = source.filter(|number| !self.plan.is_shared(*number));
+            let source = source.and_then(|number| self.sources.open(number).ok());
             for output in self.outputs_of(&segment, false)? {
+                source.iter().for_each(|source| self.roots.keep(&output, source));
                 self.output_over(output)?;
             }
         }
@@ -472,15 +495,4 @@ fn is_of_storage(error: &Error) -> bool {
 
 fn too_many() -> Error {
     ErrorKind::usage("more items than can be counted").into()
-}
-
-/// Set once, by whoever comes first.
-#[derive(Default)]
-pub struct Once(AtomicBool);
-
-impl Once {
-    /// Whether this is the first call.
-    pub fn first(&self) -> bool {
-        !self.0.swap(true, Ordering::AcqRel)
-    }
 }

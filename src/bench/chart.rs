@@ -4,6 +4,7 @@
 use std::fmt::Write;
 
 use super::{Series, Spread};
+use crate::picture::svg::safe;
 use crate::pool::Threads;
 
 /// A bar of up to `width` cells for `share`, from 0 to 1, in eighths of a cell.
@@ -52,6 +53,16 @@ fn order(threads: Threads) -> usize {
         Threads::Auto => usize::MAX,
     }
 }
+
+/// Paper and ink, also of a dark page.
+const STYLE: &str = "\
+.paper{fill:#fff}.ink{fill:#1b1f24}.dim{fill:#57606a}.axis{stroke:#57606a}.grid{stroke:#e2e2e2}\
+@media screen and (prefers-color-scheme:dark){.paper{fill:#0d1117}.ink{fill:#e6edf3}\
+.dim{fill:#9da7b3}.axis{stroke:#9da7b3}.grid{stroke:#30363d}}";
+
+/// Dashes of the lines, for a printer that has no colours.
+const DASHES: [&str; 4] =
+    ["", " stroke-dasharray=\"7 4\"", " stroke-dasharray=\"2 3\"", " stroke-dasharray=\"9 3 2 3\""];
 
 /// Colours that people with any kind of colour vision tell apart (Okabe and Ito).
 const COLOURS: [&str; 6] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00"];
@@ -124,14 +135,17 @@ pub fn svg(lines: &[Line], title: &str, subtitle: &str) -> String {
     let axes = Axes::new(lines);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
-         width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n"
+         width=\"{WIDTH}\" height=\"{HEIGHT}\" font-family=\"sans-serif\" font-size=\"12\" \
+         role=\"img\" aria-label=\"{}\">\n<style>{STYLE}</style>\n\
+         <rect class=\"paper\" width=\"100%\" height=\"100%\"/>\n",
+        safe(&format!("Throughput by threads, {title}")),
     );
-    text(&mut out, (LEFT, 26.0), "font-size=\"16\" font-weight=\"bold\"", title);
-    text(&mut out, (LEFT, 46.0), "fill=\"#555555\"", subtitle);
+    text(&mut out, (LEFT, 26.0), "class=\"ink\" font-size=\"16\" font-weight=\"bold\"", title);
+    text(&mut out, (LEFT, 46.0), "class=\"dim\"", subtitle);
     draw_grid(&mut out, &axes);
-    for (line, colour) in lines.iter().zip(COLOURS.iter().cycle()) {
-        draw_line(&mut out, &axes, line, colour);
+    let looks = COLOURS.iter().cycle().zip(DASHES.iter().cycle());
+    for (line, (colour, dashes)) in lines.iter().zip(looks) {
+        draw_line(&mut out, &axes, line, Look { colour, dashes });
     }
     draw_labels(&mut out, &axes, lines);
     out + "</svg>\n"
@@ -144,32 +158,38 @@ fn draw_grid(out: &mut String, axes: &Axes) {
     for step in 0..=steps {
         let rate = axes.step * step as f64;
         let (y, right) = (axes.y(rate), WIDTH - RIGHT);
-        let colour = if step == 0 { "#333333" } else { "#e2e2e2" };
+        let class = if step == 0 { "axis" } else { "grid" };
         put(
             out,
             &format!(
-                "<line x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\" stroke=\"{colour}\"/>"
+                "<line class=\"{class}\" x1=\"{LEFT}\" y1=\"{y:.1}\" x2=\"{right}\" y2=\"{y:.1}\"/>"
             ),
         );
         let label = format!("{:.3}", rate / unit);
         let label = label.trim_end_matches('0').trim_end_matches('.');
-        text(out, (LEFT - 8.0, y + 4.0), "text-anchor=\"end\" fill=\"#333333\"", label);
+        text(out, (LEFT - 8.0, y + 4.0), "text-anchor=\"end\" class=\"ink\"", label);
     }
-    text(out, (LEFT - 8.0, TOP - 10.0), "text-anchor=\"end\" fill=\"#333333\"", name);
+    text(out, (LEFT - 8.0, TOP - 10.0), "text-anchor=\"end\" class=\"ink\"", name);
     let below = HEIGHT - BOTTOM + 20.0;
     for &threads in &axes.columns {
         let at = (axes.x(threads), below);
-        text(out, at, "text-anchor=\"middle\" fill=\"#333333\"", &threads.to_string());
+        text(out, at, "text-anchor=\"middle\" class=\"ink\"", &threads.to_string());
     }
     let middle = LEFT + (WIDTH - LEFT - RIGHT) / 2.0;
-    text(out, (middle, below + 22.0), "text-anchor=\"middle\" fill=\"#333333\"", "threads");
+    text(out, (middle, below + 22.0), "text-anchor=\"middle\" class=\"ink\"", "threads");
 }
 
-fn draw_line(out: &mut String, axes: &Axes, line: &Line, colour: &str) {
+/// How a line is told from the others.
+struct Look {
+    colour: &'static str,
+    dashes: &'static str,
+}
+
+fn draw_line(out: &mut String, axes: &Axes, line: &Line, Look { colour, dashes }: Look) {
     let path: Vec<String> = line
         .points
         .iter()
-        // Auto is no further number: it stands apart.
+        // Auto is not a number: it stands apart.
         .filter(|point| point.0 != Threads::Auto)
         .map(|&(threads, rate)| format!("{:.1},{:.1}", axes.x(threads), axes.y(rate.median)))
         .collect();
@@ -177,7 +197,7 @@ fn draw_line(out: &mut String, axes: &Axes, line: &Line, colour: &str) {
     put(
         out,
         &format!(
-            "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
+            "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"{dashes}/>"
         ),
     );
     for &(threads, rate) in &line.points {
@@ -215,7 +235,7 @@ fn draw_labels(out: &mut String, axes: &Axes, lines: &[Line]) {
 }
 
 fn text(out: &mut String, (x, y): (f64, f64), style: &str, words: &str) {
-    let words = words.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
+    let words = safe(words);
     put(out, &format!("<text x=\"{x:.1}\" y=\"{y:.1}\" {style}>{words}</text>"));
 }
 

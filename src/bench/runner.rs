@@ -7,8 +7,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use super::reading::{open, read_through};
 use super::room::Room;
 use super::{Outcome, Sample, Setting};
+use crate::address;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};
 use crate::endpoint::{self, Destination, null, zero};
 use crate::engine::capabilities::Between;
@@ -26,13 +28,10 @@ use crate::sparse::{Sparse, data_in};
 use crate::sys;
 use crate::words::UnknownWord;
 
-/// Request in which a source is read into the page cache.
-const WARMING: u64 = 1 << 20;
-
 /// One end of the copy.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Place {
-    /// A file or device.
+    /// A file or device; as a source, also an address.
     Path(PathBuf),
     /// `zero:` as a source, `null:` as a destination: costs nothing.
     Nothing,
@@ -66,7 +65,8 @@ pub struct Runner {
     range: ByteRange,
     cache: Cache,
     sync: bool,
-    to_device: bool,
+    /// What besides the settings is the same in every run.
+    options: Options,
     /// The destination is a file, of which each run makes one of its own.
     makes_files: bool,
     notes: BTreeSet<String>,
@@ -86,12 +86,32 @@ impl Runner {
         most: u64,
         to_device: bool,
     ) -> Result<Runner> {
+        let options = Options { to_device, ..Options::default() };
+        Runner::with_options(source, destination, range, most, options)
+    }
+
+    /// The same, with the consent to write to a device, and what servers are told,
+    /// as `options` say; the others of them are not looked at.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Runner::new`].
+    pub fn with_options(
+        source: Place,
+        destination: Place,
+        range: RangeSpec,
+        most: u64,
+        options: Options,
+    ) -> Result<Runner> {
+        let Options { to_device, remote, .. } = options;
+        // One file is measured.
+        let options = Options { to_device, remote, join: Join::Never, ..Options::default() };
         if (&source, &destination) == (&Place::Nothing, &Place::Nothing) {
             let message = "from nothing to nothing there is nothing to measure";
             return Err(ErrorKind::usage(message).into());
         }
         let range = match &source {
-            Place::Path(path) => range_of(path, range)?,
+            Place::Path(path) => open(path, &options)?.resolve(&range, false)?.0,
             Place::Nothing if range == RangeSpec::default() => ByteRange::to(most),
             Place::Nothing => {
                 let problem =
@@ -109,7 +129,7 @@ impl Runner {
             range,
             cache: Cache::Warm,
             sync: true,
-            to_device,
+            options,
             makes_files: false,
             notes: BTreeSet::new(),
         };
@@ -165,8 +185,7 @@ impl Runner {
         to: &Path,
         preferences: Preferences,
     ) -> Result<Capabilities> {
-        let options = Options { join: Join::Never, ..Options::default() };
-        let origin = endpoint::origin(from, &options, &CancelToken::new())?;
+        let origin = endpoint::origin(from, &self.options, &CancelToken::new())?;
         let destination = self.look_at(to, from)?;
         let copy = Between {
             source: origin.end(),
@@ -180,8 +199,7 @@ impl Runner {
 
     /// Looks at the destination `path` of a copy of `source`.
     fn look_at(&self, path: &Path, source: &Path) -> Result<Box<dyn Destination>> {
-        let options = Options { to_device: self.to_device, ..Options::default() };
-        endpoint::destination(path, source.file_name(), &options)
+        endpoint::destination(path, source.file_name(), &self.options)
     }
 
     /// Things worth knowing about the runs so far.
@@ -246,8 +264,8 @@ impl Runner {
     /// Reading a hole costs the disk nothing, which is worth knowing.
     fn look_for_holes(&mut self) -> Result<()> {
         let Place::Path(path) = &self.source else { return Ok(()) };
-        let source = OpenSource::open(path)?;
-        let holes = self.range.len() - data_in(&*source.io, self.range).bytes();
+        let source = open(path, &self.options)?.source();
+        let holes = self.range.len() - data_in(&*source, self.range).bytes();
         if holes > 0 {
             let percent = (holes * 100).div_ceil(self.range.len());
             let note = format!("{percent} % of what was read is holes, which no disk has to find");
@@ -316,20 +334,22 @@ impl Runner {
     /// A copy that moves every byte, so that settings can be compared.
     fn job(&self, from: &Place, to: &Place) -> CopyJob {
         CopyJob::new(from.path(zero::NAME), to.path(null::NAME))
+            .options(self.options.clone())
             .range(self.range.start()..self.range.end())
-            // One file is measured.
-            .join(Join::Never)
             .reflink(Reflink::Never)
             // A hole that is kept costs nothing, and would count as moved.
             .sparse(Sparse::Never)
             .on_read_error(OnReadError::Stop)
             // Nothing of it is kept.
             .allow_changed_source(true)
-            .to_device(self.to_device && *to != Place::Nothing)
+            .to_device(self.options.to_device && *to != Place::Nothing)
     }
 
     fn prepare_cache(&mut self) -> Result<()> {
         let Place::Path(path) = &self.source else { return Ok(()) };
+        if address::scheme(path).is_some() {
+            return Ok(());
+        }
         let source = OpenSource::open(path)?;
         let (file, range) = (source.file.as_file(), self.range);
         if self.cache == Cache::Cold {
@@ -362,26 +382,6 @@ impl Runner {
 
 fn unknown(engine: &UnknownWord) -> ErrorKind {
     ErrorKind::usage_of(&["engine"], engine.to_string())
-}
-
-fn range_of(path: &Path, range: RangeSpec) -> Result<ByteRange> {
-    let source = OpenSource::open(path)?;
-    Ok(source.resolve(&range, false)?.0)
-}
-
-/// Brings `range` into the page cache.
-fn read_through(source: &OpenSource, range: ByteRange) -> Result<()> {
-    let mut buffer = vec![0; crate::io::as_usize(WARMING)];
-    for piece in range.pieces(WARMING) {
-        let memory = &mut buffer[..crate::io::as_usize(piece.len())];
-        let read = crate::io::transfer::read_full(&*source.io, piece.start(), memory);
-        read.map_err(|stop| ErrorKind::Read {
-            path: source.path.clone(),
-            range: piece,
-            source: stop.error,
-        })?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -435,6 +435,7 @@ mod tests {
             source: runner.source.clone(),
             destination: runner.destination.clone(),
             notes: BTreeSet::new(),
+            options: runner.options.clone(),
             ..*runner
         }
     }

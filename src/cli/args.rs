@@ -17,32 +17,29 @@ use pcopy::{Join, OnReadError, RangeSpec, Size, Threads};
 use super::batch::BatchArgs;
 use super::bench::BenchArgs;
 use super::devices::DevicesArgs;
+use super::evidence::EvidenceArgs;
+use super::fleet::{JobArgs, SharedArgs};
 use super::manual::{CompletionsArgs, ManArgs};
+use super::map::MapArgs;
+use super::pages::{help_end, help_end_of_copy};
 use super::patch::PatchArgs;
 use super::remote::RemoteArgs;
-
-const EXIT_CODES: &str = "\
-Exit codes:
-  0    every requested byte copied, durable unless --no-sync
-  1    partial: some source ranges could not be read; everything else is copied
-  2    usage
-  3    refused: nothing was written
-  4    verification or --expect mismatch
-  5    failed: the job stopped
-  130, 143  interrupted: the process dies by the signal
-
-Numbers: SIZE is decimal or 0x hexadecimal, then K M G T P E or KiB MiB ... (1024),
-kB MB ... (1000), B, or s (logical sectors of the source).
-RANGE is A..B (B exclusive), A..=B (B inclusive), A+LEN, A.., ..B or -LEN (the last LEN bytes).";
+use super::schema::SchemaArgs;
 
 /// Copies a byte range of a file, disk image or block device with several
 /// threads, exactly and durably.
+///
+/// A new file gets its name when it is complete, on the disk and as expected.
+/// An existing DEST is written into only if --in-place or --to-device says so.
+/// Ranges that cannot be read are listed, and everything else is copied.
 #[derive(Parser, Debug)]
-#[command(name = "pcopy", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "pcopy", version, max_term_width = 100)]
+#[command(after_help = help_end_of_copy())]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(override_usage = "\
 pcopy [OPTIONS] SOURCE DEST
        pcopy [OPTIONS] SOURCE... DIRECTORY
+       pcopy -R [OPTIONS] SOURCE... DIRECTORY
        pcopy COMMAND [OPTIONS] ...")]
 pub struct Cli {
     #[command(subcommand)]
@@ -50,6 +47,11 @@ pub struct Cli {
 
     #[command(flatten)]
     pub copy: CopyArgs,
+
+    /// Do not have the kernel keep the process from writing anywhere but at its destinations
+    /// (Landlock, on Linux)
+    #[arg(long, global = true, help_heading = "How")]
+    pub no_sandbox: bool,
 }
 
 /// Everything but a plain copy. A source of such a name is written `./batch`.
@@ -59,7 +61,10 @@ pub enum Command {
     Bench(Box<BenchArgs>),
     Verify(Box<VerifyArgs>),
     Patch(Box<PatchArgs>),
+    Job(JobArgs),
     Devices(DevicesArgs),
+    Schema(SchemaArgs),
+    Map(MapArgs),
     Completions(CompletionsArgs),
     Man(ManArgs),
 }
@@ -67,9 +72,9 @@ pub enum Command {
 /// A copy of one source.
 #[derive(Args, Debug)]
 pub struct CopyArgs {
-    /// What to copy (a file, disk image, block device or https://SERVER/OBJECT; a pipe, or - for
-    /// standard input; several files to a directory that is there), then where to (a file, a
-    /// directory, a block device, or - for standard output)
+    /// What to copy (a file, disk image, block device, https://SERVER/OBJECT or s3://BUCKET/KEY; a
+    /// pipe, or - for standard input; several files to a directory that is there), then where to
+    /// (a file, a directory, a block device, s3://BUCKET/KEY, or - for standard output)
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
 
@@ -77,6 +82,9 @@ pub struct CopyArgs {
     /// Check everything, print the plan, write nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
+
+    #[command(flatten)]
+    pub folders: FolderArgs,
 
     #[command(flatten)]
     pub what: WhatArgs,
@@ -94,17 +102,36 @@ pub struct CopyArgs {
     pub remote: RemoteArgs,
 
     #[command(flatten)]
+    pub shared: SharedArgs,
+
+    #[command(flatten)]
     pub proof: ProofArgs,
 
     #[command(flatten)]
+    pub evidence: EvidenceArgs,
+
+    #[command(flatten)]
     pub output: OutputArgs,
+}
+
+/// Folders with what is in them.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct FolderArgs {
+    /// Take folders with everything in them, to a directory that is there; symbolic links stay
+    /// links
+    #[arg(short = 'R', long)]
+    pub recursive: bool,
+
+    /// With -R: do not enter folders on other file systems
+    #[arg(short = 'x', long, requires = "recursive")]
+    pub one_file_system: bool,
 }
 
 /// Which bytes, and where they go.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "What")]
 pub struct WhatArgs {
-    /// What to copy [default: all]
+    /// Which bytes of SOURCE [default: all]
     #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["offset", "length"])]
     pub range: Option<RangeSpec>,
@@ -146,7 +173,8 @@ pub struct ConsentArgs {
     #[arg(short, long, conflicts_with = "in_place")]
     pub force: bool,
 
-    /// Carry over owner, extended attributes, mode and times of a whole file
+    /// Carry over owner, extended attributes, mode and times of a whole file; with -R also of
+    /// folders and links, and keep hard links
     #[arg(short, long)]
     pub preserve: bool,
 
@@ -163,15 +191,15 @@ pub struct ConsentArgs {
     #[arg(long, conflicts_with = "force")]
     pub only_changed: bool,
 
-    /// Wait for a device that is locked for a moment, at most so long
+    /// How long to wait for a device that is locked for a moment
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub wait: Duration,
 
-    /// Go ahead although DEST lies on the device that is being read
+    /// Go ahead even if DEST lies on the device that is being read
     #[arg(long)]
     pub allow_same_device: bool,
 
-    /// Go ahead although there seems to be less room than the copy takes
+    /// Go ahead even if there seems to be less room than the copy takes
     #[arg(long)]
     pub ignore_space: bool,
 
@@ -188,7 +216,7 @@ pub struct ConsentArgs {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Interruptions")]
 pub struct ResumeArgs {
-    /// Go on from what an interrupted run left
+    /// Resume what an interrupted run left
     #[arg(long, conflicts_with = "restart")]
     pub resume: bool,
 
@@ -196,8 +224,8 @@ pub struct ResumeArgs {
     #[arg(long)]
     pub restart: bool,
 
-    /// Resume or discard what was left even if it is of another user, or could be written by
-    /// one: what that user wrote is then in DEST
+    /// Resume or discard what was left even if it belongs to another user, or could be written
+    /// by one, who then decides what is in DEST
     #[arg(long)]
     pub trust_leftovers: bool,
 
@@ -210,7 +238,7 @@ pub struct ResumeArgs {
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds, hide = true)]
     pub checkpoint_every: Duration,
 
-    /// Complete the copy, or resume it, although SOURCE has changed
+    /// Complete the copy, or resume it, even if SOURCE has changed
     #[arg(long)]
     pub allow_changed_source: bool,
 }
@@ -227,7 +255,7 @@ pub struct HowArgs {
     #[arg(long, value_name = "SIZE|auto", default_value = "auto")]
     pub stripe_size: SizeArg,
 
-    /// Unit of a request: a power of two, or auto
+    /// Size of one read or write: a power of two, or auto
     #[arg(long, value_name = "SIZE|auto", default_value = "auto")]
     pub io_size: SizeArg,
 
@@ -247,7 +275,7 @@ pub struct HowArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = words::<Preallocate>())]
     pub preallocate: Preallocate,
 
-    /// Leave everything in the page cache, also of a large copy
+    /// Leave everything in the page cache, even of a large copy
     #[arg(long)]
     pub keep_cache: bool,
 
@@ -255,11 +283,16 @@ pub struct HowArgs {
     #[arg(long, value_name = "POLICY", default_value = "record", value_parser = words::<OnReadError>())]
     pub on_read_error: OnReadError,
 
+    /// Refuse a source that could be written while it is read: a device that is not read-only, a
+    /// file whose mode allows it, one that is in use
+    #[arg(long, help_heading = "Evidence")]
+    pub require_read_only: bool,
+
     /// Retries of a failed read before it is split and recorded
     #[arg(long, value_name = "N", default_value_t = RETRIES)]
     pub retries: u32,
 
-    /// Most bytes a second
+    /// Copy at most SIZE a second
     #[arg(long, value_name = "SIZE", value_parser = rate)]
     pub limit_rate: Option<u64>,
 }
@@ -272,7 +305,7 @@ pub struct DigestArgs {
     #[arg(long, value_name = "ALG", value_parser = words::<Algorithm>())]
     pub digest: Vec<Algorithm>,
 
-    /// Print a digest of each SIZE of the range, too [default: of each file of --split]
+    /// Print also a digest of each SIZE of the range [default: of each file of --split]
     #[arg(long, value_name = "SIZE", requires = "digest")]
     pub digest_every: Option<Size>,
 
@@ -280,7 +313,7 @@ pub struct DigestArgs {
     #[arg(long, value_name = "FILE", requires = "digest")]
     pub digest_file: Option<PathBuf>,
 
-    /// Fail (exit 4, nothing committed) if the digest of the range is another; repeatable
+    /// Fail (exit 4, nothing committed) if the digest of the range does not match; repeatable
     #[arg(long, value_name = "ALG:HEX")]
     pub expect: Vec<Expectation>,
 }
@@ -303,9 +336,10 @@ pub struct ProofArgs {
 
 /// Compare DEST with SOURCE, reading DEST past the page cache; print the ranges that differ
 #[derive(Args, Debug)]
+#[command(after_help = help_end("verify"))]
 pub struct VerifyArgs {
-    /// What was copied (a file, disk image or block device; several that are in a directory now),
-    /// then where to (a file, a directory with a file of SOURCE's name, or a block device)
+    /// What was copied (a file, disk image, block device or https://SERVER/OBJECT; several that are
+    /// in a directory now), then where to (the same, or a directory with a file of SOURCE's name)
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 2..)]
     pub paths: Vec<PathBuf>,
 
@@ -318,7 +352,18 @@ pub struct VerifyArgs {
     pub keep_cache: bool,
 
     #[command(flatten)]
+    pub folders: FolderArgs,
+
+    /// With -R: compare also owners, attributes, modes and times of last change, and whether
+    /// names are still of one file
+    #[arg(short, long, requires = "recursive")]
+    pub preserve: bool,
+
+    #[command(flatten)]
     pub what: WhatArgs,
+
+    #[command(flatten)]
+    pub remote: RemoteArgs,
 
     #[command(flatten)]
     pub digests: DigestArgs,
@@ -376,9 +421,15 @@ impl std::str::FromStr for SizeArg {
     }
 }
 
+/// A year: longer than anything is waited for.
+const MOST_SECONDS: Duration = Duration::from_secs(365 * 24 * 3600);
+
 pub fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().map_err(|_| "must be a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let duration = Duration::try_from_secs_f64(seconds).ok();
+    duration
+        .filter(|duration| *duration <= MOST_SECONDS)
+        .ok_or_else(|| format!("must be a number of seconds from 0 to {}", MOST_SECONDS.as_secs()))
 }
 
 fn rate(text: &str) -> Result<u64, String> {

@@ -7,11 +7,13 @@ use std::path::Path;
 
 use pcopy::batch::BatchReport;
 use pcopy::endpoint::bytes;
+use pcopy::fleet::Status;
 use pcopy::{Error, Report, devices};
 use serde_json::json;
 
 use super::args::{Cli, Command, OutputArgs, ProgressArg};
 use super::exit::Exit;
+use super::fleet::JobCommand;
 use super::remedy::said;
 use super::terminal::{event_to_stderr, json_to_stdout, to_stderr};
 use super::{bench, config};
@@ -26,6 +28,8 @@ enum Form<'a> {
     Bench(Option<(&'a Path, &'a Path)>),
     /// Of the devices.
     Devices,
+    /// How far a job of several processes is.
+    Status,
     /// None: what there is on standard output is for people.
     Text,
 }
@@ -34,6 +38,7 @@ enum Form<'a> {
 pub struct Asked<'a> {
     form: Form<'a>,
     json: bool,
+    dry_run: bool,
     /// Standard error carries one JSON event a line.
     events: bool,
 }
@@ -41,8 +46,16 @@ pub struct Asked<'a> {
 impl<'a> Asked<'a> {
     /// As the arguments say.
     pub fn of(cli: &'a Cli) -> Asked<'a> {
+        let dry_run = match &cli.command {
+            None => cli.copy.dry_run,
+            Some(Command::Patch(args)) => args.dry_run,
+            Some(Command::Batch(args)) => args.common.dry_run,
+            Some(_) => false,
+        };
         let (form, output) = match &cli.command {
+            None if cli.copy.folders.recursive => (Form::Batch, &cli.copy.output),
             None => (copy(&cli.copy.paths), &cli.copy.output),
+            Some(Command::Verify(args)) if args.folders.recursive => (Form::Batch, &args.output),
             Some(Command::Verify(args)) => (copy(&args.paths), &args.output),
             Some(Command::Patch(args)) => {
                 (Form::Copy(Path::new(bytes::NAME), &args.file), &args.output)
@@ -58,16 +71,27 @@ impl<'a> Asked<'a> {
             Some(Command::Bench(args)) => {
                 (Form::Bench(Some((&args.source, &args.destination))), &args.output)
             }
+            Some(Command::Job(args)) => match &args.command {
+                JobCommand::Status(args) => {
+                    return Asked { form: Form::Status, json: args.json, dry_run, events: false };
+                }
+                JobCommand::Finish(args) => (Form::Copy(Path::new(""), &args.folder), &args.output),
+                JobCommand::Script(_) => {
+                    return Asked { form: Form::Text, json: false, dry_run, events: false };
+                }
+            },
             Some(Command::Devices(args)) => {
-                return Asked { form: Form::Devices, json: args.json, events: false };
+                return Asked { form: Form::Devices, json: args.json, dry_run, events: false };
             }
-            Some(Command::Completions(_) | Command::Man(_)) => {
-                return Asked { form: Form::Text, json: false, events: false };
+            Some(
+                Command::Schema(_) | Command::Completions(_) | Command::Man(_) | Command::Map(_),
+            ) => {
+                return Asked { form: Form::Text, json: false, dry_run, events: false };
             }
         };
         let OutputArgs { json, progress, .. } = *output;
         let holds_bytes = matches!(form, Form::Copy(_, to) if config::is_stdout(to));
-        Asked { form, json: json && !holds_bytes, events: progress == ProgressArg::Json }
+        Asked { form, json: json && !holds_bytes, dry_run, events: progress == ProgressArg::Json }
     }
 
     /// As far as it shows in words that cannot be understood.
@@ -79,15 +103,17 @@ impl<'a> Asked<'a> {
             Some("batch") if !options.iter().any(|option| is_onto(option)) => Form::Batch,
             Some("bench") => Form::Bench(None),
             Some("devices") => Form::Devices,
-            Some("completions" | "man") => Form::Text,
+            Some("job") if options.iter().any(|word| *word == "status") => Form::Status,
+            Some("schema" | "completions" | "man" | "map") => Form::Text,
             _ => Form::Copy(Path::new(""), Path::new("")),
         };
-        let json = options.iter().any(|word| *word == "--json");
+        let has = |name: &str| options.iter().any(|word| *word == name);
+        let (json, dry_run) = (has("--json"), has("--dry-run") || has("-n"));
         // Where bytes were wanted, somebody may take for bytes whatever comes.
         let wants_bytes = matches!(form, Form::Copy(..))
             && command.is_none_or(|command| *command != "patch")
             && typed.last().is_some_and(|word| word == "-");
-        Asked { form, json: json && !wants_bytes, events: false }
+        Asked { form, json: json && !wants_bytes, dry_run, events: false }
     }
 
     /// Tells an error that nobody has told.
@@ -108,11 +134,18 @@ impl<'a> Asked<'a> {
         }
         json_to_stdout(match self.form {
             Form::Copy(source, destination) => {
-                Report::of_error(error, source, destination).to_json()
+                let mut report = Report::of_error(error, source, destination);
+                report.dry_run = self.dry_run;
+                report.to_json()
             }
-            Form::Batch => BatchReport::of_error(error).to_json(),
+            Form::Batch => {
+                let mut report = BatchReport::of_error(error);
+                report.dry_run = self.dry_run;
+                report.to_json()
+            }
             Form::Bench(ends) => bench::document_of(error, ends).to_string(),
             Form::Devices => devices::to_json_of_error(error),
+            Form::Status => Status::to_json_of_error(error),
             Form::Text => return,
         });
     }

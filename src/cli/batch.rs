@@ -2,34 +2,40 @@
 
 mod compare;
 mod files;
+mod folders;
 mod list;
-mod listener;
+pub(super) mod listener;
 mod onto;
+mod picture;
 mod report_file;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgGroup, Args};
-use pcopy::batch::{Batch, BatchPlanned, BatchReport, FolderReport};
+use pcopy::batch::{Batch, BatchPlanned, BatchReport, FolderReport, ItemReport, TreeReport};
 use pcopy::digest;
 use pcopy::error::quoted;
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
 use pcopy::words::Word;
-use pcopy::{Error, ErrorKind, Failure, Outcome, Progress, Result, Watch};
+use pcopy::{Error, ErrorKind, Failure, Outcome, Progress, Result, SharedBatch, Watch};
 
 pub use self::files::{copy_files, verify_files};
+pub use self::folders::{copy_folders, verify_folders};
 use self::list::ListArgs;
 use self::listener::{Listener, Report};
 use self::onto::OntoArgs;
+use self::picture::Picture;
 use super::args::{HowArgs, OutputArgs, seconds};
 use super::exit::Exit;
+use super::fleet::{self, SharedArgs};
 use super::hint::{batch_remedy, resume_command};
 use super::remedy::said;
-use super::render::{check_place, is_of_threads, usage};
+use super::remote::RemoteArgs;
+use super::render::{self, check_place, is_of_threads, usage};
 use super::signals::Signals;
-use super::terminal::{json_to_stdout, to_stderr};
+use super::terminal::json_to_stdout;
 use super::{config, watch};
 
 /// Copy many ranges to many files in one run
@@ -39,13 +45,15 @@ use super::{config, watch};
 /// sfdisk, parted -sm, lsblk -bJ or qemu-img map --output=json, or a rawprogram file. With
 /// --into-device or --into-file every range goes to its own offset of one destination.
 #[derive(Args, Debug)]
+#[command(after_help = super::pages::help_end("batch"))]
 #[command(group = ArgGroup::new("one_destination").args(["into_device", "into_file"]))]
 pub struct BatchArgs {
     /// The list of files; - for standard input
     #[arg(value_name = "MANIFEST", required_unless_present = "retry")]
     pub manifest: Option<PathBuf>,
 
-    /// Source of all items that name none
+    /// Source of all items that name none: a file, device or https://SERVER/OBJECT; with
+    /// --into-device or --into-file also a pipe, or - for standard input
     #[arg(long, value_name = "SRC")]
     pub source: Option<PathBuf>,
 
@@ -56,6 +64,11 @@ pub struct BatchArgs {
     /// Write a line of JSON for each item
     #[arg(long, value_name = "FILE.jsonl")]
     pub report: Option<PathBuf>,
+
+    /// Write a page with a picture of what became of the files, and of what was read of each
+    /// source; it needs nothing else to be read
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
 
     /// Take a report back and copy what is not complete
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["manifest", "format"])]
@@ -69,7 +82,7 @@ pub struct BatchArgs {
     ])]
     pub compare: bool,
 
-    /// Take ranges of a disk as they are, although the source is an image in a container format
+    /// Take ranges of a disk as they are, even if the source is an image in a container format
     #[arg(long)]
     pub ignore_container: bool,
 
@@ -95,7 +108,7 @@ pub struct CommonArgs {
     #[arg(short, long)]
     pub force: bool,
 
-    /// Go on from an interrupted batch: complete files are skipped
+    /// Resume an interrupted batch: complete files are skipped
     #[arg(long, conflicts_with = "restart")]
     pub resume: bool,
 
@@ -108,16 +121,16 @@ pub struct CommonArgs {
     #[arg(long)]
     pub trust_leftovers: bool,
 
-    /// Complete items although their source changed, during the batch or since an interrupted one:
+    /// Complete items even if their source changed, during the batch or since an interrupted one:
     /// they may be mixtures of old and new bytes
     #[arg(long)]
     pub allow_changed_source: bool,
 
-    /// Go ahead although the files land on the device that is being read
+    /// Go ahead even if the files land on the device that is being read
     #[arg(long)]
     pub allow_same_device: bool,
 
-    /// Go ahead although there seems to be less room than the files take
+    /// Go ahead even if there seems to be less room than the files take
     #[arg(long)]
     pub ignore_space: bool,
 
@@ -163,6 +176,12 @@ pub struct CommonArgs {
     pub how: HowArgs,
 
     #[command(flatten)]
+    pub shared: SharedArgs,
+
+    #[command(flatten)]
+    pub remote: RemoteArgs,
+
+    #[command(flatten)]
     pub output: OutputArgs,
 }
 
@@ -170,15 +189,19 @@ pub struct CommonArgs {
 ///
 /// # Errors
 ///
-/// What nobody has told yet: the batch could not even be begun.
+/// An error that has not been printed: the batch could not even be begun.
 pub fn run(args: &BatchArgs, signals: &Signals) -> Result<Exit> {
+    check_source(args).map_err(usage)?;
     check_report(args).map_err(usage)?;
     args.report.as_deref().map_or(Ok(()), check_place)?;
     let (manifest, unread) = list::read(args, signals)?;
     for note in &manifest.notes {
         if !args.common.output.quiet {
-            to_stderr(&format!("pcopy: {note}"));
+            render::say(&args.common.output, "message", &format!("pcopy: {note}"));
         }
+    }
+    if args.common.shared.job.is_some() {
+        fleet::list::check_list(args).map_err(usage)?;
     }
     if let Some(destination) = args.onto.destination() {
         return onto::run(args, destination, manifest, unread, signals);
@@ -199,12 +222,16 @@ pub fn run(args: &BatchArgs, signals: &Signals) -> Result<Exit> {
         is_the_list: is_the_list(args, path),
         give_up: &give_up,
     });
-    let listener = Listener::new(report, &|_| {});
-    if args.compare {
+    let picture = Picture::of(args)?;
+    let heard = |item: &ItemReport<'_>| picture.hear(item);
+    let listener = Listener::new(report, &heard);
+    let exit = if args.compare {
         let batch = batch.options(config::batch(&args.common).map_err(usage)?);
-        return compare::compare(&batch, &args.common.output, listener, signals);
-    }
-    copy(batch, &args.common, listener, signals)
+        compare::compare(&batch, &args.common.output, listener, signals)?
+    } else {
+        copy(batch, &args.common, listener, signals)?
+    };
+    Ok(picture.write(exit, &give_up))
 }
 
 /// What a message calls the source of all items.
@@ -214,27 +241,52 @@ const SOURCE: &str = "the source";
 fn beside(args: &BatchArgs) -> Vec<(Role, &'static str, &Path)> {
     let list = args.manifest.as_deref().filter(|list| list.as_os_str() != "-");
     let report = args.report.as_deref();
-    // A list that is the report is replaced by it in the end.
+    // A list that is the report is replaced by it at the end.
     let is_report = report.is_some_and(|report| is_the_list(args, report));
     let retry = args.retry.as_deref().filter(|_| !is_report);
     [
-        (Role::Read, SOURCE, args.source.as_deref()),
+        (
+            Role::Read,
+            SOURCE,
+            args.source.as_deref().filter(|path| !config::is_standard_stream(path)),
+        ),
         (Role::Read, "the list", list.or(retry)),
         (Role::Side, "--report", report),
+        (Role::Side, "--html", args.html.as_deref()),
     ]
     .into_iter()
     .filter_map(|(role, what, path)| Some((role, what, path?)))
     .collect()
 }
 
-fn is_the_list(args: &BatchArgs, report: &Path) -> bool {
+pub fn is_the_list(args: &BatchArgs, report: &Path) -> bool {
     args.retry.as_deref().is_some_and(|list| config::is_same(report, list))
 }
 
-/// Refuses a report where the source or the list is, before the list is read.
+/// Refuses standard input as a source where it is the list, or can be no source.
+fn check_source(args: &BatchArgs) -> Result<(), String> {
+    let is_stdin = |path: &Option<PathBuf>| path.as_deref().is_some_and(config::is_standard_stream);
+    match (is_stdin(&args.source), args.onto.destination()) {
+        (true, _) if is_stdin(&args.manifest) => {
+            Err("--source: - is the list already: standard input holds one of them".to_owned())
+        }
+        (true, None) => {
+            Err("--source: - is read once, in order, and files are written in any: name a \
+                             file or device, or write to one by --into-file or --into-device"
+                .to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a report or a page where the source or the list is, before the list is read.
 fn check_report(args: &BatchArgs) -> Result<(), String> {
-    let Some(report) = &args.report else { return Ok(()) };
-    config::check_is_file("--report", report)?;
+    let files = [("--report", &args.report), ("--html", &args.html)];
+    let mut named = files.iter().filter_map(|(option, file)| Some((option, file.as_deref()?)));
+    named.try_for_each(|(option, file)| config::check_is_file(option, file))?;
+    if files.iter().all(|(_, file)| file.is_none()) {
+        return Ok(());
+    }
     let mut roles = Roles::default();
     let mut all = beside(args).into_iter();
     all.try_for_each(|(role, what, path)| roles.add(role, what, path)).map_err(|c| c.to_string())
@@ -248,6 +300,9 @@ fn copy(
     signals: &Signals,
 ) -> Result<Exit> {
     let batch = batch.options(config::batch(args).map_err(usage)?);
+    if let Some(folder) = &args.shared.job {
+        return fleet::list::copy(SharedBatch::new(folder, batch), args, listener, signals);
+    }
     let progress = Progress::new();
     if args.dry_run {
         return Ok(match batch.dry_run(&progress) {
@@ -259,7 +314,7 @@ fn copy(
     let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
         batch.run_watched(Watch::new(progress, cancel), &|item| listener.hear(item))
     });
-    let is_reported = listener.close(result.is_ok());
+    let is_reported = listener.close(result.is_ok(), &args.output);
     let report = match result {
         Ok(report) => report,
         Err(error) => return Ok(failed(&error, args)),
@@ -276,10 +331,10 @@ fn copy(
 }
 
 /// Tells an error of a batch.
-fn say(error: &Error) {
-    to_stderr(&format!("pcopy: {}", said(error)));
+fn say(error: &Error, output: &OutputArgs) {
+    render::say(output, "error", &format!("pcopy: {}", said(error)));
     for way in error.kind().remedies().into_iter().filter_map(batch_remedy) {
-        to_stderr(&format!("pcopy: {way}"));
+        render::say(output, "message", &format!("pcopy: {way}"));
     }
 }
 
@@ -289,7 +344,7 @@ fn planned(plan: &BatchPlanned, args: &CommonArgs) -> Exit {
         json_to_stdout(BatchReport::from(plan).to_json());
     }
     if !quiet && (!json || verbose) {
-        to_stderr(&plan.to_string());
+        render::say(&args.output, "message", &plan.to_string());
     }
     Exit::Success
 }
@@ -301,9 +356,9 @@ fn finished(report: &BatchReport, args: &CommonArgs) {
     if args.output.quiet || (args.output.json && !args.output.verbose) {
         return;
     }
-    to_stderr(&summary(report, args.output.verbose));
+    render::say(&args.output, "message", &summary(report, args.output.verbose));
     if args.output.verbose {
-        to_stderr(&ways(report));
+        render::say(&args.output, "message", &ways(report));
     }
 }
 
@@ -311,11 +366,12 @@ fn finished(report: &BatchReport, args: &CommonArgs) {
 /// expected would be so again.
 fn advise_again(report: &BatchReport, args: &CommonArgs) {
     if report.items.partial + report.items.failed > 0 {
-        to_stderr(&format!("pcopy: to try them again: {}", resume_command(args.how.engine.word())));
+        let command = resume_command(args.how.engine.word());
+        render::say(&args.output, "message", &format!("pcopy: to try them again: {command}"));
     }
 }
 
-/// Which engines moved large files, and where one gave way.
+/// Which engines moved large files, and where one could not.
 fn ways(report: &BatchReport) -> String {
     let engines = report.engines.iter();
     let mut text: Vec<String> =
@@ -342,6 +398,17 @@ fn summary(report: &BatchReport, verbose: bool) -> String {
         report.seconds.total,
         human(report.bytes_per_second as u64),
     );
+    if report.resumed > 0 {
+        text += &format!("\n  {} were there from an earlier run", human(report.resumed));
+    }
+    text += &details(report, verbose);
+    text
+}
+
+/// What a summary says besides how much was copied.
+pub(super) fn details(report: &BatchReport, verbose: bool) -> String {
+    let items = &report.items;
+    let mut text = String::new();
     let others = [
         (items.skipped, "there already"),
         (items.partial, "with unreadable parts"),
@@ -353,11 +420,9 @@ fn summary(report: &BatchReport, verbose: bool) -> String {
         text += &format!("\n  {count} {what}");
     }
     text += &folders(&report.folders);
+    text += &report.tree.as_ref().map(in_tree).unwrap_or_default();
     if report.holes > 0 {
         text += &format!("\n  {} kept as holes", human(report.holes));
-    }
-    if report.resumed > 0 {
-        text += &format!("\n  {} were there from an earlier run", human(report.resumed));
     }
     if !report.durable {
         text += "\n  not synced";
@@ -382,22 +447,36 @@ pub(super) fn folders(folders: &[FolderReport]) -> String {
     folders.iter().filter(|folder| !folder.items.all_good()).map(line).collect()
 }
 
+/// What there is besides files.
+fn in_tree(report: &TreeReport) -> String {
+    let all = [
+        (report.folders, "folder", "folders"),
+        (report.links, "symbolic link", "symbolic links"),
+        (report.hard_links, "hard link", "hard links"),
+    ];
+    let some = all.into_iter().filter(|&(count, ..)| count > 0);
+    let said: Vec<String> = some
+        .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+        .collect();
+    if said.is_empty() { String::new() } else { format!("\n  {}", said.join(", ")) }
+}
+
 fn failed(error: &Failure<BatchReport>, args: &CommonArgs) -> Exit {
     let report = error.report();
     if args.output.json {
-        json_to_stdout(
-            report.map_or_else(|| BatchReport::of_error(error).to_json(), BatchReport::to_json),
-        );
+        let mut report = report.cloned().unwrap_or_else(|| BatchReport::of_error(error));
+        report.dry_run = args.dry_run;
+        json_to_stdout(report.to_json());
     }
     if let Some(report) = report.filter(|_| !args.output.quiet) {
-        to_stderr(&summary(report, args.output.verbose));
+        render::say(&args.output, "message", &summary(report, args.output.verbose));
     }
-    say(error);
+    say(error, &args.output);
     let is_gone = matches!(error.kind(), ErrorKind::SourceGone { .. });
     let is_left = report.is_some_and(|report| !report.items.all_good());
     if is_gone || is_left || error.outcome() == Outcome::Interrupted {
         let command = resume_command(args.how.engine.word());
-        to_stderr(&format!("pcopy: to go on from here: {command}"));
+        render::say(&args.output, "message", &format!("pcopy: to go on from here: {command}"));
     }
     Exit::of_error(error)
 }

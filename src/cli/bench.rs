@@ -8,11 +8,12 @@ use std::path::Path;
 use pcopy::address::shown;
 use pcopy::bench::advice::{Advice, advise};
 use pcopy::bench::chart::{self, bar};
+use pcopy::bench::page::{self, Around, Recommended};
 use pcopy::bench::{Cache, Place, Runner, Series, combinations, sweep};
 use pcopy::error::{escaped, quoted};
 use pcopy::safety::roles::{Role, Roles};
 use pcopy::size::human;
-use pcopy::{Error, Progress, Result};
+use pcopy::{Error, Options, Progress, Result};
 use serde_json::{Value, json};
 
 pub use args::BenchArgs;
@@ -24,6 +25,7 @@ use super::config;
 use super::exit::Exit;
 use super::hint::shell_word;
 use super::remedy::said;
+use super::remote;
 use super::render;
 use super::signals::Signals;
 use super::terminal::{json_to_stdout, to_stderr, to_stdout};
@@ -40,7 +42,7 @@ const SCHEMA: &str = "pcopy.bench/1";
 ///
 /// # Errors
 ///
-/// What nobody has told yet: nothing was measured.
+/// An error that has not been printed: nothing was measured.
 pub fn run(args: &BenchArgs, signals: &Signals) -> Result<Exit> {
     check_files(args)?;
     let (runner, all, error) = measure(args, signals)?;
@@ -55,11 +57,12 @@ pub fn run(args: &BenchArgs, signals: &Signals) -> Result<Exit> {
     } else {
         to_stdout(&result.text());
     }
-    if let Some(file) = &args.svg
-        && let Err(message) =
-            render::write_file(file, result.svg().as_bytes(), &|| signals.asked_to_stop())
-    {
-        return Ok(render::failed(&message));
+    for (file, picture) in [(&args.svg, result.svg()), (&args.html, result.html())] {
+        let Some(file) = file else { continue };
+        let give_up = || signals.asked_to_stop();
+        if let Err(message) = render::write_file(file, picture.as_bytes(), &give_up) {
+            return Ok(render::failed(&message));
+        }
     }
     Ok(match &result.error {
         Some(error) => {
@@ -98,20 +101,21 @@ pub fn document_of(error: &Error, ends: Option<(&Path, &Path)>) -> Value {
 /// loss, before hours are spent on what it shows.
 fn check_files(args: &BenchArgs) -> Result<()> {
     let ends = [&*args.source, &*args.destination];
-    let named =
-        [("SOURCE", Some(ends[0])), ("DEST", Some(ends[1])), ("--svg", args.svg.as_deref())];
+    let pictures = [("--svg", args.svg.as_deref()), ("--html", args.html.as_deref())];
+    let named = [[("SOURCE", Some(ends[0])), ("DEST", Some(ends[1]))], pictures].concat();
     let mut checked = named
         .into_iter()
         .try_for_each(|(what, path)| path.map_or(Ok(()), |path| config::check_is_file(what, path)));
-    if let Some(file) = &args.svg {
-        checked = checked.and_then(|()| check_apart(args, file));
-    }
+    checked = checked.and_then(|()| check_apart(args, pictures));
     checked.map_err(render::usage)?;
-    args.svg.as_deref().map_or(Ok(()), render::check_writable)
+    pictures.into_iter().filter_map(|(_, file)| file).try_for_each(render::check_writable)
 }
 
-/// Refuses a chart where the runs read or write, or the copy that is advised would.
-fn check_apart(args: &BenchArgs, svg: &Path) -> Result<(), String> {
+/// A file that is written at the end, and the option that names it.
+type Output<'a> = (&'static str, Option<&'a Path>);
+
+/// Refuses a picture where the runs read or write, or the copy that is advised would.
+fn check_apart(args: &BenchArgs, pictures: [Output<'_>; 2]) -> Result<(), String> {
     let mut roles = Roles::default();
     if args.source.as_os_str() != "zero:" {
         let _ = roles.add(Role::Read, "the source", &args.source);
@@ -119,7 +123,9 @@ fn check_apart(args: &BenchArgs, svg: &Path) -> Result<(), String> {
     if args.destination.as_os_str() != "null:" {
         let _ = roles.add_destination(&args.destination, &args.source, true);
     }
-    roles.add(Role::Side, "--svg", svg).map_err(|clash| clash.to_string())
+    let mut files = pictures.into_iter().filter_map(|(option, file)| Some((option, file?)));
+    let added = files.try_for_each(|(option, file)| roles.add(Role::Side, option, file));
+    added.map_err(|clash| clash.to_string())
 }
 
 /// The runs that count, and what ended them early.
@@ -136,15 +142,16 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured> {
     };
     let (from, to) = (place(&args.source, "zero:"), place(&args.destination, "null:"));
     let range = args.range.unwrap_or_default();
-    let runner = Runner::new(from, to, range, args.size, args.to_device)?;
+    let mut options = Options::default();
+    options.to_device = args.to_device;
+    options.remote = remote::of_server(&args.server);
+    let runner = Runner::with_options(from, to, range, args.size(), options)?;
     let mut runner = runner.cache(cache).sync(!args.no_sync);
     let engines = if args.engine.is_empty() { runner.engines()? } else { args.engine.clone() };
-    let io_sizes: Vec<_> = args.io_size.iter().map(|size| size.0).collect();
-    let threads = args.threads.clone();
-    let settings = combinations(&engines, &io_sizes, &threads);
+    let settings = combinations(&engines, &args.io_sizes(), &args.threads());
     settings.iter().try_for_each(|setting| runner.check(setting))?;
     let meter = Meter::new(&args.output);
-    // Progress and events of the single runs are no news here: only signals are heard.
+    // Progress and events of the single runs are not wanted here: only signals are heard.
     let silent = OutputArgs { progress: ProgressArg::None, ..args.output.clone() };
     let all = watch::run(&silent, &Progress::new(), signals, |_, cancel| {
         sweep(&settings, args.rounds as usize, |step| {
@@ -211,6 +218,9 @@ impl Findings<'_> {
     fn conditions(&self) -> Vec<String> {
         let mut all = vec![match (self.reads(), self.args.cache) {
             (false, _) => "Nothing was read: zeros come from memory".to_owned(),
+            (true, _) if self.args.is_far() => {
+                "Every run asked the server anew, which may keep what it reads in memory".to_owned()
+            }
             (true, CacheArg::Cold) => {
                 "The source was dropped from the page cache before each run".to_owned()
             }
@@ -243,7 +253,7 @@ impl Findings<'_> {
     /// left for the user to name.
     fn command(&self, advice: &Advice<'_>) -> String {
         let end = |exists: bool, path: &Path, name: &str| {
-            if exists { shell_word(path.as_os_str()) } else { name.to_owned() }
+            if exists { shell_word(shown(path).as_os_str()) } else { name.to_owned() }
         };
         let consent = if self.args.to_device { " --to-device" } else { "" };
         let sync = if self.args.no_sync && self.writes() { " --no-sync" } else { "" };
@@ -257,9 +267,20 @@ impl Findings<'_> {
         )
     }
 
-    fn svg(&self) -> String {
+    /// From where to where, by the last part of each name.
+    fn ends(&self) -> String {
+        let name = |path: &Path| {
+            let path = shown(path);
+            escaped(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
+        };
+        format!("{} to {}", name(&self.args.source), name(&self.args.destination))
+    }
+
+    /// How it was measured, in a line.
+    fn subtitle(&self) -> String {
         let cache = match (self.reads(), self.args.cache) {
             (false, _) => "zeros from memory",
+            (true, _) if self.args.is_far() => "from a server",
             (true, CacheArg::Cold) => "cold cache",
             (true, CacheArg::Warm) => "warm cache",
         };
@@ -268,16 +289,31 @@ impl Findings<'_> {
             (true, false) => "synced",
             (true, true) => "not synced",
         };
-        let name = |path: &Path| {
-            escaped(&path.file_name().unwrap_or(path.as_os_str()).to_string_lossy()).into_owned()
-        };
-        let title = format!("{} to {}", name(&self.args.source), name(&self.args.destination));
-        let subtitle = format!(
+        format!(
             "{}, {cache}, {sync}; median of {}, slowest to fastest",
             human(self.bytes()),
             counted(self.rounds(), "run")
-        );
-        chart::svg(&chart::lines(self.all, self.bytes()), &title, &subtitle)
+        )
+    }
+
+    fn svg(&self) -> String {
+        let lines = chart::lines(self.all, self.bytes());
+        chart::svg(&lines, &self.ends(), &self.subtitle())
+    }
+
+    fn html(&self) -> String {
+        let recommended = self.advice.as_ref().and_then(|advice| {
+            let is_it = |series: &Series| std::ptr::eq(series, advice.recommended);
+            let at = self.all.iter().position(is_it)?;
+            Some(Recommended { at, reason: advice.reason(), command: self.command(advice) })
+        });
+        let around = Around {
+            title: self.ends(),
+            subtitle: self.subtitle(),
+            conditions: self.conditions(),
+            recommended,
+        };
+        page::html(self.all, self.bytes(), &around)
     }
 
     fn json(&self) -> Value {
@@ -299,8 +335,8 @@ impl Findings<'_> {
         });
         json!({
             "schema": SCHEMA,
-            "source": self.args.source.to_string_lossy(),
-            "destination": self.args.destination.to_string_lossy(),
+            "source": shown(&self.args.source).to_string_lossy(),
+            "destination": shown(&self.args.destination).to_string_lossy(),
             "range": { "start": self.runner.range().start(), "end": self.runner.range().end() },
             "bytes": self.bytes(),
             "rounds": self.args.rounds,

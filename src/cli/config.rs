@@ -1,18 +1,19 @@
 //! From the arguments as typed to a job.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use pcopy::address;
 use pcopy::pool::MOST_THREADS;
 use pcopy::safety::roles::{Clash, Role, Roles};
 use pcopy::source::OpenSource;
 use pcopy::sys::{FileKind, facts_of_path};
-use pcopy::{CopyJob, Join, Leftovers, Options, RangeSpec, Trust};
+use pcopy::{CopyJob, Join, Leftovers, Options, RangeSpec, Trust, VerifyJob};
 
 use super::args::{CopyArgs, DigestArgs, HowArgs, VerifyArgs, WhatArgs};
 use super::batch::CommonArgs;
+use super::evidence::json_beside;
 use super::remote;
-use pcopy::verify::VerifyJob;
 
 /// Whether a destination means standard output.
 pub fn is_stdout(destination: &Path) -> bool {
@@ -20,7 +21,7 @@ pub fn is_stdout(destination: &Path) -> bool {
 }
 
 /// Whether a name stands for standard input or output, whichever end it is of.
-fn is_standard_stream(name: &Path) -> bool {
+pub fn is_standard_stream(name: &Path) -> bool {
     name.as_os_str() == "-"
 }
 
@@ -50,7 +51,7 @@ fn real_path(path: &Path) -> Option<PathBuf> {
 pub fn check_is_file(option: &str, path: &Path) -> Result<(), String> {
     if is_stdout(path) {
         let where_it_is = "standard output is DEST of one SOURCE; a file of that name is ./-";
-        return Err(format!("{option}: - is no file: {where_it_is}"));
+        return Err(format!("{option}: - is not a file: {where_it_is}"));
     }
     Ok(())
 }
@@ -60,18 +61,31 @@ fn trust(leftovers: bool) -> Trust {
     if leftovers { Trust::Anybody } else { Trust::Own }
 }
 
-/// Refuses a file for digests that is read or written by the copy itself.
-fn check_digest_file(
-    args: &CopyArgs,
-    file: &Path,
-    source: &Path,
-    destination: &Path,
-) -> Result<(), String> {
+/// The files that are written beside a copy, each with the option that names it.
+fn side_files(args: &CopyArgs) -> Vec<(&'static str, PathBuf)> {
+    let sums = args.proof.digests.digest_file.clone().map(|file| ("--digest-file", file));
+    let log = args.evidence.log.iter().flat_map(|log| [log.clone(), json_beside(log)]);
+    sums.into_iter().chain(log.map(|file| ("--log", file))).collect()
+}
+
+/// Refuses a file for digests or a log that is read or written by the copy itself.
+///
+/// # Errors
+///
+/// A message for the user.
+pub fn check_side_files(args: &CopyArgs, source: &Path, destination: &Path) -> Result<(), String> {
+    let files = side_files(args);
+    if files.is_empty() {
+        return Ok(());
+    }
     let mut roles = Roles::default();
     // What clashes with each other is refused by the job, which says more of it.
     let _ = add_source(&mut roles, source, args.what.join);
-    if args.consent.split.is_some() && is_segment(file, destination, source) {
-        return Err("--digest-file: it would be taken for a file of --split".to_owned());
+    for (option, file) in &files {
+        check_is_file(option, file)?;
+        if args.consent.split.is_some() && is_segment(file, destination, source) {
+            return Err(format!("{option}: it would be taken for a file of --split"));
+        }
     }
     if is_stdout(destination) {
         let facts = pcopy::sys::standard_output().and_then(|stdout| pcopy::sys::facts(&stdout));
@@ -88,7 +102,8 @@ fn check_digest_file(
     if let Some(map) = &args.resume.map {
         let _ = roles.add(Role::Side, "the map", map);
     }
-    roles.add(Role::Side, "--digest-file", file).map_err(|clash| clash.to_string())
+    let mut add = |(option, file): &(&'static str, PathBuf)| roles.add(Role::Side, *option, file);
+    files.iter().try_for_each(&mut add).map_err(|clash| clash.to_string())
 }
 
 /// Adds the files that are read where `source` is named.
@@ -118,6 +133,14 @@ fn is_segment(file: &Path, destination: &Path, source: &Path) -> bool {
     of(file.parent()) == of(folder) && counted.as_deref() == name.map(OsStr::as_encoded_bytes)
 }
 
+/// What a copy of `source` is called in a directory.
+pub fn name_of(source: &Path) -> Option<OsString> {
+    match source.to_str().filter(|_| address::scheme(source).is_some()) {
+        Some(address) => address::file_name(address),
+        None => source.file_name().map(OsStr::to_owned),
+    }
+}
+
 /// The range that the arguments describe, in either way of saying it.
 fn range(what: &WhatArgs) -> RangeSpec {
     what.range.unwrap_or_else(|| RangeSpec::from_offset_length(what.offset, what.length))
@@ -133,7 +156,7 @@ pub fn verify(args: &VerifyArgs, source: &Path, destination: &Path) -> Result<Ve
         check_is_file("--digest-file", file)?;
         let mut roles = Roles::default();
         let file_in_it = match destination.is_dir() {
-            true => destination.join(source.file_name().unwrap_or_default()),
+            true => destination.join(name_of(source).unwrap_or_default()),
             false => destination.to_owned(),
         };
         add_source(&mut roles, source, args.what.join)
@@ -150,6 +173,7 @@ pub fn verify(args: &VerifyArgs, source: &Path, destination: &Path) -> Result<Ve
 fn verify_options(args: &VerifyArgs) -> Options {
     let mut options = Options::default();
     options.threads = args.threads;
+    options.remote = remote::options(&args.remote);
     options.keep_cache = args.keep_cache;
     options.digests.clone_from(&args.digests.digest);
     options.digest_every = args.digests.digest_every;
@@ -168,6 +192,7 @@ pub fn verify_several(args: &VerifyArgs) -> Result<Options, String> {
     }
     let mut options = verify_options(args);
     options.join = Join::Never;
+    options.preserve = args.preserve;
     Ok(options)
 }
 
@@ -217,10 +242,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
     for also in &args.consent.also {
         check_is_file("--also", also)?;
     }
-    if let Some(file) = &args.proof.digests.digest_file {
-        check_is_file("--digest-file", file)?;
-        check_digest_file(args, file, source, destination)?;
-    }
+    check_side_files(args, source, destination)?;
     let job = match is_standard_stream(source) {
         true => {
             let stdin = pcopy::sys::standard_input();
@@ -234,7 +256,7 @@ pub fn job(args: &CopyArgs, source: &Path, destination: &Path) -> Result<CopyJob
 }
 
 /// The options of a copy, as typed.
-fn options(args: &CopyArgs) -> Options {
+pub fn options(args: &CopyArgs) -> Options {
     let CopyArgs { what, consent, resume, how, proof, .. } = args;
     let mut options = Options::default();
     set_range(&mut options, what);
@@ -291,6 +313,7 @@ pub fn batch(args: &CommonArgs) -> Result<Options, String> {
     options.checkpoint_every = args.checkpoint_every;
     options.digests.clone_from(&args.digest);
     options.join = args.join;
+    options.remote = remote::options(&args.remote);
     options.preserve = args.preserve;
     options.verify = args.verify;
     options.repair = args.repair;
@@ -321,6 +344,7 @@ fn set_how(options: &mut Options, how: &HowArgs) {
     options.sparse = how.sparse;
     options.preallocate = how.preallocate;
     options.keep_cache = how.keep_cache;
+    options.require_read_only = how.require_read_only;
     options.on_read_error = how.on_read_error;
     options.retries = how.retries;
     options.limit_rate = how.limit_rate;
@@ -335,6 +359,7 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
     check_whole(&args.what, &args.proof.digests)?;
     one_only([
         (args.consent.in_place, "--in-place", STAGED),
+        (args.evidence.log.is_some(), "--log", "each of several sources wants a log of its own"),
         (args.consent.split.is_some(), "--split", "several sources are copied as they are"),
         (args.consent.to_device, "--to-device", STAGED),
         (args.consent.only_changed, "--only-changed", STAGED),
@@ -364,6 +389,8 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         checkpoint_every: args.resume.checkpoint_every,
         dry_run: args.dry_run,
         how: args.how.clone(),
+        shared: args.shared.clone(),
+        remote: args.remote.clone(),
         output: args.output.clone(),
     })
 }

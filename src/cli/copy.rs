@@ -8,16 +8,17 @@ use pcopy::sys::{FileKind, facts_of_path};
 use pcopy::{JobResult, Progress, Report, Result, Watch};
 
 use super::args::CopyArgs;
+use super::evidence::{self, Log};
 use super::exit::{self, Exit};
 use super::render::usage;
 use super::signals::Signals;
-use super::{batch, config, render, typed, watch};
+use super::{batch, config, fleet, render, typed, watch};
 
 /// Copies what the arguments name.
 ///
 /// # Errors
 ///
-/// What nobody has told yet: the job could not even be begun.
+/// An error that has not been printed: the job could not even be begun.
 pub fn run(args: &CopyArgs, signals: &Signals) -> Result<Exit> {
     if args.paths.first().is_some_and(|operand| is_for_dd(operand)) {
         return Err(usage(
@@ -31,11 +32,19 @@ pub fn run(args: &CopyArgs, signals: &Signals) -> Result<Exit> {
         return Err(usage(meant));
     }
     match &args.paths[..] {
-        [source, destination] => copy(args, source, destination, signals),
+        [sources @ .., directory] if args.folders.recursive && !sources.is_empty() => {
+            let common = config::several(args).map_err(usage)?;
+            let sums = args.proof.digests.digest_file.as_deref();
+            batch::copy_folders(sources, directory, args.folders, &common, sums, signals)
+        }
+        [source, destination] => match &args.shared.job {
+            Some(folder) => fleet::copy(args, source, destination, folder, signals),
+            None => copy(args, source, destination, signals),
+        },
         [sources @ .., directory] if sources.len() > 1 => {
             let common = config::several(args).map_err(usage)?;
             let sums = args.proof.digests.digest_file.as_deref();
-            batch::copy_files((sources, directory), &common, sums, signals)
+            batch::copy_files(sources, directory, &common, sums, signals)
         }
         _ => Err(usage("a destination is missing: pcopy SOURCE DEST; see pcopy --help")),
     }
@@ -49,6 +58,7 @@ fn is_for_dd(operand: &Path) -> bool {
 }
 
 fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -> Result<Exit> {
+    evidence::check(args, source).map_err(usage)?;
     let job = config::job(args, source, destination).map_err(usage)?;
     let stdout = config::is_stdout(destination).then(pcopy::sys::standard_output).transpose();
     let stdout: Option<File> =
@@ -58,6 +68,10 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
     // A file may be split into many, and one may be read from many.
     pcopy::sys::raise_open_file_limit();
     note_container(args, source);
+    let mut log = Log::begin(args, source, destination)?.filter(|_| !args.dry_run);
+    if let Some(Err(error)) = log.as_mut().map(|log| log.read_before(signals)) {
+        return Ok(tell(args, &Err(error.into()), source, destination, signals));
+    }
     let progress = Progress::new();
     let result = match &stdout {
         // Reads both sides, which takes as long as a copy.
@@ -77,14 +91,18 @@ fn copy(args: &CopyArgs, source: &Path, destination: &Path, signals: &Signals) -
         && stdout.is_some()
         && exit::is_closed_pipe(error)
     {
-        // Whoever read has enough: nothing to talk about.
+        // The reader has enough: there is nothing to say.
         signals.die_of_closed_pipe();
         return Ok(Exit::Failed);
     }
-    Ok(tell(args, &result, (source, destination), signals))
+    if let Some(log) = &mut log {
+        log.read_after(&result, signals);
+    }
+    let exit = tell(args, &result, source, destination, signals);
+    Ok(log.map_or(exit, |log| log.end(&result, exit, signals)))
 }
 
-/// Says that a part of an image that is packed is no part of the disk in it.
+/// Says that a part of an image that is packed is not part of the disk in it.
 fn note_container(args: &CopyArgs, source: &Path) {
     let what = &args.what;
     let is_part = what.range.is_some() || what.offset.is_some() || what.length.is_some();
@@ -111,7 +129,8 @@ fn note_container(args: &CopyArgs, source: &Path) {
 fn tell(
     args: &CopyArgs,
     result: &JobResult<Report>,
-    (source, destination): (&Path, &Path),
+    source: &Path,
+    destination: &Path,
     signals: &Signals,
 ) -> Exit {
     let style = render::Style::new(&args.output, args.dry_run);

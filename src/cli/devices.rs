@@ -11,6 +11,7 @@ use super::terminal::{json_to_stdout, to_stderr, to_stdout};
 
 /// List block devices: model, serial, size, sectors, where mounted
 #[derive(Args, Debug)]
+#[command(after_help = super::pages::help_end("devices"))]
 pub struct DevicesArgs {
     /// Print one JSON document
     #[arg(long)]

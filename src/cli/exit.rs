@@ -19,6 +19,8 @@ pub enum Exit {
     Mismatch,
     /// The job stopped.
     Failed,
+    /// A job of several processes is not complete.
+    Incomplete,
     /// Stopped by a signal; the process dies by it where it can.
     Interrupted,
 }
@@ -49,12 +51,13 @@ impl Exit {
             Exit::Refused => 3,
             Exit::Mismatch => 4,
             Exit::Failed => 5,
+            Exit::Incomplete => 75,
             Exit::Interrupted => 130,
         }
     }
 }
 
-/// Whether whoever read what was written has closed the pipe.
+/// Whether the reader of what was written has closed the pipe.
 pub fn is_closed_pipe(error: &Error) -> bool {
     matches!(
         error.kind(),
@@ -65,7 +68,7 @@ pub fn is_closed_pipe(error: &Error) -> bool {
 impl From<Outcome> for Exit {
     fn from(outcome: Outcome) -> Exit {
         match outcome {
-            Outcome::Complete => Exit::Success,
+            Outcome::Complete | Outcome::Planned => Exit::Success,
             Outcome::Partial => Exit::Partial,
             Outcome::Refused => Exit::Refused,
             Outcome::Mismatch => Exit::Mismatch,
@@ -87,9 +90,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_outcome_has_its_own_code_and_only_success_is_zero() {
+    fn every_outcome_has_a_code_and_only_success_is_zero() {
         let outcomes = [
             (Outcome::Complete, 0),
+            (Outcome::Planned, 0),
             (Outcome::Partial, 1),
             (Outcome::Refused, 3),
             (Outcome::Mismatch, 4),

@@ -18,7 +18,7 @@ pub fn resume_command(engine: &str) -> String {
 }
 
 /// The command that would do for one copy, where another one would.
-pub fn way_on(remedy: Remedy, (source, destination): (&Path, &Path)) -> Option<String> {
+pub fn way_on(remedy: Remedy, source: &Path, destination: &Path) -> Option<String> {
     let words = [source, destination].map(|path| shell_word(shown(path.as_os_str()).as_os_str()));
     let [source, destination] = &words;
     let streams = |into: &str| {
@@ -69,6 +69,26 @@ fn resumed(typed: Vec<OsString>, without: &[&str]) -> String {
     words.join(" ")
 }
 
+/// The command that was typed, fit to be kept: without credentials.
+pub fn shown_command(typed: Vec<OsString>) -> String {
+    const LEFT_OUT: &str = "(left out)";
+    let (mut words, mut options, mut is_secret) = (Vec::with_capacity(typed.len()), true, false);
+    for word in typed {
+        options &= word != "--";
+        let text = word.to_string_lossy();
+        let named = SECRET_OPTIONS.iter().find(|option| {
+            options && text.strip_prefix(**option).is_some_and(|rest| rest.starts_with('='))
+        });
+        words.push(match named {
+            _ if std::mem::take(&mut is_secret) => format!("'{LEFT_OUT}'"),
+            Some(option) => format!("{option}='{LEFT_OUT}'"),
+            None => shell_word(shown(&word).as_os_str()),
+        });
+        is_secret = options && SECRET_OPTIONS.iter().any(|option| word == *option);
+    }
+    words.join(" ")
+}
+
 /// A word as a shell reads it back; what cannot be shown or is not UTF-8 needs
 /// `$'...'`.
 pub fn shell_word(word: &OsStr) -> String {
@@ -105,6 +125,20 @@ mod tests {
         check("\u{202e}x", r"$'\xe2\x80\xaex'");
         check("=x", "'=x'");
         check("~", "'~'");
+    }
+
+    #[test]
+    fn a_command_is_kept_without_credentials() {
+        let check = |typed: &[&str], want: &str| {
+            assert_eq!(shown_command(typed.iter().map(OsString::from).collect()), want);
+        };
+        check(&["pcopy", "--note", "two words", "a", "b"], "pcopy --note 'two words' a b");
+        check(
+            &["pcopy", "--header", "Authorization: x", "http://me:secret@h/a?x=1&sig=2", "b"],
+            "pcopy --header '(left out)' 'http://h/a?x=1' b",
+        );
+        check(&["pcopy", "--header=A: x", "a"], "pcopy --header='(left out)' a");
+        check(&["pcopy", "--", "--header", "a"], "pcopy -- --header a");
     }
 
     #[test]

@@ -23,6 +23,7 @@ use super::watch;
 
 /// Write some bytes into the middle of a file or device, in place
 #[derive(Args, Debug)]
+#[command(after_help = super::pages::help_end("patch"))]
 pub struct PatchArgs {
     /// What to write into (a file that is there, or a block device)
     pub file: PathBuf,
@@ -41,7 +42,7 @@ pub struct PatchArgs {
     #[arg(long)]
     pub print_old: bool,
 
-    /// Make the file longer where the bytes go beyond its end
+    /// Make the file longer if the bytes go beyond its end
     #[arg(long)]
     pub grow: bool,
 
@@ -53,7 +54,7 @@ pub struct PatchArgs {
     #[arg(long)]
     pub to_device: bool,
 
-    /// Wait for a device that is locked for a moment, at most so long
+    /// How long to wait for a device that is locked for a moment
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub wait: Duration,
 
@@ -104,7 +105,7 @@ const MOST_PRINTED: usize = 32 << 10;
 ///
 /// # Errors
 ///
-/// What nobody has told yet.
+/// An error that has not been printed.
 pub fn run(args: &PatchArgs, signals: &Signals) -> Result<Exit> {
     check_is_file("FILE", &args.file).map_err(usage)?;
     let data = data(args, signals)?;

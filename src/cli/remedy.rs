@@ -97,6 +97,10 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         Remedy::Credentials => {
             "--header 'Authorization: ...', or a line in ~/.netrc, says who asks"
         }
+        Remedy::Keys => {
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile, say who asks; \
+             --no-sign-request asks for what is public"
+        }
         Remedy::InPlace => "--in-place writes into it",
         Remedy::InPlaceAsInTheMap => {
             "with such a map, --in-place says that the destination holds what it calls done"
@@ -107,6 +111,12 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         Remedy::Clamp => "--clamp copies what exists of it",
         Remedy::ClampAlone => "a single copy with --clamp copies what can be read",
         Remedy::AllowSameDevice => "--allow-same-device goes ahead",
+        Remedy::ProtectDevice => {
+            "blockdev --setro of the whole disk, or a hardware write blocker, protects it"
+        }
+        Remedy::ProtectFile => "chmod a-w, or a mount that is read-only, protects it",
+        Remedy::Unmount => "umount what is on it",
+        Remedy::NotReadOnly => "leave --require-read-only out",
         Remedy::EvenIfInUse => "--even-if-in-use writes to it",
         Remedy::IgnoreSpace => "--ignore-space goes ahead, as where the file system compresses",
         Remedy::Resume => "--resume continues what an earlier run left",
@@ -139,6 +149,7 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         Remedy::SkipClashes => "--skip-clashes leaves out what clashes",
         Remedy::NumberClashes => "--number-clashes gives it a number",
         Remedy::SkipUnmappable => "--skip-unmappable leaves out such files",
+        Remedy::Recursive => "-R copies a folder with everything in it",
         Remedy::IgnoreContainer => "--ignore-container takes the ranges as they are",
         Remedy::JoinAlways => "--join always joins what follows it",
         Remedy::JoinNever => "--join never takes it by itself",

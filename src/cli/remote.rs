@@ -1,35 +1,72 @@
 //! What servers are told, from the words of the command and from its environment:
 //! headers, names and passwords, proxies, certificates.
 
+use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use clap::builder::TypedValueParser;
+use clap::error::ErrorKind;
+use pcopy::address;
 use pcopy::options::{Header, Login, MAX_RETRIES, Proxies, Remote, Secret};
 use pcopy::pool::MOST_THREADS;
 
 use super::args::seconds;
+use super::s3::{self, S3Args};
 
-/// Ends that a server hands out.
+/// What servers hand out, and how many requests are under way.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Servers")]
 pub struct RemoteArgs {
-    /// Say this to the server, too; repeatable. Not said to another server that it redirects to
-    #[arg(long, value_name = "NAME: VALUE")]
-    pub header: Vec<Header>,
+    #[command(flatten)]
+    pub server: ServerArgs,
 
-    /// Requests under way at once [default: as many as bring more, up to 32]
+    /// Requests under way at once [default: as many as make it faster, up to 32]
     #[arg(long, value_name = "N", value_parser = connections)]
     pub connections: Option<usize>,
+}
 
-    /// Repetitions of a request that failed on its way, or that the server could not answer
+/// What servers are told, and how long they are waited for.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Servers")]
+pub struct ServerArgs {
+    /// Send also this header; repeatable. It is not sent to another server after a redirect
+    #[arg(long, value_name = "NAME: VALUE", value_parser = SecretHeader)]
+    pub header: Vec<Header>,
+
+    /// How often to repeat a request that was lost, or that the server could not answer
     #[arg(long, value_name = "N", default_value_t = MAX_RETRIES)]
     pub max_retries: u32,
 
-    /// How long a server may say nothing
+    /// How long to wait for a server that sends nothing
     #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
     pub timeout: Duration,
+
+    #[command(flatten)]
+    pub s3: S3Args,
+}
+
+/// Reads a header, and does not repeat one that cannot be: it may be a credential.
+#[derive(Clone)]
+struct SecretHeader;
+
+impl TypedValueParser for SecretHeader {
+    type Value = Header;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        _: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<Header, clap::Error> {
+        let text = value.to_str().ok_or_else(|| "must be UTF-8".to_owned());
+        text.and_then(str::parse).map_err(|why| {
+            let problem = format!("--header {why}\n");
+            clap::Error::raw(ErrorKind::ValueValidation, problem).with_cmd(command)
+        })
+    }
 }
 
 fn connections(text: &str) -> Result<usize, String> {
@@ -41,10 +78,16 @@ fn connections(text: &str) -> Result<usize, String> {
 
 /// All that was asked for, by words and by the environment.
 pub fn options(args: &RemoteArgs) -> Remote {
+    let mut remote = of_server(&args.server);
+    remote.connections = args.connections;
+    remote
+}
+
+/// The same without a number of connections.
+pub fn of_server(args: &ServerArgs) -> Remote {
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let mut remote = Remote::default();
     remote.headers.clone_from(&args.header);
-    remote.connections = args.connections;
     remote.max_retries = args.max_retries;
     remote.timeout = args.timeout;
     remote.ca_file = variable("SSL_CERT_FILE").map(PathBuf::from);
@@ -53,6 +96,7 @@ pub fn options(args: &RemoteArgs) -> Remote {
     let netrc = netrc.and_then(|path| std::fs::read_to_string(path).ok());
     remote.logins = netrc.map(|text| logins(&text)).unwrap_or_default();
     remote.proxies = proxies(&|name| variable(name)?.into_string().ok());
+    remote.s3 = s3::options(&args.s3);
     remote
 }
 
@@ -106,9 +150,17 @@ fn logins(text: &str) -> Vec<Login> {
 /// Options whose values are credentials: they are in no command that is shown.
 pub const SECRET_OPTIONS: &[&str] = &["--header"];
 
-/// A word of the command as it may be shown: an address without credentials.
-pub fn shown(word: &OsStr) -> std::borrow::Cow<'_, Path> {
-    pcopy::address::shown(Path::new(word))
+/// A word of the command as it may be shown: an address without credentials, also
+/// behind the name of an option.
+pub fn shown(word: &OsStr) -> Cow<'_, Path> {
+    let option = word.to_str().filter(|word| word.starts_with("--"));
+    let Some((name, value)) = option.and_then(|option| option.split_once('=')) else {
+        return address::shown(Path::new(word));
+    };
+    match address::shown(Path::new(value)) {
+        Cow::Borrowed(_) => Cow::Borrowed(Path::new(word)),
+        Cow::Owned(value) => Cow::Owned(format!("{name}={}", value.display()).into()),
+    }
 }
 
 #[cfg(test)]

@@ -95,19 +95,25 @@ impl Style {
     /// A job that did not.
     pub fn failed(&self, error: &Failure<Report>, source: &Path, destination: &Path) {
         if self.json {
-            let report = match error.report() {
+            let mut report = match error.report() {
                 Some(report) => report.clone(),
                 None => Report::of_error(error, source, destination),
             };
+            report.dry_run = self.dry_run;
             json_to_stdout(report.to_json());
         }
         self.say("error", &format!("pcopy: {}", said(error)));
-        let ends = (source, destination);
         let ways = error.kind().remedies().into_iter().filter(|_| self.copies);
-        for way in ways.filter_map(|remedy| way_on(remedy, ends)) {
+        for way in ways.filter_map(|remedy| way_on(remedy, source, destination)) {
             self.say("message", &format!("pcopy: {way}"));
         }
         let Some(report) = error.report() else { return };
+        if !self.quiet && !report.complete.is_empty() {
+            let names: Vec<String> =
+                report.complete.iter().map(|path| quoted(path).to_string()).collect();
+            let are = if names.len() == 1 { "is" } else { "are" };
+            self.say("message", &format!("pcopy: {} {are} complete", names.join(", ")));
+        }
         if !report.failed.is_empty() {
             self.unread(report);
         }
@@ -120,9 +126,12 @@ impl Style {
         if let Some(ways) = said_of_next_run(&report.remedies) {
             self.say("message", &format!("pcopy: {ways}"));
         }
-        if report.resumable && matches!(error.kind(), ErrorKind::DigestMismatch { .. }) {
+        if report.resumable
+            && let ErrorKind::DigestMismatch { stated, .. } = error.kind()
+        {
             // The same expectation would fail once more.
-            let how = "to keep it all the same, leave --expect out and add --resume";
+            let option = if *stated { "--verify" } else { "--expect" };
+            let how = format!("to keep it even so, leave {option} out and add --resume");
             self.say("message", &format!("pcopy: {how}"));
         } else if report.resumable {
             self.say(
@@ -151,12 +160,21 @@ impl Style {
 
     /// Says `text` on standard error, as an event where events are asked for.
     fn say(&self, event: &str, text: &str) {
-        if self.events {
-            let text = text.strip_prefix("pcopy: ").unwrap_or(text);
-            event_to_stderr(&json!({"event": event, "text": text}));
-        } else {
-            to_stderr(text);
-        }
+        tell(self.events, event, text);
+    }
+}
+
+/// Says `text` on standard error, as an event where events are asked for.
+pub fn say(output: &OutputArgs, event: &str, text: &str) {
+    tell(output.progress == ProgressArg::Json, event, text);
+}
+
+fn tell(as_event: bool, event: &str, text: &str) {
+    if as_event {
+        let text = text.strip_prefix("pcopy: ").unwrap_or(text);
+        event_to_stderr(&json!({"event": event, "text": text}));
+    } else {
+        to_stderr(text);
     }
 }
 
@@ -177,6 +195,9 @@ pub fn digests(
     let lines = digest_lines(report, asked);
     if let Some(file) = &asked.digest_file {
         return write_file(file, &lines, give_up);
+    }
+    if lines.is_empty() {
+        return Ok(());
     }
     if is_stdout(&report.destination.path) {
         to_stderr(String::from_utf8_lossy(&lines).trim_end_matches('\n'));
@@ -216,7 +237,7 @@ fn digest_lines(report: &Report, asked: &DigestArgs) -> Vec<u8> {
     lines.into_iter().flat_map(|line| [&line[..], b"\n"].concat()).collect()
 }
 
-/// Whether a file that is wanted in the end can be written, before the time is
+/// Whether a file that is wanted at the end can be written, before the time is
 /// spent on what goes into it.
 ///
 /// # Errors
@@ -229,7 +250,7 @@ pub fn check_writable(file: &Path) -> Result<(), Error> {
     writable.map_err(|error| refused(error).into())
 }
 
-/// Writes a file that was wanted in the end.
+/// Writes a file that was wanted at the end.
 ///
 /// # Errors
 ///
@@ -269,14 +290,17 @@ pub fn verified(report: &Report) {
         0 => String::new(),
         holes => format!("\n  {} are holes on both sides, and were not read", human(holes)),
     };
+    let (source, destination) = (quoted(&report.source.path), quoted(&report.destination.path));
+    let equal = match report.failed.is_empty() {
+        true => format!("{destination} is equal to {source}"),
+        false => format!("{destination} is equal to what could be read of {source}"),
+    };
     to_stderr(&format!(
-        "{} of {} are in {} (bytes {}), read back in {:.2} s{}{holes}{}",
+        "{equal}: {} compared (bytes {}) in {:.2} s{}{holes}{}",
         human(report.range.len() - report.bytes.failed),
-        quoted(&report.source.path),
-        quoted(&report.destination.path),
         report.range,
         report.seconds.verify,
-        if report.verified_by == Some("direct") { " past the page cache" } else { "" },
+        if report.verified_by == Some("direct") { ", read past the page cache" } else { "" },
         report.notes.iter().map(|note| format!("\n  {note}")).collect::<String>(),
     ));
 }

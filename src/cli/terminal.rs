@@ -8,7 +8,7 @@ use std::sync::OnceLock;
 use pcopy::error::{escaped_json, escaped_lines, plain};
 use serde_json::Value;
 
-/// Says `text` on standard error. Nobody listening is no reason to stop.
+/// Says `text` on standard error. Nobody listening is not a reason to stop.
 pub fn to_stderr(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", escaped_lines(text));
 }
@@ -62,7 +62,7 @@ pub fn line_to_stderr(line: &str) -> std::io::Result<()> {
     writeln!(std::io::stderr().lock(), "{}", escaped_lines(line))
 }
 
-/// Writes to standard output. Nobody reading is no reason to fail: the exit
+/// Writes to standard output. Nobody reading is not a reason to fail: the exit
 /// code tells. Anything else is, in the end; see [`unwritten`].
 pub fn write_stdout(bytes: &[u8]) {
     let mut stdout = std::io::stdout().lock();

@@ -37,10 +37,11 @@ pub fn refused(error: clap::Error) -> Exit {
     // The same once more, of words that can stand in a message.
     let words = typed.iter().map(|word| OsString::from(&*escaped(&word.to_string_lossy())));
     let error = Cli::try_parse_from(words).err().unwrap_or(error);
-    to_stderr(error.render().to_string().trim_end());
     let operand = typed.iter().skip(1).find(|word| !word.as_encoded_bytes().starts_with(b"-"));
-    if let Some(meant) = operand.and_then(|operand| meant(&typed, operand)) {
-        to_stderr(&format!("pcopy: {meant}"));
+    match operand.and_then(|operand| meant(&typed, operand)) {
+        // Understood as a copy, the words are wrong in ways that lead away from it.
+        Some(meant) => to_stderr(&format!("pcopy: {meant}")),
+        None => to_stderr(error.render().to_string().trim_end()),
     }
     let what = error.render().to_string();
     // What follows is how to ask for it.
@@ -49,6 +50,16 @@ pub fn refused(error: clap::Error) -> Exit {
     Asked::of_words(&typed).document(&ErrorKind::usage(words.join(" ")).into());
     Exit::Usage
 }
+
+/// What other programs call what a command here does.
+const OTHER_NAMES: [(&str, &str); 6] = [
+    ("cmp", "verify"),
+    ("compare", "verify"),
+    ("diff", "verify"),
+    ("list", "devices"),
+    ("lsblk", "devices"),
+    ("benchmark", "bench"),
+];
 
 /// What was probably meant, where the first operand is not a file but a command,
 /// or nearly one.
@@ -71,6 +82,12 @@ pub fn meant(typed: &[OsString], operand: &OsStr) -> Option<String> {
         let words = words.chain(others.map(OsString::as_os_str)).map(shell_word);
         let line: Vec<String> = words.collect();
         return Some(format!("the command `{word}` comes before its options: {}", line.join(" ")));
+    }
+    if let Some((_, name)) = OTHER_NAMES.iter().find(|(other, _)| *other == word) {
+        return Some(format!(
+            "there is no file {}: did you mean the command `{name}`?",
+            quoted(operand)
+        ));
     }
     let near = |name: &&String| distance(word, name) <= if name.len() > 4 { 2 } else { 1 };
     let name = names.iter().filter(near).min_by_key(|name| distance(word, name))?;
@@ -113,11 +130,13 @@ mod tests {
             ("devics", "devices"),
             ("Bench", "bench"),
             ("patc", "patch"),
+            ("compare", "verify"),
+            ("benchmark", "bench"),
         ] {
             check(&format!("pcopy {word} a b"), word, did(word, name).as_deref());
         }
         check("pcopy image copy", "image", None);
-        check("pcopy maps copy", "maps", None);
+        check("pcopy plans copy", "plans", None);
         check("pcopy batch copy", "batch", None);
         let moved = "the command `verify` comes before its options: pcopy verify --json a b";
         check("pcopy --json verify a b", "verify", Some(moved));

@@ -14,14 +14,19 @@ use super::{batch, config, render, watch};
 ///
 /// # Errors
 ///
-/// What nobody has told yet: the comparison could not even be begun.
+/// An error that has not been printed: the comparison could not even be begun.
 pub fn run(args: &VerifyArgs, signals: &Signals) -> Result<Exit> {
     match &args.paths[..] {
-        [source, destination] => compare(args, (source, destination), signals),
+        [sources @ .., directory] if args.folders.recursive => {
+            let (options, folders) = (config::verify_several(args).map_err(usage)?, args.folders);
+            let (output, sums) = (&args.output, args.digests.digest_file.as_deref());
+            batch::verify_folders(sources, directory, folders, options, output, sums, signals)
+        }
+        [source, destination] => compare(args, source, destination, signals),
         [sources @ .., directory] => {
-            let how = (config::verify_several(args).map_err(usage)?, &args.output);
+            let (options, output) = (config::verify_several(args).map_err(usage)?, &args.output);
             let sums = args.digests.digest_file.as_deref();
-            batch::verify_files((sources, directory), how, sums, signals)
+            batch::verify_files(sources, directory, options, output, sums, signals)
         }
         [] => Err(usage("a destination is missing: pcopy verify SOURCE DEST")),
     }
@@ -29,7 +34,8 @@ pub fn run(args: &VerifyArgs, signals: &Signals) -> Result<Exit> {
 
 fn compare(
     args: &VerifyArgs,
-    (source, destination): (&Path, &Path),
+    source: &Path,
+    destination: &Path,
     signals: &Signals,
 ) -> Result<Exit> {
     let job = config::verify(args, source, destination).map_err(usage)?;
@@ -39,7 +45,7 @@ fn compare(
     let result = watch::run(&args.output, &progress, signals, |progress, cancel| {
         job.run_watched(Watch::new(progress, cancel))
     });
-    tell(args, &result, (source, destination));
+    tell(args, &result, source, destination);
     let report = result.as_ref().map_or_else(Failure::report, Some);
     let give_up = || signals.asked_to_stop();
     let digests = report.map_or(Ok(()), |report| {
@@ -52,7 +58,7 @@ fn compare(
     Ok(Exit::of(&result))
 }
 
-fn tell(args: &VerifyArgs, result: &JobResult<Report>, (source, destination): (&Path, &Path)) {
+fn tell(args: &VerifyArgs, result: &JobResult<Report>, source: &Path, destination: &Path) {
     let style = render::Style::of_comparison(&args.output);
     match result {
         Ok(report) if args.output.json => style.finished(report),

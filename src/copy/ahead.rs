@@ -11,6 +11,7 @@ use crate::digest::{Hasher, RangeDigest};
 use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Result, again};
 use crate::io::buffer::Buffer;
+use crate::io::incoming::expected::mismatch;
 use crate::io::{Source, as_u64, as_usize, transfer};
 use crate::options::Options;
 use crate::pool::Throttle;
@@ -20,24 +21,28 @@ use crate::range::ByteRange;
 /// Bytes read at a time.
 const CHUNK: u64 = 1 << 20;
 
+/// Refuses parts that are not in `range`.
+///
+/// # Errors
+///
+/// [`ErrorKind::Usage`].
+pub fn check_parts(parts: &[RangeDigest], range: ByteRange) -> Result<()> {
+    let Some(outside) = parts.iter().find(|part| !range.contains(part.range)) else {
+        return Ok(());
+    };
+    let problem = format!("has bytes {}, which are not in the range {range}", outside.range);
+    Err(ErrorKind::usage_of(&["expected_in"], problem).into())
+}
+
 /// Makes sure that every part of `origin` has the digest that `options` expect.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::RangeMismatch`] for the first that has another one;
 /// [`ErrorKind::Read`] if one cannot be read; a wish to stop.
-pub fn check(
-    origin: &dyn Origin,
-    range: ByteRange,
-    options: &Options,
-    watch: Watch<'_>,
-) -> Result<()> {
+pub fn check(origin: &dyn Origin, options: &Options, watch: Watch<'_>) -> Result<()> {
     let source = origin.source();
     let all = &options.expected_in;
-    if let Some(outside) = all.iter().find(|part| !range.contains(part.range)) {
-        let problem = format!("has bytes {}, which are not in the range {range}", outside.range);
-        return Err(ErrorKind::usage_of(&["expected_in"], problem).into());
-    }
     watch.progress.expect(Some(all.iter().map(|part| part.range.len()).sum()), 0);
     watch.progress.enter(Phase::Verifying);
     let round = Round {
@@ -101,14 +106,7 @@ impl Round<'_> {
         if part.digest.is_met_by(&found) {
             return Ok(());
         }
-        Err(ErrorKind::RangeMismatch {
-            path: self.origin.path().to_owned(),
-            range: part.range,
-            algorithm: part.digest.algorithm().name(),
-            actual: found.to_string(),
-            expected: part.digest.digest().to_string(),
-        }
-        .into())
+        Err(mismatch(self.origin.path(), part, &found, true))
     }
 
     /// Reads `range`, whatever it takes within the retries.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::only_changed::Update;
 use crate::durable::checkpoint::{Checkpointer, Ledger};
 use crate::durable::intact::Written;
-use crate::endpoint::{Abilities, Destination, Draft, Journal, Kind, Looked};
+use crate::endpoint::{Abilities, Destination, Draft, Journal, Kind, Looked, ObjectId};
 use crate::error::{Error, ErrorKind, Outcome};
 use crate::io::{Fanout, Sink, WriteOrder};
 use crate::pool::Transfer;
@@ -29,6 +29,8 @@ pub struct Branch {
     pub done: RangeSet,
     /// Whether an earlier run has written some of it.
     pub resumed: bool,
+    /// What of it could not be taken back, in words.
+    pub left: Option<String>,
     /// Until it is begun: where progress is recorded.
     pub journal: Option<Journal>,
     /// Where only what differs is written: what it holds, and what was found of it.
@@ -79,6 +81,7 @@ impl Branch {
             destination: None,
             done: RangeSet::new(),
             resumed: false,
+            left: None,
             journal: None,
             update: None,
             draft: None,
@@ -121,14 +124,14 @@ impl Branch {
     }
 
     /// Takes away what this run has written, and its map. What an earlier run
-    /// wrote stays, and so does the map that tells of it.
+    /// wrote stays, and so does what cannot be taken away, and the map that tells of it.
     pub fn discard(&mut self) {
         if let Some(draft) = self.draft.take() {
-            draft.discard();
+            self.left = draft.discard();
         }
         if let Some(checkpointer) = self.checkpointer.take() {
             checkpointer.close();
-            if !self.resumed {
+            if !self.resumed && self.left.is_none() {
                 // Best effort: the error that brought us here says more.
                 let _ = checkpointer.remove();
             }
@@ -245,6 +248,10 @@ impl Ledger for Record<'_> {
         holes.merge(&self.transfer.holes);
         let (range, to, made) = (mapping.from(), mapping.to().start(), self.transfer.made_holes());
         Written { source: &*self.transfer.source, range, to, holes, made }.probably_lost(file)
+    }
+
+    fn object(&self) -> Option<ObjectId> {
+        self.branch.draft.as_ref()?.recorded()
     }
 
     fn invalidate(&self, ranges: &RangeSet) {

@@ -133,7 +133,8 @@ impl Task<'_> {
             return Ok(());
         }
         let failed = moved.failed_set();
-        let lacks = |branch: &Branch| !branch.lacks(&failed).is_empty();
+        // What is complete once and for all takes nothing more.
+        let lacks = |branch: &Branch| !branch.abilities.sealed && !branch.lacks(&failed).is_empty();
         self.each(|_, branch| match branch.checkpointer.as_ref().filter(|_| lacks(branch)) {
             Some(checkpointer) => checkpointer.save(&branch.ledger(&sent.transfer, None)),
             None => Ok(()),
@@ -194,7 +195,7 @@ impl Task<'_> {
             }
             return Err(error);
         }
-        match branch.lacks(&moved.failed_set()).is_empty() {
+        match branch.abilities.sealed || branch.lacks(&moved.failed_set()).is_empty() {
             true => checkpointer.conclude(&ledger),
             false => Ok(()),
         }
@@ -211,11 +212,13 @@ impl Task<'_> {
             return self.keep_arrived(sent, moved);
         }
         for number in 0..self.branches.len() {
+            self.branches[number].discard_useless(error);
             let branch = &self.branches[number];
             let Some(checkpointer) = branch.checkpointer.as_ref().filter(|_| branch.is_alive())
             else {
                 continue;
             };
+            moved.take_notes(branch.draft.iter().filter_map(|draft| draft.left_open()).collect());
             let ledger = branch.ledger(&sent.transfer, sent.member(number));
             let kept = checkpointer.keep(&ledger, error);
             let has_saved = checkpointer.has_saved();
@@ -262,10 +265,19 @@ impl Task<'_> {
 }
 
 impl Branch {
+    /// Takes back what nobody can see, and nobody will resume after `error`.
+    fn discard_useless(&mut self, error: &Error) {
+        let is_wrong = error.outcome() == Outcome::Mismatch;
+        if self.abilities.sealed && (is_wrong || self.checkpointer.is_none()) {
+            self.discard();
+        }
+    }
+
     /// Leaves a state to resume from when all was there but for the name. The
     /// data was synced, unless the user did not want that: only the directory
     /// may have failed to be.
     fn keep_complete(&mut self, transfer: &Transfer, synced: bool, moved: &mut Moved) {
+        moved.take_notes(self.draft.iter().filter_map(|draft| draft.left_open()).collect());
         let Some(checkpointer) = &self.checkpointer else { return };
         let ledger = self.ledger(transfer, None);
         let saved =

@@ -11,7 +11,7 @@ use crate::endpoint::{Shape, too_late};
 use crate::engine::{Engine, EngineContext, Positioned, Reflink};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::page_cache::PageCachePolicy;
-use crate::io::{Fanout, Sink};
+use crate::io::{Fanout, Rebased, Sink, Source};
 use crate::plan::{Cursor, Plan};
 use crate::pool::controller::{Controller, Workers};
 use crate::pool::{self, Assignment, Control, Observers, OnReadError, Transfer, Work};
@@ -303,8 +303,12 @@ impl Task<'_> {
             observers = observers.digests(self.digester());
             let (earlier, back) = match written {
                 Some(written) => (earlier, written),
-                // What cannot be read there is read, and written, once more.
-                None => (RangeSet::new(), self.origin.source()),
+                // What cannot be read there is read once more where it came from.
+                None => {
+                    let again: Arc<dyn Source> =
+                        Arc::new(Rebased::new(self.origin.source(), self.mapping));
+                    (earlier, again)
+                }
             };
             observers = observers.settled(self.kept_holes.clone(), earlier, back);
         }
@@ -325,7 +329,7 @@ impl Task<'_> {
             true => OnReadError::Record,
             false => self.options.on_read_error,
         };
-        let control = Control { on_read_error, ..control };
+        let control = Control { on_read_error, buffer_size: self.buffer_size, ..control };
         let troubles: Mutex<Vec<(usize, Error)>> = Mutex::default();
         let checkpoint = || self.checkpoint(sent, &troubles, watch.progress);
         let work = Stripes {

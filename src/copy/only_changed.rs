@@ -97,8 +97,11 @@ impl Task<'_> {
     }
 
     /// Reads both sides and counts what would be written, where only what differs
-    /// would be.
+    /// would be. A stream is not read for a plan.
     pub fn compare_only(&self, watch: Watch<'_>) -> Option<Result<Moved>> {
+        if self.reads_once() {
+            return None;
+        }
         let sink = self.unwritten()?;
         Some(self.compare_into(sink, watch))
     }

@@ -13,9 +13,12 @@ use crate::report::{AlsoReport, Mapped, PieceReport, Report};
 /// found where both sides were read.
 pub fn planned(task: Task<'_>, compared: Option<Moved>) -> Report {
     let mut report = begun(&task);
-    report.outcome = Outcome::Complete;
+    (report.outcome, report.dry_run) = (Outcome::Planned, true);
+    let is_compared = compared.is_some();
     if let Some(compared) = compared {
-        report.outcome = outcome(&compared);
+        if !compared.failed.is_empty() {
+            report.outcome = Outcome::Partial;
+        }
         report.bytes.failed = compared.failed_set().bytes();
         report.failed = compared.failed;
     }
@@ -25,6 +28,16 @@ pub fn planned(task: Task<'_>, compared: Option<Moved>) -> Report {
     }
     report.notes.push("dry run: nothing was written".to_owned());
     report.also = task.branches.into_iter().skip(1).map(also).collect();
+    for also in &mut report.also {
+        also.outcome = Outcome::Planned;
+    }
+    if !is_compared {
+        // Nothing is known of what is there.
+        (report.bytes.written, report.bytes.equal) = (None, None);
+        for also in &mut report.also {
+            (also.written, also.equal) = (None, None);
+        }
+    }
     report
 }
 
@@ -45,9 +58,13 @@ pub fn assemble(task: Task<'_>, moved: Moved, clock: &Clock) -> Report {
     report.pieces = moved.pieces.into_iter().map(PieceReport::from).collect();
     report.notes = task.notes;
     report.notes.extend(moved.notes);
+    report.notes.extend(task.branches.iter().filter_map(|branch| branch.left.clone()));
     report.remedies = moved.remedies;
     report.resumable = task.branches.iter().any(|branch| branch.resumable);
-    let mut branches = task.branches.into_iter().map(Branch::over);
+    let branches: Vec<Branch> = task.branches.into_iter().map(Branch::over).collect();
+    let complete = branches.iter().filter(|branch| branch.outcome == Outcome::Complete);
+    report.complete = complete.map(|branch| branch.report.path.clone()).collect();
+    let mut branches = branches.into_iter();
     if let Some(first) = branches.next() {
         report.verified = first.verified;
         report.verified_by = first.verified_by;

@@ -8,8 +8,9 @@ use super::ahead;
 use super::branch::Branch;
 use super::only_changed;
 use super::sizes::sizes;
+use super::stated::{self, stated};
 use super::stream::{self, Stream};
-use crate::digest::{Algorithm, Digester};
+use crate::digest::{Algorithm, Digester, Expectation};
 use crate::durable::trust::Examiner;
 use crate::endpoint::{Destination, Look, Origin};
 use crate::engine::capabilities::Between;
@@ -21,7 +22,7 @@ use crate::plan::Plan;
 use crate::pool::controller::Workers;
 use crate::progress::{Event, Phase, Progress, Watch};
 use crate::range::{ByteRange, Mapping, RangeSet};
-use crate::safety::roles;
+use crate::safety::{protection, roles};
 use crate::sparse::{Layout, Preallocate, Sparse};
 
 /// What is asked for: both ends open, nothing looked at.
@@ -30,6 +31,9 @@ pub struct Request<'a> {
     /// At least one.
     pub destinations: Vec<Box<dyn Destination>>,
     pub options: &'a Options,
+    /// The range that this one is a part of, if others copy the rest of it: digests
+    /// are then parts of those of the whole.
+    pub part_of: Option<ByteRange>,
 }
 
 /// A copy that has passed every check.
@@ -62,12 +66,18 @@ pub struct Task<'a> {
     pub sparse: Sparse,
     /// What is computed while the bytes pass.
     pub digests: Vec<Algorithm>,
+    /// Digests that the keeper of the source states.
+    pub stated: Vec<Expectation>,
+    /// The range of which they are parts, where this one is only a part of it.
+    pub part_of: Option<ByteRange>,
     /// Lengths of the pieces that have digests of their own.
     pub digest_pieces: Vec<u64>,
     pub selection: Selection,
     pub workers: Workers,
     /// Longest request in bytes.
     pub io_size: u64,
+    /// How much of it a worker has in memory, in bytes.
+    pub buffer_size: u64,
     /// Longest stripe in bytes.
     pub stripe_size: u64,
     /// What is written is a part of the source, outside the range that is read.
@@ -99,8 +109,11 @@ pub enum Purpose {
 /// Whatever must not be done.
 pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> Result<Task<'a>> {
     watch.progress.enter(Phase::Preparing);
-    let Request { origin, destinations, options } = request;
+    let Request { origin, destinations, options, part_of } = request;
     options.check()?;
+    if options.require_read_only {
+        protection::check(origin.file(), origin.path())?;
+    }
     origin.listen_to(watch.cancel);
     origin.will_read_in_sequence();
     let mut branches: Vec<Branch> = destinations.into_iter().map(Branch::new).collect();
@@ -141,19 +154,28 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
     } else {
         layout.clone()
     };
+    ahead::check_parts(&options.expected_in, stream.seen(from, &wanted))?;
     check_room(&mut branches, &look, &room, may_share)?;
     let (selection, sparse) = match purpose {
-        Purpose::Copy if !options.expected_in.is_empty() => {
-            ahead::check(&*origin, from, options, watch)?;
+        // A stream is looked at as it comes.
+        Purpose::Copy if !options.expected_in.is_empty() && !stream.once => {
+            ahead::check(&*origin, options, watch)?;
             // What was read is in memory now, which may make another one the best.
             let choice = Choice { origin: &*origin, branches: &branches, mapping, options };
             choice.select(&layout, bytes.todo.bytes())?
         }
         _ => (selection, sparse),
     };
-    let sizes = sizes(&selection, &*origin, &branches, bytes.todo.bytes(), options)?;
+    let mut digests = options.wanted_digests();
+    let stated = match (purpose, part_of) {
+        (Purpose::Copy, None) if !open_ended => stated(&*origin, from, options, &digests),
+        _ => Vec::new(),
+    };
+    digests.extend(stated.iter().map(Expectation::algorithm));
+    digests.sort_unstable();
+    digests.dedup();
+    let sizes = sizes(&selection, &*origin, &branches, bytes.todo.bytes(), &digests, options)?;
 
-    let digests = options.wanted_digests();
     // For a digest also what need not be moved is seen.
     let seen = if digests.is_empty() { bytes.todo.clone() } else { from.into() };
     // Stripe edges are aligned in the destination: there, two workers in one
@@ -162,8 +184,9 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
     let mut all_notes: Vec<String> =
         origin.note().into_iter().chain(layout.note(origin.path())).collect();
     all_notes.extend(origin.who_may_write(from));
+    all_notes.extend(stated::note(&*origin, &stated));
     all_notes.extend(notes);
-    all_notes.extend(options.threads.note_fewer(sizes.workers, sizes.request));
+    all_notes.extend(options.threads.note_fewer(sizes.workers, sizes.buffer));
     all_notes.extend(examiner.into_notes());
     let task = Task {
         options,
@@ -180,14 +203,18 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         resumed: bytes.resumed,
         sparse,
         digests,
-        digest_pieces: options.digest_pieces(origin.sector(), from.len())?,
+        stated,
+        part_of,
+        digest_pieces: options
+            .digest_pieces(origin.sector(), (!open_ended).then_some(from.len()))?,
         selection,
         workers: sizes.workers,
         io_size: sizes.request,
+        buffer_size: sizes.buffer,
         stripe_size: sizes.stripe,
         writes_source,
         standing: standing(&branches),
-        room: options.only_changed.then(|| Room::new(sizes.workers.most(), sizes.request)),
+        room: options.only_changed.then(|| Room::new(sizes.workers.most(), sizes.buffer)),
         reservation: options.reservation(sparse),
         keep_cache: options.keep_cache,
         notes: all_notes,
@@ -195,6 +222,9 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         branches,
     };
     watch.progress.expect(task.requested.map(|_| task.bytes), task.resumed);
+    if !task.open_ended {
+        watch.progress.lay_out(from, &task.settled, &task.wanted);
+    }
     Ok(task)
 }
 
@@ -218,10 +248,12 @@ impl Task<'_> {
     pub fn digester(&self) -> Digester {
         match self.open_ended {
             true => Digester::open_ended(&self.digests, self.mapping.from().start()),
-            false => {
-                Digester::new(&self.digests, self.mapping.from()).with_pieces(&self.digest_pieces)
-            }
+            false => match self.part_of {
+                Some(whole) => Digester::part(&self.digests, self.mapping.from(), whole),
+                None => Digester::new(&self.digests, self.mapping.from()),
+            },
         }
+        .with_pieces(&self.digest_pieces)
     }
 
     /// Whether what is read comes once, in order.
@@ -233,6 +265,7 @@ impl Task<'_> {
     pub fn announce(&self, progress: &Progress) {
         for branch in self.branches.iter().filter(|branch| branch.is_alive()) {
             progress.event(Event::Planned {
+                path: branch.path().to_owned(),
                 destination: branch.destination.as_ref().map_or_else(String::new, |d| d.describe()),
                 engine: self.selection.name(),
                 reason: self.selection.reason.clone(),
@@ -247,7 +280,12 @@ fn check_abilities(origin: &dyn Origin, branches: &[Branch], options: &Options) 
     let unreadable = |branch: &&Branch| !branch.abilities.reads_back && !branch.abilities.ordered;
     if let Some(branch) = branches.iter().find(unreadable).filter(|_| options.verifies()) {
         let name = crate::error::quoted(branch.path());
-        let problem = format!("reads the destination back, and {name} keeps nothing");
+        let why = if branch.abilities.sealed {
+            "shows nothing before it is complete"
+        } else {
+            "keeps nothing"
+        };
+        let problem = format!("reads the destination back, and {name} {why}");
         return Err(ErrorKind::usage_of(&["verify"], problem).into());
     }
     only_changed::check(branches, options)?;

@@ -94,6 +94,7 @@ fn complete(
         verified?;
     }
     digest::check(&moved.digests, &task.options.expected)?;
+    digest::check_stated(&moved.digests, &task.stated)?;
     task.write_deferred(sent, moved)?;
     if task.options.preserve {
         task.preserve(moved)?;

@@ -1,7 +1,7 @@
 //! How the work of a copy is divided: workers, requests, stripes.
 
 use super::branch::Branch;
-use crate::digest::ordered;
+use crate::digest::{Algorithm, ordered};
 use crate::endpoint::Origin;
 use crate::engine::Selection;
 use crate::error::Result;
@@ -11,10 +11,32 @@ use crate::plan;
 use crate::pool::Threads;
 use crate::pool::controller::Workers;
 
+/// What a worker reads of a stream in one turn, at most, unless told otherwise. It
+/// stays in the cache of the processor until it is written. Measured with 1 GiB out
+/// of `cat` (scenario S14): 64 KiB take 1.1 times as long and 256 KiB too.
+const TURN: u64 = 128 << 10;
+
+/// What a worker has in memory of a request to a server: this part of it, but not
+/// less and not more than so many bytes. They stay in the cache of the processor until
+/// they are written, and the others wait no longer than that for the lock of the file.
+const PIECES: u64 = 16;
+const SHORTEST_PIECE: u64 = 4 << 10;
+const LONGEST_PIECE: u64 = 256 << 10;
+
+/// The longest request into memory of the caller: nothing of it passes through a
+/// buffer that had to fit into the cache of a processor, and each one is a call.
+const INTO_MEMORY: u64 = 4 << 20;
+
+/// Into how many requests of that kind all bytes are cut at least, so that workers
+/// end at about the same time.
+const LEAST_REQUESTS: u64 = 64;
+
 /// How the work is divided.
 pub struct Sizes {
     pub workers: Workers,
     pub request: u64,
+    /// See [`Control::buffer_size`](crate::pool::Control::buffer_size).
+    pub buffer: u64,
     pub stripe: u64,
 }
 
@@ -24,14 +46,28 @@ pub fn sizes(
     origin: &dyn Origin,
     branches: &[Branch],
     bytes: u64,
+    digests: &[Algorithm],
     options: &Options,
 ) -> Result<Sizes> {
     let about = selection.capabilities();
-    let pace = about.source.pace.or(about.destination.pace);
-    let best = pace.map_or(selection.io_size(), |pace| pace.request);
+    let pace = match (about.source.pace, about.destination.pace) {
+        (Some(one), Some(other)) => Some(one.beside(other)),
+        (one, other) => one.or(other),
+    };
+    let is_stream = origin.read_order().stream().is_some();
+    let is_wanted_once = matches!(branches, [one] if one.abilities.in_memory)
+        && about.cache_state == CacheState::Warm
+        && options.wanted_digests().is_empty();
+    let local = match selection.io_size() {
+        turn if is_stream => turn.min(TURN),
+        // Nobody looks at the bytes again while they are in a cache.
+        least if is_wanted_once => least.max(into_memory(bytes)),
+        best => best,
+    };
+    let best = pace.map_or(local, |pace| pace.request);
     let request = options.request_size(origin.sector(), best)?;
     let is_ordered = branches.iter().any(|branch| branch.abilities.ordered);
-    let takes_turns = is_ordered || origin.read_order().stream().is_some();
+    let takes_turns = is_ordered || is_stream;
     let written = match branches {
         [_] => vec![about.destination.rotational],
         _ => {
@@ -48,17 +84,30 @@ pub fn sizes(
         true => workers_of_stream(workers, options.threads, cache_state),
         false => workers,
     };
-    let workers = workers.bounded(options.request_memory(request));
+    // A worker that waits for its turn has read its whole request, and so has the next one.
+    let waits = is_stream || is_ordered || ordered(digests);
+    let comes_in_pieces = about.source.pace.is_some() && about.destination.pace.is_none();
+    let piece = (request / PIECES).clamp(SHORTEST_PIECE, LONGEST_PIECE).min(request);
+    let buffer = if comes_in_pieces && !waits { piece } else { request };
+    let workers = workers.bounded(options.request_memory(buffer));
     let stripe = match options.stripe_size(origin.sector())? {
         _ if takes_turns => request,
         Some(bytes) => bytes,
         // A worker that waits for the turn of its stripe holds one request, not many.
-        None if ordered(&options.wanted_digests()) => request,
-        // Far away, half a request takes as long as a whole one.
-        None if pace.is_some() => plan::stripe_size(bytes, workers.most(), request).max(request),
-        None => plan::stripe_size(bytes, workers.most(), request),
+        None if ordered(digests) => request,
+        None => {
+            let share = plan::stripe_size(bytes, workers.most(), request);
+            // Far away, half a request takes as long as a whole one.
+            pace.map_or(share, |pace| share.max(pace.piece).max(request))
+        }
     };
-    Ok(Sizes { workers, request, stripe })
+    Ok(Sizes { workers, request, buffer, stripe })
+}
+
+/// Length of the requests for `bytes` that go straight into memory: a power of two.
+fn into_memory(bytes: u64) -> u64 {
+    let share = (bytes / LEAST_REQUESTS).clamp(1, INTO_MEMORY);
+    1 << share.ilog2()
 }
 
 fn workers_of_stream(workers: Workers, asked: Threads, cache_state: CacheState) -> Workers {
@@ -70,5 +119,16 @@ fn workers_of_stream(workers: Workers, asked: Threads, cache_state: CacheState) 
         // One reads ahead while the other writes, without moving heads to and fro.
         Workers::Exactly(_) if asked == Threads::Auto => Workers::Exactly(2),
         workers => workers,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_into_memory_grow_with_what_is_read() {
+        let sizes = [0, 1, 63, 64, 1 << 20, 100 << 20, 256 << 20, 1 << 40].map(into_memory);
+        assert_eq!(sizes, [1, 1, 1, 1, 16 << 10, 1 << 20, 4 << 20, 4 << 20]);
     }
 }

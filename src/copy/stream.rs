@@ -12,7 +12,7 @@ use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
 use crate::io::Incoming;
 use crate::options::Options;
 use crate::progress::Progress;
-use crate::range::{ByteRange, Mapping};
+use crate::range::{ByteRange, Mapping, RangeSet};
 use crate::sparse::Preallocate;
 
 /// What is to be known of a source that may be a stream, before it is read.
@@ -27,15 +27,25 @@ pub struct Stream {
 impl Stream {
     /// Of `origin`, which is copied as `options` say.
     pub fn of(origin: &dyn Origin, options: &Options) -> Stream {
-        let once = origin.read_order().stream().is_some();
+        let order = origin.read_order();
+        let once = order.stream().is_some();
         // A range that says where it ends is a promise.
         let may_end = !options.range.is_final() || options.clamp;
-        Stream { once, open_ended: once && may_end }
+        Stream { once, open_ended: order.is_endless() && may_end }
     }
 
     /// What of `mapping` is certain before anything has come.
     pub fn certain(self, mapping: Mapping) -> Mapping {
         if self.open_ended { mapping.up_to(mapping.from().start()) } else { mapping }
+    }
+
+    /// What of `range` is certain to be read for the sake of `wanted`: of a stream,
+    /// what comes before the end of that too, and nothing behind it.
+    pub fn seen(self, range: ByteRange, wanted: &RangeSet) -> ByteRange {
+        match wanted.as_slice().last() {
+            Some(last) if self.once => range.split_at(last.end()).0,
+            _ => range,
+        }
     }
 
     /// The same error, without advice that a stream cannot follow.
@@ -64,20 +74,25 @@ impl Stream {
         if origin.read_order().stream().is_some_and(|stream| stream.position() > 0) {
             return Err(ErrorKind::usage(format!("{name} has been read already")).into());
         }
-        let cannot: [(&'static [&'static str], &str, bool); 8] = [
+        let cannot: [(&'static [&'static str], &str, bool); 6] = [
             (&["resume"], "", options.leftovers == Leftovers::Resume),
             (&["map"], "", options.map.is_some()),
             (&["repair"], "", options.repair),
             (&["preserve"], "", options.preserve),
-            (&["only"], "", options.only.is_some()),
-            (&["expected_in"], "", !options.expected_in.is_empty()),
             (&["engine"], "other than positioned ", !options.engine.may_be("positioned")),
             (&["reflink"], "always ", options.reflink == crate::Reflink::Always),
         ];
         if let Some((option, value, _)) = cannot.into_iter().find(|(.., given)| self.once && *given)
         {
-            let problem =
-                format!("{value}is not for {name}, which can be read only once, in order");
+            let problem = format!("{value}is not for {name}, which {}", origin.why_once());
+            return Err(ErrorKind::usage_of(option, problem).into());
+        }
+        let parts: [(&'static [&'static str], bool); 2] = [
+            (&["only"], options.only.is_some()),
+            (&["expected_in"], !options.expected_in.is_empty()),
+        ];
+        if let Some((option, _)) = parts.into_iter().find(|(_, given)| self.open_ended && *given) {
+            let problem = format!("needs a range that ends: nobody knows where {name} does");
             return Err(ErrorKind::usage_of(option, problem).into());
         }
         if self.open_ended && options.preallocate == Preallocate::Full {
@@ -96,10 +111,11 @@ pub fn cut_to_offsets(from: ByteRange, offset: u64) -> ByteRange {
 }
 
 impl Task<'_> {
-    /// Has the stream begin where the range does.
+    /// Has the stream looked at as it comes, where parts of it have digests.
     pub fn begin_stream(&self) {
-        if let Some(stream) = self.origin.read_order().stream() {
-            stream.begin_at(self.mapping.from().start());
+        let parts = &self.options.expected_in;
+        if let Some(stream) = self.origin.read_order().stream().filter(|_| !parts.is_empty()) {
+            stream.expect(self.origin.path(), parts.clone());
         }
     }
 
@@ -150,6 +166,8 @@ impl Task<'_> {
         for number in 0..self.branches.len() {
             let draft = self.branches[number].draft.as_ref();
             let result = draft.map_or(Ok(()), |draft| draft.end_at(to));
+            let segments = draft.map_or_else(Vec::new, |draft| draft.segments());
+            self.branches[number].report.segments = segments;
             self.settle_result(number, result)?;
         }
         Ok(())
@@ -159,26 +177,35 @@ impl Task<'_> {
     /// come a second time, so it is kept, and said where it is. Where nothing was
     /// written, nothing is left.
     pub fn keep_arrived(&mut self, sent: &Sent, moved: &mut Moved) {
-        let arrived = self.mapping.up_to(sent.transfer.reached());
-        let (bytes, to) = (arrived.len(), arrived.to());
+        let arrived = self.mapping.up_to(sent.transfer.reached(&self.wanted));
+        let (bytes, to) = (self.wanted.within(arrived.from()).bytes(), arrived.to());
         if std::mem::take(&mut self.open_ended) {
             self.mapping = arrived;
             self.wanted = arrived.from().into();
         }
         for branch in self.branches.iter_mut().filter(|branch| branch.is_alive()) {
             let Some(draft) = &branch.draft else { continue };
-            let Abilities { is_new, in_place, .. } = branch.abilities;
-            if bytes == 0 && is_new {
+            let Abilities { is_new, in_place, sealed, .. } = branch.abilities;
+            if bytes == 0 && is_new || sealed {
                 branch.discard();
                 continue;
             }
             let ended = draft.end_at(to);
-            let path = quoted(draft.path()).to_string();
+            let others = if draft.segments().len() > 1 { " and those after it" } else { "" };
+            let path = format!("{}{others}", quoted(draft.path()));
             // To a device the first bytes come last, and did not come.
-            let is_all_there = draft.write_order().not_written().is_empty();
-            if bytes > 0 && is_all_there && (is_new || in_place) {
-                moved
-                    .take_notes(vec![format!("the first {bytes} bytes of the copy are in {path}")]);
+            let held = draft.write_order().not_written().bytes();
+            let written = bytes.saturating_sub(held);
+            let note = match (held, written) {
+                (0, _) => format!("the first {bytes} bytes of the copy are in {path}"),
+                (_, 0) => format!("nothing was written to {path}"),
+                _ => format!(
+                    "{written} bytes of the copy are in {path}, but its first {held} were not \
+                     written: they come last"
+                ),
+            };
+            if bytes > 0 && (is_new || in_place) {
+                moved.take_notes(vec![note]);
             }
             if let Err(error) = ended {
                 moved.take_notes(vec![error.chain()]);

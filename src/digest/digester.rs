@@ -37,6 +37,8 @@ use crate::range::{ByteRange, RangeSet};
 ///   could not read its piece calls [`spoil`](Digester::spoil).
 pub struct Digester {
     range: ByteRange,
+    /// Whether it may end before it says.
+    open_ended: bool,
     /// Where the range turned out to end, if that was not known.
     end: OnceLock<u64>,
     /// What was handed over, to know what is missing or came twice.
@@ -64,7 +66,19 @@ impl Digester {
     /// For the bytes from `start` on, up to an end that is not known: there must
     /// be an [`end_at`](Digester::end_at) before the digests are finished.
     pub fn open_ended(algorithms: &[Algorithm], start: u64) -> Digester {
-        Digester::of(algorithms, ByteRange::between(start, u64::MAX), Method::open_ended)
+        let range = ByteRange::between(start, u64::MAX);
+        Digester { open_ended: true, ..Digester::of(algorithms, range, Method::open_ended) }
+    }
+
+    /// For the bytes of `range`, which is a part of `whole`: what is finished are
+    /// parts of digests of that, for [`fold`](super::fold). For algorithms that are
+    /// not ordered.
+    pub fn part(algorithms: &[Algorithm], range: ByteRange, whole: ByteRange) -> Digester {
+        let place = range.rebase(whole.start(), 0).unwrap_or(range);
+        Digester::of(algorithms, range, |algorithm, len| match algorithm {
+            Algorithm::Blake3 => Method::Tree(Tree::part(place, whole.len())),
+            algorithm => Method::new(algorithm, len),
+        })
     }
 
     fn of(
@@ -79,7 +93,8 @@ impl Digester {
         let methods =
             first_mentions.map(|(_, algorithm)| method(*algorithm, range.len())).collect();
         let (end, seen) = (OnceLock::new(), Mutex::default());
-        Digester { range, end, seen, state: DigestState::new(), methods, pieces: Vec::new() }
+        let state = DigestState::new();
+        Digester { range, open_ended: false, end, seen, state, methods, pieces: Vec::new() }
     }
 
     /// Computes the same digests also of each piece of so many bytes, counted from
@@ -87,7 +102,9 @@ impl Digester {
     #[must_use]
     pub fn with_pieces(self, lengths: &[u64]) -> Digester {
         let algorithms: Vec<_> = self.methods.iter().map(Method::algorithm).collect();
-        let pieces = lengths.iter().map(|every| Pieces::new(&algorithms, self.range, *every));
+        let pieces = lengths
+            .iter()
+            .map(|every| Pieces::new(&algorithms, self.range, *every, self.open_ended));
         Digester { pieces: pieces.collect(), ..self }
     }
 
@@ -99,6 +116,7 @@ impl Digester {
     /// The range ends at `end`: nothing of it comes after that. The first call counts.
     pub fn end_at(&self, end: u64) {
         let _ = self.end.set(end);
+        self.pieces.iter().for_each(|pieces| pieces.end_at(end));
     }
 
     /// Hashes the bytes of the range that start at position `start`.
@@ -168,7 +186,7 @@ impl Digester {
     }
 
     /// Gives the digests up because some bytes cannot be had. The copy goes on:
-    /// whoever waits returns, and further calls cost nothing.
+    /// every waiting call returns, and further calls cost nothing.
     pub fn spoil(&self) {
         self.spoil_range(self.range);
     }
@@ -181,7 +199,7 @@ impl Digester {
         self.pieces.iter().for_each(|pieces| pieces.spoil(range));
     }
 
-    /// Gives everything up because the copy stops: whoever waits, and every
+    /// Gives everything up because the copy stops: every waiting call, and every
     /// later call, returns [`Abandoned`].
     pub fn abandon(&self) {
         self.state.abandon();

@@ -5,12 +5,11 @@
 //! buffer meanwhile and reads nothing more, so the copy is held back to the
 //! speed of the hash and no window of buffers has to be bounded.
 
-use std::sync::{Condvar, Mutex, PoisonError};
-
 use super::content::Content;
 use super::state::DigestState;
 use super::{Algorithm, Digest, Hasher};
 use crate::cpu::{into_inner, lock};
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 /// The hasher, handed from piece to piece in ascending order.
 pub(super) struct InOrder {
@@ -72,7 +71,7 @@ impl InOrder {
     /// Makes everyone who waits look at the fate again. To be called after it
     /// changed.
     pub fn wake(&self) {
-        // Whoever looked before the change either waits by now or still holds
+        // A thread that looked before the change either waits by now or still holds
         // the lock: taken once, none can miss the call.
         drop(lock(&self.turn));
         self.moved.notify_all();

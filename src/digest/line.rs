@@ -16,7 +16,7 @@ use crate::range::ByteRange;
 ///
 /// A name with a newline, carriage return or backslash is escaped, and a
 /// backslash in front of the line says so, as coreutils does. Other bytes pass
-/// unchanged, also where they are no UTF-8; hence bytes, not a string.
+/// unchanged, also where they are not UTF-8; hence bytes, not a string.
 pub fn line(digest: &Digest, name: &Path) -> Vec<u8> {
     let raw = name.as_os_str().as_encoded_bytes();
     let name = escape(raw);

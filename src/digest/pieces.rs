@@ -28,11 +28,15 @@ pub(super) struct Pieces {
     range: ByteRange,
     segments: Segments,
     algorithms: Vec<Algorithm>,
+    /// Whether the range may end before it says.
+    open_ended: bool,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
+    /// Where the range turned out to end, if that was not known.
+    end: Option<u64>,
     open: BTreeMap<usize, Open>,
     over: BTreeMap<usize, Vec<Digest>>,
     abandoned: bool,
@@ -46,10 +50,22 @@ struct Open {
 }
 
 impl Pieces {
-    /// Of `range`, every `every` bytes.
-    pub fn new(algorithms: &[Algorithm], range: ByteRange, every: u64) -> Pieces {
+    /// Of `range`, every `every` bytes. One that is open-ended may end before it says.
+    pub fn new(algorithms: &[Algorithm], range: ByteRange, every: u64, open_ended: bool) -> Pieces {
         let (segments, state) = (Segments::every(every, range.len()), Mutex::default());
-        Pieces { range, segments, algorithms: algorithms.to_vec(), state }
+        Pieces { range, segments, algorithms: algorithms.to_vec(), open_ended, state }
+    }
+
+    /// The range ends at `end`, and all before it was handed over.
+    pub fn end_at(&self, end: u64) {
+        let last = {
+            let mut state = lock(&self.state);
+            state.end = Some(end);
+            state.open.keys().next_back().copied()
+        };
+        if let Some(last) = last {
+            self.seen(last, 0);
+        }
     }
 
     /// Hashes what starts at `start`; may wait for its turn within its piece.
@@ -86,15 +102,22 @@ impl Pieces {
 
     /// What is known of each, ascending. It is taken out.
     pub fn take(&self) -> Vec<PieceDigests> {
-        let mut over = std::mem::take(&mut lock(&self.state).over);
-        let count = usize::try_from(self.segments.count()).unwrap_or(usize::MAX);
+        let (mut over, end) = {
+            let mut state = lock(&self.state);
+            (std::mem::take(&mut state.over), state.end)
+        };
+        let range = up_to(self.range, end);
+        let count = match range.is_empty() {
+            true => 0,
+            false => self.parts(range.end() - 1, 1).next().map_or(0, |(last, _)| last + 1),
+        };
         let one = |number| {
             let digests = over.remove(&number).unwrap_or_default();
-            PieceDigests { range: self.place(number), digests }
+            PieceDigests { range: up_to(self.place(number), end), digests }
         };
-        if self.range.is_empty() {
+        if range.is_empty() {
             let digests = self.algorithms.iter().map(|wanted| super::hash_slice(*wanted, b""));
-            return vec![PieceDigests { range: self.range, digests: digests.collect() }];
+            return vec![PieceDigests { range, digests: digests.collect() }];
         }
         (0..count).map(one).collect()
     }
@@ -119,9 +142,13 @@ impl Pieces {
         if state.abandoned {
             return Err(Abandoned);
         }
-        let new = || Open {
-            digester: Arc::new(Digester::new(&self.algorithms, self.place(number))),
-            seen: 0,
+        let new = || {
+            let place = self.place(number);
+            let digester = match self.open_ended {
+                true => Digester::open_ended(&self.algorithms, place.start()),
+                false => Digester::new(&self.algorithms, place),
+            };
+            Open { digester: Arc::new(digester), seen: 0 }
         };
         Ok(Arc::clone(&state.open.entry(number).or_insert_with(new).digester))
     }
@@ -129,17 +156,23 @@ impl Pieces {
     /// Notes that `bytes` more of piece `number` are dealt with. The digest is there
     /// with the last of them: who counts them has let go of the digester.
     fn seen(&self, number: usize, bytes: u64) {
-        let whole = self.place(number).len();
         let mut state = lock(&self.state);
+        let place = up_to(self.place(number), state.end);
         let Some(open) = state.open.get_mut(&number) else { return };
         open.seen += bytes;
-        if open.seen < whole {
+        if open.seen < place.len() {
             return;
         }
         let Some(open) = state.open.remove(&number) else { return };
+        open.digester.end_at(place.end());
         let digests = Arc::into_inner(open.digester).and_then(Digester::finish);
         state.over.insert(number, digests.unwrap_or_default());
     }
+}
+
+/// What of `range` there is, where it turned out to end at `end`.
+fn up_to(range: ByteRange, end: Option<u64>) -> ByteRange {
+    end.map_or(range, |end| range.split_at(end).0)
 }
 
 #[cfg(test)]
@@ -159,7 +192,10 @@ mod tests {
             let every = 1 + random.below(2000);
             let bytes = random.bytes(usize::try_from(len).expect("short"));
             let range = ByteRange::between(start, start + len);
-            let digester = Digester::new(&ALL, range).with_pieces(&[every]);
+            let digester = match case % 2 {
+                0 => Digester::new(&ALL, range).with_pieces(&[every]),
+                _ => Digester::open_ended(&ALL, start).with_pieces(&[every]),
+            };
             let requests: Vec<_> = range.pieces(1 + random.below(900)).collect();
             let next = Mutex::new(requests.into_iter());
             std::thread::scope(|scope| {
@@ -174,6 +210,7 @@ mod tests {
                     });
                 }
             });
+            digester.end_at(start + len);
             let found = digester.take_pieces();
             let wanted: Vec<PieceDigests> = range
                 .pieces(every)

@@ -11,6 +11,7 @@ use std::sync::Mutex;
 use super::content::Content;
 use super::{Algorithm, Digest};
 use crate::cpu::{into_inner, lock};
+use crate::range::ByteRange;
 
 /// The checksums of all stretches of bytes seen so far, by their start.
 #[derive(Default)]
@@ -38,6 +39,13 @@ impl Runs {
         let (start, crc) = before.map_or((start, 0), |(start, run)| (start, run.crc));
         let run = Run { end, crc: append(crc, content) };
         insert(&mut lock(&self.runs), start, run);
+    }
+
+    /// Adds a stretch of bytes that was hashed elsewhere.
+    pub fn add_part(&self, part: ByteRange, digest: &Digest) -> Option<()> {
+        let crc = u32::from_be_bytes(digest.bytes().try_into().ok()?);
+        insert(&mut lock(&self.runs), part.start(), Run { end: part.end(), crc });
+        Some(())
     }
 
     /// The checksum of the whole range, `len` bytes, if it was seen.

@@ -1,6 +1,6 @@
 //! Whether the digests of a copy are still worth computing.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicU8, Ordering};
 
 const WANTED: u8 = 0;
 const SPOILED: u8 = 1;

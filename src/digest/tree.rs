@@ -29,6 +29,7 @@ use super::content::Content;
 use super::state::DigestState;
 use super::{Algorithm, Digest};
 use crate::cpu::{into_inner, lock};
+use crate::range::ByteRange;
 
 const CHUNK: u64 = blake3::CHUNK_LEN as u64;
 
@@ -41,6 +42,8 @@ pub(super) struct Tree {
     len: u64,
     /// Whether the end is not known until it is reached.
     open_ended: bool,
+    /// Where in the range what is hashed lies, if that is a part of it.
+    part: Option<ByteRange>,
     parts: Mutex<Parts>,
 }
 
@@ -68,7 +71,7 @@ struct PartialChunk {
 impl Tree {
     /// For a range of `len` bytes.
     pub fn new(len: u64) -> Tree {
-        Tree { len, open_ended: false, parts: Mutex::default() }
+        Tree { len, open_ended: false, part: None, parts: Mutex::default() }
     }
 
     /// For a range of at most `most` bytes.
@@ -76,10 +79,25 @@ impl Tree {
         Tree { open_ended: true, ..Tree::new(most) }
     }
 
+    /// For the bytes `part` of a range of `len` bytes, which must be a subtree of
+    /// it: positions are counted from their start, and what is finished is the
+    /// value of the subtree.
+    pub fn part(part: ByteRange, len: u64) -> Tree {
+        let is_whole = part == ByteRange::to(len);
+        Tree { part: (!is_whole).then_some(part), ..Tree::new(len) }
+    }
+
+    /// Adds a part that was hashed elsewhere, by the value of its subtree.
+    pub fn add_part(&self, part: ByteRange, digest: &Digest) -> Option<()> {
+        self.add(part.start(), part.len(), digest.bytes().try_into().ok()?);
+        Some(())
+    }
+
     /// Adds the bytes from `start` on; each byte once, in any order. Returns
     /// early once the digest is lost.
     pub fn update(&self, start: u64, content: Content<'_>, state: &DigestState) {
-        let (mut at, mut rest) = (start, content);
+        let first = self.part.map_or(0, ByteRange::start);
+        let (mut at, mut rest) = (first + start, content);
         while !rest.is_empty() && !state.is_lost() {
             let subtree = self.subtree_at(at, rest.len());
             let len = subtree.unwrap_or_else(|| rest.len().min(CHUNK - at % CHUNK));
@@ -139,6 +157,12 @@ impl Tree {
     /// The digest of the whole range, `len` bytes, if it was seen.
     pub fn finish(self, len: u64) -> Option<Digest> {
         let mut parts = into_inner(self.parts);
+        if let Some(part) = self.part {
+            let (start, subtree) = parts.subtrees.pop_first()?;
+            let is_it =
+                parts.subtrees.is_empty() && start == part.start() && subtree.end == part.end();
+            return is_it.then(|| Digest::new(Algorithm::Blake3, subtree.value));
+        }
         if self.open_ended && len > CHUNK {
             parts.end_at(len);
         }

@@ -120,7 +120,7 @@ impl FromStr for Expectation {
     }
 }
 
-/// Why a text is no expected digest.
+/// Why a text is not an expected digest.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ExpectationError {
@@ -130,7 +130,7 @@ pub enum ExpectationError {
         /// What was written.
         text: String,
     },
-    /// The part before the colon is no digest's name.
+    /// The part before the colon is not a digest's name.
     #[error(transparent)]
     Algorithm(#[from] UnknownAlgorithm),
     /// The digest is too long or too short.
@@ -144,7 +144,7 @@ pub enum ExpectationError {
         found: usize,
     },
     /// The digest holds something other than hexadecimal digits.
-    #[error("{found:?} is no hexadecimal digit of a {algorithm} digest")]
+    #[error("{found:?} is not a hexadecimal digit of a {algorithm} digest")]
     Character {
         /// The algorithm that was named.
         algorithm: Algorithm,
@@ -183,9 +183,9 @@ mod tests {
             "sha1:da39a3ee5e6b4b0d3255bfef95601890afd80709ff",
             Err("sha1 has 40 hexadecimal digits, not 42"),
         );
-        check("crc32c:e306928g", Err("'g' is no hexadecimal digit of a crc32c digest"));
-        check("crc32c: e306928", Err("' ' is no hexadecimal digit of a crc32c digest"));
-        check("crc32c:e30692\u{e9}", Err("'\u{e9}' is no hexadecimal digit of a crc32c digest"));
+        check("crc32c:e306928g", Err("'g' is not a hexadecimal digit of a crc32c digest"));
+        check("crc32c: e306928", Err("' ' is not a hexadecimal digit of a crc32c digest"));
+        check("crc32c:e30692\u{e9}", Err("'\u{e9}' is not a hexadecimal digit of a crc32c digest"));
     }
 
     #[test]

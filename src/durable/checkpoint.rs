@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use super::map::{Identity, Map, MapError, MapFile};
+use super::map::{Identity, Map, MapError, MapFile, ObjectId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
@@ -57,6 +57,11 @@ pub trait Ledger {
 
     /// What was written and is probably not there any more, by a short look.
     fn lost(&self) -> RangeSet;
+
+    /// Which object is written, where a map has to know more of it the more is done.
+    fn object(&self) -> Option<ObjectId> {
+        None
+    }
 
     /// Takes back that `ranges` are done, now or earlier: they were found not to be.
     fn invalidate(&self, ranges: &RangeSet);
@@ -257,7 +262,7 @@ impl Checkpointer {
     }
 
     /// Takes back that `wrong` is done, also in the map on the disk if there is
-    /// one, so that nobody goes on from it whatever happens next. The caller has
+    /// one, so that no run resumes from it, whatever happens next. The caller has
     /// synced the data and nothing has been written since.
     ///
     /// # Errors
@@ -297,8 +302,11 @@ impl Checkpointer {
         done.subtract(&ledger.distrusted());
         let failed = ledger.unreadable();
         let extent = self.extent;
+        let mut identity = self.identity.clone();
+        // Asked after what is done: it tells of all of that, and maybe of more.
+        identity.destination.id = ledger.object().or(identity.destination.id);
         match &self.of_the_user {
-            None => Map { identity: Some(self.identity.clone()), done, failed, extent },
+            None => Map { identity: Some(identity), done, failed, extent },
             Some(map) => map.with(Map { identity: None, done, failed, extent }),
         }
     }

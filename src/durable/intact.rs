@@ -57,7 +57,7 @@ pub fn is_still_at(name: &Name<'_>, ours: &FileIo) -> io::Result<()> {
     };
     let Some(there) = there else { return Err(not_ours()) };
     let theirs = FileIo::new(there, facts.size);
-    let same = first_difference_in(ours, (&theirs, |at| at), name.written, &CancelToken::new())?;
+    let same = first_difference_in(ours, &theirs, |at| at, name.written, &CancelToken::new())?;
     if same.is_some() { Err(not_ours()) } else { theirs.as_file().sync_all() }
 }
 
@@ -173,7 +173,7 @@ impl Written<'_> {
         for range in missing.iter() {
             let mut rest = range;
             while !rest.is_empty() {
-                let found = first_difference_in(self.source, (there, place), rest, cancel);
+                let found = first_difference_in(self.source, there, place, rest, cancel);
                 let Some(part) = found.map_err(|source| {
                     let (step, path) = ("read back", path.to_owned());
                     ErrorKind::Destination { step, path, source }

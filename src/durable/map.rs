@@ -1,7 +1,7 @@
 //! The map: which bytes of the source a job has copied, as a file that
 //! outlives the job. This room knows the format and how to replace the file
 //! safely. It must not know when a checkpoint is due or whether data is
-//! durable: whoever calls [`MapFile::save`] has synced the data first.
+//! durable: the caller of [`MapFile::save`] has synced the data first.
 //!
 //! # Format
 //!
@@ -34,8 +34,8 @@
 //! stands, by ddrescue's rules: decimal, `0x` and octal numbers, blank lines
 //! and comments anywhere, CRLF line ends (with an identity, changed line ends
 //! break the checksum). Stricter than ddrescue: an empty file, a block that
-//! ends past `u64` and words after a block are refused. Whoever
-//! edits a map of ours by hand takes out its `# pcopy` lines.
+//! ends past `u64` and words after a block are refused. To
+//! edit a map of ours by hand, take out its `# pcopy` lines first.
 //!
 //! `+` is done and `-` is failed. `*` (non-trimmed) and `/` (non-scraped) are
 //! read as non-tried: ddrescue has not read their every sector, so they are
@@ -51,15 +51,18 @@
 //! for each other, but neither can resume from the other's: the identity
 //! names the destination, and a mixed-up file fails its checksum.
 
+mod difference;
 mod escape;
 mod file;
 mod format;
 mod identity;
 #[cfg(test)]
 mod tests;
+mod upload;
 
 pub use file::MapFile;
 pub use identity::{Destination, Difference, Evidence, Identity, Mode, ObjectId, Source};
+pub use upload::UploadPart;
 
 use crate::error::escaped;
 use crate::range::{ByteRange, RangeSet};

@@ -3,7 +3,7 @@
 //!
 //! A name says little of a file that others can reach as well: another run may
 //! be writing under it, or somebody may have put something else there. So
-//! whoever wants a part gets the lock first, and whoever renames one looks
+//! a run that wants a part gets the lock first, and one that renames it looks
 //! before and after whether it is still the file that was written.
 
 use std::ffi::OsStr;
@@ -18,7 +18,7 @@ use crate::sys::{self, Directory, FileKind, Metadata};
 pub enum Found {
     /// Nothing.
     Nothing,
-    /// Something that is no regular file.
+    /// Something that is not a regular file.
     NoFile,
     /// A file that another run is writing.
     Busy,
@@ -146,7 +146,7 @@ pub fn is_alike(one: &Metadata, other: &Metadata) -> bool {
     asked(one) == asked(other)
 }
 
-/// Makes sure that `name` is `ours`: whoever may write in the directory may
+/// Makes sure that `name` is `ours`: anyone who may write in the directory may
 /// have put something else, a link say, in its place. A rename goes by name,
 /// so only after it is it known what was renamed. Returns what it is now.
 ///

@@ -26,7 +26,7 @@ pub enum Claim {
     Piece,
 }
 
-/// Whoever has the lock of this byte, which no file has, calls its map by the name
+/// A run that has the lock of this byte, which no file has, calls its map by the name
 /// of the file alone.
 const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 
@@ -38,14 +38,17 @@ const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 /// it has the whole file.
 pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> {
     // What comes from a pipe may reach further than any file.
-    let to = to.split_at(PLAIN_NAME.start()).0;
+    let (to, beyond) = to.split_at(PLAIN_NAME.start());
     if to.is_empty() {
         // Nothing is written, so it is in nobody's way.
         return Ok(Claim::Piece);
     }
     match sys::try_lock_range(file, to) {
         Ok(true) => {}
-        Ok(false) => return Err(Refusal::PieceBusy { path: path.to_owned(), range: to }),
+        Ok(false) if beyond.is_empty() => {
+            return Err(Refusal::PieceBusy { path: path.to_owned(), range: to });
+        }
+        Ok(false) => return Err(Refusal::Busy { path: path.to_owned() }),
         Err(_) => return claim_whole(file, path),
     }
     // For runs that ask for the whole file, such as one that would replace it.
@@ -55,7 +58,7 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
             sys::unlock_range(file, to);
             claim_whole(file, path)
         }
-        // A file system without locks is no reason to refuse.
+        // A file system without locks is not a reason to refuse.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(Claim::Piece),
     }
 }

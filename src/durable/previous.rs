@@ -1,8 +1,8 @@
-//! What an interrupted run left, and whether this job may go on from it.
+//! What an interrupted run left, and whether this job may resume it.
 //!
 //! A run leaves up to two things: the part, which holds bytes, and the map,
 //! which says which of them are on the disk. The part is locked while a run
-//! writes it, so whoever gets the lock knows that no other run is at work; the
+//! writes it, so a run that gets the lock knows that no other is at work; the
 //! map is read only after that. Nothing is changed here: what is to be
 //! discarded is discarded when the job begins.
 
@@ -17,7 +17,7 @@ use super::part::{self, Found};
 use super::recheck;
 use super::target::{MAP_SUFFIX, OpenTarget, StagedTarget, sibling_name};
 use super::trust::{self, Examiner, Purpose};
-use crate::error::{Refusal, Remedy, Result};
+use crate::error::{MapRefusal, Refusal, Remedy, Result};
 use crate::sys::{self, FileKind, Metadata};
 use crate::words::words;
 
@@ -193,7 +193,7 @@ impl Search<'_> {
         };
         if map.identity.is_none() {
             let (path, remedies) = (map_file.path(), &[Remedy::InPlaceAsInTheMap]);
-            return Err(Refusal::AlienMap { path, remedies }.into());
+            return Err(MapRefusal::Alien { path, remedies }.into());
         }
         if let Some((file, facts)) = part {
             let job = (self.identity)(Some(object_id(&facts, None)));
@@ -229,11 +229,11 @@ pub fn open_part(
     let Some(found) = found.filter(|found| found.node == FileKind::File) else {
         return open_locked(target, &name, &path);
     };
-    examiner.check(&target.directory, &found, (purpose, &path))?;
+    examiner.check(&target.directory, &found, purpose, &path)?;
     match open_locked(target, &name, &path)? {
         Some((file, facts)) => {
             if !trust::is_unchanged(&found, &facts) {
-                examiner.check(&target.directory, &facts, (purpose, &path))?;
+                examiner.check(&target.directory, &facts, purpose, &path)?;
             }
             Ok(Some((file, facts)))
         }
@@ -266,11 +266,15 @@ pub fn check_discardable(map_file: &MapFile, examiner: &mut Examiner) -> Result<
     check_map(map_file, Purpose::Discard, examiner)?;
     match map_file.was_a_map() {
         Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
-            Err(Refusal::AlienMap { path, remedies: &[Remedy::MapElsewhere] })
+            Err(MapRefusal::Alien { path, remedies: &[Remedy::MapElsewhere] }.into())
         }
         Ok(true) => Ok(()),
-        Ok(false) => Err(Refusal::BadMap { path, reason: "it is not a map".to_owned() }),
-        Err(error) => Err(Refusal::BadMap { path, reason: crate::error::chain(&error) }),
+        Ok(false) => {
+            Err(MapRefusal::Unusable { path, reason: "it is not a map".to_owned() }.into())
+        }
+        Err(error) => {
+            Err(MapRefusal::Unusable { path, reason: crate::error::chain(&error) }.into())
+        }
     }
 }
 
@@ -372,14 +376,14 @@ fn cannot(target: &StagedTarget, name: &OsStr, source: io::Error) -> Refusal {
 ///
 /// A [`Refusal`].
 pub fn load(map_file: &MapFile, examiner: &mut Examiner) -> Result<Option<Map>, Refusal> {
-    let bad = |reason| Refusal::BadMap { path: map_file.path(), reason };
+    let bad = |reason| MapRefusal::Unusable { path: map_file.path(), reason };
     let examined = check_map(map_file, Purpose::Believe, examiner)?;
     let loaded = map_file.load_known().map_err(|error| bad(crate::error::chain(&error)))?;
     let Some((map, facts)) = loaded else { return Ok(None) };
     if examined.is_none_or(|examined| !trust::is_unchanged(&examined, &facts)) {
         // Somebody has put another there since.
         let directory = map_file.directory().map_err(|error| bad(crate::error::chain(&error)))?;
-        examiner.check(&directory, &facts, (Purpose::Believe, &map_file.path()))?;
+        examiner.check(&directory, &facts, Purpose::Believe, &map_file.path())?;
     }
     Ok(Some(map))
 }
@@ -396,12 +400,12 @@ pub fn check_map(
     examiner: &mut Examiner,
 ) -> Result<Option<Metadata>, Refusal> {
     let bad =
-        |error| Refusal::BadMap { path: map_file.path(), reason: crate::error::chain(&error) };
+        |error| MapRefusal::Unusable { path: map_file.path(), reason: crate::error::chain(&error) };
     let found = map_file.look().map_err(bad)?;
     let Some((facts, directory)) = found.filter(|(facts, _)| facts.node == FileKind::File) else {
         return Ok(None);
     };
-    examiner.check(&directory, &facts, (purpose, &map_file.path()))?;
+    examiner.check(&directory, &facts, purpose, &map_file.path())?;
     Ok(Some(facts))
 }
 
@@ -409,7 +413,7 @@ pub fn check_map(
 ///
 /// # Errors
 ///
-/// [`Refusal::ForeignMap`].
+/// [`MapRefusal::Foreign`].
 pub fn compare(map: &Map, map_file: &MapFile, job: &Identity) -> Result<Vec<Difference>, Refusal> {
     // A map that ddrescue wrote has no identity: the user vouches for it.
     let Some(identity) = &map.identity else { return Ok(Vec::new()) };
@@ -418,7 +422,7 @@ pub fn compare(map: &Map, map_file: &MapFile, job: &Identity) -> Result<Vec<Diff
         None => Ok(differences),
         Some(difference) => {
             let (path, what) = (map_file.path(), difference.to_string());
-            Err(Refusal::ForeignMap { path, what, remedies: &[Remedy::Restart] })
+            Err(MapRefusal::Foreign { path, what, remedies: &[Remedy::Restart] }.into())
         }
     }
 }

@@ -134,7 +134,7 @@ impl<T: Fn(ByteRange) -> Option<ByteRange>> Sides<'_, T> {
         for range in self.done.iter() {
             let Some(place) = (self.to)(range) else { continue };
             let there = |at: u64| at - range.start() + place.start();
-            let found = first_difference_in(self.source, (self.destination, there), range, cancel)?;
+            let found = first_difference_in(self.source, self.destination, there, range, cancel)?;
             if let Some(piece) = found {
                 return Ok(Some(self.first_in(piece).unwrap_or(piece.start())));
             }
@@ -194,7 +194,8 @@ pub fn first_difference(
 /// If either side cannot be read.
 pub fn first_difference_in<A: ReadAt + ?Sized, B: ReadAt + ?Sized>(
     one: &A,
-    (other, place): (&B, impl Fn(u64) -> u64),
+    other: &B,
+    place: impl Fn(u64) -> u64,
     range: ByteRange,
     cancel: &CancelToken,
 ) -> io::Result<Option<ByteRange>> {

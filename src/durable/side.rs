@@ -45,6 +45,12 @@ const DIGITS: usize = 16;
 /// 2^64 names unless somebody guesses them.
 const TRIES: u32 = 100;
 
+/// A name for what takes the place of `name` in a moment: nobody's, as far as
+/// chance goes.
+pub fn nobody_has(name: &OsStr) -> OsString {
+    random_name(name)
+}
+
 /// A name for a temporary of the file `name`: nobody's, as far as chance goes.
 fn random_name(name: &OsStr) -> OsString {
     sibling_name(&hidden(name), &format!("{MARK}{}{END}", random_digits()))
@@ -131,7 +137,7 @@ pub fn begins_as(file: &mut impl Read, beginning: &[u8]) -> io::Result<bool> {
 ///
 /// # Errors
 ///
-/// Why it cannot. What cannot be tried is no error.
+/// Why it cannot. What cannot be tried is not an error.
 pub fn check_renames(directory: &Directory, of: &OsStr) -> io::Result<()> {
     let is_served = |system: sys::FileSystem| system.kind == FileSystemKind::Fuse;
     let (before, after) = (random_name(of), random_name(of));

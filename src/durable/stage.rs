@@ -3,7 +3,7 @@
 //! A new file is invisible under its final name until it is complete (invariant
 //! I4). It is made with mode 0600, exclusively, never through a link, and gets
 //! its final mode just before the rename. Nothing fallible happens in `Drop`:
-//! whoever drops a stage without `commit` leaves the part where it is.
+//! dropping a stage without `commit` leaves the part where it is.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -82,6 +82,13 @@ impl Stage {
             }
             Start::Fresh => Stage::create(target, blank),
         }
+    }
+
+    /// What several processes have written, open as `file`, to be given its name.
+    pub fn of_several(target: StagedTarget, file: File, len: u64) -> Stage {
+        let path = target.part_path();
+        let file = OpenFile { io: Arc::new(FileIo::new(file, len)), path, grows: false };
+        Stage { file, target, is_named: false, is_made: false, is_clone: false }
     }
 
     fn create(target: StagedTarget, blank: Blank<'_>) -> Result<Stage> {

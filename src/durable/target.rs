@@ -34,6 +34,8 @@ pub struct StagedTarget {
     pub existing: Option<Metadata>,
     /// Whether the user consents to replacing what has the name.
     pub force: bool,
+    /// What it is called while it is written, where not as of a copy by one process.
+    pub own_part: Option<OsString>,
 }
 
 /// A destination that is written where it is.
@@ -86,7 +88,8 @@ impl StagedTarget {
             return Err(Refusal::AmongDevices { path, exists: existing.is_some() }.into());
         }
         let directory = Arc::new(directory);
-        Ok(StagedTarget { path, directory, directory_path, name, existing, force })
+        let own_part = None;
+        Ok(StagedTarget { path, directory, directory_path, name, existing, force, own_part })
     }
 
     /// Another name in the same directory.
@@ -100,7 +103,8 @@ impl StagedTarget {
         let existing = found.map_err(|source| cannot_open(&path, source))?;
         let (directory, directory_path) =
             (Arc::clone(&self.directory), self.directory_path.clone());
-        Ok(StagedTarget { path, directory, directory_path, name, existing, force: self.force })
+        let (force, own_part) = (self.force, None);
+        Ok(StagedTarget { path, directory, directory_path, name, existing, force, own_part })
     }
 
     /// Refuses to replace a file without the user's consent, one that another run
@@ -146,7 +150,16 @@ impl StagedTarget {
 
     /// Name of the file that is written before it gets its final name.
     pub fn part_name(&self) -> OsString {
-        sibling_name(&self.name, PART_SUFFIX)
+        let shared = self.own_part.clone();
+        shared.unwrap_or_else(|| sibling_name(&self.name, PART_SUFFIX))
+    }
+
+    /// The same file, which while it is written is called by the `tag` of all who
+    /// write it.
+    #[must_use]
+    pub fn written_by_several(self, tag: &str) -> StagedTarget {
+        let own_part = Some(sibling_name(&self.name, &format!(".{tag}{PART_SUFFIX}")));
+        StagedTarget { own_part, ..self }
     }
 
     /// Path of that file, for messages.

@@ -1,7 +1,7 @@
 //! Whether what stands under the name of a leftover is what an earlier run of
 //! this user left.
 //!
-//! A folder may be open to others. Whoever may write there can put a part and a
+//! A folder may be open to others. Anyone who may write there can put a part and a
 //! map under the names of ours: what is then copied would be theirs to read, and
 //! what their map calls done would be theirs to choose. So the file system is
 //! asked whose a file is, how many names it has, and who may write it. In a
@@ -10,7 +10,7 @@
 //! well, tells which file is meant.
 //!
 //! Where the file system keeps neither owners nor modes, it says the same of
-//! every file: then it is no evidence against one, and the bytes of the finished
+//! every file: then it is not evidence against one, and the bytes of the finished
 //! file are as open to others as those of the part. That is found out by making
 //! a file, when there is a doubt and only then.
 
@@ -157,7 +157,8 @@ impl Examiner {
         &mut self,
         directory: &Directory,
         facts: &Metadata,
-        (purpose, path): (Purpose, &Path),
+        purpose: Purpose,
+        path: &Path,
     ) -> Result<(), Refusal> {
         match grounds(directory, facts, purpose, self.trust) {
             Ok(Grounds::Metadata) => {}

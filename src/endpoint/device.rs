@@ -244,7 +244,9 @@ impl Draft for DeviceDraft {
         partitions::notes(io, &self.file.path, to, sector)
     }
 
-    fn discard(self: Box<Self>) {}
+    fn discard(self: Box<Self>) -> Option<String> {
+        None
+    }
 }
 
 /// How often one looks whether a device is free.

@@ -9,6 +9,7 @@ use crate::error::{ErrorKind, Result};
 use crate::io::{Held, Sink, Source, WriteOrder};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
+use crate::report::SegmentReport;
 use crate::source::OpenSource;
 
 const NOT_CARRIED_OVER: &str = "owner, mode and times are not carried over to this destination";
@@ -61,6 +62,17 @@ pub trait Draft: Send + Sync {
         self.file().map(OpenFile::id).transpose()
     }
 
+    /// The same by now, where a map has to know more of it the more is written.
+    fn recorded(&self) -> Option<ObjectId> {
+        None
+    }
+
+    /// Where what was written stays although the copy has ended early, and how to
+    /// get rid of it there: in words.
+    fn left_open(&self) -> Option<String> {
+        None
+    }
+
     /// Whether it began with all the bytes of the source, in the same storage.
     fn is_clone(&self) -> bool {
         false
@@ -80,6 +92,11 @@ pub trait Draft: Send + Sync {
     fn end_at(&self, to: ByteRange) -> Result<()> {
         let _ = to;
         Ok(())
+    }
+
+    /// The files that it consists of, if it is split, once it is known how many.
+    fn segments(&self) -> Vec<SegmentReport> {
+        Vec::new()
     }
 
     /// Gives it its length and its final rights, of which a new file has
@@ -177,6 +194,7 @@ pub trait Draft: Send + Sync {
         Vec::new()
     }
 
-    /// Takes back what was done to begin.
-    fn discard(self: Box<Self>);
+    /// Takes back what was done to begin. What could not be taken back, and how to get
+    /// rid of it, in words; the map then stays where it is.
+    fn discard(self: Box<Self>) -> Option<String>;
 }

@@ -1,7 +1,7 @@
 //! What an earlier run left of a file or device: whether it holds what the map
 //! calls done.
 //!
-//! Numbers and times make a check cheap. They are no reason to refuse: a disk
+//! Numbers and times make a check cheap. They are not a reason to refuse: a disk
 //! comes back under another number, a folder is renamed, a file gets another
 //! mode. So where the map and this job differ in those, the bytes are compared,
 //! and they decide (invariant I13). Nothing is changed here.

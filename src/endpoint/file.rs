@@ -210,7 +210,8 @@ impl Draft for Stage {
         Stage::check_name(self)
     }
 
-    fn discard(self: Box<Self>) {
+    fn discard(self: Box<Self>) -> Option<String> {
         Stage::discard(*self);
+        None
     }
 }

@@ -239,9 +239,10 @@ impl Draft for InPlaceDraft {
         Ok(())
     }
 
-    fn discard(self: Box<Self>) {
+    fn discard(self: Box<Self>) -> Option<String> {
         if let Some(len) = self.was {
             let _ = self.file.as_file().set_len(len);
         }
+        None
     }
 }

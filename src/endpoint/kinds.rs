@@ -11,6 +11,8 @@ use super::http::HttpOrigin;
 use super::in_place::InPlace;
 use super::null::{self, Null};
 use super::pipe;
+#[cfg(feature = "s3")]
+use super::s3::{S3Destination, S3Origin};
 use super::split::SplitDestination;
 use super::zero::{self, Zeros};
 use super::{Destination, Origin};
@@ -29,20 +31,56 @@ use crate::sys::{self, FileKind, Metadata};
 ///
 /// A [`Refusal`] if it cannot be opened, or not be read.
 pub fn origin(path: &Path, options: &Options, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
+    match special_origin(path, options, cancel)? {
+        Some(origin) => Ok(origin),
+        None => Ok(Arc::new(OpenSource::open_joined(path, options.join)?)),
+    }
+}
+
+/// The same, but for files and devices.
+///
+/// # Errors
+///
+/// As of [`origin`].
+pub(super) fn special_origin(
+    path: &Path,
+    options: &Options,
+    cancel: &CancelToken,
+) -> Result<Option<Arc<dyn Origin>>> {
     match (path.to_str(), address::scheme(path)) {
-        (Some(zero::NAME), _) => Ok(Arc::new(Zeros::default())),
-        (Some(address), Some("http" | "https")) => http(address, options, cancel),
+        (Some(zero::NAME), _) => Ok(Some(Arc::new(Zeros::default()))),
+        (Some(address), Some("http" | "https")) => http(address, options, cancel).map(Some),
+        (Some(address), Some("s3")) => s3(address, options, cancel).map(Some),
         (_, Some(scheme)) => Err(unknown(path, scheme)),
-        _ => match pipe::at(path)? {
-            Some(stream) => Ok(stream),
-            None => Ok(Arc::new(OpenSource::open_joined(path, options.join)?)),
-        },
+        _ => pipe::at(path),
     }
 }
 
 #[cfg(feature = "http")]
 fn http(address: &str, options: &Options, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
     Ok(Arc::new(HttpOrigin::open(address, &options.remote, cancel)?))
+}
+
+#[cfg(feature = "s3")]
+fn s3(address: &str, options: &Options, cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
+    Ok(Arc::new(S3Origin::open(address, &options.remote, cancel)?))
+}
+
+#[cfg(feature = "s3")]
+fn to_s3(address: &str, name: Option<&OsStr>, options: &Options) -> Result<Box<dyn Destination>> {
+    Ok(Box::new(S3Destination::new(address, name, options)?))
+}
+
+#[cfg(not(feature = "s3"))]
+fn to_s3(address: &str, _name: Option<&OsStr>, _options: &Options) -> Result<Box<dyn Destination>> {
+    Err(unknown(Path::new(address), "s3"))
+}
+
+#[cfg(not(feature = "s3"))]
+fn s3(address: &str, _options: &Options, _cancel: &CancelToken) -> Result<Arc<dyn Origin>> {
+    let name = crate::error::quoted(address::shown(Path::new(address)).as_ref()).to_string();
+    let what = format!("{name} cannot be read: this program was built without S3");
+    Err(Refusal::Other(what).into())
 }
 
 #[cfg(not(feature = "http"))]
@@ -55,7 +93,7 @@ fn http(address: &str, _options: &Options, _cancel: &CancelToken) -> Result<Arc<
 /// An address that cannot be used on that side, or by this program.
 fn unknown(path: &Path, scheme: &str) -> Error {
     let name = crate::error::quoted(path).to_string();
-    Refusal::Other(format!("{name} cannot be used: {scheme} is no kind of end here")).into()
+    Refusal::Other(format!("{name} cannot be used: {scheme} is not a kind of end here")).into()
 }
 
 /// The same of the destination of a copy, which may be split. Where `path` is a
@@ -73,6 +111,10 @@ pub fn destination(
         None => whole_destination(path, name, options),
         Some(_) if path.to_str() == Some(null::NAME) => {
             Err(ErrorKind::usage_of(&["split"], "makes files, and null: is none").into())
+        }
+        Some(_) if address::scheme(path).is_some() => {
+            let problem = "makes files, and an object on a server is none";
+            Err(ErrorKind::usage_of(&["split"], problem).into())
         }
         Some(size) => {
             let (path, _) = look_at(path, name)?;
@@ -94,8 +136,10 @@ pub fn whole_destination(
     if path.to_str() == Some(null::NAME) {
         return Ok(Box::new(Null::default()));
     }
-    if let Some(scheme) = address::scheme(path) {
-        return Err(unknown(path, scheme));
+    match (path.to_str(), address::scheme(path)) {
+        (Some(address), Some("s3")) => return to_s3(address, name, options),
+        (_, Some(scheme)) => return Err(unknown(path, scheme)),
+        _ => {}
     }
     let (path, found) = look_at(path, name)?;
     let Some(found) = found else { return where_nothing_is(path, options) };

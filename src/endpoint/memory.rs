@@ -37,7 +37,7 @@ impl Destination for MemoryDestination {
 
     fn abilities(&self) -> Abilities {
         // Holes of the source are zeros here, and something else is there before.
-        Abilities { is_new: false, ..Abilities::default() }
+        Abilities { is_new: false, in_memory: true, ..Abilities::default() }
     }
 
     fn check(&self, look: &Look<'_>) -> Result<()> {
@@ -85,7 +85,9 @@ impl Draft for MemoryDraft {
         Ok(())
     }
 
-    fn discard(self: Box<Self>) {}
+    fn discard(self: Box<Self>) -> Option<String> {
+        None
+    }
 }
 
 struct MemorySink {

@@ -64,7 +64,9 @@ impl Draft for NullDraft {
         Ok(())
     }
 
-    fn discard(self: Box<Self>) {}
+    fn discard(self: Box<Self>) -> Option<String> {
+        None
+    }
 }
 
 struct NullSink;

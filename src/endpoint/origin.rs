@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::{CacheState, End, Kind, map};
-use crate::error::{Refusal, SourceChange};
+use crate::digest::Expectation;
+use crate::error::{self, Refusal, SourceChange};
+use crate::io::incoming::NO_END;
 use crate::io::{ReadOrder, Source};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSpec};
@@ -26,6 +28,11 @@ pub trait Origin: Send + Sync {
     /// knows where until it has ended.
     fn read_order(&self) -> ReadOrder {
         ReadOrder::Any
+    }
+
+    /// Why it comes once and in order, where it does: what follows its name.
+    fn why_once(&self) -> &'static str {
+        "can be read only once, in order"
     }
 
     /// The name that a copy of it has in a folder, if it has one.
@@ -53,12 +60,16 @@ pub trait Origin: Send + Sync {
     }
 
     /// Where `range` lies in it, and whether it was cut to what exists, which
-    /// `clamp` allows.
+    /// `clamp` allows. In a stream that ends nobody knows where, a range that goes
+    /// to the end goes as far as there are offsets.
     ///
     /// # Errors
     ///
     /// [`Refusal::Range`] if it does not lie inside.
     fn resolve(&self, range: &RangeSpec, clamp: bool) -> Result<(ByteRange, bool), Refusal> {
+        if self.read_order().is_endless() {
+            return resolve_endless(self.path(), range, self.sector()).map(|range| (range, false));
+        }
         let (size, sector) = (self.source().size(), self.sector());
         let resolved = match clamp {
             true => range.resolve_clamped(size, sector),
@@ -86,6 +97,12 @@ pub trait Origin: Send + Sync {
         true
     }
 
+    /// Digests of all of it that its keeper states, the one that costs least to compare
+    /// first; none where nothing is stated, or cannot be asked.
+    fn stated_digests(&self) -> Vec<Expectation> {
+        Vec::new()
+    }
+
     /// What changed since it was opened; `None` if nothing did.
     ///
     /// # Errors
@@ -93,6 +110,17 @@ pub trait Origin: Send + Sync {
     /// If there is no telling.
     fn change(&self) -> io::Result<Option<SourceChange>> {
         Ok(None)
+    }
+
+    /// Opens what is at `path` by the connections that this one has, where both are
+    /// of one server.
+    fn open_beside(
+        &self,
+        path: &Path,
+        cancel: &CancelToken,
+    ) -> Option<error::Result<Arc<dyn Origin>>> {
+        let _ = (path, cancel);
+        None
     }
 
     /// What an engine may know of it.
@@ -114,7 +142,7 @@ pub trait Origin: Send + Sync {
     /// Says that one range will be read from its start to its end.
     fn will_read_in_sequence(&self) {}
 
-    /// `range` of it was copied, and all is well: where others go on from where it
+    /// `range` of it was copied, and all is well: where others continue where it
     /// stands, that is its end.
     fn was_copied(&self, range: ByteRange) {
         let _ = range;
@@ -137,6 +165,16 @@ pub trait Origin: Send + Sync {
     }
 }
 
+fn resolve_endless(path: &Path, range: &RangeSpec, sector: u32) -> Result<ByteRange, Refusal> {
+    if let RangeSpec::Last(_) = range {
+        let name = crate::error::quoted(path);
+        let what = format!("the last bytes of {name} cannot be told before it has ended");
+        return Err(Refusal::Other(what));
+    }
+    let outside = |source| Refusal::Range { path: path.to_owned(), source };
+    range.resolve(NO_END, sector).map_err(outside)
+}
+
 /// The part of the report that describes `origin`.
 pub(crate) fn source_report(origin: &dyn Origin) -> SourceReport {
     SourceReport {
@@ -147,10 +185,10 @@ pub(crate) fn source_report(origin: &dyn Origin) -> SourceReport {
     }
 }
 
-/// Its size in bytes. Of a stream it is known when it has ended.
+/// Its size in bytes. Of most streams it is known when they have ended.
 fn size_of(origin: &dyn Origin) -> Option<u64> {
     match origin.read_order().stream() {
-        Some(stream) => stream.end(),
+        Some(stream) => stream.length(),
         None => Some(origin.source().size()),
     }
 }

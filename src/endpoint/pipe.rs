@@ -19,9 +19,9 @@ use std::time::Duration;
 use super::standing::Standing;
 use super::{CacheState, Kind, Origin};
 use crate::error::{Refusal, Result, Side};
-use crate::io::incoming::{Feed, FileFeed, NO_END, ReaderFeed};
+use crate::io::incoming::{Feed, FileFeed, ReaderFeed};
 use crate::io::{Incoming, ReadOrder, Source};
-use crate::range::{ByteRange, RangeSpec};
+use crate::range::ByteRange;
 use crate::source::{OpenSource, kind};
 use crate::sys::{self, FileKind};
 
@@ -73,7 +73,7 @@ impl Pipe {
         Ok(Pipe { path: path.to_owned(), kind: Kind::Stream, is_named: true, source })
     }
 
-    /// An open stream, of which `path` is no name for a copy.
+    /// An open stream, of which `path` is not a name for a copy.
     fn of(stream: &File, path: &Path, node: FileKind) -> Result<Pipe> {
         let feed = FileFeed::of(stream).map_err(|source| cannot_open(path, source))?;
         let source = Arc::new(Incoming::new(Box::new(feed)));
@@ -181,19 +181,5 @@ impl Origin for Pipe {
     /// Nobody waits for a device.
     fn cache_state(&self, _range: ByteRange) -> CacheState {
         CacheState::Warm
-    }
-
-    /// A range that goes to the end goes as far as there are offsets.
-    fn resolve(&self, range: &RangeSpec, _clamp: bool) -> Result<(ByteRange, bool), Refusal> {
-        if let RangeSpec::Last(_) = range {
-            let name = crate::error::quoted(&self.path);
-            let what = format!("the last bytes of {name} cannot be told before it has ended");
-            return Err(Refusal::Other(what));
-        }
-        let resolved = range.resolve(NO_END, self.sector());
-        let path = || self.path.clone();
-        resolved
-            .map(|range| (range, false))
-            .map_err(|source| Refusal::Range { path: path(), source })
     }
 }

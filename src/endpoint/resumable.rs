@@ -9,7 +9,7 @@ use crate::digest;
 use crate::durable::map::{self, Identity, MapFile, Mode, ObjectId};
 use crate::durable::previous::{Leftovers, Previous, Search, Start};
 use crate::durable::trust::Examiner;
-use crate::error::{Error, ErrorKind, Refusal, Remedy, Result, chain};
+use crate::error::{Error, ErrorKind, MapRefusal, Refusal, Remedy, Result, chain};
 use crate::options::Options;
 use crate::range::RangeSet;
 use crate::safety::Preflight;
@@ -123,7 +123,7 @@ pub(super) fn look(
     }
     map_file
         .check_writable()
-        .map_err(|error| Refusal::NoMap { path: map_file.path(), source: error })?;
+        .map_err(|error| MapRefusal::CannotMake { path: map_file.path(), source: error })?;
     let journal = Journal {
         file: map_file.clone(),
         identity: identity(end.id()),
@@ -138,14 +138,14 @@ pub(super) fn look(
         _ => left.done().common(&options.wanted(look.mapping.from())),
     };
     let nothing = (done.is_empty() && leftovers == Leftovers::Resume)
-        .then(|| "nothing was left to go on from: copied from the beginning".to_owned());
+        .then(|| "nothing was left to resume: copied from the beginning".to_owned());
     let notes = nothing.into_iter().chain(believed).collect();
     Ok((left, Looked { done, journal: Some(journal), writes_source, notes }))
 }
 
 fn find_map(end: &dyn Resumable, options: &Options) -> Result<MapFile> {
     let path = options.map.clone().unwrap_or_else(|| end.footprint().map);
-    let unusable = |error| Refusal::BadMap { path: path.clone(), reason: chain(&error) };
+    let unusable = |error| MapRefusal::Unusable { path: path.clone(), reason: chain(&error) };
     Ok(MapFile::new(&path).map_err(unusable)?)
 }
 
@@ -189,7 +189,7 @@ fn check_ranges(mode: Mode, start: &Start, map_file: &MapFile) -> Result<(), Ref
     match earlier.hints.iter().find(|hint| hint.field == "list") {
         Some(hint) => {
             let (path, what) = (map_file.path(), hint.to_string());
-            Err(Refusal::ForeignMap { path, what, remedies: &[Remedy::Restart] })
+            Err(MapRefusal::Foreign { path, what, remedies: &[Remedy::Restart] }.into())
         }
         None => Ok(()),
     }

@@ -7,26 +7,29 @@
 //! loses its first segment before any other is replaced. So at no time does one
 //! begin with a first segment that the others do not belong to.
 //!
-//! The segments are as many as the range needs. A file that would be taken for one
+//! The segments are as many as the range needs; of a stream, as many as come. A file that would be taken for one
 //! more of them is refused, whatever it is: nobody says that it may be removed.
 
 mod draft;
+mod growing;
 mod left;
 
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use self::draft::SplitDraft;
+use self::growing::GrowingDraft;
 use self::left::{Left, Set};
 use super::resumable::{preflight, space_needed, too_late};
 use super::source::absolute;
-use super::{Destination, Draft, End, Footprint, Journal, Look, Looked, Shape};
+use super::{Abilities, Destination, Draft, End, Footprint, Journal, Look, Looked, Shape};
 use crate::durable::map::{self, Identity, MapFile, Mode, ObjectId};
+use crate::durable::previous::Start;
 use crate::durable::previous::map_beside;
 use crate::durable::stage::{Blank, Stage};
 use crate::durable::target::{StagedTarget, no_name};
 use crate::durable::trust::Examiner;
-use crate::error::{ErrorKind, Refusal, Result, Side, SplitRefusal, chain, quoted};
+use crate::error::{ErrorKind, MapRefusal, Refusal, Result, Side, SplitRefusal, chain, quoted};
 use crate::options::Options;
 use crate::range::Segments;
 use crate::report::{Kind, SegmentReport};
@@ -47,6 +50,8 @@ pub struct SplitDestination {
     /// Length of a segment as the user has it.
     size: Size,
     force: bool,
+    /// Whether its bytes come once: what a failed copy leaves is not resumed.
+    once: bool,
     /// Found out by the look.
     set: Option<Set>,
     left: Left,
@@ -63,7 +68,8 @@ impl SplitDestination {
         if path.file_name().is_none() {
             return Err(no_name(&path).into());
         }
-        Ok(SplitDestination { path, size, force, set: None, left: Left::Nothing, map_file: None })
+        let (set, left, map_file) = (None, Left::Nothing, None);
+        Ok(SplitDestination { path, size, force, once: false, set, left, map_file })
     }
 
     /// The segments that `look` needs.
@@ -74,7 +80,7 @@ impl SplitDestination {
             return Err(ErrorKind::usage_of(&["split"], "must be more than 0").into());
         }
         let segments = Segments::every(size, look.mapping.to().end());
-        let most = sys::open_file_limit().saturating_sub(SPARE_FILES);
+        let most = most_segments();
         if segments.count() > most {
             let count = segments.count();
             let problem =
@@ -101,13 +107,18 @@ impl SplitDestination {
         // Not that of the name without numbers, which another destination may have.
         let beside = || map_beside(&set.first().path);
         let path = options.map.clone().unwrap_or_else(beside);
-        let unusable = |error| Refusal::BadMap { path: path.clone(), reason: chain(&error) };
+        let unusable = |error| MapRefusal::Unusable { path: path.clone(), reason: chain(&error) };
         Ok(MapFile::new(&path).map_err(unusable)?)
     }
 
     fn set(&self) -> &Set {
         self.set.as_ref().expect("a destination is looked at before anything else")
     }
+}
+
+/// All of them are open at once.
+fn most_segments() -> u64 {
+    sys::open_file_limit().saturating_sub(SPARE_FILES)
 }
 
 /// Refuses what has no meaning for segments.
@@ -158,7 +169,7 @@ fn check_roles(set: &Set, look: &Look<'_>, map: (&Path, bool)) -> Result<(), Ref
     let (map, is_named) = map;
     roles.add(Role::Side, "the map of the copy", map).map_err(|clash| match is_named {
         false => clash.into(),
-        true => Refusal::MapInTheWay { path: map.to_owned() },
+        true => MapRefusal::InTheWay { path: map.to_owned() }.into(),
     })
 }
 
@@ -169,6 +180,10 @@ impl Destination for SplitDestination {
 
     fn kind(&self) -> Kind {
         Kind::File
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities::default().open_ended()
     }
 
     fn end(&self) -> End {
@@ -187,15 +202,16 @@ impl Destination for SplitDestination {
 
     fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
         check_options(look.options)?;
+        self.once = look.origin.read_order().stream().is_some();
         let set = self.plan(look)?;
         let map_file = SplitDestination::find_map(&set, look.options)?;
         check_roles(&set, look, (&map_file.path(), look.options.map.is_some()))?;
         let found = left::find(&set, &map_file, look, examiner)?;
-        set.check_alone()?;
+        set.check_alone(look.open_ended)?;
         map_file
             .check_writable()
-            .map_err(|error| Refusal::NoMap { path: map_file.path(), source: error })?;
-        let mut notes = vec![set.says()];
+            .map_err(|error| MapRefusal::CannotMake { path: map_file.path(), source: error })?;
+        let mut notes = vec![if look.open_ended { set.says_first() } else { set.says() }];
         notes.extend(found.notes);
         self.left = found.left;
         let journal = Journal {
@@ -206,7 +222,9 @@ impl Destination for SplitDestination {
             discards: matches!(self.left, Left::Discarded(_)),
         };
         (self.set, self.map_file) = (Some(set), Some(map_file));
-        Ok(Looked { done: found.done, journal: Some(journal), writes_source: false, notes })
+        // What comes once is not resumed.
+        let journal = (!self.once).then_some(journal);
+        Ok(Looked { done: found.done, journal, writes_source: false, notes })
     }
 
     fn check(&self, look: &Look<'_>) -> Result<()> {
@@ -225,7 +243,7 @@ impl Destination for SplitDestination {
     fn check_room(&self, look: &Look<'_>, layout: &Layout, _may_share: bool) -> Result<()> {
         let set = self.set();
         let (path, directory) = (&set.first().path, &set.first().directory);
-        let len = set.segments.range(0).len();
+        let len = if look.open_ended { set.size } else { set.segments.range(0).len() };
         check_length(path, len, sys::longest_file(directory, len))?;
         if !look.options.ignore_space {
             let needed = space_needed(look, layout).saturating_sub(self.left.stored());
@@ -235,7 +253,7 @@ impl Destination for SplitDestination {
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
-        let SplitDestination { set, left, map_file, .. } = *self;
+        let SplitDestination { set, left, map_file, once, .. } = *self;
         let set = set.expect("a destination is looked at before it begins");
         if let Some(map_file) = map_file.filter(|_| shape.discards) {
             map_file.clear_temporaries();
@@ -243,6 +261,9 @@ impl Destination for SplitDestination {
                 // Before its parts are gone: a map without a part must never remain.
                 map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
             }
+        }
+        if once {
+            return Ok(Box::new(begin_growing(set, left, shape)?));
         }
         let Set { path, segments, targets, .. } = set;
         let discarded = matches!(left, Left::Discarded(_));
@@ -272,6 +293,18 @@ impl Destination for SplitDestination {
     }
 }
 
+/// Begins the first segment of a stream.
+fn begin_growing(set: Set, left: Left, shape: &Shape<'_>) -> Result<GrowingDraft> {
+    let Set { path, size, targets, .. } = set;
+    let len = (!shape.open_ended).then(|| shape.mapping.to().end());
+    let plan = growing::Plan { path, size, len, gaps: shape.gaps, most: most_segments() };
+    let discarded = matches!(left, Left::Discarded(_));
+    let (first, start) = (targets.into_iter().next(), left.for_a_stream().into_starts()?.next());
+    let first = first.expect("there is always one segment");
+    let begun = GrowingDraft::begin(plan, first, start.unwrap_or(Start::Fresh));
+    begun.map_err(|error| if discarded { too_late(error) } else { error })
+}
+
 impl Set {
     fn footprints(&self) -> impl Iterator<Item = Footprint<'_>> {
         self.targets.iter().map(|target| Footprint {
@@ -284,13 +317,14 @@ impl Set {
     }
 
     /// Refuses a file that would be taken for one more segment.
-    fn check_alone(&self) -> Result<(), Refusal> {
+    fn check_alone(&self, open_ended: bool) -> Result<(), Refusal> {
         let first = self.first();
         let found = self.strangers(&first.directory, "");
         match found.into_iter().next() {
             None => Ok(()),
             Some(name) => {
-                let (path, count) = (first.path.with_file_name(name), self.targets.len());
+                let path = first.path.with_file_name(name);
+                let count = (!open_ended).then_some(self.targets.len());
                 Err(SplitRefusal::OneMorePiece { path, count }.into())
             }
         }
@@ -311,6 +345,10 @@ impl Set {
                 format!("in {} files, {} to {}", self.targets.len(), name(first), name(last))
             }
         }
+    }
+
+    fn says_first(&self) -> String {
+        format!("in files of {}, {} first", self.size, quoted(&self.first().path))
     }
 
     fn report(&self) -> Vec<SegmentReport> {

@@ -91,7 +91,7 @@ impl Origin for Standing {
         self.open.will_read_in_sequence();
     }
 
-    /// Whoever reads from it next goes on behind what was copied.
+    /// The next reader continues behind what was copied.
     fn was_copied(&self, range: ByteRange) {
         let _ = sys::stand_at(self.open.file.as_file(), range.end());
     }

@@ -216,5 +216,7 @@ impl Draft for StreamDraft {
         Ok(())
     }
 
-    fn discard(self: Box<Self>) {}
+    fn discard(self: Box<Self>) -> Option<String> {
+        None
+    }
 }

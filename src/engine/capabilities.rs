@@ -42,7 +42,7 @@ pub struct Preferences {
 /// One end of a copy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct End {
-    /// The file system; `None` for a device, and for what is no file.
+    /// The file system; `None` for a device, and for what is not a file.
     pub file_system: Option<FileSystem>,
     /// The number that the system has for the file system, where files have one.
     pub volume: Option<u64>,
@@ -63,10 +63,26 @@ pub struct End {
 pub struct Pace {
     /// Bytes of a request.
     pub request: u64,
+    /// Bytes that one worker had best move, one request after the other; a multiple
+    /// of that.
+    pub piece: u64,
     /// Requests under way at once, at the beginning.
     pub start: usize,
     /// And at most.
     pub most: usize,
+}
+
+impl Pace {
+    /// Of a copy of which this is one end, and `other` the other one.
+    #[must_use]
+    pub fn beside(self, other: Pace) -> Pace {
+        Pace {
+            request: self.request.max(other.request),
+            piece: self.piece.max(other.piece),
+            start: self.start.min(other.start),
+            most: self.most.min(other.most),
+        }
+    }
 }
 
 impl End {
@@ -314,7 +330,7 @@ const CAREFUL: DirectAlignment = DirectAlignment { memory: 4096, offset: 4096 };
 
 /// `unasked` where the system does not say.
 fn direct_of(file: &File, unasked: DirectAlignment) -> Option<DirectAlignment> {
-    // It takes the flag, and goes through memory all the same.
+    // It takes the flag, but goes through memory.
     if sys::file_system(file).is_ok_and(|system| system.kind == FileSystemKind::Tmpfs)
         && file.metadata().is_ok_and(|metadata| metadata.is_file())
     {

@@ -203,7 +203,7 @@ impl DirectSource {
             buffer[..count].copy_from_slice(&memory[skip..skip + count]);
             count
         });
-        // A full queue drops it: memory is no worse off.
+        // A full queue drops it, which does no harm to memory.
         let _ = self.spare.push(spare);
         result
     }
@@ -261,7 +261,7 @@ impl Sink for DirectSink {
             return self.buffered.write_at(offset, data);
         }
         if whole == 0 || !self.side.fits(offset, data) {
-            // Up to where whole pages begin, or all of what is no whole page.
+            // Up to where whole pages begin, or all of what is not a whole page.
             let edge = as_usize(unit - offset % unit);
             return self.buffered.write_at(offset, &data[..edge.min(data.len())]);
         }

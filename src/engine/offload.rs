@@ -1,6 +1,6 @@
 //! `offload`: the kernel moves the bytes. Where the file system can share
 //! extents, the aligned middle of the range is shared at once, when the engine
-//! is made, and only its edges are copied; whoever wants to look at the bytes is
+//! is made, and only its edges are copied; an observer of the bytes is
 //! shown them as they are read from the source. Everywhere else
 //! `copy_file_range` moves stripe after stripe.
 //!
@@ -115,7 +115,7 @@ impl Offload {
                 return Ok(Offload { shared, notes: vec![note], ..offload });
             }
             Sharing::Unasked => {}
-            // What is not shared would go past whoever looks at the bytes.
+            // What is not shared would go past the observers.
             Sharing::Impossible(reason) | Sharing::Refused(reason) if must_share => {
                 return Err(reason);
             }
@@ -123,7 +123,7 @@ impl Offload {
             Sharing::Refused(reason) => offload.not_shared = Some(reason),
         }
         // A request of no bytes is refused for the same reasons as any other.
-        // What is no refusal is met again, and dealt with, where it belongs.
+        // What is not a refusal is met again, and dealt with, where it belongs.
         match sys::copy_range(from, site.range.start(), to, site.dest_offset, 0) {
             Err(error) if sys::is_not_offered(&error) => {
                 return Err(format!("copy_file_range: {error}"));

@@ -25,6 +25,16 @@ impl<R> Failure<R> {
         &self.error
     }
 
+    /// The error without the report.
+    pub fn into_error(self) -> Error {
+        self.error
+    }
+
+    /// The same with a report of another kind, of which there is none.
+    pub(crate) fn without_report<S>(self) -> Failure<S> {
+        self.error.into()
+    }
+
     /// What had been done when it went wrong, where the job got far enough to know.
     pub fn report(&self) -> Option<&R> {
         self.report.as_deref()

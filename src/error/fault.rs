@@ -24,6 +24,8 @@ pub enum Fault {
     NoSource,
     /// A source that seems to be one of several pieces.
     Piece,
+    /// A folder where a file is wanted.
+    Folder,
     /// Anything else.
     Other,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Fault, Remedy, Side, SplitRefusal, quoted};
+use super::{Fault, MapRefusal, Remedy, Side, SplitRefusal, Unprotected, quoted, shown::because};
 use crate::range::{ByteRange, RangeError};
 use crate::size::human;
 use crate::sys::User;
@@ -32,6 +32,14 @@ pub enum Refusal {
         side: Side,
         /// The device.
         path: PathBuf,
+    },
+    /// It is to be protected against being written, and is not.
+    #[error("source {} could be written while it is read: {why}", quoted(path))]
+    Unprotected {
+        /// The source.
+        path: PathBuf,
+        /// What could change it.
+        why: Unprotected,
     },
     /// The size cannot be relied on, and where reads end cannot be found out.
     #[error("cannot find out by reading how long {side} {} is", quoted(path))]
@@ -139,7 +147,7 @@ pub enum Refusal {
         resumable: bool,
     },
     /// Something else has the name that the part would have.
-    #[error("{} is in the way: it is no file that a copy has left; remove it", quoted(path))]
+    #[error("{} is in the way: it is not a file that a copy has left; remove it", quoted(path))]
     NotAPart {
         /// What is in the way.
         path: PathBuf,
@@ -198,46 +206,9 @@ pub enum Refusal {
         /// What of the job is not as the map has it.
         hints: Vec<String>,
     },
-    /// The map belongs to another job.
-    #[error("map {} is of another job: {what}", quoted(path))]
-    ForeignMap {
-        /// The map.
-        path: PathBuf,
-        /// The field that differs, and both values.
-        what: String,
-        /// What would help.
-        remedies: &'static [Remedy],
-    },
-    /// The map is of another program, as ddrescue, and of no use here.
-    #[error("map {} cannot be used: it is not of this program", quoted(path))]
-    AlienMap {
-        /// The map.
-        path: PathBuf,
-        /// What would help.
-        remedies: &'static [Remedy],
-    },
-    /// The map would replace what the copy reads or writes.
-    #[error("map {} is what the copy itself reads or writes", quoted(path))]
-    MapInTheWay {
-        /// The map.
-        path: PathBuf,
-    },
-    /// No map can be made where it is to live.
-    #[error("cannot make the map {}", quoted(path))]
-    NoMap {
-        /// The map.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-    /// The map cannot be read.
-    #[error("map {} cannot be used: {reason}", quoted(path))]
-    BadMap {
-        /// The map.
-        path: PathBuf,
-        /// What is wrong with it.
-        reason: String,
-    },
+    /// Something is wrong with the map.
+    #[error(transparent)]
+    Map(#[from] MapRefusal),
     /// Another run is at work on the same destination.
     #[error("another copy is writing {}", quoted(path))]
     Busy {
@@ -352,6 +323,16 @@ pub enum Refusal {
         path: PathBuf,
         /// The source.
         source_path: PathBuf,
+    },
+    /// Something of another kind has a name that is needed.
+    #[error("{} is {found}, and {wanted} is to have that name", quoted(path))]
+    InTheWay {
+        /// What is in the way.
+        path: PathBuf,
+        /// What it is, with its article.
+        found: &'static str,
+        /// What is to be there.
+        wanted: &'static str,
     },
     /// No file may be so long there.
     #[error(
@@ -489,12 +470,22 @@ pub enum Refusal {
         /// What this process may have.
         memory: u64,
     },
+    /// The folder that several processes share is of another job than this one.
+    #[error(
+        "{} is the folder of another job: {what} is {planned} there, and {here} here",
+        quoted(folder)
+    )]
+    OtherJob {
+        /// The folder.
+        folder: PathBuf,
+        /// What differs.
+        what: String,
+        /// In the plan of the folder.
+        planned: String,
+        /// In this process.
+        here: String,
+    },
     /// Anything else that can be told before the first byte.
     #[error("{0}")]
     Other(String),
-}
-
-/// What of a job is not as its map has it, in brackets.
-fn because(hints: &[String]) -> String {
-    if hints.is_empty() { String::new() } else { format!(" (another {})", hints.join(", ")) }
 }

@@ -4,8 +4,9 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use super::{ErrorKind, Fault, Refusal, SplitRefusal};
-use crate::sys::{self, AppendOnly};
+use super::{ErrorKind, Fault, MapRefusal, Refusal, Side, SplitRefusal, Unprotected};
+use crate::address;
+use crate::sys::{self, AppendOnly, User};
 
 /// Something that a caller can ask for so that the job can be done after all.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -15,6 +16,8 @@ pub enum Remedy {
     Force,
     /// Tell the server who asks: `headers` and `logins` of `remote`.
     Credentials,
+    /// Give keys for S3, or ask without any: `s3` of `remote`.
+    Keys,
     /// Write into the destination where it is: `in_place`.
     InPlace,
     /// Write into the destination where it is, and resume: the caller vouches
@@ -34,6 +37,14 @@ pub enum Remedy {
     AllowSameDevice,
     /// Write what another program uses: `even_if_in_use`.
     EvenIfInUse,
+    /// Forbid writing to the device, by its flag in the kernel or a write blocker.
+    ProtectDevice,
+    /// Forbid writing to the file, by its mode or that of the mount.
+    ProtectFile,
+    /// Unmount what is on the source.
+    Unmount,
+    /// Read a source that could be written: `require_read_only`.
+    NotReadOnly,
     /// Do not believe what the file system says of its room: `ignore_space`.
     IgnoreSpace,
     /// Write in order, to the end of what is there, as a stream does: see
@@ -94,12 +105,14 @@ pub enum Remedy {
     NumberClashes,
     /// Leave out files whose bytes have no place of their own.
     SkipUnmappable,
-    /// Take ranges as they are, although the source is a container.
+    /// Take ranges as they are, even if the source is a container.
     IgnoreContainer,
     /// Read what follows the source as one with it: `join`.
     JoinAlways,
     /// Read the source by itself: `join`.
     JoinNever,
+    /// Copy the folder with what is in it: see [`Walk`](crate::tree::Walk).
+    Recursive,
 }
 
 use Remedy::*;
@@ -118,6 +131,7 @@ impl ErrorKind {
             ErrorKind::Destination { step: "resize", source, .. } if sys::is_refused(source) => {
                 vec![InOrder]
             }
+            ErrorKind::Destination { source, .. } if is_taken(source) => vec![Force],
             ErrorKind::SourceChanged { .. } => vec![AllowChangedSource],
             ErrorKind::OutOfMemory { .. } => vec![FewerThreads, SmallerRequests],
             ErrorKind::NoThread { .. } => vec![FewerThreads],
@@ -131,7 +145,9 @@ impl Refusal {
     /// What would help, the safest first. Empty where nothing is known to.
     pub fn remedies(&self) -> Vec<Remedy> {
         match self {
+            Refusal::NotCopyable { side: Side::Source, what: A_FOLDER, .. } => vec![Recursive],
             Refusal::Exists { in_batch: true, .. } => vec![Resume, Force],
+            Refusal::Exists { path, .. } if address::scheme(path).is_some() => vec![Force],
             Refusal::Exists { in_batch: false, .. } => vec![Force, InPlace],
             Refusal::Split(SplitRefusal::SegmentExists { .. }) => vec![Force],
             Refusal::CannotReplace { in_place, source, .. } => {
@@ -140,6 +156,7 @@ impl Refusal {
             }
             Refusal::CannotOpen { source, .. } if is_append_only(source) => vec![Append],
             Refusal::CannotOpen { source, .. } if wants_credentials(source) => vec![Credentials],
+            Refusal::CannotOpen { source, .. } if wants_keys(source) => vec![Keys],
             Refusal::CannotCreate { source, .. } if is_append_only(source) => vec![InOrder],
             Refusal::NoRename { .. } => vec![InOrder],
             Refusal::NoSpace { .. } => vec![IgnoreSpace],
@@ -163,13 +180,21 @@ impl Refusal {
             | Refusal::NotOurs { remedies, .. }
             | Refusal::Split(SplitRefusal::Piece { remedies, .. })
             | Refusal::NothingToResume { remedies, .. }
-            | Refusal::ForeignMap { remedies, .. }
-            | Refusal::AlienMap { remedies, .. } => remedies.to_vec(),
-            Refusal::NoMap { .. } | Refusal::MapInTheWay { .. } => vec![MapElsewhere],
+            | Refusal::Map(MapRefusal::Foreign { remedies, .. })
+            | Refusal::Map(MapRefusal::Alien { remedies, .. }) => remedies.to_vec(),
+            Refusal::Map(MapRefusal::CannotMake { .. } | MapRefusal::InTheWay { .. }) => {
+                vec![MapElsewhere]
+            }
             Refusal::DeviceWithoutConsent { .. } | Refusal::DeviceAsStream { .. } => {
                 vec![ToDevice]
             }
             Refusal::NotADevice { .. } => vec![NotToDevice],
+            Refusal::Unprotected { why, .. } => match why {
+                Unprotected::Used(User::Mount { .. }) => vec![Unmount, NotReadOnly],
+                Unprotected::Device | Unprotected::Disk(_) => vec![ProtectDevice, NotReadOnly],
+                Unprotected::File => vec![ProtectFile, NotReadOnly],
+                _ => vec![NotReadOnly],
+            },
             Refusal::SameDevice { .. } => vec![AllowSameDevice],
             Refusal::List { faults, .. } => of_faults(faults),
             Refusal::RequestTooLarge { .. } => vec![SmallerRequests],
@@ -177,6 +202,9 @@ impl Refusal {
         }
     }
 }
+
+/// What a folder is called where a file is wanted.
+pub(crate) const A_FOLDER: &str = "a directory";
 
 fn is_append_only(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<AppendOnly>())
@@ -189,6 +217,27 @@ pub(crate) struct WantsCredentials;
 
 fn wants_credentials(error: &io::Error) -> bool {
     error.get_ref().is_some_and(|inner| inner.is::<WantsCredentials>())
+}
+
+/// Nobody has said who asks a service of S3.
+#[derive(Debug, thiserror::Error)]
+#[error("no credentials for S3: {reason}")]
+pub(crate) struct WantsKeys {
+    /// Why not.
+    pub reason: String,
+}
+
+fn wants_keys(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<WantsKeys>())
+}
+
+/// A name that was free at the beginning is not at the end.
+#[derive(Debug, thiserror::Error)]
+#[error("something else has got its name meanwhile")]
+pub(crate) struct NameIsTaken;
+
+fn is_taken(error: &io::Error) -> bool {
+    error.get_ref().is_some_and(|inner| inner.is::<NameIsTaken>())
 }
 
 /// Ways around what is wrong with a list.
@@ -204,6 +253,7 @@ fn of_faults(faults: &BTreeSet<Fault>) -> Vec<Remedy> {
         Fault::Radix => &[Hexadecimal],
         Fault::NoSource => &[NameSource],
         Fault::Piece => &[JoinAlways, JoinNever],
+        Fault::Folder => &[Recursive],
         Fault::Other => &[],
     };
     faults.iter().flat_map(ways).copied().collect()

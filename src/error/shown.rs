@@ -3,7 +3,7 @@
 //! a message, nor reorder or hide a part of it, nor reach the terminal.
 //!
 //! There is one rule for all of it, [`is_shown`]. What it refuses is escaped
-//! where a message is made ([`quoted`], [`escaped`]); whoever prints applies it
+//! where a message is made ([`quoted`], [`escaped`]); the code that prints applies it
 //! once more to everything ([`escaped_lines`], [`escaped_json`]).
 
 use std::borrow::Cow;
@@ -133,6 +133,11 @@ impl fmt::Display for Quoted {
         }
         f.write_char('\'')
     }
+}
+
+/// What of a job is not as its map has it, in brackets.
+pub(super) fn because(hints: &[String]) -> String {
+    if hints.is_empty() { String::new() } else { format!(" (another {})", hints.join(", ")) }
 }
 
 impl fmt::Display for User {

@@ -72,7 +72,7 @@ impl fmt::Display for SourceChange {
                 write!(f, "its size was {before} and is {now}")
             }
             SourceChange::End { before } => write!(f, "it does not end at byte {before} any more"),
-            SourceChange::Modified => f.write_str("its modification time is another"),
+            SourceChange::Modified => f.write_str("its modification time has changed"),
             SourceChange::Tag { before, now } => match (before, now) {
                 (Some(before), Some(now)) => write!(f, "its tag was {before} and is {now}"),
                 (Some(before), None) => write!(f, "its tag is not {before} any more"),

@@ -28,14 +28,17 @@ pub enum SplitRefusal {
     },
     /// A file that would be taken for one more of the files of a split destination.
     #[error(
-        "{} would be taken for one more of the {count} files that would be made: remove it, or \
-         choose another name",
-        quoted(path)
+        "{} would be taken for one more of {}: remove it, or choose another name",
+        quoted(path),
+        match count {
+            Some(count) => format!("the {count} files that would be made"),
+            None => "the files that would be made, and nobody knows how many".to_owned(),
+        }
     )]
     OneMorePiece {
         /// The file.
         path: PathBuf,
-        /// How many there would be.
-        count: usize,
+        /// How many there would be, if that is known.
+        count: Option<usize>,
     },
 }

@@ -1,12 +1,11 @@
 //! A word for each thing that can go wrong: `error_kind` of a report, for
 //! programs. A word may be added; none changes its meaning.
 
-use super::{Error, ErrorKind, Refusal, SplitRefusal};
+use super::{Error, ErrorKind, MapRefusal, Refusal, SplitRefusal};
 
 /// Gives each variant of an enum its word.
 macro_rules! words_of {
     ($name:ident, $all:ident { $($variant:ident = $word:literal,)+ }) => {
-        #[cfg(test)]
         const $all: &[&str] = &[$($word),+];
 
         impl $name {
@@ -51,6 +50,7 @@ words_of!(ErrorKind, OF_ERRORS {
 words_of!(Refusal, OF_REFUSALS {
     CannotOpen = "cannot_open",
     NoMedium = "no_medium",
+    Unprotected = "unprotected",
     NoEnd = "no_end",
     EndsEarly = "ends_early",
     NotCopyable = "not_copyable",
@@ -67,11 +67,6 @@ words_of!(Refusal, OF_REFUSALS {
     NothingToResume = "nothing_to_resume",
     NotWhatWasCopied = "not_what_was_copied",
     NothingToCompare = "nothing_to_compare",
-    ForeignMap = "foreign_map",
-    AlienMap = "alien_map",
-    MapInTheWay = "map_in_the_way",
-    NoMap = "no_map",
-    BadMap = "bad_map",
     Busy = "busy",
     PieceBusy = "piece_busy",
     DeviceWithoutConsent = "device_without_consent",
@@ -85,6 +80,7 @@ words_of!(Refusal, OF_REFUSALS {
     Overlap = "overlap",
     SameDevice = "same_device",
     HoldsSource = "holds_source",
+    InTheWay = "in_the_way",
     TooLarge = "too_large",
     NoSuchDirectory = "no_such_directory",
     NoSpace = "no_space",
@@ -99,9 +95,19 @@ words_of!(Refusal, OF_REFUSALS {
     CannotReserve = "cannot_reserve",
     List = "list",
     // Each has a word of its own.
+    Map = "map",
     Split = "split",
     RequestTooLarge = "request_too_large",
+    OtherJob = "other_job",
     Other = "other",
+});
+
+words_of!(MapRefusal, OF_MAPS {
+    Foreign = "foreign_map",
+    Alien = "alien_map",
+    InTheWay = "map_in_the_way",
+    CannotMake = "no_map",
+    Unusable = "bad_map",
 });
 
 words_of!(SplitRefusal, OF_SPLITS {
@@ -109,6 +115,13 @@ words_of!(SplitRefusal, OF_SPLITS {
     OneMorePiece = "one_more_piece",
     SegmentExists = "segment_exists",
 });
+
+/// The same word, where `text` is one of those that [`Error::word`] gives: a record
+/// that was written earlier has it as text.
+pub(crate) fn known_word(text: &str) -> Option<&'static str> {
+    let all = [OF_ERRORS, OF_REFUSALS, OF_MAPS, OF_SPLITS];
+    all.into_iter().flatten().find(|word| **word == text).copied()
+}
 
 impl ErrorKind {
     /// What went wrong, in a word that stays: `error_kind` of a report. Of a
@@ -125,6 +138,7 @@ impl Refusal {
     /// Why, in a word that stays.
     pub fn word(&self) -> &'static str {
         match self {
+            Refusal::Map(refusal) => refusal.own_word(),
             Refusal::Split(refusal) => refusal.own_word(),
             refusal => refusal.own_word(),
         }
@@ -147,18 +161,18 @@ mod tests {
 alien_map among_devices bad_list bad_map busy cancelled cannot_create cannot_open cannot_read \
 cannot_replace cannot_reserve cannot_write destination destination_changed device_as_stream \
 device_too_small device_without_consent digest_mismatch discarded ends_early engine_gave_way \
-engine_unsuitable exists foreign_map holds_source in_use journal left_out leftover list \
+engine_unsuitable exists foreign_map holds_source in_the_way in_use journal left_out leftover list \
 map_in_the_way mounted no_directory no_end no_map no_medium no_rename no_space no_such_directory no_thread \
 not_a_device not_a_part not_copyable not_named not_ours not_what_was_copied nothing_in_place \
-nothing_to_compare nothing_to_resume nothing_to_update old_mismatch one_more_piece other \
+nothing_to_compare nothing_to_resume nothing_to_update old_mismatch one_more_piece other other_job \
 out_of_memory outside overlap past_end piece piece_busy range_mismatch read read_only request_too_large same_device same_file \
-segment_exists source_changed source_gone source_shrank stream_ended sync too_far too_large usage verify_mismatch \
+segment_exists source_changed source_gone source_shrank stream_ended sync too_far too_large unprotected usage verify_mismatch \
 worker_panicked write write_only";
 
     #[test]
     fn every_kind_and_every_refusal_has_a_word_of_its_own_that_stays() {
-        let mut words = [OF_ERRORS, OF_REFUSALS, OF_SPLITS].concat();
-        words.retain(|word| *word != "refused" && *word != "split");
+        let mut words = [OF_ERRORS, OF_REFUSALS, OF_MAPS, OF_SPLITS].concat();
+        words.retain(|word| !matches!(*word, "refused" | "map" | "split"));
         words.sort_unstable();
         assert_eq!(words.join(" "), GOLDEN);
         let all = words.len();

@@ -146,7 +146,7 @@ impl FileIo {
     /// Whether what is called data may take all of the storage, `stored` bytes,
     /// that the file takes, if in `range` it is `data` bytes.
     fn accounts_for(&self, stored: u64, range: ByteRange, data: u64) -> bool {
-        // Lists of extents and attributes take storage, too.
+        // Lists of extents and attributes take storage as well.
         let enough =
             |data: u64| stored <= data.saturating_add(data / 128).saturating_add(128 << 10);
         if enough(data) || range.contains(ByteRange::to(self.len())) {

@@ -137,7 +137,7 @@ impl Source for Marked<'_> {
 
 /// What buffers are marked with: another in every process, so that no source
 /// can hold it on purpose.
-pub struct Marks([u8; 8]);
+pub struct Marks(pub(super) [u8; 8]);
 
 impl Marks {
     /// A new one.

@@ -4,23 +4,29 @@
 //! next; it fills its own buffer and hands the turn on, and then hashes and writes
 //! while another one reads. So nothing is copied for the sake of the order, no
 //! thread does nothing but read, what is read ahead is what the workers hold, and
-//! nobody waits for a worker that sleeps: whoever is awake reads on.
+//! nobody waits for a worker that sleeps: one that is awake reads on.
 //!
 //! Where a stream ends is known when it has ended. Nothing here tries again: what
 //! an error has swallowed does not come back.
 
-use std::fs::File;
-use std::io::{self, ErrorKind, Read};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Condvar, Mutex, PoisonError};
+pub mod expected;
+mod feed;
+
+pub use feed::{Feed, FileFeed, ReaderFeed};
+
+use std::io::{self, ErrorKind};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use positioned_io::ReadAt;
 
+use self::expected::Expected;
 use super::{Source, as_u64, as_usize};
+use crate::digest::RangeDigest;
 use crate::progress::lock;
 use crate::range::ByteRange;
-use crate::sys;
+use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 /// How long to wait for a byte before looking whether to go on at all.
 const NAP: Duration = Duration::from_millis(100);
@@ -28,90 +34,13 @@ const NAP: Duration = Duration::from_millis(100);
 /// As many bytes as there are offsets in a file: more than a stream will have.
 pub const NO_END: u64 = i64::MAX as u64;
 
-/// Where the bytes of a stream come from.
-pub trait Feed: Send {
-    /// Reads some bytes: 0 at the end. `None` if none came within about `time`,
-    /// so that a wish to stop is heard; without any, what is there already.
-    ///
-    /// # Errors
-    ///
-    /// Of the system.
-    fn read(&mut self, buffer: &mut [u8], time: Duration) -> io::Result<Option<usize>>;
-}
-
-/// A pipe, a socket, or anything else that is open for reading.
-pub struct FileFeed {
-    file: File,
-    waits: Waits,
-}
-
-/// Whether bytes must be waited for before a read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// The read does not wait, and says so.
-    Never,
-    /// Before the first: as long as nobody has opened a named pipe to write to it,
-    /// a read says that it has ended.
-    Once,
-    /// The read would wait, and hear no wish to stop.
-    Always,
-}
-
-impl FileFeed {
-    /// Of `stream`, which stays open for the caller.
-    ///
-    /// # Errors
-    ///
-    /// Of the system.
-    pub fn of(stream: &File) -> io::Result<FileFeed> {
-        match sys::own_input(stream) {
-            Some(file) => Ok(FileFeed { file, waits: Waits::Never }),
-            None => Ok(FileFeed { file: stream.try_clone()?, waits: Waits::Always }),
-        }
-    }
-
-    /// Of a named pipe, opened without waiting for somebody who writes to it.
-    pub fn of_named_pipe(file: File) -> FileFeed {
-        FileFeed { file, waits: Waits::Once }
-    }
-}
-
-impl Feed for FileFeed {
-    fn read(&mut self, buffer: &mut [u8], time: Duration) -> io::Result<Option<usize>> {
-        if self.waits != Waits::Never && !sys::wait_readable(&self.file, time)? {
-            return Ok(None);
-        }
-        if self.waits == Waits::Once {
-            self.waits = Waits::Never;
-        }
-        loop {
-            match self.file.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if !sys::wait_readable(&self.file, time)? {
-                        return Ok(None);
-                    }
-                }
-                result => return result.map(Some),
-            }
-        }
-    }
-}
-
-/// Anything that can be read. A wish to stop is heard between two reads.
-pub struct ReaderFeed<R>(pub R);
-
-impl<R: Read + Send> Feed for ReaderFeed<R> {
-    fn read(&mut self, buffer: &mut [u8], time: Duration) -> io::Result<Option<usize>> {
-        // Nobody knows what is there already.
-        if time.is_zero() { Ok(None) } else { self.0.read(buffer).map(Some) }
-    }
-}
-
 /// A stream that is read from beginning to end.
 pub struct Incoming {
     line: Mutex<Line>,
     moved: Condvar,
     abandoned: AtomicBool,
+    /// How long it will be, where that was said before.
+    length: Option<u64>,
 }
 
 struct Line {
@@ -119,13 +48,11 @@ struct Line {
     feed: Option<Box<dyn Feed>>,
     /// First offset that has not been read.
     next: u64,
-    /// First offset that is wanted.
-    first: u64,
-    /// Up to where whoever has the turn reads, if somebody has.
+    /// Up to where the worker that has the turn reads, if one has.
     until: Option<u64>,
     /// Where the stream ended.
     end: Option<u64>,
-    /// What is to be told to whoever wants `next`.
+    /// What is to be told to the worker that wants `next`.
     error: Option<io::Error>,
 }
 
@@ -151,17 +78,32 @@ impl Incoming {
     /// Reads from `feed`, whose next byte is that at offset 0.
     pub fn new(feed: Box<dyn Feed>) -> Incoming {
         let feed = Some(feed);
-        let line = Line { feed, next: 0, first: 0, until: None, end: None, error: None };
+        let line = Line { feed, next: 0, until: None, end: None, error: None };
         Incoming {
             line: Mutex::new(line),
             moved: Condvar::new(),
             abandoned: AtomicBool::new(false),
+            length: None,
         }
     }
 
-    /// Nothing before `first` is wanted: it is read and thrown away.
-    pub fn begin_at(&self, first: u64) {
-        lock(&self.line).first = first;
+    /// The same of a feed that brings `length` bytes, or fails, if that is known.
+    pub fn with_length(feed: Box<dyn Feed>, length: Option<u64>) -> Incoming {
+        Incoming { length, ..Incoming::new(feed) }
+    }
+
+    /// How many bytes it will have been at its end, in all, if that is known.
+    pub fn length(&self) -> Option<u64> {
+        self.end().or(self.length)
+    }
+
+    /// From now on fails at the end of the first of `parts` with another digest, with
+    /// an error that [`expected::as_mismatch`] knows; messages call the stream `path`.
+    pub fn expect(&self, path: &Path, parts: Vec<RangeDigest>) {
+        let mut line = lock(&self.line);
+        let at = line.next;
+        let expecting = |feed| Box::new(Expected::new(feed, at, path.to_owned(), parts)) as Box<_>;
+        line.feed = line.feed.take().map(expecting);
     }
 
     /// Waits for the turn, and claims by `next` what is read in it. `None` once the
@@ -177,7 +119,11 @@ impl Incoming {
         if line.end.is_some() || self.abandoned.load(SeqCst) {
             return None;
         }
-        let claimed = next()?;
+        let Some(claimed) = next() else {
+            // There is none for those either who wait for the turn.
+            self.moved.notify_all();
+            return None;
+        };
         line.until = Some(claimed.end());
         Some(claimed)
     }
@@ -196,15 +142,25 @@ impl Incoming {
     /// from now on.
     pub fn abandon(&self) {
         self.abandoned.store(true, SeqCst);
-        // Whoever looked before either waits by now or still holds the lock.
+        // A worker that looked before either waits by now or still holds the lock.
         drop(lock(&self.line));
         self.moved.notify_all();
     }
 
-    /// Fills `memory` from `at` on, which has been [claimed](Incoming::claim). Less
-    /// only where the stream ends, where patience does, or before an error, which
-    /// the next call is told; nothing only at the end, or if `memory` is empty. The
-    /// turn goes on with the last byte that was claimed.
+    /// Hands on the turn of the worker that claimed up to `until` and needs no more of it.
+    pub fn pass(&self, until: u64) {
+        let mut line = lock(&self.line);
+        if line.until == Some(until) {
+            line.until = None;
+            self.moved.notify_one();
+        }
+    }
+
+    /// Fills `memory` from `at` on, which has been [claimed](Incoming::claim). What
+    /// comes before it and has not been read is thrown away. Less only where the
+    /// stream ends, where patience does, or before an error, which the next call is
+    /// told; nothing only at the end, or if `memory` is empty. The turn goes on with
+    /// the last byte that was claimed.
     ///
     /// # Errors
     ///
@@ -239,7 +195,8 @@ impl Incoming {
         if let Some(error) = line.error.take() {
             return Err(Unfilled::Failed(error));
         }
-        let is_next = line.next == at || (line.next < line.first && line.first == at);
+        let is_claimed = line.until.is_some_and(|until| at < until);
+        let is_next = line.next == at || line.next < at && is_claimed;
         match line.feed.take_if(|_| is_next) {
             Some(feed) => Ok(Some(Turn::new(feed, line.next))),
             None => Err(Unfilled::Failed(io::Error::other("it is read in order"))),
@@ -335,7 +292,7 @@ impl ReadAt for Incoming {
 
 impl Source for Incoming {
     fn size(&self) -> u64 {
-        self.end().unwrap_or(NO_END)
+        self.length().unwrap_or(NO_END)
     }
 }
 
@@ -344,10 +301,15 @@ pub fn is_read_once(error: &io::Error) -> bool {
     error.kind() == ErrorKind::NotSeekable
 }
 
+#[cfg(all(test, pcopy_model))]
+#[path = "tests/incoming_schedules.rs"]
+mod schedules;
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::collections::VecDeque;
+    use std::sync::atomic::AtomicU64;
 
     /// What comes, in the order in which it comes: bytes, nothing for a while, an
     /// error; then the end.
@@ -428,7 +390,6 @@ mod tests {
             for size in [1000, 1001, 10_000, 10_001] {
                 for first in [0, 1, 999, 9999, 10_000] {
                     let stream = incoming(pieces(&bytes, lengths));
-                    stream.begin_at(first as u64);
                     let found = read_all(&stream, first as u64, size, 3);
                     assert!(found == bytes[first..], "{lengths:?} by {size} from {first}");
                     assert_eq!(stream.end(), Some(10_000));
@@ -437,16 +398,41 @@ mod tests {
         }
     }
 
+    /// A worker that finds nothing left to claim lets the others find the same.
+    #[test]
+    fn all_workers_leave_when_nothing_is_left_to_claim() {
+        let bytes: Vec<u8> = (0..=250).cycle().take(10_000).collect();
+        for round in 0..200 {
+            let stream = incoming(pieces(&bytes, &[700]));
+            let left = Mutex::new(5u64);
+            let claim = || {
+                let mut left = lock(&left);
+                *left = left.checked_sub(1)?;
+                ByteRange::with_len((4 - *left) * 1000, 1000)
+            };
+            let filled = AtomicU64::new(0);
+            let work = || {
+                while let Some(claimed) = stream.claim(claim) {
+                    let mut memory = vec![0; 1000];
+                    let count = stream.fill(claimed.start(), &mut memory, &PATIENT).unwrap();
+                    filled.fetch_add(count as u64, SeqCst);
+                }
+            };
+            std::thread::scope(|scope| (0..6).for_each(|_| drop(scope.spawn(work))));
+            assert_eq!(filled.into_inner(), 5000, "round {round}");
+        }
+    }
+
     #[test]
     fn a_stream_that_ends_before_the_first_wanted_byte_brings_nothing() {
         let stream = incoming([Comes::Bytes(vec![1; 10])]);
-        stream.begin_at(20);
+        stream.claim(|| ByteRange::new(20, 24)).unwrap();
         assert_eq!(stream.fill(20, &mut [0; 4], &PATIENT).unwrap(), 0);
         assert_eq!(stream.end(), Some(10));
     }
 
     #[test]
-    fn an_error_is_told_to_whoever_wants_the_byte_behind_what_came() {
+    fn an_error_is_told_to_the_reader_of_the_byte_behind_what_came() {
         let stream = incoming([Comes::Bytes(vec![1; 10]), Comes::Error]);
         let mut memory = [0; 16];
         assert_eq!(stream.fill(0, &mut memory, &PATIENT).unwrap(), 10);

@@ -56,7 +56,7 @@ impl Room {
     }
 
     fn give_back(&self, buffer: Buffer) {
-        // A full queue drops it: memory is no worse off.
+        // A full queue drops it, which does no harm to memory.
         let _ = self.spare.push(buffer);
     }
 }

@@ -18,6 +18,11 @@ pub enum ReadOrder {
 }
 
 impl ReadOrder {
+    /// Whether it is a stream that ends nobody knows where.
+    pub fn is_endless(&self) -> bool {
+        self.stream().is_some_and(|stream| stream.length().is_none())
+    }
+
     /// The stream, if it is one.
     pub fn stream(&self) -> Option<&Incoming> {
         match self {
@@ -38,6 +43,15 @@ pub enum WriteOrder {
     Ascending(Arc<Ordered>),
     /// The first bytes last. Until then they are in memory.
     FirstLast(Arc<DeferredPrefix>),
+    /// In parts, each when all of it has come. Until then it is in memory.
+    InParts(Arc<dyn Gathering>),
+}
+
+/// What gathers bytes until there are enough of them to be written.
+pub trait Gathering: Send + Sync {
+    /// What was handed over and is not written, in bytes of the sink. What is
+    /// written is never in it again.
+    fn gathered(&self) -> RangeSet;
 }
 
 impl WriteOrder {
@@ -63,6 +77,7 @@ impl WriteOrder {
     pub fn not_written(&self) -> RangeSet {
         match self {
             WriteOrder::FirstLast(prefix) => prefix.held(),
+            WriteOrder::InParts(parts) => parts.gathered(),
             _ => RangeSet::new(),
         }
     }

@@ -1,6 +1,6 @@
 //! A stream as a sink: pieces come from several workers and go out in order.
 //!
-//! Whoever has the piece whose turn it is writes it, and then whatever follows
+//! The worker that has the piece whose turn it is writes it, and then whatever follows
 //! it already. Other pieces are laid aside, up to a bound; beyond it their
 //! workers wait. So what is read ahead is bounded, and no thread waits for
 //! another to wake up while there is something to write. This ends as long as
@@ -10,12 +10,12 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::{Sink, as_u64};
 use crate::progress::{CancelToken, lock};
+use crate::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use crate::sys;
 
 /// How long to wait for a slow reader before looking whether to go on at all.
@@ -58,11 +58,11 @@ impl Ordered {
         }
     }
 
-    /// Wakes whoever waits for a turn that will not come, and fails every
+    /// Wakes every thread that waits for a turn that will not come, and fails every
     /// write from now on.
     pub fn abandon(&self) {
         self.abandoned.store(true, SeqCst);
-        // Whoever looked before either waits by now or still holds the lock.
+        // A thread that looked before either waits by now or still holds the lock.
         drop(lock(&self.line));
         self.moved.notify_all();
     }
@@ -177,6 +177,10 @@ impl Sink for Ordered {
         self.out.sync_all()
     }
 }
+
+#[cfg(all(test, pcopy_model))]
+#[path = "tests/ordered_schedules.rs"]
+mod schedules;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@
 //! so is what was written from it, as soon as it is on the disk, unless it went
 //! into a stream, whose place nobody knows. What was there stays there, also of
 //! a file that is written in place, which somebody may be working with. Reading
-//! a source again to verify a copy is no exception. All of this is advice to the
+//! a source again to verify a copy is not an exception. All of this is advice to the
 //! system: no byte depends on it, and nothing here fails.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -16,7 +16,7 @@ use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
 use crate::sys;
 
-/// Copies smaller than this leave everything where it is: whoever made them
+/// Copies smaller than this leave everything where it is: the user who made them
 /// is likely to want them soon.
 pub const LARGE: u64 = 64 << 20;
 

@@ -1,10 +1,10 @@
 //! Signs that what is read is still there.
 //!
 //! A disk that was pulled out fails at every byte, as a bad sector fails at
-//! one. Whoever takes the one for the other reads a million sectors in vain and
+//! one. Mistaking the one for the other means to read a million sectors in vain and
 //! calls the torso a copy. So what was read is remembered, and after a few
 //! failures one asks for it again: what could be read before and cannot be read
-//! any more is no bad sector.
+//! any more is not a bad sector.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

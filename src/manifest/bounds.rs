@@ -15,7 +15,7 @@ pub(super) const DEEPEST: usize = 256;
 /// The longest name a file may have in its directory (NAME_MAX).
 pub(super) const LONGEST_COMPONENT: usize = 255;
 
-/// The longest text of a field that is no path: digests, numbers, times, keys.
+/// The longest text of a field that is not a path: digests, numbers, times, keys.
 pub(super) const LONGEST_VALUE: usize = 1024;
 
 /// The longest text as written: a path of which every byte is escaped.

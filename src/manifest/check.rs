@@ -9,6 +9,7 @@ use super::error::{ErrorKind, ManifestError, ManifestErrors};
 use super::item::{Item, Run, Runs};
 use super::name::{Rules, refusal};
 use super::siblings::siblings;
+use crate::address;
 use crate::cpu::Pool;
 use crate::error::{Fault, quoted};
 use crate::range::ByteRange;
@@ -57,6 +58,28 @@ pub(crate) struct NoSource {
     pub fault: Fault,
 }
 
+/// Checks items that were found against each other: whole files, whose names are
+/// those of files that there are.
+///
+/// # Errors
+///
+/// As [`check`], of the names alone.
+pub(crate) fn check_apart(items: &[Item], pool: &Pool) -> Result<(), ManifestErrors> {
+    let (mut same, mut needed) = (Vec::new(), Vec::new());
+    clashes(items, &Sizes::new(), Rules::HERE, pool, &mut same);
+    siblings(items, Rules::HERE, &mut needed);
+    // They stand on no lines, and the ways around rows of a list do not help.
+    let same = same.into_iter().map(|clash| {
+        let source = clash.item.source.as_deref().unwrap_or(&clash.item.name);
+        let message = "has the name of another file that is copied, or lies in one";
+        error(clash.item, format!("{} {message}", quoted(source)))
+    });
+    let needed = needed
+        .into_iter()
+        .map(|clash| error(clash.item, clash.message.trim_end_matches(", line 0").to_owned()));
+    ManifestErrors::from_unordered(same.chain(needed).collect()).or(())
+}
+
 fn check_under(
     items: &[Item],
     source_len: impl Fn(Option<&Path>) -> Result<u64, NoSource>,
@@ -102,6 +125,7 @@ pub(super) fn bytes(item: &Item) -> &[u8] {
 pub(crate) fn no_source(source: Option<&Path>) -> NoSource {
     match source {
         Some(source) => {
+            let source = address::shown(source);
             let message = format!("there is no source {source:?} whose size is known");
             NoSource { kind: ErrorKind::Refused, message, fault: Fault::Other }
         }
@@ -142,7 +166,8 @@ pub fn refuse_containers(
 pub(super) fn outside(item: &Item, len: u64) -> Option<String> {
     let inside = ByteRange::to(len);
     let source = item.source.as_deref();
-    let of = source.map_or_else(|| "the source".to_owned(), |source| format!("{source:?}"));
+    let of = source
+        .map_or_else(|| "the source".to_owned(), |source| format!("{:?}", address::shown(source)));
     let name = &item.name;
     let beyond = item.runs.pieces(len).find_map(|run| match run {
         Run::Data(range) if range.end() > inside.end() => Some(range),

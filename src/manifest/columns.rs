@@ -64,7 +64,7 @@ impl std::str::FromStr for Columns {
             };
             let Some(known) = Field::from_name(&field.trim().replace('-', "_")) else {
                 let names = Field::names();
-                return Err(BadColumns(format!("{field:?} is no field; known are {names}")));
+                return Err(BadColumns(format!("{field:?} is not a field; known are {names}")));
             };
             let column = column.trim();
             if columns.iter().any(|(field, name)| *field == known || **name == *column) {

@@ -56,7 +56,7 @@ const NAMES: [(Format, &str, &[&str]); 14] = [
 
 /// A name that is none of a format.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{0:?} is no manifest format: {names}", names = Format::names())]
+#[error("{0:?} is not a manifest format: {names}", names = Format::names())]
 pub struct UnknownFormat(String);
 
 impl FromStr for Format {
@@ -106,7 +106,7 @@ impl Format {
         if lines.clone().any(|line| line.starts_with(b"#pcopy ")) {
             return Some(Format::Plain);
         }
-        // Partclone, ntfsclone and others write such maps, too; all of them say this.
+        // Partclone, ntfsclone and others write such maps as well; all of them say this.
         let of_maps: [&[u8]; 3] = [b"GNU ddrescue", b"# current_pos", b"# Domain logfile"];
         if first.starts_with(b"#") && of_maps.iter().any(|mark| contains(first, mark)) {
             return Some(Format::Mapfile);
@@ -149,7 +149,7 @@ impl Format {
         if line.starts_with(b"sep=") {
             return Some(Format::Csv);
         }
-        // A header without a column that a list needs is no header.
+        // A header without a column that a list needs is not a header.
         let delimiter = match line {
             _ if line.contains(&b'\t') => b'\t',
             _ => super::formats::csv::delimiter_of(line, b','),

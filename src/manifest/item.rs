@@ -10,6 +10,7 @@ use std::sync::Arc;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::time;
+use crate::address;
 use crate::digest::Expectation;
 use crate::range::ByteRange;
 
@@ -164,7 +165,8 @@ impl Serialize for Item {
         let mut map = serializer.serialize_map(None)?;
         path(&mut map, "name", "name_hex", &self.name)?;
         if let Some(source) = &self.source {
-            path(&mut map, "source", "source_hex", source)?;
+            // Of an address with credentials, as much as may be shown.
+            path(&mut map, "source", "source_hex", &address::shown(source))?;
         }
         match &self.runs {
             Runs::Whole => {}

@@ -1,6 +1,9 @@
 //! Numbers of a manifest: the size grammar, with plain numbers kept apart
 //! because only they can be counted in the `unit` of their row.
 
+use std::path::Path;
+
+use crate::address;
 use crate::size::{Size, SizeError};
 
 /// A number as written.
@@ -80,5 +83,6 @@ pub(crate) fn in_radix(text: &[u8], radix: u32) -> Option<u64> {
 
 /// The error in one line: lists of errors have a line each.
 fn complaint(text: &str, error: &SizeError) -> String {
-    format!("{text:?}: {}", error.message())
+    // Where columns are mixed up, it may be an address.
+    format!("{:?}: {}", address::shown(Path::new(text)), error.message())
 }

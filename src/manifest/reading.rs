@@ -43,7 +43,7 @@ pub struct ReadOptions<'a> {
     pub columns: &'a Columns,
     /// Radix of the numbers of `filefrag`: 16 where it was run with `-X`.
     pub radix: u32,
-    /// Take deleted files of a DFXML list, too: as far as their bytes are still theirs.
+    /// Take also deleted files of a DFXML list, as far as their bytes are still theirs.
     pub deleted: bool,
     /// Leave out rows of a report that say `complete`: its retry.
     pub skip_complete: bool,
@@ -116,7 +116,7 @@ impl AreaStatuses {
         (bits != 0).then_some(AreaStatuses(bits))
     }
 
-    /// Whether `status` is chosen; `None` if it is no status.
+    /// Whether `status` is chosen; `None` if it is not a status.
     pub(crate) fn has(self, status: u8) -> Option<bool> {
         AreaStatuses::bit(status).map(|bit| self.0 & bit != 0)
     }
@@ -225,7 +225,7 @@ impl<'a> Reading<'a> {
         self.refuse(line, format!("cannot read the manifest: {error}"));
     }
 
-    /// Something was left out because the caller wants that: it is no error if
+    /// Something was left out because the caller wants that: it is not an error if
     /// nothing else is in the list.
     pub(crate) fn may_leave_nothing(&mut self) {
         self.left_out = true;
@@ -264,7 +264,7 @@ impl<'a> Reading<'a> {
         self.notes.push(escaped(&note.into()).into_owned());
     }
 
-    /// The shared path of a source, or `None` if it is no path here.
+    /// The shared path of a source, or `None` if it is not a path here.
     pub(crate) fn source(&mut self, bytes: &[u8]) -> Option<Arc<Path>> {
         let path = path_from_bytes(bytes)?;
         if let Some(known) = self.sources.get(path) {
@@ -311,7 +311,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Adds an item whose name is `name`; refuses one that is no path here.
+    /// Adds an item whose name is `name`; refuses one that is not a path here.
     pub(crate) fn push(&mut self, name: &[u8], make: impl FnOnce(Box<Path>) -> Item, line: u64) {
         if let Some(why) = too_long(name) {
             return self.refuse(line, format!("the name {why}"));

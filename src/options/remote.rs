@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::S3;
 use crate::error::{ErrorKind, Result};
 use crate::pool::MOST_THREADS;
 
@@ -18,6 +19,11 @@ pub const MAX_RETRIES: u32 = 8;
 
 /// How long a server may say nothing, unless the user says otherwise.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The shortest and the longest time that a server may say nothing: with less, no
+/// answer would come in time, and with more no clock could tell.
+const SHORTEST_PATIENCE: Duration = Duration::from_millis(1);
+const LONGEST_PATIENCE: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What can be asked of remote ends.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -45,6 +51,8 @@ pub struct Remote {
     /// Proxies. Default: none.
     #[serde(skip)]
     pub proxies: Proxies,
+    /// How objects with an address `s3://BUCKET/KEY` are asked for.
+    pub s3: S3,
 }
 
 impl Default for Remote {
@@ -57,6 +65,7 @@ impl Default for Remote {
             headers: Vec::new(),
             logins: Vec::new(),
             proxies: Proxies::default(),
+            s3: S3::default(),
         }
     }
 }
@@ -68,6 +77,14 @@ impl Remote {
             Some(count) if !(1..=MOST_THREADS).contains(&count) => {
                 let problem = format!("must be a number from 1 to {MOST_THREADS}, not {count}");
                 Err(ErrorKind::usage_of(&["connections"], problem).into())
+            }
+            _ if !(SHORTEST_PATIENCE..=LONGEST_PATIENCE).contains(&self.timeout) => {
+                let (least, most) = (SHORTEST_PATIENCE.as_millis(), LONGEST_PATIENCE.as_secs());
+                let problem = format!(
+                    "must be from {least} milliseconds to {most} seconds, not {:?}",
+                    self.timeout
+                );
+                Err(ErrorKind::usage_of(&["timeout"], problem).into())
             }
             _ => Ok(()),
         }
@@ -84,7 +101,7 @@ impl Secret {
         Secret(text.into())
     }
 
-    /// The text, for whoever it is meant for.
+    /// The text, for the server that it is meant for.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -130,7 +147,7 @@ impl FromStr for Header {
         let (name, value) = (name.trim(), value.trim());
         let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
         if name.is_empty() || !name.chars().all(is_token) {
-            return Err("must be NAME: VALUE, and this is no NAME".to_owned());
+            return Err("must be NAME: VALUE, and this is not a NAME".to_owned());
         }
         if OWN.contains(&&*name.to_ascii_lowercase()) {
             return Err(format!("cannot be {name}: the copy itself decides that"));

@@ -59,7 +59,7 @@ macro_rules! setters {
             self
         }
 
-        /// Computes the digests also of each piece of so many bytes. Default: of each
+        /// Computes also the digests of each piece of so many bytes. Default: of each
         /// file that the destination is split into.
         pub fn digest_every(mut self, size: impl Into<$crate::Size>) -> Self {
             self.options.digest_every = Some(size.into());
@@ -105,7 +105,7 @@ macro_rules! setters {
             self
         }
 
-        /// Begins although the file system seems to have no room for the copy. That
+        /// Begins even if the file system seems to have no room for the copy. That
         /// is an estimate: a file system that compresses takes more than it says is
         /// free, and one with quotas may take less. Unless asked for, no storage is
         /// reserved then. Default: refuse.
@@ -165,6 +165,15 @@ macro_rules! setters {
         /// makes writing faster.
         pub fn preallocate(mut self, preallocate: $crate::sparse::Preallocate) -> Self {
             self.options.preallocate = preallocate;
+            self
+        }
+
+        /// Refuses a source that a program could write to while it is read: a device
+        /// that the kernel does not keep from being written, a file whose mode allows
+        /// it, one that is in use, and what is not a file or a block device. Default:
+        /// off.
+        pub fn require_read_only(mut self, require: bool) -> Self {
+            self.options.require_read_only = require;
             self
         }
 
@@ -231,7 +240,7 @@ macro_rules! setters {
         /// Copies only the bytes of the range that are in `only`, in bytes of the
         /// source, each to where it would go without this. All others are neither
         /// read nor written: in a new file they are holes, and what is there already
-        /// keeps what it has. In a digest they count as zeros. It is no option of
+        /// keeps what it has. In a digest they count as zeros. It is not an option of
         /// a stream, which has no offsets. Default: all of the range.
         pub fn only(mut self, only: $crate::RangeSet) -> Self {
             self.options.only = Some(only);

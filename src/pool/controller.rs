@@ -84,7 +84,7 @@ impl Workers {
     }
 
     /// No more than what bounds the memory for requests of `request` bytes, of
-    /// which there are `memory` bytes if that is limited. Whoever named a number
+    /// which there are `memory` bytes if that is limited. A user who named a number
     /// has named the memory, too, as far as there is so much.
     pub fn bounded_by(self, request: u64, memory: Option<u64>) -> Workers {
         let bound =
@@ -290,7 +290,7 @@ impl Pilot {
 
     fn set(&mut self, threads: usize) {
         self.threads = threads;
-        // Whoever starts or goes now must not count for either number.
+        // A worker that starts or goes now must not count for either number.
         self.window = None;
         self.steps += 1;
         if self.trail.len() < LONGEST_TRAIL {

@@ -67,7 +67,7 @@ impl Steps for Copying<'_> {
     const NAME: &'static str = "copy";
 
     fn bytes(&self) -> usize {
-        as_usize(self.control.io_size)
+        as_usize(self.control.buffer_size)
     }
 
     fn buffers(&self) -> Result<Buffer> {
@@ -91,7 +91,7 @@ impl Steps for Copying<'_> {
                 if requests.are_stopped() {
                     return Ok(false);
                 }
-                // Whoever met the error that caused it may say so later.
+                // The worker that met the error that caused it may say so later.
                 (u64::MAX, self.work.abandoned(&assignment))
             }
             Err(Ended::Failed(FailedAt { at, error })) => {

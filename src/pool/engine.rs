@@ -23,7 +23,7 @@ pub trait Engine: Send + Sync {
         None
     }
 
-    /// Things worth knowing that are no errors, for the report.
+    /// Things worth knowing that are not errors, for the report.
     fn notes(&self) -> Vec<String> {
         Vec::new()
     }

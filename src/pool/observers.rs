@@ -6,13 +6,14 @@
 //! therefore covers the whole range, and the observers say of each piece whether it
 //! is to be moved, read back or taken as zeros.
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use crate::digest::{Abandoned, Digest, Digester, PieceDigests};
 use crate::io::Source;
 use crate::io::fingerprint::Fingerprint;
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 /// What looks at the bytes of a transfer as they pass.
 #[derive(Default)]
@@ -118,7 +119,7 @@ impl Observers {
         }
     }
 
-    /// Wakes whoever waits for a turn that will not come.
+    /// Wakes every thread that waits for a turn that will not come.
     pub(super) fn abandon(&self) {
         if let Some(digester) = self.digester().as_ref() {
             digester.abandon();

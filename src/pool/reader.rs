@@ -144,7 +144,7 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// After a read that failed: the end of the source is no bad sector, nor is
+    /// After a read that failed: the end of the source is not a bad sector, nor is
     /// a source that is gone, or another one. What is missing will not come back.
     fn give_up_on(&self, rest: ByteRange, error: &io::Error) -> Result<(), Ended> {
         let at = rest.start();

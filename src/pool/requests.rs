@@ -1,11 +1,10 @@
 //! The rules for every request of a worker: it hears a wish to stop, keeps to the
 //! rate, and lets a user see what it waits for.
 
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-
 use super::Control;
 use crate::error::Error;
 use crate::progress::InFlight;
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 /// What went wrong, and where.
 pub struct FailedAt {

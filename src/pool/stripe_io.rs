@@ -23,7 +23,7 @@ const READ_HOLE: u64 = 4 << 20;
 /// Why an engine stopped in the middle of a stripe.
 pub enum Halt {
     /// This way of moving bytes does not exist here. Everything of the stripe
-    /// before `at` is done; the next engine goes on from there.
+    /// before `at` is done; the next engine continues there.
     Unsupported {
         /// In bytes of the source.
         at: u64,
@@ -115,9 +115,18 @@ impl<'a> StripeIo<'a> {
     /// The requests of a stripe: cut where the *destination* offset is a
     /// multiple of the request size, so that no two requests share a block there.
     pub fn requests(&self, stripe: ByteRange) -> impl Iterator<Item = ByteRange> + use<> {
-        let transfer = self.transfer();
-        let phase = transfer.mapping.grid().wrapping_neg();
-        stripe.pieces_on_grid(self.io_size(), phase)
+        self.on_grid(stripe, self.io_size())
+    }
+
+    /// `range` in pieces of up to `size` bytes, cut likewise.
+    fn on_grid(&self, range: ByteRange, size: u64) -> impl Iterator<Item = ByteRange> + use<> {
+        let phase = self.transfer().mapping.grid().wrapping_neg();
+        range.pieces_on_grid(size, phase)
+    }
+
+    /// How much of a request is in memory at once, in bytes.
+    fn buffer_size(&self) -> u64 {
+        self.post.requests.control.buffer_size
     }
 
     /// Reads `request` from `source`, writes it to `sink` and records it:
@@ -131,6 +140,24 @@ impl<'a> StripeIo<'a> {
         if let Some(stream) = self.transfer().reads.stream() {
             return self.copy_incoming(stream, sink, request);
         }
+        if request.len() <= self.buffer_size() {
+            return self.copy_piece(source, sink, request);
+        }
+        let in_order = source.in_order(request);
+        let source = in_order.as_deref().unwrap_or(source);
+        for piece in self.on_grid(request, self.buffer_size()) {
+            self.copy_piece(source, sink, piece)?;
+        }
+        Ok(())
+    }
+
+    /// The same of a piece that fits into the buffer.
+    fn copy_piece(
+        &mut self,
+        source: &dyn Source,
+        sink: &dyn Sink,
+        request: ByteRange,
+    ) -> Result<(), Halt> {
         self.before_request(request.len())?;
         let target = self.transfer().to_sink(request);
         let mut lent = match sink.memory().map(|memory| memory.lend(target)) {
@@ -218,7 +245,7 @@ impl<'a> StripeIo<'a> {
     pub(super) fn look_back(&mut self, piece: ByteRange) -> Result<(), Halt> {
         let transfer = self.transfer();
         let Some(back) = transfer.observers().back() else { return Ok(()) };
-        for request in self.requests(piece) {
+        for request in self.on_grid(piece, self.io_size().min(self.buffer_size())) {
             self.before_request(request.len())?;
             let target = transfer.to_sink(request);
             let memory = self.buffer.at(target.start(), target.len());
@@ -288,7 +315,7 @@ impl Post<'_> {
     fn done(&self, range: ByteRange) {
         self.transfer.source.was_read(range.start());
         self.transfer.record_done(range);
-        self.requests.control.progress.add_copied(range.len());
+        self.requests.control.progress.add_copied_range(range);
     }
 
     /// Writes `data`, the bytes `good` of the source.
@@ -314,7 +341,14 @@ impl Post<'_> {
         let target = self.transfer.to_sink(good);
         let written =
             self.waiting(good.start(), || transfer::write_full(sink, target.start(), data));
-        written.map_err(|stop| self.write_failed(good, as_u64(stop.moved), stop.error))?;
+        written.map_err(|stop| {
+            let moved = as_u64(stop.moved);
+            if self.transfer.reads.stream().is_some() {
+                // It comes once: of what was written, everything counts.
+                self.done(good.split_at(good.start() + moved).0);
+            }
+            self.write_failed(good, moved, stop.error)
+        })?;
         self.done(good);
         Ok(())
     }
@@ -346,7 +380,9 @@ impl Post<'_> {
 
     /// The error of a write of `good` after `moved` bytes of it.
     fn write_failed(&self, good: ByteRange, moved: u64, source: io::Error) -> Halt {
-        if self.transfer.order.stream().is_some_and(Ordered::is_abandoned) {
+        // What waits for a server hears a wish to stop as an error.
+        let is_cancelled = self.requests.control().cancel.is_cancelled();
+        if is_cancelled || self.transfer.order.stream().is_some_and(Ordered::is_abandoned) {
             return Halt::Stopped;
         }
         let at = good.start() + moved;
@@ -364,6 +400,6 @@ impl BadSectors for Post<'_> {
 
     fn take_back(&self, parts: &RangeSet) {
         self.transfer.forget_failed(parts);
-        self.requests.control.progress.take_back_failed(parts.bytes());
+        self.requests.control.progress.take_back_failed(parts);
     }
 }

@@ -94,7 +94,7 @@ fn transfer(source: Arc<dyn crate::io::Source>) -> Transfer {
 /// Where work consists of independent parts, the failure of one of them must
 /// not cost the others the worker that waited for its bytes.
 #[test]
-fn whoever_waited_for_bytes_that_will_not_come_goes_on() {
+fn a_thread_that_waits_for_bytes_that_will_not_come_goes_on() {
     let range = ByteRange::to(2 * STRIPE);
     let bad = Rule::on(Operation::Read).within(0..1).persistent();
     let inner = Faulty::new(Memory::zeroed(2 * STRIPE as usize)).with(bad);
@@ -114,6 +114,7 @@ fn whoever_waited_for_bytes_that_will_not_come_goes_on() {
         progress: &progress,
         cancel: &cancel,
         io_size: STRIPE,
+        buffer_size: STRIPE,
         kernel_io_size: STRIPE,
         retries: 0,
         on_read_error: OnReadError::Stop,

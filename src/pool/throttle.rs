@@ -1,15 +1,15 @@
 //! A limit on bytes a second, shared by all workers.
 
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::progress::{CancelToken, lock};
+use crate::sync::{Instant, Mutex, thread};
 
 /// Longest single sleep, so that a wish to stop is heard.
 const NAP: Duration = Duration::from_millis(100);
 
 /// How late a request may be and still be counted from when it was due. A sleep
-/// always ends late; without this the rate would always be missed, too. Longer
+/// always ends late; without this the rate would always be missed as well. Longer
 /// pauses of the storage are not made up for: that would be a burst.
 const GRACE: Duration = Duration::from_millis(100);
 
@@ -49,7 +49,7 @@ impl Throttle {
             if left.is_zero() || cancel.is_cancelled() {
                 return;
             }
-            std::thread::sleep(left.min(NAP));
+            thread::sleep(left.min(NAP));
         }
     }
 

@@ -127,6 +127,15 @@ impl Transfer {
     ///
     /// What ended it before it was done.
     pub(super) fn copy(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Ended> {
+        let result = self.copy_pieces(stripe, io);
+        if let Some(stream) = self.reads.stream() {
+            // Where it ends with what needs no reading, the turn is still there.
+            stream.pass(stripe.end());
+        }
+        result
+    }
+
+    fn copy_pieces(&self, stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Ended> {
         for (piece, todo) in self.observers.pieces(stripe, &self.holes) {
             let result = match todo {
                 Todo::Move => self.move_piece(piece, io),
@@ -208,7 +217,7 @@ impl Transfer {
         &*self.engines[self.engine.load(Ordering::Acquire)]
     }
 
-    /// Wakes whoever waits for a turn that will not come.
+    /// Wakes every thread that waits for a turn that will not come.
     pub(super) fn abandon(&self) {
         self.observers.abandon();
         if let Some(stream) = self.order.stream() {
@@ -221,11 +230,13 @@ impl Transfer {
 
     /// How far everything from the beginning of the range has been handed to the
     /// sink, in bytes of the source.
-    pub(crate) fn reached(&self) -> u64 {
-        let start = self.mapping.from().start();
-        let record = lock(&self.record);
-        let first = record.done.iter().next().filter(|first| first.start() == start);
-        first.map_or(start, ByteRange::end)
+    pub(crate) fn reached(&self, wanted: &RangeSet) -> u64 {
+        let range = self.mapping.from();
+        // What is not wanted has been passed with what lies behind it.
+        let mut passed = lock(&self.record).done.clone();
+        passed.merge(&wanted.missing_from(range));
+        let first = passed.iter().next().filter(|first| first.start() == range.start());
+        first.map_or(range.start(), ByteRange::end)
     }
 
     /// What was handed to the sink so far.

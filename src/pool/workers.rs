@@ -4,12 +4,7 @@
 //!
 //! What a step does is not known here.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::thread::{Builder, Scope, ScopedJoinHandle};
-use std::time::{Duration, Instant};
-
-use crossbeam::channel::{Receiver, Sender, unbounded};
+use std::time::Duration;
 
 use super::controller::Controller;
 use super::requests::{FailedAt, Requests};
@@ -17,6 +12,10 @@ use super::{Control, RunReport};
 use crate::cpu::{STACK, has_room_for_thread};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, lock};
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use crate::sync::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+use crate::sync::thread::{self, Builder, Scope, ScopedJoinHandle};
+use crate::sync::{Instant, Mutex};
 
 /// How often the supervisor at least looks up from waiting.
 const LONGEST_TICK: Duration = Duration::from_millis(50);
@@ -114,7 +113,7 @@ pub fn run_steps<S: Steps>(
     let threads = if controller.is_inline() {
         run.work_inline()
     } else {
-        std::thread::scope(|scope| run.supervise(scope, &mut controller))
+        thread::scope(|scope| run.supervise(scope, &mut controller))
     };
     let ended = match lock(&run.error).take() {
         Some(FailedAt { error, .. }) => Err(error),
@@ -338,4 +337,25 @@ impl Drop for ExitGuard<'_> {
 
 fn drain(left: &Receiver<()>) {
     while left.try_recv().is_ok() {}
+}
+
+/// Runs `work` while a thread beside it calls `tick` every so often, the last time
+/// when the work is over. Where no thread can be had, only then.
+pub fn beside<T>(every: Duration, tick: impl Fn() + Send + Sync, work: impl FnOnce() -> T) -> T {
+    let (over, is_over) = unbounded::<()>();
+    let result = thread::scope(|scope| {
+        let tick = &tick;
+        let ticker = move || {
+            while is_over.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                tick();
+            }
+        };
+        let named = Builder::new().name("beside".to_owned()).stack_size(STACK);
+        let _ = named.spawn_scoped(scope, ticker);
+        // Dropped when the work is over, also where it panics.
+        let _over = over;
+        work()
+    });
+    tick();
+    result
 }

@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::durable::previous::{map_beside, map_of_device};
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, StagedTarget, sibling_name};
-use crate::error::{Refusal, quoted};
+use crate::error::{MapRefusal, Refusal, quoted};
 use crate::source::OpenSource;
 use crate::sys::{self, FileKind, Metadata, Thing};
 
@@ -102,7 +102,7 @@ pub struct Roles {
 
 impl Roles {
     /// Adds what `path` leads to, which need not be there yet. What cannot be
-    /// looked at is left to whoever opens it.
+    /// looked at is left to the code that opens it.
     ///
     /// # Errors
     ///
@@ -288,7 +288,7 @@ pub fn check_map_is_apart(
     roles.add_footprint(footprint)?;
     roles.add(Role::Side, "the map of the copy", map).map_err(|clash| match is_named {
         false => clash.into(),
-        true => Refusal::MapInTheWay { path: map.to_owned() },
+        true => MapRefusal::InTheWay { path: map.to_owned() }.into(),
     })
 }
 

@@ -14,7 +14,7 @@ pub enum SizeErrorKind {
     MissingDigit,
     /// A `_` that is not between two digits.
     Underscore,
-    /// What follows the number is no suffix.
+    /// What follows the number is not a suffix.
     UnknownSuffix,
     /// One of dd's `b`, `w`, `c`, `x`.
     Multiplier,

@@ -178,7 +178,7 @@ impl Run {
             .or_else(|| Some(last).filter(|last| last.size > len || last.size == 0))
     }
 
-    /// Whether it is no accident that the lengths fit.
+    /// Whether it is not an accident that the lengths fit.
     fn is_certain(&self) -> bool {
         let len = self.pieces[0].size;
         let is_usual = self.pieces[0].counter.is_usual();

@@ -7,14 +7,26 @@ use std::os::unix::ffi::OsStrExt;
 
 /// Names of the extended attributes of `file`.
 pub fn extended_attributes(file: &File) -> io::Result<Vec<OsString>> {
+    // Most files have few or none.
+    let mut few = [0u8; 256];
+    match rustix::fs::flistxattr(file, &mut few) {
+        Ok(0) => return Ok(Vec::new()),
+        Ok(_) | Err(rustix::io::Errno::RANGE) => {}
+        Err(error) => return Err(error.into()),
+    }
     let list = with_growing_buffer(|buffer| rustix::fs::flistxattr(file, buffer))?;
     let names = list.split(|&byte| byte == 0).filter(|name| !name.is_empty());
     Ok(names.map(|name| OsStr::from_bytes(name).to_owned()).collect())
 }
 
+/// The value of the extended attribute `name` of `file`.
+pub fn extended_attribute(file: &File, name: &OsStr) -> io::Result<Vec<u8>> {
+    with_growing_buffer(|buffer| rustix::fs::fgetxattr(file, name, buffer))
+}
+
 /// Gives `to` the extended attribute `name` of `from`.
 pub fn copy_extended_attribute(from: &File, to: &File, name: &OsStr) -> io::Result<()> {
-    let value = with_growing_buffer(|buffer| rustix::fs::fgetxattr(from, name, buffer))?;
+    let value = extended_attribute(from, name)?;
     Ok(rustix::fs::fsetxattr(to, name, &value, rustix::fs::XattrFlags::empty())?)
 }
 

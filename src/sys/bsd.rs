@@ -88,6 +88,8 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
         rotational: None,
         model: None,
         serial,
+        wwn: None,
+        firmware: None,
     })
 }
 

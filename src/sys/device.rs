@@ -21,6 +21,10 @@ pub struct Device {
     pub model: Option<String>,
     /// Serial number.
     pub serial: Option<String>,
+    /// World wide name, or what else names it anywhere in the world.
+    pub wwn: Option<String>,
+    /// Version of its firmware.
+    pub firmware: Option<String>,
     /// Smallest unit that can be addressed, in bytes.
     pub logical_sector: Option<u32>,
     /// Smallest unit the medium writes, in bytes.
@@ -44,6 +48,8 @@ impl Device {
         self.rotational = info.rotational;
         self.model = info.model;
         self.serial = info.serial;
+        self.wwn = info.wwn;
+        self.firmware = info.firmware;
     }
 }
 

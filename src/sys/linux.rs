@@ -1,6 +1,8 @@
 //! Linux.
 
 mod cgroup;
+#[cfg(feature = "cli")]
+mod confine;
 mod data;
 mod devices;
 mod guards;
@@ -11,12 +13,15 @@ mod umask;
 mod users;
 
 pub use cgroup::memory_limit;
+#[cfg(feature = "cli")]
+pub use confine::confine;
 pub use data::*;
 pub use devices::devices;
 pub(super) use devices::is_claimed_for_a_moment;
 pub use guards::*;
 pub use layers::layers;
-pub use locks::{try_lock_range, unlock_range};
+pub(super) use locks::mark_locked;
+pub use locks::{close_locked, expect_forks, try_lock_range, unlock_range};
 pub use partitions::{has_partitions, reread_partitions};
 pub use umask::left_by_umask;
 pub use users::{users, writers};
@@ -24,7 +29,7 @@ pub use users::{users, writers};
 use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
+use std::io::{self, Read};
 use std::os::fd::AsFd;
 use std::os::raw::c_int;
 use std::os::unix::fs::MetadataExt;
@@ -61,9 +66,9 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
         model: attribute(&whole, "device/model").or_else(|| {
             attribute(&whole, "loop/backing_file").map(|file| format!("loop device on {file}"))
         }),
-        serial: attribute(&whole, "device/serial")
-            .or_else(|| attribute(&whole, "serial"))
-            .or_else(|| attribute(&whole, "device/wwid")),
+        serial: devices::serial(&whole),
+        wwn: devices::wwn(&whole),
+        firmware: devices::firmware(&whole),
     })
 }
 
@@ -78,8 +83,7 @@ pub fn is_rotational(device: u64, file_system: Option<FileSystem>) -> Option<boo
 /// Virtual disks call themselves rotational because nobody told them otherwise;
 /// those that stand on others are as these are.
 fn spins(disk: &Path) -> Option<bool> {
-    let place = std::fs::canonicalize(disk).ok()?;
-    let place = place.to_string_lossy();
+    let place = disk.to_string_lossy();
     if place.contains("/virtio") {
         return None;
     }
@@ -124,7 +128,7 @@ pub fn why_gone(file: &File, size: Option<u64>) -> Option<String> {
     if let Some(Err(error)) = open_below(rdev)
         && super::is_gone(&error)
     {
-        return Some("the file below the device is gone, too".to_owned());
+        return Some("the file below the device is gone as well".to_owned());
     }
     match rustix::fs::seek(file, SeekFrom::End(0)) {
         Ok(now) if now < before => Some(format!("the device has {now} bytes, and had {before}")),
@@ -163,19 +167,35 @@ fn is_read_only(device: &File) -> io::Result<bool> {
 /// The folder of a block device in sysfs; of a partition, that of its disk.
 fn sysfs_disk(rdev: u64) -> PathBuf {
     let folder = sysfs_device(rdev);
-    if folder.join("partition").exists() { folder.join("..") } else { folder }
+    match folder.parent() {
+        Some(disk) if folder.join("partition").exists() => disk.to_owned(),
+        _ => folder,
+    }
 }
 
 fn sysfs_device(rdev: u64) -> PathBuf {
     let link = format!("/sys/dev/block/{}:{}", major(rdev), minor(rdev));
-    // Resolved, because `..` of a partition means the disk it is in.
-    std::fs::canonicalize(&link).unwrap_or_else(|_| link.into())
+    // Resolved, because the folder above a partition is the disk it is in. The link
+    // is relative and leads to a real folder: one call instead of one for each part.
+    let target = std::fs::read_link(&link).unwrap_or_default();
+    match target.strip_prefix("../..") {
+        Ok(within) => Path::new("/sys").join(within),
+        Err(_) => std::fs::canonicalize(&link).unwrap_or_else(|_| link.into()),
+    }
 }
 
 fn attribute(folder: &Path, name: &str) -> Option<String> {
-    let text = std::fs::read_to_string(folder.join(name)).ok()?;
+    let text = text_of(&folder.join(name))?;
     let text = text.trim();
     (!text.is_empty()).then(|| text.to_owned())
+}
+
+/// What a small file of the kernel says, such as one in procfs or sysfs. They tell
+/// no size, and reading them by std takes a call for every few bytes.
+pub(super) fn text_of(path: &Path) -> Option<String> {
+    let mut text = String::with_capacity(4096);
+    File::open(path).ok()?.take(1 << 20).read_to_string(&mut text).ok()?;
+    Some(text)
 }
 
 /// Where the block device `rdev` lies on its whole disk.

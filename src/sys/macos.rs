@@ -99,6 +99,8 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
         rotational: solid.ok().map(|solid| solid == 0),
         model: None,
         serial: None,
+        wwn: None,
+        firmware: None,
     })
 }
 
@@ -195,7 +197,7 @@ pub(super) fn sync_directory(directory: impl AsFd) -> rustix::io::Result<()> {
 /// Makes `name` in `directory` share the storage of all of `from` (clonefile).
 /// There is no call that shares a part of a file.
 pub(super) fn clone_file(from: &File, directory: impl AsFd, name: &OsStr) -> io::Result<()> {
-    // The copy belongs to whoever makes it.
+    // The copy belongs to the user who makes it.
     let flags = rustix::fs::CloneFlags::NOOWNERCOPY;
     Ok(rustix::fs::fclonefileat(from, directory, name, flags)?)
 }

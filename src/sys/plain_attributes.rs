@@ -9,6 +9,11 @@ pub fn extended_attributes(_file: &File) -> io::Result<Vec<OsString>> {
     Ok(Vec::new())
 }
 
+/// Never called, because there are none.
+pub fn extended_attribute(_file: &File, _name: &OsStr) -> io::Result<Vec<u8>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 /// There is none.
 pub fn remove_extended_attribute(_file: &File, _name: &OsStr) -> io::Result<()> {
     Ok(())

@@ -35,6 +35,11 @@ pub fn why_not_writable(_path: &Path) -> Option<io::Error> {
     None
 }
 
+/// Whether a file can be changed by no program, whatever its mode: not asked.
+pub fn is_immutable(_file: &File) -> bool {
+    false
+}
+
 /// What the bytes of a file or device, or of new files in a directory, lie in:
 /// the device itself and its disk.
 pub fn layers(facts: &Metadata, path: &Path) -> Vec<Layer> {
@@ -73,6 +78,23 @@ pub fn try_lock_range(_file: &File, _range: ByteRange) -> io::Result<bool> {
 
 /// Gives up a lock of a range, of which there are none.
 pub fn unlock_range(_file: &File, _range: ByteRange) {}
+
+/// Has locked files marked for [`close_locked`]: the system does not tell locks of an
+/// open file.
+pub fn expect_forks() {}
+
+/// Marks a locked file: not done.
+#[cfg(unix)]
+pub(super) fn mark_locked(_file: &File) {}
+
+/// Closes what a child has inherited of files that its parent had locked: it keeps
+/// them, because they are not marked.
+///
+/// # Safety
+///
+/// As on Linux: only in the child of a fork.
+// SAFETY: it does nothing.
+pub unsafe fn close_locked() {}
 
 /// Who may change a source while it is read: not asked.
 pub fn writers(_file: &File, _facts: &Metadata, _range: ByteRange) -> Option<User> {

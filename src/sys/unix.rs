@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
-use super::{FileKind, Metadata};
+use super::{FileKind, Kernel, Metadata};
 
 /// Reads at `offset` without moving a cursor. May be short; 0 is the end.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -73,10 +73,22 @@ pub fn facts_as(file: &File, path: &Path) -> io::Result<Metadata> {
 
 /// What an open file is.
 pub fn facts(file: &File) -> io::Result<Metadata> {
+    let facts = facts_of_known(file)?;
+    match facts.node {
+        FileKind::File if super::is_virtual(file) => {
+            Ok(Metadata { node: FileKind::VirtualFile, ..facts })
+        }
+        _ => Ok(facts),
+    }
+}
+
+/// The same, where it is known that the kernel does not make up the file: one
+/// call less.
+pub fn facts_of_known(file: &File) -> io::Result<Metadata> {
     let metadata = file.metadata()?;
     let file_type = metadata.file_type();
     let node = if file_type.is_file() {
-        if super::is_virtual(file) { FileKind::VirtualFile } else { FileKind::File }
+        FileKind::File
     } else if file_type.is_block_device() {
         FileKind::BlockDevice
     } else if file_type.is_dir() {
@@ -178,6 +190,29 @@ pub fn set_mode(file: &File, mode: u32) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(mode))
 }
 
+/// The name of this machine.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The kernel, as it calls itself.
+pub fn kernel() -> Option<Kernel> {
+    let name = rustix::system::uname();
+    let text = |text: &std::ffi::CStr| text.to_string_lossy().into_owned();
+    Some(Kernel {
+        name: text(name.sysname()),
+        release: text(name.release()),
+        machine: text(name.machine()),
+        host: text(name.nodename()),
+    })
+}
+
+/// Whether a file lies on a file system that is mounted read-only.
+pub fn is_mounted_read_only(file: &File) -> bool {
+    let read_only = rustix::fs::StatVfsMountFlags::RDONLY;
+    rustix::fs::fstatvfs(file).is_ok_and(|system| system.f_flag.contains(read_only))
+}
+
 /// The user that files of this process belong to.
 pub fn user() -> u32 {
     rustix::process::geteuid().as_raw()
@@ -200,12 +235,6 @@ pub fn take_ownership(file: &File) -> io::Result<()> {
         return Ok(());
     }
     std::os::unix::fs::fchown(file, Some(user), Some(group))
-}
-
-/// Gives `to` the owner and group of `from`, if it has others.
-pub fn copy_owner(from: &File, to: &File) -> io::Result<()> {
-    let wanted = from.metadata()?;
-    set_owner(to, wanted.uid(), wanted.gid())
 }
 
 /// Gives `file` this owner and group, if it has others.
@@ -283,17 +312,17 @@ pub fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {
 /// Takes the lock of an open file that says "a run is writing this", without
 /// waiting. It lasts as long as the file is open.
 pub fn try_lock(file: &File) -> Result<(), TryLockError> {
-    file.try_lock()
+    file.try_lock().inspect(|()| super::mark_locked(file))
 }
 
 /// Whether somebody holds the device at `path` as one does who only looks at it:
 /// with a lock that others may share, or for itself alone although nothing of
-/// it is in use. No for everything that is no device.
+/// it is in use. No for everything that is not a device.
 pub fn is_held_for_a_moment(path: &Path) -> bool {
     let Ok(file) = open_source(path) else { return false };
     let is_device = facts(&file).is_ok_and(|facts| facts.node == FileKind::BlockDevice);
     if !is_device || matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)) {
-        // Whoever lets nobody share it writes it.
+        // A program that lets nobody share it writes it.
         return false;
     }
     let is_shared = matches!(file.try_lock(), Err(TryLockError::WouldBlock));

@@ -17,6 +17,7 @@ const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
 
 /// An open directory. Names are looked up in it, never along a path again, so
 /// that nobody can swap a parent for a symbolic link in between.
+#[derive(Debug)]
 pub struct Directory {
     fd: OwnedFd,
     /// Whether it cannot be read: names are made, looked up and given in it, and
@@ -52,7 +53,7 @@ impl Directory {
     }
 
     /// Makes a directory in this one, with the mode the umask leaves. Its
-    /// being there already is no error.
+    /// being there already is not an error.
     pub fn make_subdirectory(&self, name: &OsStr) -> io::Result<()> {
         match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
             Err(error) if error != Errno::EXIST => Err(error.into()),
@@ -118,6 +119,11 @@ impl Directory {
             }
         }
         Ok(true)
+    }
+
+    /// Itself, where it can be read.
+    pub(super) fn to_read(&self) -> io::Result<&Directory> {
+        if self.is_closed { Err(Errno::ACCESS.into()) } else { Ok(self) }
     }
 
     /// What the directory itself is.

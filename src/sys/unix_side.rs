@@ -43,7 +43,7 @@ impl Directory {
     }
 }
 
-/// Opens what is no file and has no positions, such as a pipe or a terminal,
+/// Opens what is not a file and has no positions, such as a pipe or a terminal,
 /// for writing. It is never made. `None`: a pipe that nobody reads.
 pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
     // Where it leads to a file after all, that is nothing to begin anew.

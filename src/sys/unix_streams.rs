@@ -61,7 +61,7 @@ pub fn stream_of_name(path: &Path) -> Option<io::Result<File>> {
     Some(Ok(unsafe { File::from_raw_fd(further) }))
 }
 
-/// Whether whoever started the process has it ignore `signal`, as nohup(1) does.
+/// Whether the parent process has it ignore `signal`, as nohup(1) does.
 pub fn is_ignored(signal: std::os::raw::c_int) -> bool {
     let mut old = std::mem::MaybeUninit::<libc::sigaction>::zeroed();
     // SAFETY: without a new action the call does nothing but fill in the old one.

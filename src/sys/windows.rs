@@ -17,6 +17,7 @@ mod devices;
 mod directory;
 mod files;
 mod handles;
+mod tree;
 
 pub use super::plain_data::{
     MOVES_BYTES, Pipe, cached_bytes, copy_range, drop_cached, forget_below, largest_file,
@@ -30,11 +31,11 @@ pub use device::{DeviceLock, device_info, device_name, devices_below, disk_regio
 pub use devices::devices;
 pub use directory::Directory;
 pub use files::{
-    bytes_of, check_readable, copy_owner, facts, facts_as, facts_of_path, holds_descriptors,
-    holds_device_nodes, is_virtual, left_by_umask, next_extent, open_in_place, open_source,
-    open_stream, os_string, path_from_bytes, read_at, set_len, set_mode, set_owner, standard_input,
-    standard_output, stream_of_name, take_ownership, try_lock, user, wait_readable, wait_writable,
-    write_at, zero_range,
+    bytes_of, check_readable, facts, facts_as, facts_of_known, facts_of_path, holds_descriptors,
+    holds_device_nodes, host_name, is_virtual, left_by_umask, next_extent, open_in_place,
+    open_source, open_stream, os_string, path_from_bytes, read_at, set_len, set_mode, set_owner,
+    standard_input, standard_output, stream_of_name, take_ownership, try_lock, user, wait_readable,
+    wait_writable, write_at, zero_range,
 };
 pub use handles::Handles;
 
@@ -49,6 +50,8 @@ use windows_sys::Win32::Foundation::{
     ERROR_NO_MEDIA_IN_DRIVE, ERROR_NO_SUCH_DEVICE, ERROR_NOT_READY, ERROR_NOT_SUPPORTED,
     WIN32_ERROR,
 };
+
+use super::Kernel;
 
 /// Disks and volumes take whole sectors only.
 pub const WHOLE_SECTORS: bool = true;
@@ -68,6 +71,16 @@ pub fn open_file_limit() -> u64 {
 
 /// Nothing to raise here.
 pub fn raise_open_file_limit() {}
+
+/// The kernel: the system does not tell its version to every program.
+pub fn kernel() -> Option<Kernel> {
+    None
+}
+
+/// Whether a file lies on a file system that is mounted read-only: not asked.
+pub fn is_mounted_read_only(_file: &File) -> bool {
+    false
+}
 
 /// User and system time of this process.
 pub(super) fn processor_time() -> Duration {

@@ -64,7 +64,7 @@ pub struct Findings {
     pub differing: RangeSet,
     /// What was compared as a whole and differs somewhere.
     pub pieces: RangeSet,
-    /// Where the destination could not be read, and why; differing, too.
+    /// Where the destination could not be read, and why; that counts as differing.
     pub unreadable: Unread,
     /// Where the source could not be read: not compared.
     pub unread: Unread,
@@ -227,7 +227,7 @@ impl Round<'_> {
         }
     }
 
-    /// Wakes whoever waits for a turn that will not come.
+    /// Wakes every thread that waits for a turn that will not come.
     fn abandon(&self) {
         if let Some(digester) = self.comparison.digester {
             digester.abandon();

@@ -191,7 +191,7 @@ impl ReadAt for ReadBack {
         if let Some(direct) = self.direct.as_ref().filter(|_| self.is_direct()) {
             match direct.read_at(buffer, offset) {
                 // Some say so only when it is tried; the end of the file is met
-                // at an offset that is no multiple of anything.
+                // at an offset that is not a multiple of anything.
                 Err(error) if sys::is_unsupported(&error) => {
                     if offset < self.buffered.size() && offset.is_multiple_of(UNIT) {
                         self.refusal.get_or_init(|| error.to_string());

@@ -139,7 +139,7 @@ fn a_region_of_a_hundred_thousand_bad_sectors_is_one_range() {
     one(&verified.report()["failed"], good, size);
 }
 
-/// A file that lacks something has its name: whoever uses it may add to it.
+/// A file that lacks something has its name: its user may add to it.
 #[test]
 fn what_was_appended_to_a_partial_file_is_not_cut_off() {
     if !possible(BAD_DEVICE_TOOLS) {
@@ -239,7 +239,10 @@ fn what_cannot_be_read_is_left_out_of_a_comparison() {
         assert!(report.get("mismatches").is_none(), "{report}");
         assert_eq!(failed(&report), by_sectors(&bad), "{options}: found and injected");
     }
-    verify("").code(1).says(&["could not be read and were not compared", "are in 'copy'"]);
+    verify("").code(1).says(&[
+        "could not be read and were not compared",
+        "'copy' is equal to what could be read",
+    ]);
     let mut copy = scene.read("copy");
     copy[3_000_000] ^= 1;
     scene.write("copy", &copy);

@@ -146,7 +146,7 @@ fn holes_of_a_file_become_zeros_of_a_device() {
     }
 }
 
-/// What shares storage needs none of its own: no room is no reason to refuse.
+/// What shares storage needs none of its own: no room is not a reason to refuse.
 #[test]
 fn a_file_is_shared_on_a_disk_without_room_for_another() {
     if !possible(&["mkfs.xfs"]) {

@@ -154,14 +154,14 @@ fn new_partitions_are_known_or_said_not_to_be() {
         // As partprobe does, for the next round.
         let _ = std::process::Command::new("partx").args(["--update", &device.path]).output();
     }
-    // What is written elsewhere is no partition table.
+    // What is written elsewhere is not a partition table.
     scene.source("part", 1 << 20);
     let line = format!("--to-device --map map --dest-offset 4MiB part {}", device.path);
     let ended = scene.run(&line).code(0);
     assert_eq!(count(&ended, "partprobe"), 0, "{}", ended.stderr);
 }
 
-/// In use, the partitions stay as they were, and the table is written all the same.
+/// In use, the partitions stay as they were, and the table is written even so.
 #[test]
 fn partitions_that_are_in_use_keep_the_device_from_being_written() {
     if !possible(&["sfdisk", "partx", "mkfs.ext4"]) {

@@ -1,5 +1,5 @@
 //! Leftovers on file systems that keep neither owners nor modes, or give every
-//! file to one user: what they say of a file is no evidence against it.
+//! file to one user: what they say of a file is not evidence against it.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};

@@ -15,6 +15,13 @@ mod common;
 mod devices;
 #[cfg(target_os = "linux")]
 mod disks;
+#[cfg(target_os = "linux")]
+#[path = "../suite/folders/seen.rs"]
+mod seen;
+#[cfg(all(target_os = "linux", feature = "s3"))]
+#[path = "../suite/server.rs"]
+#[allow(dead_code)]
+mod server;
 
 #[cfg(target_os = "linux")]
 mod bad_sectors;
@@ -35,11 +42,15 @@ mod engines;
 #[cfg(target_os = "linux")]
 mod every_oddity;
 #[cfg(target_os = "linux")]
+mod evidence;
+#[cfg(target_os = "linux")]
 mod fallbacks;
 #[cfg(target_os = "linux")]
 mod file_systems;
 #[cfg(target_os = "linux")]
 mod flush;
+#[cfg(target_os = "linux")]
+mod folders;
 #[cfg(target_os = "linux")]
 mod grows;
 #[cfg(target_os = "linux")]
@@ -80,3 +91,5 @@ mod recipes;
 mod refused;
 #[cfg(target_os = "linux")]
 mod streams;
+#[cfg(all(target_os = "linux", feature = "s3"))]
+mod uploads;

@@ -71,7 +71,7 @@ fn late(scene: &Scene, disk: &Mounted, bytes: &[u8]) {
 }
 
 /// The same before there is a map: with the room for the first one set aside,
-/// what was copied is recorded all the same.
+/// what was copied is recorded even so.
 fn before_the_first_map(scene: &Scene, disk: &Mounted, bytes: &[u8], options: &str) {
     let copy = disk.folder().join("copy");
     if options == "--in-place" {

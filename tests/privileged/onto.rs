@@ -74,6 +74,24 @@ fn a_device_is_the_same_as_bmaptool_makes_it() {
         let found = scene.read("ours");
         assert_same(&found, &written(&before, &image), options);
         assert_same(&found, &scene.read("theirs"), "as bmaptool makes it");
+
+        let (piped, _) = device(&scene, "piped", sector);
+        let options = options.replace("--engine direct", "");
+        let line = format!("batch image.bmap --source - {options} --to-device --into-device");
+        let run = |input: &[u8], end: &Loop| {
+            let line = format!("{line} {}", end.path);
+            scene.pcopy(line.split_whitespace()).with_input(input)
+        };
+        run(&image, &piped).code(0);
+        piped.flush();
+        assert_same(&scene.read("piped"), &written(&before, &image), "from a pipe");
+        // The first bytes come last: nobody boots from half an image.
+        let (wrong, _) = device(&scene, "wrong", sector);
+        let mut other = image.clone();
+        other[(7 << 20) + 1] ^= 1;
+        run(&other, &wrong).code(4).says(&["sha256 of bytes 7340032..7344128"]);
+        wrong.flush();
+        assert_same(&scene.read("wrong")[..8192], &before[..8192], "no first bytes");
     }
 }
 

@@ -95,7 +95,7 @@ fn a_device_under_another_name() {
     alias(&format!("{}p1", device.path), "part-alias");
     let disk = scene.read("disk");
     if scene.run("-n -r 0..1 disk-alias copy").status.code() != Some(0) {
-        return crate::common::skip("nodes on this file system are no devices");
+        return crate::common::skip("nodes on this file system are not devices");
     }
     let check = |line: &str| {
         let line = line.replace("DISK", &device.path);

@@ -224,7 +224,7 @@ fn power_cuts_on_btrfs() {
 const BEHIND_HEAD: usize = 1 << 20;
 
 /// A device has no part: what the map calls done is on it already when the
-/// copy is killed, and the next run goes on from there.
+/// copy is killed, and the next run resumes it.
 #[test]
 fn a_copy_to_a_device_that_is_killed_goes_on() {
     if !possible(&[]) {

@@ -354,7 +354,7 @@ fn an_image_that_is_mounted_elsewhere_is_not_written() {
     shell.command.arg(program());
     let ended = shell.run().says(&["mounted at", "another program uses it"]);
     assert_eq!(ended.out().matches("code 3").count(), 2, "{ended:?}");
-    // A loop device that nobody uses is no reason.
+    // A loop device that nobody uses is not a reason.
     let device = Loop::new(&image, 512);
     scene.run("-n --in-place other image").code(0);
     let node = std::fs::File::open(&device.path).expect("the device");

@@ -48,6 +48,23 @@ fn a_stream_onto_a_device_is_verified_and_touches_nothing_else() {
 }
 
 #[test]
+fn a_stream_that_ends_early_says_what_is_on_the_device() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let before = pattern(2, SIZE);
+    scene.write("image", &before);
+    let device = Loop::new(&scene.path("image"), 512);
+    let line = format!("--to-device --length 5000 - {}", device.path);
+    let output = fed(&scene, &line, &pattern(1, 3893), 5);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(text.contains("nothing was written to '/dev/loop"), "{text}");
+    device.flush();
+    assert_same(&scene.read("image"), &before, "as it was");
+}
+
+#[test]
 fn a_stream_that_is_longer_than_the_device_fails_at_the_byte_without_room() {
     if !possible(&[]) {
         return;
@@ -66,6 +83,8 @@ fn a_stream_that_is_longer_than_the_device_fails_at_the_byte_without_room() {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(text.contains(&format!("cannot write bytes {SIZE}..")), "{text}");
     assert!(text.contains(&format!("the device ends there: it has {SIZE} bytes")), "{text}");
+    let written = format!("{} bytes of the copy are in ", SIZE - (1 << 20));
+    assert!(text.contains(&written) && text.contains("its first 1048576 were not"), "{text}");
     device.flush();
     let head = 1 << 20;
     let found = scene.read("image");

@@ -146,7 +146,8 @@ fn check_full(run: impl Fn(&Scene, &SmallDisk, &str) -> Ended, mib: u64) {
             let source = scene.source("source", 3_000_000);
             let Some(small) = SmallDisk::new(&scene, "small", mib) else { return };
             let line = format!("{options} --json --also {second} source {first}");
-            let ended = run(&scene, &small, &line).code(5).says(&["small/x", "space"]);
+            let complete = "'good' is complete";
+            let ended = run(&scene, &small, &line).code(5).says(&["small/x", "space", complete]);
             let report = ended.report();
             assert_eq!(report["outcome"], "failed");
             let other = if first == "good" { &report } else { &report["also"][0] };

@@ -10,9 +10,8 @@ use pcopy::digest::Algorithm;
 use pcopy::engine::{EngineChoice, Reflink};
 use pcopy::manifest::{Item, Runs};
 use pcopy::sparse::{Preallocate, Sparse};
-use pcopy::verify::VerifyJob;
 use pcopy::words::Word;
-use pcopy::{ByteRange, CancelToken, Threads, Trust, Watch};
+use pcopy::{ByteRange, CancelToken, Threads, Trust, VerifyJob, Watch};
 use pcopy::{
     CopyJob, Error, ErrorKind, Join, Leftovers, OnReadError, Options, Progress, RangeSpec, Size,
 };

@@ -44,7 +44,7 @@ fn planted_links_and_pipes_are_refused() {
                 plant(&scene.path("victim"), &scene.path(name));
                 let before = scene.names();
                 let ended = scene.run(&format!("{leftovers} source copy")).code(3).says(&[name]);
-                // Neither option would help: what is in the way is no part and no map.
+                // Neither option would help: what is in the way is not a part and no map.
                 assert!(!ended.stderr.contains("--re"), "{what} at {name}: {}", ended.stderr);
                 assert_same(&scene.read("victim"), &victim, &format!("{what} at {name}"));
                 assert_eq!(scene.names(), before, "{what} at {name}, {leftovers}");

@@ -15,6 +15,7 @@ mod holes;
 mod limits;
 mod lists;
 mod onto;
+mod onto_stream;
 mod options;
 pub mod proof;
 #[cfg(unix)]
@@ -127,7 +128,7 @@ fn a_list_with_one_wrong_line_creates_nothing() {
     check_refused("name,start,len\nx,0,1\n../a,0,1\n", 3, &["line 3", ".."]);
     check_refused("name,start,len\n/tmp/a,0,1\n", 3, &["line 2"]);
     check_refused("name,start,len\na,0,1\na/b,0,1\n", 3, &["a"]);
-    // What one item is called while it is written is no name for another.
+    // What one item is called while it is written is not a name for another.
     for suffix in [".pcopy-part", ".pcopy-map"] {
         let rows = format!("name,start,len\nd/a{suffix},5,1\nd/a,0,1\nb,0,1\n");
         check_refused(&rows, 3, &["line 2", "line 3", suffix]);
@@ -200,7 +201,7 @@ fn an_empty_list_is_no_success() {
     }
 }
 
-/// Nothing is left to do: that is no list without a row.
+/// Nothing is left to do: that is not a list without a row.
 #[test]
 fn a_list_of_what_is_complete_is_not_empty() {
     let (scene, _) = scene();
@@ -406,7 +407,7 @@ fn existing_files_are_refused_replaced_or_taken_for_complete() {
     scene.run(&format!("{line} --resume --report r")).code(0);
     let line_again = "batch --retry r --source image --into out --json";
     assert_eq!(items(scene.run(line_again))["total"], 0);
-    // Replacing, the old file is no evidence of anything.
+    // Replacing, the old file is not evidence of anything.
     let forced = items(scene.run(&format!("{line} --force --resume")));
     assert_eq!((&forced["skipped"], &forced["complete"]), (&json!(0), &json!(2)));
     assert_same(&scene.read("out/a"), &image[..10], "replaced");

@@ -185,7 +185,7 @@ fn the_chart_is_a_picture_with_one_line_an_engine_and_all_of_it_on_the_paper() {
             }
             Event::Empty(element) if element.name().as_ref() == "polyline" => {
                 let path = attribute(&element, "points").unwrap();
-                assert_eq!(path.split(' ').count(), 2, "auto is no number of threads: {path}");
+                assert_eq!(path.split(' ').count(), 2, "auto is not a number of threads: {path}");
                 lines += 1;
             }
             Event::Empty(element) if element.name().as_ref() == "circle" => {
@@ -263,7 +263,7 @@ fn what_appears_at_the_destination_stays_and_an_interrupt_leaves_nothing_else() 
     }
 }
 
-/// Whoever watches, and however.
+/// Whatever watches, and however.
 #[test]
 fn runs_are_told_as_they_are_asked_for() {
     let scene = Scene::new();

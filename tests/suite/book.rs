@@ -4,7 +4,12 @@ use crate::common::{Scene, program};
 
 /// The block of `docs/carving.md` that runs `tool` first.
 pub fn recipe(tool: &str) -> String {
-    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/carving.md");
+    recipe_of("docs/carving.md", tool)
+}
+
+/// The block of `page` whose first line names `tool`.
+pub fn recipe_of(page: &str, tool: &str) -> String {
+    let page = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(page);
     let text = std::fs::read_to_string(page).expect("the page is there");
     let blocks = text.split("```sh\n").skip(1).filter_map(|rest| rest.split("```").next());
     let mut found = blocks.filter(|block| block.lines().next().is_some_and(|l| l.contains(tool)));

@@ -1,5 +1,5 @@
 //! A source that changes under the copy: never passed off as a copy of either
-//! state (invariant I9), now or by a later run that goes on from it.
+//! state (invariant I9), now or by a later run that resumes it.
 
 use std::fs::File;
 
@@ -96,7 +96,7 @@ fn a_source_that_changed_before_a_resume_is_refused() {
     assert!(!scene.has("copy"));
 }
 
-/// Whoever accepts a mixture gets it, with a note, without copying again.
+/// A user who accepts a mixture gets it, with a note, without copying again.
 #[test]
 fn a_changed_source_is_accepted_on_request() {
     let (scene, _) = failed(change_unseen);
@@ -125,7 +125,7 @@ fn a_source_that_shrinks_fails_the_copy_with_the_offset() {
     assert!(!scene.has("copy"));
 }
 
-/// A copy inside one file changes the file that it reads, which is no reason
+/// A copy inside one file changes the file that it reads, which is not a reason
 /// not to go on.
 #[cfg(unix)]
 #[test]

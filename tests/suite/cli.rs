@@ -88,7 +88,7 @@ fn a_dry_run_writes_nothing_and_refuses_what_the_run_would() {
     assert_same(&scene.read("source"), &source, "the source");
 }
 
-/// Nobody reading what is said is no reason to fail: the exit code tells. A
+/// Nobody reading what is said is not a reason to fail: the exit code tells. A
 /// report that is lost is one, but the copy is made.
 #[cfg(unix)]
 #[test]
@@ -181,7 +181,7 @@ fn an_expectation_that_failed_is_not_advised_again() {
     assert!(!ended.stderr.contains("to go on from here"), "{}", ended.stderr);
     ended.says(&["leave --expect out and add --resume"]);
     scene.run("--resume source copy").code(0);
-    assert_same(&scene.read("copy"), &bytes, "kept all the same");
+    assert_same(&scene.read("copy"), &bytes, "kept even so");
 }
 
 #[test]
@@ -195,8 +195,39 @@ fn manual_pages_and_completions() {
         let text = scene.run(&format!("completions {shell}")).code(0).out();
         assert!(text.contains("dest-offset") && text.contains("batch"), "{shell}: {text}");
     }
+    let bash = scene.run("completions bash").code(0).out();
+    for words in ["auto 1 2 4 8 16", "auto 64KiB", "blake3: sha256:", "auto positioned direct"] {
+        assert!(bash.contains(words), "{words}");
+    }
+    for section in ["EXIT STATUS", "EXAMPLES", "SEE ALSO", "FILES"] {
+        assert!(page.contains(&format!(".SH \"{section}\"")), "{section} in {page}");
+    }
+    assert!(page.contains("pcopy(1)") && page.contains("pcopy\\-verify(1)"), "{page}");
+    for name in ["pcopy", "pcopy-verify", "pcopy-schema", "pcopy-man"] {
+        assert!(scene.has(format!("new/folder/{name}.1")), "{name}");
+    }
     scene.write("file", b"");
     scene.run("man file/folder").code(5).says(&["cannot write the manual pages to"]);
+}
+
+/// What the help shows is understood: it may be refused, and makes sense.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_examples_of_the_help_are_understood() {
+    let mut seen = 0;
+    for command in ["", "batch", "bench", "verify", "patch", "devices", "schema", "completions"] {
+        let scene = Scene::new();
+        let help = scene.run(&format!("{command} --help")).code(0).out();
+        let (_, examples) = help.split_once("\nExamples:\n").expect("examples at the end");
+        for line in examples.lines().filter_map(|line| line.strip_prefix("  pcopy ")) {
+            seen += 1;
+            let line = line.split(" | ").next().unwrap_or(line).replace("/dev/", "nowhere/");
+            let ended = scene.run(&line);
+            let code = ended.status.code();
+            assert!(matches!(code, Some(0 | 3)), "{line}: {code:?} {}", ended.stderr);
+        }
+    }
+    assert!(seen > 15, "only {seen} examples");
 }
 
 #[test]

@@ -19,6 +19,9 @@ use serde_json::Value;
 #[path = "ownership.rs"]
 pub mod ownership;
 
+#[path = "schemas.rs"]
+pub mod schemas;
+
 /// Names another program to test than the one built with the tests, as when
 /// both were built for another system.
 const PROGRAM_VARIABLE: &str = "PCOPY_TEST_PROGRAM";
@@ -187,12 +190,13 @@ impl Run {
     fn choose_engine(&mut self) {
         let Some(engine) = std::env::var_os(ENGINE_VARIABLE) else { return };
         let has = |text: &str| self.command.get_args().any(|word| word == text);
-        let other = ["batch", "bench", "verify", "patch", "devices", "completions", "man", "-n"];
+        let other =
+            ["batch", "bench", "verify", "patch", "devices", "schema", "completions", "man", "-n"];
         let is_copy = self.command.get_program() == program() && !other.into_iter().any(has);
         if !is_copy || has("--engine") || has("--dry-run") {
             return;
         }
-        // A rate is there to meet the copy on its way, and sharing is no way.
+        // A rate is there to meet the copy on its way, and sharing is not a way.
         let sharing: &[&str] =
             if has("--limit-rate") && !has("--reflink") { &["--reflink", "never"] } else { &[] };
         let mut trial = Command::new(program());
@@ -201,7 +205,7 @@ impl Run {
         trial.current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
         let quiet = Stdio::null;
         let ended = trial.stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
-        // Before all other words: what follows two dashes is no option.
+        // Before all other words: what follows two dashes is not an option.
         let mut chosen = Command::new(program());
         if ended.is_ok_and(|status| status.success()) {
             chosen.arg("--engine").arg(engine);
@@ -227,7 +231,10 @@ impl Run {
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.command, &line);
         let mut pipe = child.stdin.take().expect("stdin is a pipe");
-        pipe.write_all(input).unwrap_or_else(|error| panic!("{line}: {error}"));
+        // It may have read enough, or refused to.
+        let written = pipe.write_all(input);
+        let is_closed = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+        assert!(written.as_ref().err().is_none_or(is_closed), "{line}: {written:?}");
         drop(pipe);
         let id = child.id();
         let output = child.wait_with_output().expect("a child can be waited for");
@@ -423,12 +430,14 @@ impl Ended {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 
-    /// The one JSON document on standard output.
+    /// The one JSON document on standard output, which is as its schema says.
     #[track_caller]
     pub fn report(&self) -> Value {
-        serde_json::from_slice(&self.stdout).unwrap_or_else(|error| {
+        let report = serde_json::from_slice(&self.stdout).unwrap_or_else(|error| {
             panic!("{}\n{error}: {}\n{}", self.line, self.out(), self.stderr)
-        })
+        });
+        schemas::check_named(&report);
+        report
     }
 }
 

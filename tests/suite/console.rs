@@ -23,7 +23,7 @@ fn send_break(running: &Running) -> std::io::Result<()> {
 /// Makes sure that there is a console, which a test that runs in the background has not.
 #[allow(unsafe_code)]
 fn have_console() {
-    // SAFETY: calls without arguments. It is no error to have one already.
+    // SAFETY: calls without arguments. It is not an error to have one already.
     unsafe {
         if GetConsoleWindow().is_null() {
             AllocConsole();

@@ -11,7 +11,7 @@ use crate::common::{Scene, assert_same, rounds};
 use crate::inject::{Target, can_inject, is_temporary_map};
 
 /// Killed before every k-th write, sync, rename and removal, and again while
-/// it goes on from there.
+/// it is resumed.
 #[test]
 fn killed_before_every_call() {
     if !can_inject() {

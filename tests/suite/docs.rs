@@ -14,12 +14,19 @@ use std::path::{Path, PathBuf};
 
 use crate::common::{Ended, Scene, has_tools, pattern, program};
 
-const PAGES: [&str; 7] = [
+const PAGES: [&str; 14] = [
     "README.md",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "docs/README.md",
+    "docs/examples.md",
+    "docs/reference.md",
     "docs/guide.md",
     "docs/carving.md",
+    "docs/evidence.md",
+    "docs/fleet.md",
     "docs/library.md",
+    "docs/python.md",
     "docs/reliability.md",
     "docs/remote.md",
 ];
@@ -216,7 +223,21 @@ fn every_option_is_in_the_book() {
         })
     };
     let mut seen = 0;
-    for command in ["", "batch", "bench", "verify", "patch", "devices", "completions", "man"] {
+    for command in [
+        "",
+        "batch",
+        "bench",
+        "verify",
+        "patch",
+        "devices",
+        "schema",
+        "map",
+        "completions",
+        "man",
+        "job status",
+        "job finish",
+        "job script",
+    ] {
         let help = scene.run(&format!("{command} --help")).code(0).out();
         for line in help.lines().map(str::trim_start).filter(|line| line.starts_with('-')) {
             let words = line.split([' ', ',', '=']).filter(|word| word.starts_with("--"));

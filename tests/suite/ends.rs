@@ -124,8 +124,9 @@ impl Draft for Parts {
         Ok(())
     }
 
-    fn discard(self: Box<Self>) {
+    fn discard(self: Box<Self>) -> Option<String> {
         *self.store.open.lock().unwrap() -= 1;
+        None
     }
 }
 
@@ -302,7 +303,7 @@ fn what_cannot_be_read_of_an_origin_of_ones_own_is_listed() {
     assert_same(&copy[70_144..], &whole[70_144..], "behind");
 }
 
-/// A copy of one's own origin leaves a map like any other, and goes on from it.
+/// A copy of one's own origin leaves a map like any other, and is resumed from it.
 #[test]
 fn a_copy_from_an_origin_of_ones_own_is_resumed() {
     let scene = Scene::new();

@@ -202,7 +202,7 @@ fn serves(scene: &Scene, engine: &str) -> bool {
 }
 
 /// An engine that is asked for by name is not replaced: nothing is written
-/// where that is known in time, and a run can go on from what was written.
+/// where that is known in time, and a run can resume what was written.
 #[test]
 fn a_named_engine_fails_rather_than_gives_way() {
     let scene = Scene::new();
@@ -246,7 +246,7 @@ fn a_named_engine_fails_rather_than_gives_way() {
     }
 }
 
-/// Space that runs out while it is reserved is no signal, and no copy.
+/// Space that runs out while it is reserved is not a signal, and no copy.
 #[test]
 fn no_space_for_a_map_is_an_error_of_the_write() {
     let scene = Scene::new();
@@ -266,7 +266,7 @@ fn no_space_for_a_map_is_an_error_of_the_write() {
     assert!(report["notes"].to_string().contains("cannot be reserved"), "{report}");
 }
 
-/// Whoever names the unit of a request gets no longer ones, whoever moves the bytes.
+/// No request is longer than the named unit, whichever engine moves the bytes.
 #[test]
 fn no_request_is_longer_than_the_size_that_was_asked_for() {
     let scene = Scene::new();

@@ -1,6 +1,6 @@
 //! Every system call on the files of a copy fails, at every place: the program
 //! never says that all is well when it is not, never shows partial content
-//! under the final name, and goes on from what it leaves.
+//! under the final name, and resumes what it leaves.
 
 use crate::inject::{Injected, Target, can_inject};
 
@@ -49,7 +49,10 @@ fn check(injected: &Injected, what: &str, then: Then) {
     let right = match then {
         Then::Fine => code == Some(0),
         Then::IsGone => code == Some(if what.contains("when=1+") { 1 } else { 5 }),
-        Then::Stops => matches!(code, Some(3 | 5)),
+        Then::Stops => {
+            let is_needless = || injected.hit_an_empty_map() || injected.hit_the_confinement();
+            matches!(code, Some(3 | 5)) || code == Some(0) && is_needless()
+        }
     };
     assert!(right, "{what}: {}\n{}\n{log}", ended.status, ended.stderr);
     if code == Some(3) {
@@ -258,7 +261,9 @@ fn data_is_synced_before_the_map_and_before_the_name() {
         saves > 0 && saves == order.matches('m').count(),
         "data, map, name of the map: {order}"
     );
-    assert!(of_maps.starts_with("dsns"), "the first map replaces nothing: {order}");
+    // One that records nothing may come before: a copy that is slow to begin makes it.
+    let first = ["dsns", "snsdsms"].iter().any(|first| of_maps.starts_with(first));
+    assert!(first, "the first map replaces nothing: {order}");
     assert!(order.ends_with("snsus"), "data, name, its directory, map gone, directory: {order}");
     let after_data = order.rfind('w').expect("something was written");
     assert!(order[after_data..].contains("sns"), "{order}");

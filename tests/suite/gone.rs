@@ -1,5 +1,5 @@
 //! A source that goes away in the middle: a disk that is pulled out, a mount
-//! that is lost. That is no bad sector. The copy stops soon, nothing gets its
+//! that is lost. That is not a bad sector. The copy stops soon, nothing gets its
 //! final name, and when the source is back the copy is resumed.
 
 use crate::common::{Scene, assert_same, program};

@@ -178,12 +178,7 @@ fn every_way_to_frame_a_body_is_understood() {
 #[test]
 fn what_cannot_be_read_in_ranges_is_refused_at_once() {
     type Faults = fn(&Request, Reply) -> Reply;
-    let faults: [(&str, Faults, &str); 11] = [
-        (
-            "no ranges",
-            |_, reply| Reply { status: 200, ..reply }.without("Content-Range"),
-            "all of it",
-        ),
+    let faults: [(&str, Faults, &str); 10] = [
         ("packed", |_, reply| reply.with("Content-Encoding", "gzip"), "compressed (gzip)"),
         ("no length", |_, reply| reply.with("Content-Range", "bytes 0-0/*"), "how long"),
         ("401", |_, _| Reply::status(401), "401 (it wants credentials"),
@@ -206,8 +201,6 @@ fn what_cannot_be_read_in_ranges_is_refused_at_once() {
     let scene = Scene::new();
     let server = Server::of(b"x");
     let url = server.url("x");
-    copy(&scene, &[&url, &server.url("y"), "."]).code(3).says(&["on a server"]);
-    scene.run(&format!("verify {url} copy")).code(3).says(&["on a server"]);
     drop(server);
     copy(&scene, &["--max-retries", "0", &url, "copy"]).code(3).says(&["refused"]);
     for wrong in ["http://", "http://:80/x", "http://localhost:99999/x", "s3:///x"] {
@@ -401,7 +394,7 @@ fn a_redirection_is_followed_once_and_again_when_its_end_is_gone() {
     assert_eq!(named, 2);
     assert!(!ended.stderr.contains("sig="), "{}", ended.stderr);
     ended.says(&["is redirected to"]);
-    // Not to something that whoever is in between can read.
+    // Not to something that can be read on the way.
     let plain = server.url("named");
     let secure = Server::secure(move |_| Reply::status(307).with("Location", &plain));
     let mut run = scene.pcopy([&secure.url("x"), "other"]);
@@ -638,4 +631,41 @@ fn too_much_to_do_for_a_server_makes_fewer_requests() {
     copy(&scene, &words).code(0);
     assert_same(&scene.read("copy"), &bytes, "the copy");
     assert!(refused.load(SeqCst) > 0);
+}
+
+/// A list says which parts of an object are wanted: no others are asked for.
+#[test]
+fn ranges_of_a_list_are_all_that_is_asked_for() {
+    let (scene, bytes) = (Scene::new(), pattern(1, 1_000_000));
+    let server = Server::of(&bytes);
+    let url = server.url("disk.img");
+    scene.write("list.csv", b"start,end\n10,5000\n700000,900000\n");
+    let line = format!("batch list.csv --source {url} --into-file new --verify");
+    scene.run(&line).code(0);
+    let mut expected = vec![0; 900_000];
+    expected[10..5000].copy_from_slice(&bytes[10..5000]);
+    expected[700_000..].copy_from_slice(&bytes[700_000..900_000]);
+    assert_same(&scene.read("new"), &expected, "the ranges");
+    let asked = server.log()[1..].iter().filter_map(Request::range).collect::<Vec<_>>();
+    let is_wanted = |range: &std::ops::Range<u64>| range.end <= 5000 || range.start >= 700_000;
+    assert!(asked.iter().all(is_wanted), "{asked:?}");
+}
+
+/// Little's law: what takes longer to arrive is asked for more at once.
+#[test]
+fn a_server_that_answers_late_is_asked_for_more_at_once() {
+    let (scene, bytes) = (Scene::new(), pattern(1, 4_000_000));
+    let (active, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (now, peak, object) = (Arc::clone(&active), Arc::clone(&most), Object::new(&bytes));
+    let server = Server::start(move |request| {
+        peak.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
+        std::thread::sleep(Duration::from_millis(60));
+        now.fetch_sub(1, SeqCst);
+        object.answer(request)
+    });
+    copy(&scene, &[&server.url("x"), "copy"]).code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    let most = most.load(SeqCst);
+    assert!(most >= 15, "{most} requests at once");
+    copy(&scene, &["--connections", "1", "-r", "..200_000", &server.url("x"), "one"]).code(0);
 }

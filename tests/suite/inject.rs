@@ -32,6 +32,29 @@ impl Injected {
         self.log.contains("(INJECTED)") || self.log.contains("killed by")
     }
 
+    /// Whether the fault was met while the first map was saved before there was
+    /// anything to record: a copy that is slow to begin makes one, and does without it
+    /// where that fails.
+    pub fn hit_an_empty_map(&self) -> bool {
+        let lines: Vec<&str> = self.log.lines().collect();
+        let Some(at) = lines.iter().position(|line| line.contains("(INJECTED)")) else {
+            return false;
+        };
+        // A call that another thread has interrupted has its arguments on an earlier line.
+        let thread = lines[at].split(' ').next();
+        let is_call = |line: &&&str| line.split(' ').next() == thread && line.contains('<');
+        let call = lines[..=at].iter().rev().filter(|line| !line.contains("<... ")).find(is_call);
+        let of_the_map = |line: &&&str| line.contains(".pcopy-map.pcopy-");
+        let is_first = !lines[..at].iter().any(|line| line.contains("fdatasync("));
+        call.as_ref().is_some_and(of_the_map) && is_first
+    }
+
+    /// Whether the fault was met while the process confined itself, which it then leaves
+    /// out: nothing else opens a path without reading it.
+    pub fn hit_the_confinement(&self) -> bool {
+        self.log.lines().any(|line| line.contains("O_PATH") && line.contains("(INJECTED)"))
+    }
+
     /// The lines from the first fault on, without it.
     pub fn after_the_fault(&self) -> impl Iterator<Item = &str> {
         self.log.lines().skip_while(|line| !line.contains("(INJECTED)")).skip(1)
@@ -103,7 +126,7 @@ impl Target {
     /// `pread64:error=EIO:when=3`.
     pub fn run(&self, inject: &[String]) -> Injected {
         let log = tempfile::NamedTempFile::new().expect("a temporary file");
-        let mut strace = self.scene.tool("strace", ["-f", "-qqq", "-o"]);
+        let mut strace = self.scene.tool("strace", ["-f", "-y", "-qqq", "-o"]);
         let command = &mut strace.command;
         command.arg(log.path()).current_dir("/");
         // A temporary has a name that nobody knows before: calls on what it
@@ -126,12 +149,12 @@ impl Target {
         Injected { ended, log: String::from_utf8_lossy(&log).into_owned() }
     }
 
-    /// Goes on from what is left, without faults, and expects the whole source
+    /// Resumes what is left, without faults, and expects the whole source
     /// and nothing else.
     #[track_caller]
     pub fn resume(&self, what: &str) {
         let mut words = self.words();
-        // The rate is no part of what makes the job this job.
+        // The rate is not part of what makes the job this job.
         if let Some(at) = words.iter().position(|word| word == "--limit-rate") {
             words.drain(at..at + 2);
         }

@@ -71,7 +71,7 @@ fn ctrl_c_does_not_reach_the_background_of_a_script() {
     assert_same(&scene.read("out/one"), &bytes, "the item");
 }
 
-/// Whoever asks why a copy that was ended had become slow wants to know.
+/// It matters to a user who asks why a copy that was ended had become slow.
 #[test]
 fn an_interrupted_copy_reports_what_the_thread_controller_did() {
     let scene = Scene::new();
@@ -149,7 +149,7 @@ fn an_interrupted_replacement_leaves_the_old_file() {
     assert_same(&scene.read("copy"), &old, "the old file");
 }
 
-/// One wish that is told twice is no order to leave everything as it is. That a
+/// One wish that is told twice is not an order to leave everything as it is. That a
 /// second one is, is tested on a source that does not answer.
 #[test]
 fn signals_at_the_same_time_are_one() {

@@ -134,7 +134,7 @@ fn many_workers_in_little_memory() {
 }
 
 /// A user with no more than so many threads: a list that is worth a pool of
-/// threads is checked all the same, and skipped items are read.
+/// threads is checked too, and skipped items are read.
 #[test]
 fn few_threads_for_a_list() {
     if !has_tools(&["prlimit", "setpriv"]) || !is_root() {

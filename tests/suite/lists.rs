@@ -132,6 +132,9 @@ fn partitions_as_sfdisk_lists_them() {
 #[cfg(unix)]
 #[test]
 fn a_command_that_is_misspelt_or_comes_late_is_named() {
+    // What clap makes of such words leads away from what is wrong.
+    let late = Scene::new().run("-q batch list.csv --source a --into o").code(2);
+    assert!(!late.stderr.contains("tip:"), "{}", late.stderr);
     let (scene, _) = scene("l.csv", "name\na\n");
     for (line, says) in [
         ("verfy source copy", "did you mean the command `verify`?"),
@@ -140,6 +143,8 @@ fn a_command_that_is_misspelt_or_comes_late_is_named() {
         ("--json verify source source", "pcopy verify --json source source"),
         ("-n batch l.csv --source source --into o", "batch -n l.csv --source source --into o"),
         ("--quiet devices", "the command `devices` comes before its options"),
+        ("-q batch list.csv --source a --into o", "pcopy batch -q list.csv --source a --into o"),
+        ("compare a b", "did you mean the command `verify`?"),
     ] {
         scene.run(line).code(2).says(&[says]);
     }

@@ -7,6 +7,9 @@
 mod common;
 #[cfg(feature = "http")]
 mod server;
+#[cfg(feature = "http")]
+#[allow(dead_code, reason = "not every system has all services")]
+mod services;
 
 mod also;
 mod any_options;
@@ -18,6 +21,8 @@ mod bench;
 mod book;
 mod changed;
 mod cli;
+#[cfg(target_os = "linux")]
+mod confined;
 #[cfg(windows)]
 mod console;
 mod copy;
@@ -33,8 +38,11 @@ mod documents;
 mod ends;
 mod engine_sizes;
 mod engines;
+mod evidence;
 #[cfg(target_os = "linux")]
 mod faults;
+#[cfg(target_os = "linux")]
+mod folders;
 #[cfg(target_os = "linux")]
 mod gone;
 #[cfg(target_os = "linux")]
@@ -42,14 +50,43 @@ mod hints;
 #[cfg(feature = "http")]
 mod http;
 #[cfg(feature = "http")]
+mod http_batch;
+#[cfg(all(unix, feature = "http"))]
+mod http_killed;
+#[cfg(all(target_os = "linux", feature = "http"))]
+mod http_nginx;
+#[cfg(feature = "http")]
+mod http_others;
+#[cfg(feature = "http")]
+mod http_pieces;
+#[cfg(feature = "http")]
 mod http_random;
+#[cfg(feature = "http")]
+mod http_resumed;
+#[cfg(feature = "http")]
+mod http_secrets;
+#[cfg(all(unix, feature = "http"))]
+mod http_signed;
+#[cfg(all(feature = "http", feature = "s3"))]
+mod http_stated;
+#[cfg(feature = "http")]
+mod http_whole;
 #[cfg(target_os = "linux")]
 mod imports;
 mod in_place;
 #[cfg(target_os = "linux")]
 mod inject;
+mod inputs;
 #[cfg(unix)]
 mod interrupt;
+#[cfg(unix)]
+mod jobs;
+#[cfg(unix)]
+mod jobs_files;
+#[cfg(all(unix, feature = "http"))]
+mod jobs_http;
+#[cfg(target_os = "linux")]
+mod jobs_killed;
 #[cfg(target_os = "linux")]
 mod leftovers;
 #[cfg(target_os = "linux")]
@@ -63,7 +100,9 @@ mod meanwhile;
 mod mode;
 mod names;
 mod only_changed;
+mod option_pairs;
 mod patch;
+mod pictures;
 #[cfg(target_os = "linux")]
 mod pieces;
 #[cfg(unix)]
@@ -81,20 +120,41 @@ mod report;
 mod resume;
 mod roles;
 mod rules;
+#[cfg(feature = "s3")]
+mod s3;
+#[cfg(feature = "s3")]
+mod s3_answers;
+#[cfg(feature = "s3")]
+mod s3_batch;
+#[cfg(feature = "s3")]
+mod s3_headers;
+#[cfg(all(unix, feature = "s3"))]
+mod s3_killed;
+#[cfg(feature = "s3")]
+mod s3_odd;
+#[cfg(feature = "s3")]
+mod s3_services;
+#[cfg(feature = "s3")]
+mod s3_upload;
 mod safety;
 #[cfg(unix)]
 mod same_bytes;
 #[cfg(target_os = "linux")]
 mod sandbox;
+mod schema;
 #[cfg(target_os = "linux")]
 mod shared_folder;
 #[cfg(target_os = "linux")]
 mod side_files;
 mod simulation;
+mod small_worlds;
 #[cfg(target_os = "linux")]
 mod space;
 mod split;
+mod split_stream;
 mod stream;
+#[cfg(target_os = "linux")]
+mod terminal;
 #[cfg(target_os = "linux")]
 mod told;
 mod verify;

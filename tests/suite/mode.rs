@@ -35,7 +35,7 @@ fn a_new_file_has_what_the_umask_leaves() {
     }
 }
 
-/// As cp(1) does it: whoever could not read the source cannot read the copy.
+/// As cp(1) does it: a user who could not read the source cannot read the copy.
 #[test]
 fn a_copy_of_a_whole_file_has_no_more_rights_than_the_file() {
     for (before, after) in
@@ -176,7 +176,7 @@ fn a_replaced_file_gives_its_access_list_and_nobody_gets_more() {
     }
 }
 
-/// A list that the directory gives to new files is no list of the replaced one,
+/// A list that the directory gives to new files is not a list of the replaced one,
 /// nor of the source.
 #[test]
 fn the_list_of_the_directory_gives_nobody_more() {
@@ -222,7 +222,7 @@ fn a_batch_keeps_the_modes_of_what_it_replaces_and_completes() {
     assert_eq!(modes, [0o600, 0o640, 0o644]);
 }
 
-/// Invariant I4: whoever has the old file open keeps all of it.
+/// Invariant I4: a program that has the old file open keeps all of it.
 #[test]
 fn force_replaces_the_name_and_not_the_file() {
     let scene = Scene::new();

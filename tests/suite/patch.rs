@@ -218,7 +218,7 @@ fn what_makes_no_sense_is_refused() {
     check("big.data 0 --hex 000", 2, &["two hexadecimal digits"]);
     check("big.data 0 --text=", 2, &["no bytes"]);
     check("big.data -5 --hex 00", 2, &[]);
-    check("- 0 --hex 00", 2, &["FILE: - is no file"]);
+    check("- 0 --hex 00", 2, &["FILE: - is not a file"]);
     check("missing 0 --hex 00", 3, &["cannot open destination 'missing'"]);
     check(". 0 --hex 00", 3, &["is a directory"]);
     check("big.data 16EiB --hex 00", 2, &[]);

@@ -50,6 +50,10 @@ fn a_piece_that_another_run_writes_is_refused() {
     let before = scene.read("image");
     scene.run(&overlapping).code(3).says(&["another copy is writing", "pcopy batch"]);
     assert_same(&scene.read("image"), &before, "what was refused");
+    // A stream of unknown length may want any byte.
+    let line = format!("cat source | {} --in-place - image", crate::common::program().display());
+    let refused = scene.tool("sh", ["-c", &line]).run().code(3).says(&["'image'"]);
+    assert!(!refused.stderr.contains("46116860"), "{}", refused.stderr);
     scene.run(&words(0)).code(0);
     scene.run(&words(2)).code(0);
     // A whole file in its place would lose the piece.

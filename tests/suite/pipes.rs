@@ -60,6 +60,26 @@ fn a_new_file_gets_every_byte_whatever_its_number() {
     assert_eq!(scene.names(), ["copy"], "nothing is left beside it");
 }
 
+/// ext4 writes to the disk, when it is closed, what was cut to nothing before.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_new_file_is_not_cut_to_nothing() {
+    if !crate::inject::can_inject() {
+        return;
+    }
+    let scene = Scene::new();
+    scene.source("source", 100_000);
+    for options in ["--no-sync", "--length 100000", "--split 64KiB"] {
+        let line = format!(
+            "rm -f copy*; cat source | strace -f -qqq -o trace -e trace=ftruncate {} {options} - copy",
+            program().display()
+        );
+        scene.tool("sh", ["-c", &line]).run().code(0);
+        let trace = String::from_utf8(scene.read("trace")).expect("text");
+        assert!(!trace.contains(", 0)"), "{options}: {trace}");
+    }
+}
+
 #[test]
 fn a_part_of_a_stream_is_copied_and_no_byte_behind_it_is_read() {
     let scene = Scene::new();
@@ -600,4 +620,36 @@ fn an_end_that_must_know_the_length_is_told_so() {
     }
     let refused = CopyJob::between(Pipe::reader("reader", &b"abc"[..]), Fixed).run().unwrap_err();
     assert!(refused.chain().contains("'fixed' must be told how long"), "{}", refused.chain());
+}
+
+/// More workers than stripes, and an end that is known: all of them find it.
+#[test]
+fn many_workers_end_with_a_promised_length() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 3_000_000);
+    for round in 0..10 {
+        for line in ["-q -t 8 --length 2999999 - copy", "-q -t 5 -r ..2999999 -f - copy"] {
+            fed(&scene, line, &bytes, 0);
+            assert_same(&scene.read("copy"), &bytes[..2_999_999], &format!("{round} {line}"));
+        }
+        std::fs::remove_file(scene.path("copy")).expect("it is there");
+    }
+}
+
+/// A plan does not read what comes once.
+#[test]
+fn a_plan_of_what_changed_reads_no_stream() {
+    let scene = Scene::new();
+    let bytes = scene.source("old", 100_000);
+    let line = "-n --only-changed --in-place - old";
+    let said = said(&fed(&scene, line, &bytes, 0));
+    assert!(said.contains("would copy") && !said.contains("differ"), "{said}");
+}
+
+#[test]
+fn a_quiet_stage_says_nothing() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 1000);
+    let output = fed(&scene, "-q - -", &bytes, 0);
+    assert_eq!((said(&output).as_str(), output.stdout), ("", bytes));
 }

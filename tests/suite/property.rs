@@ -136,6 +136,7 @@ fn copy(
         progress: &progress,
         cancel,
         io_size: case.request,
+        buffer_size: (case.request / 2).max(512).min(case.request),
         kernel_io_size: case.request,
         retries: 0,
         on_read_error: OnReadError::Record,

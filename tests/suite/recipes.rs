@@ -90,6 +90,34 @@ fn by_foremost() {
     }
 }
 
+/// bulk_extractor is in no package of Debian, so its list is written here, as its
+/// manual shows it: everything but the first command of the recipe is run.
+#[test]
+fn by_bulk_extractor() {
+    if !has_tools(&["grep", "tr", "sed"]) {
+        return;
+    }
+    let scene = Scene::new();
+    let disk = pattern(4, 1 << 20);
+    scene.write("disk.img", &disk);
+    std::fs::create_dir(scene.path("found")).expect("a folder");
+    let list = "\u{feff}# BANNER FILE NOT PROVIDED (-b option)\n\
+                # BULK_EXTRACTOR-Version: 2.0.0\n# Feature-Recorder: email\n\
+                # Filename: disk.img\n# Feature-File-Version: 1.1\n\
+                50000\tme@example.org\tTo: me@example.org\n\
+                70000-GZIP-320\tyou@example.org\tx you@example.org\n\
+                1048000\tme@example.org\tcc 12\tme@example.org\n\
+                50000\tex@example.org\tTo: ex@example.org\n";
+    scene.write("found/email.txt", list.as_bytes());
+    let recipe = recipe("bulk_extractor");
+    let (_, rest) = recipe.split_once('\n').expect("it has more lines");
+    run(&scene, rest);
+    assert_eq!(std::fs::read_dir(scene.path("out")).expect("a folder").count(), 3);
+    assert_same(&scene.read("out/email-50000"), &disk[50_000..54_096], "the first");
+    assert_same(&scene.read("out/email-50000~2"), &disk[50_000..54_096], "at the same place");
+    assert_same(&scene.read("out/email-1048000"), &disk[1_048_000..], "at the end");
+}
+
 /// The list of a container is of the file, and the disk is taken out of it.
 #[test]
 fn by_qemu_img() {

@@ -4,89 +4,12 @@ use serde_json::Value;
 
 use crate::common::Scene;
 
-/// The fields of schema `pcopy.report/1`, and what each holds.
-const FIELDS: &[(&str, Type)] = &[
-    ("schema", Type::Text),
-    ("outcome", Type::Text),
-    ("source.path", Type::Text),
-    ("source.kind", Type::Text),
-    ("source.size", Type::WholeOrNull),
-    ("source.logical_sector", Type::Whole),
-    ("destination.path", Type::Text),
-    ("destination.kind", Type::Text),
-    ("range.start", Type::Whole),
-    ("range.end", Type::Whole),
-    ("dest_offset", Type::Whole),
-    ("bytes.requested", Type::WholeOrNull),
-    ("bytes.copied", Type::Whole),
-    ("bytes.holes", Type::Whole),
-    ("bytes.resumed", Type::Whole),
-    ("bytes.failed", Type::Whole),
-    ("failed", Type::List),
-    ("engine", Type::Text),
-    ("engine_reason", Type::Text),
-    ("fallbacks", Type::List),
-    ("threads", Type::Whole),
-    ("stripe_size", Type::Whole),
-    ("io_size", Type::Whole),
-    ("digests", Type::Map),
-    ("verified", Type::FlagOrNull),
-    ("durable", Type::Flag),
-    ("seconds.copy", Type::Number),
-    ("seconds.sync", Type::Number),
-    ("seconds.verify", Type::Number),
-    ("seconds.total", Type::Number),
-    ("bytes_per_second", Type::Number),
-    ("error", Type::TextOrNull),
-    ("error_kind", Type::TextOrNull),
-];
-
-#[derive(Clone, Copy, Debug)]
-enum Type {
-    Text,
-    TextOrNull,
-    Whole,
-    WholeOrNull,
-    Number,
-    Flag,
-    FlagOrNull,
-    List,
-    Map,
-}
-
-impl Type {
-    fn holds(self, value: &Value) -> bool {
-        match self {
-            Type::Text => value.is_string(),
-            Type::TextOrNull => value.is_string() || value.is_null(),
-            Type::Whole => value.is_u64(),
-            Type::WholeOrNull => value.is_u64() || value.is_null(),
-            Type::Number => value.as_f64().is_some_and(|number| number >= 0.0),
-            Type::Flag => value.is_boolean(),
-            Type::FlagOrNull => value.is_boolean() || value.is_null(),
-            Type::List => value.is_array(),
-            Type::Map => value.is_object(),
-        }
-    }
-}
-
-#[track_caller]
-fn check_schema(report: &Value) {
-    for &(path, kind) in FIELDS {
-        let value = report.pointer(&format!("/{}", path.replace('.', "/")));
-        let value = value.unwrap_or_else(|| panic!("no field {path} in {report}"));
-        assert!(kind.holds(value), "{path} is {value}, not {kind:?}");
-    }
-    assert_eq!(report["schema"], "pcopy.report/1");
-}
-
 #[test]
-fn every_outcome_has_every_field() {
+fn a_report_says_what_was_done() {
     let scene = Scene::new();
     scene.source("source", 10_000);
     let complete = scene.run("--json -r 100..600 --dest-offset 7 source copy").code(0);
     let report = complete.report();
-    check_schema(&report);
     for (field, value) in [
         ("/outcome", Value::from("complete")),
         ("/source/path", "source".into()),
@@ -107,12 +30,6 @@ fn every_outcome_has_every_field() {
     }
     assert_eq!(complete.out().trim().lines().count(), 1, "one document on one line");
     assert_eq!(complete.stderr, "", "nothing else is said with --json");
-
-    check_schema(&scene.run("--json source copy").code(3).report());
-    check_schema(&scene.run("--json missing copy2").code(3).report());
-    check_schema(&scene.run("--json -r 5..20000 source copy2").code(3).report());
-    check_schema(&scene.run("--json --io-size 1000 source copy2").code(2).report());
-    check_schema(&scene.run("--json --dry-run source copy2").code(0).report());
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn what_is_not_there_any_more_is_not_called_done() {
 fn that_there_was_nothing_to_go_on_from_is_said() {
     let scene = Scene::new();
     scene.source("source", 1000);
-    scene.run("--resume source copy").code(0).says(&["nothing was left to go on from"]);
+    scene.run("--resume source copy").code(0).says(&["nothing was left to resume"]);
     let ended = scene.run("-f source copy").code(0);
     assert!(!ended.stderr.contains("nothing was left"), "{}", ended.stderr);
 }
@@ -153,7 +153,7 @@ fn a_plan_says_what_is_left_to_do() {
     assert_eq!(scene.names(), before);
 }
 
-/// Whoever has a map of ddrescue keeps it as the record of what was read.
+/// A map of ddrescue is kept as the record of what was read.
 #[test]
 fn a_map_of_ddrescue_stays_when_all_is_there() {
     for kill in [false, true] {
@@ -316,7 +316,7 @@ fn make_private(path: &std::path::Path) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).expect("a mode");
 }
 
-/// How bytes move and whether zeros are stored is no part of what a job is:
+/// How bytes move and whether zeros are stored is not part of what a job is:
 /// the bytes are the same.
 #[test]
 fn a_resume_may_move_the_bytes_another_way() {
@@ -448,7 +448,7 @@ fn a_copy_in_place_goes_on_and_touches_nothing_outside() {
     assert_eq!(scene.names(), ["copy", "source"]);
 }
 
-/// `--restart` discards a map; a file that is no map was named by mistake.
+/// `--restart` discards a map; a file that is not a map was named by mistake.
 #[test]
 fn restart_never_removes_what_is_no_map() {
     let scene = Scene::new();
@@ -457,7 +457,7 @@ fn restart_never_removes_what_is_no_map() {
     scene.write("precious", &precious);
     for line in ["--restart --map precious source copy", "--resume --map precious source copy"] {
         scene.run(line).code(3).says(&["precious"]);
-        assert_same(&scene.read("precious"), &precious, "what was no map");
+        assert_same(&scene.read("precious"), &precious, "what was not a map");
         assert_eq!(scene.names(), ["precious", "source"]);
     }
     // What was a map once is one to be discarded, however damaged.
@@ -506,7 +506,7 @@ fn a_refused_map_names_what_gets_rid_of_it() {
     }
 }
 
-/// Whoever resumes consents to what the first run would have done, and that
+/// To resume is to consent to what the first run would have done, and that
 /// would not have replaced what somebody has put there since.
 #[test]
 fn what_came_to_have_the_final_name_meanwhile_is_not_replaced_unasked() {
@@ -517,7 +517,7 @@ fn what_came_to_have_the_final_name_meanwhile_is_not_replaced_unasked() {
     resume(&scene, "").code(3).says(&["copy", "exists", "--force"]);
     assert_same(&scene.read("copy"), &theirs, "the file of somebody else");
     assert_eq!(scene.names(), before);
-    // With the consent that the message names, it goes on from there.
+    // With the consent that the message names, it continues there.
     let report = resume(&scene, "--force").code(0).report();
     assert!(number(&report["bytes"]["resumed"]) >= recorded, "{report}");
     assert_same(&scene.read("copy"), &bytes, "the copy");
@@ -546,7 +546,7 @@ fn two_runs_on_one_destination_are_one_too_many() {
         if !options.is_empty() {
             scene.write("copy", b"old");
         }
-        // For longer than whoever else comes needs, and not to its end.
+        // For longer than any other run needs, and not to its end.
         let line = format!("{SMALL} --limit-rate 16KiB --progress json {options} source copy");
         let mut first = scene.pcopy(line.split_whitespace()).start();
         first.wait_until_copying();
@@ -561,7 +561,7 @@ fn two_runs_on_one_destination_are_one_too_many() {
     }
 }
 
-/// The map is elsewhere: it goes on from there, and both are gone afterwards.
+/// The map is elsewhere: the copy is resumed from it, and both are gone afterwards.
 #[test]
 fn a_map_may_live_elsewhere() {
     let (scene, bytes, recorded) = killed("--map maps.map");

@@ -136,7 +136,12 @@ fn invariant_i7_nothing_fallible_in_drop() {
 #[test]
 fn the_library_names_no_flag_of_the_command() {
     // Of other programs, whose commands a message advises.
-    let others = ["ntfsclone --restore-image"];
+    let others = [
+        "ntfsclone --restore-image",
+        "aws s3api abort-multipart-upload --bucket {bucket} --key {key} --upload-id {id}",
+        "aws s3api list-multipart-uploads --bucket {bucket} --prefix {key}",
+        " --endpoint-url {at}",
+    ];
     let mut seen = 0;
     for room in library() {
         for literal in literals(&room.text) {
@@ -275,4 +280,119 @@ fn every_room_has_a_layer_and_every_layer_its_rooms() {
     there.sort();
     there.dedup();
     assert_eq!(listed, there);
+}
+
+/// A phrase that is not plain English, and what to write is in CONTRIBUTING.md.
+struct Banned {
+    phrase: &'static str,
+    /// What it may be followed or preceded by all the way through.
+    unless: &'static [&'static str],
+}
+
+const BANNED: [Banned; 8] = [
+    Banned { phrase: "whoever", unless: &[] },
+    Banned { phrase: "for who ", unless: &[] },
+    // The advice to resume, which scripts look for.
+    Banned { phrase: "go on from", unless: &["to go on from here"] },
+    Banned { phrase: "goes on from", unless: &[] },
+    Banned { phrase: "all the same", unless: &[] },
+    Banned {
+        phrase: " is no ",
+        unless: &["there is no ", "is no longer", "is no more", "which is no "],
+    },
+    Banned { phrase: " are no ", unless: &["there are no ", "are no longer", "are no more"] },
+    Banned { phrase: " was no ", unless: &["there was no ", "was no longer", "was no more"] },
+];
+
+/// Where a phrase stands that is banned, if one does.
+fn banned(line: &str) -> Option<&'static str> {
+    let line = line.to_lowercase();
+    let is_in = |banned: &&Banned| {
+        let excused = banned.unless.iter().map(|phrase| line.matches(phrase).count()).sum();
+        line.matches(banned.phrase).count() > excused
+    };
+    BANNED.iter().find(is_in).map(|banned| banned.phrase)
+}
+
+/// Every text that a user or a reader meets.
+fn texts() -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // The list of such phrases is in both.
+    let lists = [root.join("CONTRIBUTING.md"), root.join("tests/suite/rules.rs")];
+    let mut found: Vec<PathBuf> = ["README.md", "CHANGELOG.md", "SECURITY.md", "Cargo.toml"]
+        .map(|name| root.join(name))
+        .into();
+    let mut folders: Vec<PathBuf> = [
+        "docs",
+        "src",
+        "tests",
+        "examples",
+        "scripts",
+        "benches",
+        ".ci",
+        "python/src",
+        "python/pcopy",
+    ]
+    .map(|name| root.join(name))
+    .into();
+    while let Some(folder) = folders.pop() {
+        let Ok(entries) = std::fs::read_dir(folder) else { continue };
+        for path in entries.map(|entry| entry.expect("an entry").path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else if !lists.contains(&path) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn no_document_or_source_has_a_banned_phrase() {
+    let mut wrong = Vec::new();
+    let mut seen = 0;
+    for path in texts() {
+        // Libraries and pictures are not text.
+        let Ok(text) = std::fs::read_to_string(&path) else { continue };
+        seen += 1;
+        for (number, line) in text.lines().enumerate() {
+            if let Some(phrase) = banned(line) {
+                wrong.push(format!("{}:{}: {phrase:?}: {line}", path.display(), number + 1));
+            }
+        }
+    }
+    assert!(seen > 100, "only {seen} texts were found");
+    assert!(wrong.is_empty(), "see CONTRIBUTING.md, English:\n{}", wrong.join("\n"));
+}
+
+/// A sentence whose subject is a clause is read twice.
+#[test]
+fn no_sentence_of_the_documents_begins_with_a_clause() {
+    let mut wrong = Vec::new();
+    for path in texts().iter().filter(|path| path.extension().is_some_and(|end| end == "md")) {
+        let text = std::fs::read_to_string(path).expect("a document is text");
+        // Every other part is a block of code.
+        for part in text.split("\n```").step_by(2) {
+            for sentence in part.split(['\n', '|']).flat_map(|line| line.split(". ")) {
+                let sentence = sentence.trim_start_matches(['-', '*', ' ']);
+                if sentence.starts_with("What ") && !sentence.contains('?') {
+                    wrong.push(format!("{}: {sentence}", path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "name the subject:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn banned_phrases_are_found_and_others_are_not() {
+    for wrong in ["for whoever reads", "It goes on from there", "That is no list", "All the same,"]
+    {
+        assert!(banned(wrong).is_some(), "{wrong}");
+    }
+    for right in ["there is no list", "it is no longer", "pcopy: to go on from here: pcopy", "now"]
+    {
+        assert_eq!(banned(right), None, "{right}");
+    }
 }

@@ -61,7 +61,7 @@ fn a_source_that_is_missing_or_a_directory() {
 fn the_source_itself_under_another_spelling() {
     let guarded = Guarded::new(|scene| std::fs::create_dir(scene.path("folder")).unwrap());
     for name in ["source", "./source", "folder/../source", "."] {
-        // Also where it would be refused for being there: --force is no way out.
+        // Also where it would be refused for being there: --force does not help.
         guarded.refuses(&format!("source {name}"), &["same file"]);
         guarded.refuses(&format!("--also other source {name}"), &["same file"]);
         guarded.refuses(&format!("--force source {name}"), &["same file"]);
@@ -189,7 +189,7 @@ fn a_new_file_among_the_devices() {
     use std::os::unix::fs::MetadataExt;
     let device = |path: &str| std::fs::metadata(path).map(|facts| facts.dev()).ok();
     if device("/dev") == device("/") {
-        return crate::common::skip("/dev is no file system of its own");
+        return crate::common::skip("/dev is not a file system of its own");
     }
     let guarded = Guarded::new(|scene| {
         scene.write("other", b"other");

@@ -1,5 +1,5 @@
 //! Invariant I13: bytes decide, not numbers. What another number, name or time
-//! says of a source or a part is no reason to refuse, fail or throw away what is
+//! says of a source or a part is not a reason to refuse, fail or throw away what is
 //! the same byte by byte; and no number makes other bytes the same.
 
 use std::fs::{self, File};

@@ -1,6 +1,13 @@
 //! A server of HTTP/1.1 that answers as a test wants: well, or with every fault
 //! that servers, and what lies before them, are known for.
 
+#[cfg(feature = "s3")]
+#[path = "server/s3.rs"]
+pub mod s3;
+#[cfg(all(unix, feature = "s3"))]
+#[path = "server/way.rs"]
+pub mod way;
+
 use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -41,6 +48,16 @@ impl Request {
     }
 }
 
+/// A head as it would be sent, for tests that send something like it.
+pub fn head(reply: &Reply) -> Vec<u8> {
+    let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
+    for (name, value) in &reply.headers {
+        head += &format!("{name}: {value}\r\n");
+    }
+    head += &format!("Content-Length: {}\r\n\r\n", reply.body.len());
+    head.into_bytes()
+}
+
 /// What becomes of a body on its way.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Body {
@@ -51,8 +68,20 @@ pub enum Body {
     Cut(usize),
     /// After so many bytes nothing comes any more.
     Stalled(usize),
+    /// After so many bytes nothing more is sent, and the connection is held.
+    HalfClosed(usize),
+    /// So many bytes come one by one, and then the others.
+    Dribble(usize),
+    /// The body is all there is: no head.
+    Raw,
+    /// The body goes past TLS, if there is any, where it means nothing.
+    Torn,
+    /// Nothing of the answer comes, and the connection is closed.
+    Lost,
     /// In chunks, without a length.
     Chunked,
+    /// In chunks, and after so many bytes the connection is closed.
+    ChunkedCut(usize),
     /// Without a length, to the end of the connection.
     ToTheEnd,
 }
@@ -114,6 +143,17 @@ impl Object {
     #[must_use]
     pub fn tagged(self, tag: &str) -> Object {
         Object { tag: (!tag.is_empty()).then(|| tag.to_owned()), ..self }
+    }
+
+    /// What a server answers that knows no ranges.
+    pub fn whole(&self) -> Reply {
+        let mut reply = Reply { body: self.bytes.to_vec(), ..Reply::status(200) };
+        for (name, value) in [("ETag", &self.tag), ("Last-Modified", &self.modified)] {
+            if let Some(value) = value {
+                reply = reply.with(name, value);
+            }
+        }
+        reply
     }
 
     /// What a server without faults answers.
@@ -225,6 +265,12 @@ impl Server {
         self.shared.log.lock().unwrap().clone()
     }
 
+    /// How many requests came so far.
+    #[cfg(unix)]
+    pub fn requests(&self) -> usize {
+        self.shared.log.lock().unwrap().len()
+    }
+
     /// Connections that were made so far.
     pub fn connections(&self) -> usize {
         self.shared.connections.load(SeqCst)
@@ -258,7 +304,7 @@ impl Shared {
         let mut stream = BufReader::new(Patient { stream, over: &self.over });
         while let Some(request) = self.read_request(&mut stream) {
             let reply = (self.handler)(&request);
-            if self.write_reply(stream.get_mut(), &reply).is_err() || reply.closes {
+            if self.write_reply(stream.get_mut(), &socket, &reply).is_err() || reply.closes {
                 break;
             }
         }
@@ -286,9 +332,17 @@ impl Shared {
         Some(request)
     }
 
-    fn write_reply(&self, stream: &mut Patient<'_>, reply: &Reply) -> std::io::Result<()> {
+    fn write_reply(
+        &self,
+        stream: &mut Patient<'_>,
+        socket: &TcpStream,
+        reply: &Reply,
+    ) -> std::io::Result<()> {
         if !reply.delay.is_zero() {
             std::thread::sleep(reply.delay);
+        }
+        if reply.way == Body::Lost {
+            return Err(std::io::ErrorKind::ConnectionAborted.into());
         }
         let mut head = format!("HTTP/1.1 {} X\r\n", reply.status);
         for (name, value) in &reply.headers {
@@ -296,28 +350,55 @@ impl Shared {
         }
         let has_length = reply.headers.iter().any(|(name, _)| name == "Content-Length");
         match reply.way {
-            Body::Chunked => head += "Transfer-Encoding: chunked\r\n",
+            Body::Chunked | Body::ChunkedCut(_) => head += "Transfer-Encoding: chunked\r\n",
             Body::ToTheEnd => head += "Connection: close\r\n",
             _ if has_length => {}
             _ => head += &format!("Content-Length: {}\r\n", reply.body.len()),
         }
         head += "\r\n";
-        stream.write_all(head.as_bytes())?;
+        if !matches!(reply.way, Body::Raw | Body::Torn) {
+            stream.write_all(head.as_bytes())?;
+        }
         let closed = || Err(std::io::ErrorKind::ConnectionAborted.into());
         match reply.way {
-            Body::Whole => stream.write_all(&reply.body)?,
+            Body::Whole | Body::Lost => stream.write_all(&reply.body)?,
             Body::ToTheEnd => {
                 stream.write_all(&reply.body)?;
                 stream.flush()?;
                 return closed();
             }
             Body::Chunked => {
-                for chunk in reply.body.chunks(1000) {
-                    stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes())?;
-                    stream.write_all(chunk)?;
-                    stream.write_all(b"\r\n")?;
-                }
+                write_chunks(stream, &reply.body)?;
                 stream.write_all(b"0\r\n\r\n")?;
+            }
+            Body::ChunkedCut(at) => {
+                write_chunks(stream, &reply.body[..at.min(reply.body.len())])?;
+                stream.flush()?;
+                return closed();
+            }
+            Body::HalfClosed(at) => {
+                stream.write_all(&reply.body[..at.min(reply.body.len())])?;
+                stream.flush()?;
+                socket.shutdown(std::net::Shutdown::Write)?;
+                while stream.read(&mut [0; 1000])? > 0 {}
+                return closed();
+            }
+            Body::Dribble(count) => {
+                let (slow, rest) = reply.body.split_at(count.min(reply.body.len()));
+                for byte in slow {
+                    stream.write_all(&[*byte])?;
+                    stream.flush()?;
+                }
+                stream.write_all(rest)?;
+            }
+            Body::Raw => {
+                stream.write_all(&reply.body)?;
+                stream.flush()?;
+                return closed();
+            }
+            Body::Torn => {
+                (&*socket).write_all(&reply.body)?;
+                return closed();
             }
             Body::Cut(at) => {
                 stream.write_all(&reply.body[..at.min(reply.body.len())])?;
@@ -335,6 +416,15 @@ impl Shared {
         }
         stream.flush()
     }
+}
+
+fn write_chunks(stream: &mut impl Write, bytes: &[u8]) -> std::io::Result<()> {
+    for chunk in bytes.chunks(1000) {
+        stream.write_all(format!("{:x}\r\n", chunk.len()).as_bytes())?;
+        stream.write_all(chunk)?;
+        stream.write_all(b"\r\n")?;
+    }
+    Ok(())
 }
 
 /// A stream whose reads wait until something comes, or the test is over.

@@ -181,6 +181,7 @@ impl World {
             progress,
             cancel: &cancel,
             io_size: REQUEST,
+            buffer_size: REQUEST,
             kernel_io_size: REQUEST,
             retries: 2,
             on_read_error: OnReadError::Record,

@@ -47,7 +47,7 @@ fn no_room_is_asked_for_what_becomes_holes() {
     assert_same(&scene.read("small/copy"), &source, "the copy");
 }
 
-/// What an earlier run has reserved is there for the run that goes on from it.
+/// What an earlier run has reserved is there for the run that resumes it.
 #[test]
 fn what_was_reserved_is_not_asked_for_again() {
     let scene = Scene::new();

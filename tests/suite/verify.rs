@@ -1,5 +1,5 @@
 //! Verification: what is not what was read from the source is found, named and
-//! not committed, whoever lied.
+//! not committed, whichever side lied.
 
 use std::fs::File;
 
@@ -278,7 +278,7 @@ fn a_read_of_the_source_that_fails_is_repeated() {
     };
     run("pread64:error=EIO:when=1").code(0);
     run("pread64:error=EIO:when=2..3").code(0);
-    // What fails everywhere is no bad sector.
+    // What fails everywhere is not a bad sector.
     run("pread64:error=EIO:when=2+").code(5).says(&["is gone", "Input/output error"]);
 }
 
@@ -310,10 +310,25 @@ fn what_goes_on_behind_the_copy_is_mentioned() {
     scene.write("copy", &[&bytes[..], b"xy"].concat());
     let report = scene.run("verify --json source copy").code(0).report();
     assert!(report["notes"].to_string().contains("2 bytes more"), "{report}");
-    scene.run("verify source copy").code(0).says(&["goes on for 2 bytes more"]);
+    scene.run("verify source copy").code(0).says(&["has 2 bytes more"]);
     for line in ["-r 0..50000 source copy", "source source2"] {
         scene.write("source2", &bytes);
         let ended = scene.run(&format!("verify {line}")).code(0);
-        assert!(!ended.stderr.contains("bytes more"), "{line}: {}", ended.stderr);
+        assert!(!ended.stderr.contains("longer"), "{line}: {}", ended.stderr);
     }
+}
+
+/// Equal, or by how much it is too short: in words that are read once.
+#[test]
+fn a_comparison_says_equal_or_how_short() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 100_000);
+    scene.write("copy", &bytes);
+    scene.run("verify source copy").code(0).says(&["'copy' is equal to 'source': 97.66 KiB"]);
+    scene.write("short", &bytes[..99_000]);
+    scene.run("verify source short").code(4).says(&["'short' ends 1000 bytes early"]);
+    scene.write("short", &bytes[..99_999]);
+    scene.run("verify source short").code(4).says(&["'short' ends 1 byte early"]);
+    let ended = scene.run("verify --json -r 0..50000 source short").code(0);
+    assert!(!ended.out().contains("early"), "{}", ended.out());
 }

@@ -6,11 +6,13 @@ use std::io;
 use std::sync::Arc;
 
 use super::super::assembled::Assembled;
-use super::super::output::{Output, Outputs};
+use super::super::output::Output;
+use super::super::outputs::Outputs;
 use super::super::proof::{Proof, Subject, first_difference, why_not};
 use super::super::sources::Sources;
+use super::super::why::{READ, Why};
 use super::{Commit, Member};
-use crate::error::{ErrorKind, Result, chain};
+use crate::error::{ErrorKind, Result};
 use crate::io::fingerprint::Fingerprint;
 use crate::range::{ByteRange, RangeSet};
 use crate::verify::compare::Findings;
@@ -71,8 +73,8 @@ impl Commit<'_> {
                 Ok(Err(error)) if matches!(error.kind(), ErrorKind::Cancelled) => {
                     return Err(error);
                 }
-                Ok(Err(error)) => member.error = Some(why_not(&error)),
-                Err(error) => member.error = Some(chain(&error)),
+                Ok(Err(error)) => member.why = Some(why_not(&error)),
+                Err(error) => member.why = Some(Why::of_io(READ, &error)),
             }
         }
         match self.cancel.is_cancelled() {
@@ -95,7 +97,7 @@ impl Commit<'_> {
         let (findings, ended) =
             proving.compare(&member.output, &found.pieces, &[], proof.share(1))?;
         if findings.pieces.is_empty() {
-            ended.map_err(|error| io::Error::other(why_not(&error)))?;
+            ended.map_err(|error| io::Error::other(why_not(&error).text))?;
             proof.repaired(found.differing.bytes());
         }
         // The digests were of what was read before.
@@ -123,12 +125,14 @@ impl Commit<'_> {
         if member.is_alive() {
             // In a gap between items.
             let all = ByteRange::to(member.output.wanted.len);
-            member.error = first_difference(findings, all);
+            member.why = first_difference(findings, all);
         }
         if member.output.wanted.partial.is_some()
             && let Err(error) = self.record_wrong(member, &findings.differing)
         {
-            member.error = Some(format!("its map does not say what is wrong: {}", chain(&error)));
+            let why = Why::of_io("journal", &error);
+            member.why =
+                Some(why.said(|text| format!("its map does not say what is wrong: {text}")));
         }
     }
 

@@ -35,9 +35,8 @@ impl Assembly {
 fn fingerprint(sources: &Sources, runs: &[Run]) -> String {
     let mut hasher = Hasher::new(Algorithm::Blake3);
     for number in 0..sources.len() as u32 {
-        let facts = sources.facts(number);
         hasher.update(sources.path(number).as_os_str().as_encoded_bytes());
-        hasher.update(format!("\0{} {:?}\n", facts.size, facts.modified).as_bytes());
+        hasher.update(format!("\0{} {}\n", sources.size(number), sources.state(number)).as_bytes());
     }
     for run in runs {
         let ends = [u64::from(run.source), run.range.start(), run.range.end(), run.at];
@@ -77,7 +76,7 @@ impl Origin for Assembly {
 
     fn end(&self) -> End {
         // Most lists have one source.
-        self.sources.open(0).map(|first| End::of_source(&first)).unwrap_or_default()
+        self.sources.open(0).map(|first| first.end()).unwrap_or_default()
     }
 
     fn who_may_write(&self, _range: ByteRange) -> Option<String> {

@@ -9,15 +9,16 @@ use super::listener::Listener;
 use super::{folders, say};
 use crate::cli::args::OutputArgs;
 use crate::cli::exit::Exit;
+use crate::cli::render;
 use crate::cli::signals::Signals;
-use crate::cli::terminal::{json_to_stdout, to_stderr};
+use crate::cli::terminal::json_to_stdout;
 use crate::cli::watch;
 
 /// Compares, with `listener` hearing of every item.
 ///
 /// # Errors
 ///
-/// What nobody has told yet.
+/// An error that has not been printed.
 pub fn compare(
     batch: &Batch,
     output: &OutputArgs,
@@ -29,7 +30,7 @@ pub fn compare(
     let result = watch::run(output, &progress, signals, |progress, cancel| {
         batch.compare(Watch::new(progress, cancel), &|item| listener.hear(item))
     });
-    let is_reported = listener.close(result.is_ok());
+    let is_reported = listener.close(result.is_ok(), output);
     let found = result.as_ref().map_or_else(|error| error.report(), Some);
     match (found, &result) {
         (Some(report), _) => tell(report, output),
@@ -42,7 +43,7 @@ pub fn compare(
         Ok(_) if !is_reported => Exit::Failed,
         Ok(report) => Exit::from(report.outcome),
         Err(error) => {
-            say(error);
+            say(error, output);
             Exit::of_error(error)
         }
     })
@@ -56,7 +57,7 @@ fn tell(report: &BatchReport, output: &OutputArgs) {
     if output.quiet || (output.json && !output.verbose && is_well) {
         return;
     }
-    to_stderr(&summary(report));
+    render::say(output, "message", &summary(report));
 }
 
 fn summary(report: &BatchReport) -> String {

@@ -2,7 +2,7 @@
 //! without a list.
 
 use std::collections::{BTreeMap, HashMap};
-use std::ffi::OsStr;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -28,16 +28,17 @@ use crate::cli::terminal::lines_to_stdout;
 ///
 /// # Errors
 ///
-/// What nobody has told yet.
+/// An error that has not been printed.
 pub fn copy_files(
-    (sources, directory): (&[PathBuf], &Path),
+    sources: &[PathBuf],
+    directory: &Path,
     common: &CommonArgs,
     sums: Option<&Path>,
     signals: &Signals,
 ) -> Result<Exit> {
     let (items, numbers) = items(sources, directory).map_err(usage)?;
     sums.map_or(Ok(()), if common.dry_run { check_place } else { check_writable })?;
-    let digests = Digests { sums, directory, numbers, lines: Mutex::default() };
+    let digests = Digests { numbers, ..Digests::of_folders(sums, directory) };
     let heard = |item: &ItemReport<'_>| digests.hear(item, common.output.json);
     // A slip of the pen must not become a folder: --into makes one.
     let batch = Batch::new(items, directory).make_into(false);
@@ -54,16 +55,18 @@ pub fn copy_files(
 ///
 /// # Errors
 ///
-/// What nobody has told yet.
+/// An error that has not been printed.
 pub fn verify_files(
-    (sources, directory): (&[PathBuf], &Path),
-    (options, output): (Options, &OutputArgs),
+    sources: &[PathBuf],
+    directory: &Path,
+    options: Options,
+    output: &OutputArgs,
     sums: Option<&Path>,
     signals: &Signals,
 ) -> Result<Exit> {
     let (items, numbers) = items(sources, directory).map_err(usage)?;
     sums.map_or(Ok(()), check_writable)?;
-    let digests = Digests { sums, directory, numbers, lines: Mutex::default() };
+    let digests = Digests { numbers, ..Digests::of_folders(sums, directory) };
     let heard = |item: &ItemReport<'_>| digests.hear(item, output.json);
     let batch = Batch::new(items, directory).options(options);
     let batch = match sums {
@@ -75,32 +78,40 @@ pub fn verify_files(
 }
 
 /// The digests of several files, on their way to one file or to standard output.
-struct Digests<'a> {
+pub struct Digests<'a> {
     sums: Option<&'a Path>,
     directory: &'a Path,
-    numbers: Numbers<'a>,
-    /// What goes to the file, in the order of the sources.
-    lines: Mutex<BTreeMap<Option<usize>, Vec<u8>>>,
+    numbers: Numbers,
+    /// What goes to the file, in the order of the sources, and else of the names.
+    lines: Mutex<BTreeMap<Place, Vec<u8>>>,
 }
 
-impl Digests<'_> {
+impl<'a> Digests<'a> {
+    /// Of what is in folders.
+    pub fn of_folders(sums: Option<&'a Path>, directory: &'a Path) -> Digests<'a> {
+        Digests { sums, directory, numbers: Numbers::new(), lines: Mutex::default() }
+    }
+
     /// Takes those of an item; with `json`, they are in the report.
-    fn hear(&self, item: &ItemReport<'_>, json: bool) {
+    pub fn hear(&self, item: &ItemReport<'_>, json: bool) {
         if !item.status.is_good() {
+            return;
+        }
+        if item.digests.is_empty() {
             return;
         }
         let text = lines_of(item, &self.directory.join(&*item.item.name));
         if self.sums.is_some() {
             let number = item.item.name.file_name().and_then(|name| self.numbers.get(name));
             let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            lines.insert(number.copied(), text);
+            lines.insert((number.copied(), item.item.name.to_path_buf()), text);
         } else if !json {
             lines_to_stdout(&text);
         }
     }
 
     /// Writes the file, where the job came to its end.
-    fn write(self, exit: Exit, signals: &Signals) -> Exit {
+    pub fn write(self, exit: Exit, signals: &Signals) -> Exit {
         let came_to_its_end = matches!(exit, Exit::Success | Exit::Partial | Exit::Mismatch);
         let Some(sums) = self.sums.filter(|_| came_to_its_end) else { return exit };
         let lines = self.lines.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -115,31 +126,31 @@ impl Digests<'_> {
     }
 }
 
+/// Where the lines of a file go: by the number of its source, and by its name.
+type Place = (Option<usize>, PathBuf);
+
 /// Sources by the names that they keep.
-type Numbers<'a> = HashMap<&'a OsStr, usize>;
+type Numbers = HashMap<OsString, usize>;
 
 /// An item for each source, which keeps its name.
 ///
 /// # Errors
 ///
 /// A message for the user.
-pub fn items<'a>(
-    sources: &'a [PathBuf],
-    directory: &Path,
-) -> Result<(Vec<Item>, Numbers<'a>), String> {
+pub fn items(sources: &[PathBuf], directory: &Path) -> Result<(Vec<Item>, Numbers), String> {
     config::check_is_file("DIR", directory)?;
     let mut items = Vec::with_capacity(sources.len());
     let mut numbers = HashMap::with_capacity(sources.len());
     for (number, source) in sources.iter().enumerate() {
-        let Some(name) = source.file_name() else {
+        let Some(name) = config::name_of(source) else {
             return Err(format!("{} has no name to keep", quoted(source)));
         };
+        items.push(Item::new(&name, Runs::Whole).of(source));
+        let there = directory.join(&name);
         if let Some(other) = numbers.insert(name, number) {
             let (other, source) = (quoted(&sources[other]), quoted(source));
-            let there = directory.join(name);
             return Err(format!("{other} and {source} would both be {}", quoted(&there)));
         }
-        items.push(Item::new(name, Runs::Whole).of(source));
     }
     Ok((items, numbers))
 }

@@ -1,5 +1,7 @@
 //! The list of a batch: how it is read, and what becomes of its rows.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
@@ -8,10 +10,11 @@ use pcopy::manifest::{
     self, AreaStatuses, Columns, Format, Lenience, Manifest, ManifestErrors, ReadOptions,
 };
 use pcopy::source::OpenSource;
-use pcopy::{ErrorKind, Join, Refusal, Result, Size};
+use pcopy::{CancelToken, ErrorKind, Join, Options, Refusal, Result, Size, address, endpoint};
 
 use super::BatchArgs;
 use crate::cli::input::Input;
+use crate::cli::remote;
 use crate::cli::render::usage;
 use crate::cli::signals::Signals;
 
@@ -31,7 +34,7 @@ pub struct ListArgs {
     #[arg(long, value_name = "NAME")]
     pub name: Option<PathBuf>,
 
-    /// What filefrag's names begin with and should not, such as a mount point
+    /// Prefix to cut from the names of filefrag, such as a mount point
     #[arg(long, value_name = "PREFIX")]
     pub strip_prefix: Option<PathBuf>,
 
@@ -47,40 +50,40 @@ pub struct ListArgs {
     #[arg(long, value_name = "BYTES", value_parser = sector_size)]
     pub sector_size: Option<u32>,
 
-    /// What columns and keys are called where another program named them, or their numbers
+    /// Names that another program gave to columns and keys, or their numbers
     #[arg(long, value_name = "FIELD=COLUMN,...", default_value = "", hide_default_value = true)]
     #[arg(value_parser = columns)]
     pub columns: Columns,
 
-    /// Pass over columns and keys that are not known
+    /// Skip columns and keys that are not known
     #[arg(long)]
     pub ignore_columns: bool,
 
-    /// Take deleted files of a DFXML list, too
+    /// Take also deleted files of a DFXML list
     #[arg(long)]
     pub deleted: bool,
 
-    /// Leave out files whose bytes have no place of their own, instead of refusing
+    /// Skip files that are stored resident, compressed or encrypted, instead of refusing them
     #[arg(long)]
     pub skip_unmappable: bool,
 
-    /// Leave out what lies outside its source, as in a truncated image
+    /// Skip items outside their source, as in a truncated image
     #[arg(long)]
     pub skip_outside: bool,
 
-    /// Cut what lies outside its source to what exists
+    /// Cut items that reach beyond the end of their source
     #[arg(long, conflicts_with = "skip_outside")]
     pub clamp: bool,
 
-    /// Leave out names that no file can have here
+    /// Skip names that no file can have here
     #[arg(long)]
     pub skip_names: bool,
 
-    /// Leave out what wants the place of a row before it
+    /// Skip rows that have the place of an earlier row
     #[arg(long)]
     pub skip_clashes: bool,
 
-    /// Give a number to what wants the place of a row before it: NAME~2
+    /// Number rows that have the place of an earlier row: NAME~2
     #[arg(long, conflicts_with = "skip_clashes")]
     pub number_clashes: bool,
 }
@@ -106,11 +109,43 @@ fn columns(text: &str) -> Result<Columns, String> {
     }
 }
 
+/// Sizes of what servers hand out, each asked for once.
+struct Far {
+    options: Options,
+    cancel: CancelToken,
+    sizes: RefCell<HashMap<PathBuf, Option<u64>>>,
+}
+
+impl Far {
+    /// `source`, if it is an address.
+    fn name<'a>(&self, source: Option<&'a Path>) -> Option<&'a Path> {
+        source.filter(|source| address::scheme(source).is_some())
+    }
+
+    fn size(&self, address: &Path) -> Option<u64> {
+        let known = self.sizes.borrow().get(address).copied();
+        known.unwrap_or_else(|| {
+            // What cannot be opened is said in a moment.
+            let origin = endpoint::origin(address, &self.options, &self.cancel).ok();
+            let ranges = origin.filter(|origin| origin.read_order().stream().is_none());
+            let size = ranges.map(|origin| origin.source().size());
+            self.sizes.borrow_mut().insert(address.to_owned(), size);
+            size
+        })
+    }
+}
+
+fn far_options(args: &BatchArgs) -> Options {
+    let mut options = Options::default();
+    options.remote = remote::options(&args.common.remote);
+    options
+}
+
 /// The manifest and what of it could not be understood, or how it ended.
 ///
 /// # Errors
 ///
-/// What nobody has told yet.
+/// An error that has not been printed.
 pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestErrors)> {
     let list = &args.list;
     let path = args.retry.as_deref().or(args.manifest.as_deref()).unwrap_or(Path::new("-"));
@@ -127,7 +162,15 @@ pub fn read(args: &BatchArgs, signals: &Signals) -> Result<(Manifest, ManifestEr
     let sector = |source: Option<&Path>| {
         list.sector_size.or_else(|| open(source).map(|source| source.unit()))
     };
-    let size = |source: Option<&Path>| open(source).map(|source| source.facts.size);
+    let far = Far {
+        options: far_options(args),
+        cancel: signals.cancel_token(),
+        sizes: RefCell::default(),
+    };
+    let size = |source: Option<&Path>| match far.name(source.or(args.source.as_deref())) {
+        Some(address) => far.size(address),
+        None => open(source).map(|source| source.facts.size),
+    };
     let unit = match list.base {
         Size::Sectors(_) => sector(None).unwrap_or(512),
         _ => 512,

@@ -5,11 +5,13 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use pcopy::batch::{ItemReport, Status};
+use pcopy::durable::side::Named;
 use pcopy::error::{plain, quoted};
 use pcopy::{Refusal, Result};
 
-use super::report_file::ReportFile;
-use crate::cli::terminal::to_stderr;
+use super::report_file::{self, ReportFile};
+use crate::cli::args::OutputArgs;
+use crate::cli::render;
 
 /// Items named in the text; the report file has all.
 const LISTED: usize = 20;
@@ -20,6 +22,8 @@ pub struct Listener<'a> {
     heard: &'a (dyn Fn(&ItemReport<'_>) + Sync),
     /// While the batch runs.
     file: Option<ReportFile>,
+    /// Lines of a report that is written at once at the end.
+    lines: Option<Mutex<Vec<u8>>>,
     failures: Mutex<Vec<String>>,
 }
 
@@ -39,7 +43,7 @@ impl<'a> Listener<'a> {
         report: Option<Report<'a>>,
         heard: &'a (dyn Fn(&ItemReport<'_>) + Sync),
     ) -> Listener<'a> {
-        Listener { report, heard, file: None, failures: Mutex::default() }
+        Listener { report, heard, file: None, lines: None, failures: Mutex::default() }
     }
 
     /// Opens the report, before the first item.
@@ -58,8 +62,18 @@ impl<'a> Listener<'a> {
         Ok(())
     }
 
+    /// Gathers the report, which then is written at once: several processes may write
+    /// the same one.
+    pub fn gather(&mut self) {
+        self.lines = self.report.is_some().then(Mutex::default);
+    }
+
     /// An item has ended.
     pub fn hear(&self, item: &ItemReport<'_>) {
+        if let Some(lines) = &self.lines {
+            let line = report_file::line_of(item).unwrap_or_default();
+            lines.lock().unwrap_or_else(PoisonError::into_inner).extend(line.as_bytes());
+        }
         if let Some(file) = &self.file {
             file.write(item);
         }
@@ -71,11 +85,17 @@ impl<'a> Listener<'a> {
 
     /// Lists what failed, and ends the report. `ran` tells whether the batch got
     /// as far as having anything to report. Returns whether the report is complete.
-    pub fn close(self, ran: bool) -> bool {
-        list(&self.failures.into_inner().unwrap_or_else(PoisonError::into_inner));
-        let unwritten = self.file.and_then(|file| file.close(ran));
+    pub fn close(self, ran: bool, output: &OutputArgs) -> bool {
+        list(&self.failures.into_inner().unwrap_or_else(PoisonError::into_inner), output);
+        let mut unwritten = self.file.and_then(|file| file.close(ran));
+        if let (true, Some(lines), Some(report)) = (ran, self.lines, &self.report) {
+            let lines = lines.into_inner().unwrap_or_else(PoisonError::into_inner);
+            let named = Named::look(report.path);
+            unwritten = named.and_then(|named| named.write(&lines, report.give_up)).err();
+        }
         if let Some(error) = &unwritten {
-            to_stderr(&format!("pcopy: the report is not complete: {}", plain(error)));
+            let text = format!("pcopy: the report is not complete: {}", plain(error));
+            render::say(output, "error", &text);
         }
         unwritten.is_none()
     }
@@ -93,11 +113,12 @@ fn describe(item: &ItemReport<'_>) -> String {
     }
 }
 
-fn list(failures: &[String]) {
+fn list(failures: &[String], output: &OutputArgs) {
     for failure in failures.iter().take(LISTED) {
-        to_stderr(&format!("pcopy: {failure}"));
+        render::say(output, "message", &format!("pcopy: {failure}"));
     }
     if failures.len() > LISTED {
-        to_stderr(&format!("pcopy: and {} more", failures.len() - LISTED));
+        let text = format!("pcopy: and {} more", failures.len() - LISTED);
+        render::say(output, "message", &text);
     }
 }

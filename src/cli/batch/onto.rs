@@ -1,6 +1,7 @@
 //! `pcopy batch --into-device` and `--into-file`: the list says which parts of one
 //! copy are wanted.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -9,15 +10,16 @@ use pcopy::batch::Onto;
 use pcopy::digest::Expectation;
 use pcopy::error::quoted;
 use pcopy::manifest::{Manifest, ManifestErrors};
-use pcopy::sys::{FileKind, facts_of_path};
+use pcopy::sys::{self, FileKind, facts_of_path};
 use pcopy::{Progress, Result, Watch};
 
 use super::BatchArgs;
 use crate::cli::args::{DigestArgs, seconds};
+use crate::cli::config::{self, is_standard_stream};
 use crate::cli::exit::Exit;
 use crate::cli::render::{self, usage};
 use crate::cli::signals::Signals;
-use crate::cli::{config, watch};
+use crate::cli::watch;
 
 /// One destination for everything.
 #[derive(Args, Debug)]
@@ -25,13 +27,13 @@ use crate::cli::{config, watch};
 pub struct OntoArgs {
     /// Write every range to its own offset of one block device, and nothing else of it
     #[arg(long, value_name = "DEV", conflicts_with_all = ["into_file", "into", "force", "preserve"])]
-    #[arg(conflicts_with_all = ["report", "retry", "compare"])]
+    #[arg(conflicts_with_all = ["report", "retry", "compare", "html"])]
     pub into_device: Option<PathBuf>,
 
     /// Write every range to its own offset of one file: a new one, with holes between them, or
     /// with --in-place one that is there
     #[arg(long, value_name = "FILE", conflicts_with_all = ["into", "to_device", "preserve"])]
-    #[arg(conflicts_with_all = ["report", "retry", "compare"])]
+    #[arg(conflicts_with_all = ["report", "retry", "compare", "html"])]
     pub into_file: Option<PathBuf>,
 
     /// Write to the block device
@@ -42,8 +44,8 @@ pub struct OntoArgs {
     #[arg(long, requires = "into_file", conflicts_with = "force")]
     pub in_place: bool,
 
-    /// Fail (exit 4, nothing committed) if the digest of all, with zeros between the ranges, is
-    /// another; repeatable
+    /// Fail (exit 4, nothing committed) if the digest of all, with zeros between the ranges, does
+    /// not match; repeatable
     #[arg(long, value_name = "ALG:HEX", requires = "one_destination")]
     pub expect: Vec<Expectation>,
 
@@ -51,7 +53,7 @@ pub struct OntoArgs {
     #[arg(long, value_name = "FILE", requires = "one_destination")]
     pub map: Option<PathBuf>,
 
-    /// Wait for a device that is locked for a moment, at most so long
+    /// How long to wait for a device that is locked for a moment
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub wait: Duration,
 
@@ -74,7 +76,7 @@ impl OntoArgs {
         let name = quoted(destination);
         match (self.into_device.is_some(), is_device) {
             (true, false) => Err(usage(format!(
-                "--into-device: {name} is no block device; --into-file writes to a file"
+                "--into-device: {name} is not a block device; --into-file writes to a file"
             ))),
             (false, true) => Err(usage(format!(
                 "--into-file: {name} is a block device; --into-device with --to-device writes to it"
@@ -84,11 +86,16 @@ impl OntoArgs {
     }
 }
 
+/// Standard input, as the source of a batch.
+fn standard_input() -> Result<File> {
+    sys::standard_input().map_err(|error| usage(format!("cannot use standard input: {error}")))
+}
+
 /// Copies what the list says to `destination`.
 ///
 /// # Errors
 ///
-/// What nobody has told yet.
+/// An error that has not been printed.
 pub fn run(
     args: &BatchArgs,
     destination: &Path,
@@ -106,6 +113,7 @@ pub fn run(
     let job = Onto::new(manifest.items, destination).unread(unread).options(options);
     let job = args.common.also.iter().fold(job, Onto::also);
     let job = match &args.source {
+        Some(source) if is_standard_stream(source) => job.from_stream(standard_input()?),
         Some(source) => job.source(source),
         None => job,
     };

@@ -33,7 +33,7 @@ impl ReportFile {
         ReportFile::begin(Named::look(path)?.draft(give_up)?, false)
     }
 
-    /// Begins one that takes the place of the list at `path` in the end.
+    /// Begins one that takes the place of the list at `path` at the end.
     pub fn in_place_of_the_list(path: &Path) -> io::Result<ReportFile> {
         let draft = Named::look(path)?.draft(&|| true)?;
         if !draft.is_hidden() {
@@ -75,6 +75,11 @@ impl ReportFile {
     }
 }
 
+/// The line of an item.
+pub fn line_of(item: &ItemReport<'_>) -> io::Result<String> {
+    Ok(escaped_json(serde_json::to_string(item)?) + "\n")
+}
+
 impl State {
     fn begin(&mut self) -> io::Result<()> {
         self.begun = true;
@@ -86,7 +91,7 @@ impl State {
         if is_first {
             self.begin()?;
         }
-        let line = escaped_json(serde_json::to_string(item)?) + "\n";
+        let line = line_of(item)?;
         self.draft.write_all(line.as_bytes())?;
         if is_first && !is_the_list { self.draft.publish() } else { Ok(()) }
     }

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
+use pcopy::address;
+use pcopy::bench::runner::DEFAULT_BYTES;
 use pcopy::size::parse_bytes;
 use pcopy::{RangeSpec, Threads};
 
 use crate::cli::args::OutputArgs;
+use crate::cli::remote::ServerArgs;
 
 /// Measure which engine, threads and request size suit this storage best
 ///
@@ -15,8 +18,10 @@ use crate::cli::args::OutputArgs;
 /// which the first is discarded, and recommends the options that were fastest
 /// with the fewest threads. The copies are removed.
 #[derive(Args, Debug)]
+#[command(after_help = crate::cli::pages::help_end("bench"))]
 pub struct BenchArgs {
-    /// What to read: a file, disk image or block device; zero: for the write limit
+    /// What to read: a file, disk image, block device or https://SERVER/OBJECT; zero: for the write
+    /// limit
     #[arg(value_name = "SOURCE")]
     pub source: PathBuf,
 
@@ -29,17 +34,17 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
     pub range: Option<RangeSpec>,
 
-    /// Most bytes to copy in one run
-    #[arg(long, value_name = "SIZE", value_parser = bytes, default_value = "1GiB")]
-    pub size: u64,
+    /// Copy at most so many bytes in one run [default: 1GiB; 64MiB from a server]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub size: Option<u64>,
 
-    /// Numbers of threads to try, comma-separated
-    #[arg(short, long, value_name = "N,..", value_delimiter = ',')]
-    #[arg(default_value = "1,2,4,8,16,auto")]
+    /// Numbers of threads to try, comma-separated; with a server, of requests under way [default:
+    /// 1,2,4,8,16,auto; 1,4,16,auto with a server]
+    #[arg(short, long, alias = "connections", value_name = "N,..", value_delimiter = ',')]
     pub threads: Vec<Threads>,
 
-    /// Request sizes to try, comma-separated
-    #[arg(long, value_name = "SIZE,..", value_delimiter = ',', default_value = "256KiB,1MiB")]
+    /// Request sizes to try, comma-separated [default: 256KiB,1MiB; 1MiB,4MiB with a server]
+    #[arg(long, value_name = "SIZE,..", value_delimiter = ',')]
     pub io_size: Vec<IoSizeArg>,
 
     /// Engines to try, comma-separated [default: all that can serve]
@@ -55,7 +60,7 @@ pub struct BenchArgs {
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
 
-    /// Write to a block device. What is on it is lost
+    /// Write to a block device. Its content is lost
     #[arg(long)]
     pub to_device: bool,
 
@@ -67,8 +72,45 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 
+    /// Write a page that needs nothing else: the chart, a table of every setting, what to use
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub server: ServerArgs,
+
     #[command(flatten)]
     pub output: OutputArgs,
+}
+
+impl BenchArgs {
+    /// Whether a server hands out what is read.
+    pub fn is_far(&self) -> bool {
+        address::scheme(&self.source).is_some()
+    }
+
+    /// Most bytes of a run.
+    pub fn size(&self) -> u64 {
+        self.size.unwrap_or(if self.is_far() { 64 << 20 } else { DEFAULT_BYTES })
+    }
+
+    /// Numbers of threads to try.
+    pub fn threads(&self) -> Vec<Threads> {
+        let unasked: &[usize] = if self.is_far() { &[1, 4, 16] } else { &[1, 2, 4, 8, 16] };
+        match self.threads.is_empty() {
+            true => unasked.iter().map(|&n| n.into()).chain([Threads::Auto]).collect(),
+            false => self.threads.clone(),
+        }
+    }
+
+    /// Sizes of requests to try.
+    pub fn io_sizes(&self) -> Vec<Option<u64>> {
+        let unasked = if self.is_far() { [1 << 20, 4 << 20] } else { [256 << 10, 1 << 20] };
+        match self.io_size.is_empty() {
+            true => unasked.map(Some).to_vec(),
+            false => self.io_size.iter().map(|size| size.0).collect(),
+        }
+    }
 }
 
 /// One of `--io-size`.

@@ -13,7 +13,7 @@ use crate::cli::watch::can_write_over;
 /// Shows how far a sweep is.
 pub struct Meter {
     way: Way,
-    /// Whether what a run came to is told, too.
+    /// Whether the result of each run is told as well.
     verbose: bool,
 }
 

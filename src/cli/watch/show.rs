@@ -4,10 +4,12 @@ use std::io::IsTerminal;
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use pcopy::size::human;
-use pcopy::{Event, Phase, Snapshot};
+use pcopy::progress::Place;
+use pcopy::{Event, Phase};
 use serde_json::{Value, json};
 
+use super::line::{self, Room};
+use super::shown::{Pace, Shown};
 use crate::cli::args::{OutputArgs, ProgressArg};
 use crate::cli::terminal::{event_to_stderr, to_stderr};
 
@@ -17,114 +19,6 @@ const JSON_EVERY: Duration = Duration::from_millis(500);
 
 /// Jobs shorter than this never show a bar: it would only flicker.
 const BAR_AFTER: Duration = Duration::from_millis(200);
-
-/// What can be said at one moment.
-pub struct Shown {
-    pub snapshot: Snapshot,
-    /// Bytes a second over the last seconds.
-    pub rate: f64,
-    /// The source offset a request has been waiting at for long, and how long.
-    pub waiting: Option<(u64, Duration)>,
-}
-
-impl Shown {
-    fn average(&self) -> f64 {
-        let seconds = self.snapshot.copying.as_secs_f64();
-        if seconds > 0.0 { self.snapshot.copied as f64 / seconds } else { 0.0 }
-    }
-
-    fn is_moving(&self) -> bool {
-        matches!(self.snapshot.phase, Phase::Copying | Phase::Comparing)
-    }
-
-    /// Time left at the average rate, while bytes are moving.
-    fn remaining(&self) -> Option<Duration> {
-        let left = self.snapshot.total?.saturating_sub(self.snapshot.copied + self.snapshot.failed);
-        let average = self.average();
-        if !self.is_moving() || average < 1.0 {
-            return None;
-        }
-        Duration::try_from_secs_f64(left as f64 / average).ok()
-    }
-
-    /// What stands behind the bar: as many figures as `room` columns take, the
-    /// most important first, and each of them whole.
-    fn figures(&self, room: usize) -> String {
-        fit(self.all_figures(), room)
-    }
-
-    /// Everything that can be said, the most important first.
-    fn all_figures(&self) -> Vec<String> {
-        let snapshot = &self.snapshot;
-        let of_total = |bytes, total: Option<u64>| match total {
-            Some(total) => format!("{} of {}", human(bytes), human(total)),
-            None => human(bytes),
-        };
-        let mut figures = vec![match snapshot.phase {
-            _ if self.is_moving() => of_total(snapshot.copied, snapshot.total),
-            Phase::Verifying => of_total(snapshot.verified, self.to_verify()) + " read back",
-            _ => format!("{} copied", human(snapshot.copied)),
-        }];
-        figures.extend(self.remaining().map(|left| format!("{} left", clock(left))));
-        if snapshot.failed > 0 {
-            figures.push(format!("{} unreadable", human(snapshot.failed)));
-        }
-        if let Some((offset, time)) = self.waiting {
-            figures.push(format!("byte {offset} waiting for {} s", time.as_secs()));
-        }
-        if snapshot.total_items > 0 {
-            figures.push(format!("{}/{} files", snapshot.items, snapshot.total_items));
-        }
-        if self.is_moving() {
-            figures.push(format!("{}/s", whole(self.rate)));
-            figures.push(format!("{}/s average", whole(self.average())));
-        }
-        figures
-    }
-
-    /// One line for a log or a status request.
-    pub fn plain(&self) -> String {
-        let snapshot = &self.snapshot;
-        let (done, total) = match snapshot.phase {
-            Phase::Verifying => (snapshot.verified, self.to_verify()),
-            _ => (snapshot.copied, snapshot.total),
-        };
-        let share = match total {
-            None => String::new(),
-            Some(0) => " 100.0%".to_owned(),
-            Some(total) => format!(" {:.1}%", done as f64 * 100.0 / total as f64),
-        };
-        format!("{}{share}: {}", snapshot.phase.name(), self.figures(usize::MAX))
-    }
-
-    /// Bytes that are read back in all, once that is known.
-    fn to_verify(&self) -> Option<u64> {
-        Some(self.snapshot.total? + self.snapshot.resumed)
-    }
-}
-
-/// Those of `figures`, in their order, that `room` columns take.
-fn fit(figures: Vec<String>, room: usize) -> String {
-    figures.into_iter().fold(String::new(), |text, figure| {
-        let longer = if text.is_empty() { figure } else { format!("{text}, {figure}") };
-        if longer.chars().count() <= room { longer } else { text }
-    })
-}
-
-fn whole(rate: f64) -> String {
-    human(rate as u64)
-}
-
-/// `1:02:03`, or `2:03` below an hour.
-fn clock(time: Duration) -> String {
-    let seconds = time.as_secs();
-    let (hours, minutes, seconds) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if hours > 0 {
-        format!("{hours}:{minutes:02}:{seconds:02}")
-    } else {
-        format!("{minutes}:{seconds:02}")
-    }
-}
 
 /// Whether standard error is a terminal on which a line can be written over, as
 /// a bar needs it.
@@ -154,6 +48,7 @@ impl Show {
             ProgressArg::Plain => Show::Plain { last: now },
             ProgressArg::Auto | ProgressArg::Bar => {
                 let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::hidden());
+                bar.set_style(style());
                 Show::Bar { bar, since: now }
             }
         }
@@ -206,8 +101,12 @@ impl Show {
             return;
         }
         let json = match event {
-            Event::Planned { destination, engine, reason } => json!({
-                "event": "planned", "destination": destination, "engine": engine, "reason": reason
+            Event::Planned { path, destination, engine, reason } => json!({
+                "event": "planned",
+                "destination": path.to_string_lossy(),
+                "description": destination,
+                "engine": engine,
+                "reason": reason,
             }),
             Event::Fallback(fallback) => json!({
                 "event": "fallback",
@@ -237,37 +136,15 @@ impl Show {
 }
 
 fn draw(bar: &ProgressBar, shown: &Shown) {
-    let snapshot = &shown.snapshot;
-    let (position, length) = match snapshot.phase {
-        Phase::Verifying => (snapshot.verified, shown.to_verify()),
-        _ => (snapshot.copied + snapshot.failed, snapshot.total),
-    };
-    if let Some(length) = length.filter(|&length| bar.length() != Some(length)) {
-        bar.set_length(length);
-    }
-    let columns = usize::from(console::Term::stderr().size().1);
-    let (style, before) = style(columns, length.is_some());
-    bar.set_style(style);
-    bar.set_prefix(snapshot.phase.name());
-    bar.set_message(shown.figures(columns.saturating_sub(before)));
-    bar.set_position(position);
+    let (rows, columns) = console::Term::stderr().size();
+    let room = Room { columns: columns.into(), rows: rows.into() };
+    bar.set_message(line::lines(shown, room).join("\n"));
     bar.tick();
 }
 
-/// Columns of a terminal that is too narrow for a bar beside the figures.
-const NARROW: usize = 80;
-
-/// The style for a terminal of so many columns, and the column at which the
-/// figures begin. There is no bar where nobody knows the end.
-fn style(columns: usize, has_end: bool) -> (ProgressStyle, usize) {
-    let (template, before) = match columns {
-        _ if !has_end => ("{prefix:9} {wide_msg}", 10),
-        ..NARROW => ("{prefix:9} {percent:>3}% {wide_msg}", 15),
-        _ => ("{prefix:9} {percent:>3}% [{bar:16}] {wide_msg}", 34),
-    };
-    let style =
-        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
-    (style.progress_chars("=> "), before)
+/// All the text is made here: the width of a terminal is shared out among it.
+fn style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg}").unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 
 fn progress_event(name: &str, shown: &Shown) -> Value {
@@ -286,50 +163,27 @@ fn progress_event(name: &str, shown: &Shown) -> Value {
         "bytes_per_second": shown.rate.round(),
         "average_bytes_per_second": shown.average().round(),
         "seconds": snapshot.elapsed.as_secs_f64(),
-        "seconds_left": shown.remaining().map(|left| left.as_secs_f64().round()),
+        "seconds_left": match shown.pace() {
+            Pace::Left(left) => Some(left.as_secs_f64()),
+            _ => None,
+        },
         "waiting": shown.waiting.map(|(offset, time)| {
             json!({"offset": offset, "seconds": time.as_secs_f64()})
         }),
+        "file": shown.file,
+        "places": places(&shown.places),
     })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn figures_are_whole_or_not_there() {
-        let figures = || ["12 MiB of 64 MiB", "0:06 left", "1 MiB/s"].map(str::to_owned).to_vec();
-        let check = |room, text| assert_eq!(fit(figures(), room), text);
-        check(usize::MAX, "12 MiB of 64 MiB, 0:06 left, 1 MiB/s");
-        check(36, "12 MiB of 64 MiB, 0:06 left, 1 MiB/s");
-        check(35, "12 MiB of 64 MiB, 0:06 left");
-        check(26, "12 MiB of 64 MiB, 1 MiB/s");
-        check(16, "12 MiB of 64 MiB");
-        check(15, "0:06 left");
-        check(3, "");
-    }
-
-    #[test]
-    fn a_line_of_verifying_says_how_much_is_verified() {
-        let mut snapshot = pcopy::Progress::new().snapshot();
-        (snapshot.total, snapshot.copied, snapshot.resumed) = (Some(60), 15, 20);
-        let line = |phase, verified| {
-            let mut snapshot = snapshot;
-            (snapshot.phase, snapshot.verified) = (phase, verified);
-            Shown { snapshot, rate: 0.0, waiting: None }.plain()
-        };
-        let verifying = line(Phase::Verifying, 40);
-        assert!(verifying.starts_with("verifying 50.0%"), "{verifying}");
-        let copying = line(Phase::Copying, 40);
-        assert!(copying.starts_with("copying 25.0%"), "{copying}");
-    }
-
-    #[test]
-    fn time_left_reads_like_a_clock() {
-        let check = |seconds, text| assert_eq!(clock(Duration::from_secs(seconds)), text);
-        check(0, "0:00");
-        check(62, "1:02");
-        check(3723, "1:02:03");
-    }
+/// Equal parts of the range and how much of each is copied, if they are known.
+fn places(all: &[Place]) -> Option<Value> {
+    let (first, last) = (all.first()?, all.last()?);
+    let of = |count: fn(&Place) -> u64| all.iter().map(count).collect::<Vec<u64>>();
+    Some(json!({
+        "start": first.range.start(),
+        "end": last.range.end(),
+        "copied": of(|place| place.copied),
+        "failed": of(|place| place.failed),
+        "outside": of(|place| place.outside),
+    }))
 }

@@ -41,3 +41,8 @@ pub(super) fn unescape(line: &str) -> Option<Vec<u8>> {
     }
     Some(bytes)
 }
+
+/// What was escaped, if it is text.
+pub(super) fn plain_text(value: &str) -> Option<String> {
+    String::from_utf8(unescape(value)?).ok()
+}

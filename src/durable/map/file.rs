@@ -97,7 +97,7 @@ impl MapFile {
     ///
     /// # Errors
     ///
-    /// [`MapError::Io`] if it cannot be read, [`MapError::Unusable`] if it is no map.
+    /// [`MapError::Io`] if it cannot be read, [`MapError::Unusable`] if it is not a map.
     pub fn load(&self) -> Result<Option<Map>, MapError> {
         Ok(self.load_known()?.map(|(map, _)| map))
     }

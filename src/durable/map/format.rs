@@ -3,6 +3,7 @@
 
 use super::identity::{Fields, Identity};
 use super::{Map, MapError};
+use crate::range::rescue::{Block, BlockStatus, Reader};
 use crate::range::{ByteRange, RangeSet};
 use std::io::Write;
 
@@ -16,33 +17,6 @@ const OURS: &[u8] = b"# pcopy ";
 const SEAL: &[u8] = b"# pcopy checksum crc32c ";
 
 const SEAL_BYTES: usize = SEAL.len() + 8 + 1;
-
-/// The state of the bytes of one block.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Status {
-    NonTried,
-    Failed,
-    Done,
-}
-
-impl Status {
-    fn from_word(word: &[u8]) -> Option<Status> {
-        match word {
-            b"?" | b"*" | b"/" => Some(Status::NonTried),
-            b"-" => Some(Status::Failed),
-            b"+" => Some(Status::Done),
-            _ => None,
-        }
-    }
-
-    fn letter(self) -> u8 {
-        match self {
-            Status::NonTried => b'?',
-            Status::Failed => b'-',
-            Status::Done => b'+',
-        }
-    }
-}
 
 /// The whole file in one buffer.
 pub(super) fn write(map: &Map) -> Vec<u8> {
@@ -96,12 +70,13 @@ fn write_number(out: &mut Vec<u8>, number: u64) {
 }
 
 /// The map as contiguous blocks that fill its extent.
-fn blocks(map: &Map) -> Vec<(ByteRange, Status)> {
+fn blocks(map: &Map) -> Vec<(ByteRange, BlockStatus)> {
     let failed = map.failed.within(map.extent);
     let mut done = map.done.within(map.extent);
     done.subtract(&failed);
-    let mut known: Vec<(ByteRange, Status)> = done.iter().map(|run| (run, Status::Done)).collect();
-    known.extend(failed.iter().map(|run| (run, Status::Failed)));
+    let mut known: Vec<(ByteRange, BlockStatus)> =
+        done.iter().map(|run| (run, BlockStatus::Finished)).collect();
+    known.extend(failed.iter().map(|run| (run, BlockStatus::Bad)));
     // Two ascending runs one after the other: the standard sort merges them.
     known.sort_by_key(|(range, _)| range.start());
 
@@ -111,22 +86,24 @@ fn blocks(map: &Map) -> Vec<(ByteRange, Status)> {
         let (gap, _) = rest.split_at(range.start());
         (_, rest) = rest.split_at(range.end());
         if !gap.is_empty() {
-            blocks.push((gap, Status::NonTried));
+            blocks.push((gap, BlockStatus::NonTried));
         }
         blocks.push((range, status));
     }
     // An empty extent is one block of no bytes, as ddrescue has it for an empty source.
     if !rest.is_empty() || blocks.is_empty() {
-        blocks.push((rest, Status::NonTried));
+        blocks.push((rest, BlockStatus::NonTried));
     }
     blocks
 }
 
 /// What the status line says: where and in which phase ddrescue goes on.
-fn current(map: &Map, blocks: &[(ByteRange, Status)]) -> (u64, Status) {
+fn current(map: &Map, blocks: &[(ByteRange, BlockStatus)]) -> (u64, BlockStatus) {
     let first = |wanted| blocks.iter().find(|(_, status)| *status == wanted);
-    let next = first(Status::NonTried).or_else(|| first(Status::Failed));
-    next.map_or((map.extent.start(), Status::Done), |(range, status)| (range.start(), *status))
+    let next = first(BlockStatus::NonTried).or_else(|| first(BlockStatus::Bad));
+    next.map_or((map.extent.start(), BlockStatus::Finished), |(range, status)| {
+        (range.start(), *status)
+    })
 }
 
 /// The last line, for a file that has `body` before it.
@@ -139,96 +116,29 @@ fn seal(body: &[u8]) -> Vec<u8> {
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Map, MapError> {
     let identity = parse_identity(bytes)?;
-    let mut lines = numbered_lines(bytes)
-        .map(|(number, line)| (number, words(line)))
-        .filter(|(_, words)| words[0].is_some());
-    let (number, status) = lines
-        .next()
-        .ok_or_else(|| MapError::whole("no status line: the file is empty or cut short"))?;
-    check_status_line(number, status)?;
-
     let (mut done, mut failed) = (RangeSet::new(), RangeSet::new());
-    let mut extent: Option<ByteRange> = None;
-    for (number, words) in lines {
-        let (block, status) = parse_block(number, words)?;
-        let so_far = extent.unwrap_or(ByteRange::with_len(block.start(), 0).unwrap_or_default());
-        if block.start() != so_far.end() {
-            let wrong = if block.start() < so_far.end() {
-                "overlaps the one before"
-            } else {
-                "leaves a gap before it"
-            };
-            let (start, end) = (block.start(), so_far.end());
-            return Err(MapError::at(
-                number,
-                format!("the block at {start:#x} {wrong}, which ends at {end:#x}"),
-            ));
-        }
-        extent = Some(ByteRange::between(so_far.start(), block.end()));
+    let (mut reader, mut start) = (Reader::default(), None);
+    for (number, line) in numbered_lines(bytes) {
+        let found = reader.line(line).map_err(|fault| MapError::at(number, fault.to_string()))?;
+        let Some(Block { range, status }) = found else { continue };
+        start.get_or_insert(range.start());
         match status {
-            Status::NonTried => {}
-            Status::Failed => failed.insert(block),
-            Status::Done => done.insert(block),
+            BlockStatus::Finished => done.insert(range),
+            BlockStatus::Bad => failed.insert(range),
+            // Not read yet, or not as far as it can be.
+            _ => {}
         }
     }
+    if !reader.has_status() {
+        return Err(MapError::whole("no status line: the file is empty or cut short"));
+    }
+    let extent = start.zip(reader.end()).map(|(start, end)| ByteRange::between(start, end));
     Ok(Map { identity, done, failed, extent: extent.unwrap_or_default() })
 }
 
 /// Lines of the file, from 1, without their line ends.
 fn numbered_lines(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
     bytes.split(|byte| *byte == b'\n').enumerate().map(|(index, line)| (index + 1, line))
-}
-
-/// The first four words of a line, up to a comment. No good line has four.
-fn words(line: &[u8]) -> [Option<&[u8]>; 4] {
-    let mut all = line
-        .split(u8::is_ascii_whitespace)
-        .filter(|word| !word.is_empty())
-        .take_while(|word| !word.starts_with(b"#"));
-    [all.next(), all.next(), all.next(), all.next()]
-}
-
-/// The status line steers ddrescue and says nothing about bytes, so it is only
-/// checked. Old versions of ddrescue write no pass.
-fn check_status_line(number: usize, words: [Option<&[u8]>; 4]) -> Result<(), MapError> {
-    let bad = || MapError::at(number, "not a status line (position, one of ?*/-+FG, pass)");
-    let [Some(position), Some(status), pass, None] = words else {
-        return Err(bad());
-    };
-    let known = matches!(status, [b'?' | b'*' | b'/' | b'-' | b'+' | b'F' | b'G']);
-    let pass = pass.is_none_or(|pass| pass.iter().all(u8::is_ascii_digit) && pass != b"0");
-    if !known || !pass {
-        return Err(bad());
-    }
-    parse_number(position).map(drop).ok_or_else(bad)
-}
-
-fn parse_block(number: usize, words: [Option<&[u8]>; 4]) -> Result<(ByteRange, Status), MapError> {
-    let bad = || MapError::at(number, "not a block (position, size, one of ?*/-+)");
-    let [Some(position), Some(size), Some(status), None] = words else {
-        return Err(bad());
-    };
-    let position = parse_number(position).ok_or_else(bad)?;
-    let size = parse_number(size).ok_or_else(bad)?;
-    let status = Status::from_word(status).ok_or_else(bad)?;
-    let block = ByteRange::with_len(position, size);
-    let past = || MapError::at(number, "the block ends past the largest position there is");
-    block.map(|block| (block, status)).ok_or_else(past)
-}
-
-/// An integer as in C, which is how ddrescue reads it: `0x1F`, `31`, octal `037`.
-fn parse_number(word: &[u8]) -> Option<u64> {
-    let word = std::str::from_utf8(word).ok()?;
-    let (digits, radix) = match word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")) {
-        Some(digits) => (digits, 16),
-        None if word.starts_with('0') => (word, 8),
-        None => (word, 10),
-    };
-    // The standard parser would take a plus sign.
-    if digits.starts_with('+') {
-        return None;
-    }
-    u64::from_str_radix(digits, radix).ok()
 }
 
 /// The identity of a map of ours, after its version and checksum are found

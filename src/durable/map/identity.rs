@@ -6,9 +6,11 @@
 //! the bytes decide. This room compares what it is given; it looks at no file.
 
 use super::MapError;
-use super::escape::{escape, unescape};
+use super::escape::{escape, plain_text, unescape};
+use super::upload::{self, UploadPart};
 use crate::range::ByteRange;
 use crate::sys::{bytes_of, os_string};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -48,6 +50,16 @@ pub struct Source {
     pub may_change: bool,
     /// Which object the path named; see [`ObjectId`] for when this is `None`.
     pub id: Option<ObjectId>,
+}
+
+impl Source {
+    /// Whether something tells it from another one of the same size, as far as its kind
+    /// ever does. A device has nothing either, and is the same disk; what a server hands
+    /// out can be exchanged without a trace.
+    pub fn is_recognizable(&self) -> bool {
+        let is_handed_out = matches!(&*self.kind, "http" | "s3");
+        !is_handed_out || self.id.is_some() || self.mtime_ns.is_some()
+    }
 }
 
 /// The destination of a job.
@@ -109,6 +121,22 @@ pub enum ObjectId {
     Remote {
         /// What its server calls this version of it.
         tag: String,
+        /// The same in the words of a service that keeps old versions. Kept for the
+        /// reader and not compared: the tag says it too.
+        version: Option<String>,
+    },
+    /// An upload to a server, which is not an object yet.
+    Upload {
+        /// What its server calls it; empty as long as that is not known.
+        id: String,
+        /// A time before it began, by its server.
+        begun: String,
+        /// Length of its parts but the last, in bytes.
+        part_size: u64,
+        /// Whether the server was told that all of it has a checksum.
+        checked: bool,
+        /// The parts that have arrived, by number from 1.
+        parts: BTreeMap<u32, UploadPart>,
     },
 }
 
@@ -175,37 +203,23 @@ enum Role {
 }
 
 /// Field of the time at which a file was made.
-const BORN: &str = "created-ns";
+pub(super) const BORN: &str = "created-ns";
 
 /// Field of what a server calls a version of an object.
 const TAG: &str = "tag";
 
+/// Field of the version of an object.
+const VERSION: &str = "version";
+
 /// Field of the serial number of a disk.
-const SERIAL: &str = "serial";
+pub(super) const SERIAL: &str = "serial";
+
+/// A difference that no field shows: a server may hand out another object of the same
+/// size by now, and says nothing by which that could be seen.
+pub(super) const UNKNOWN: &str = "source-state";
 
 /// What a change of the content shows in.
 const STATE: [&str; 4] = ["source-size", "source-mtime-ns", "source-ctime-ns", "source-tag"];
-
-impl Difference {
-    /// What differs, in words that follow "another".
-    pub fn what(&self) -> String {
-        let (side, field) = self.field.split_once('-').unwrap_or(("", &self.field));
-        let field = match field {
-            "mtime-ns" => "modification time",
-            "ctime-ns" => "change time",
-            BORN => "time of creation",
-            "inode" => "file number",
-            "device-number" => "device number",
-            SERIAL => "serial number",
-            field => field,
-        };
-        match side {
-            "source" => format!("{field} of the source"),
-            "dest" => format!("{field} of the destination"),
-            _ => self.field.clone(),
-        }
-    }
-}
 
 impl Identity {
     /// The fields in which a map with this identity and `job` differ, in the
@@ -239,7 +253,16 @@ impl Identity {
                 },
             })
         };
-        names.into_iter().filter_map(differs).collect()
+        let mut found: Vec<Difference> = names.into_iter().filter_map(differs).collect();
+        if !any_state && !job.source.is_recognizable() {
+            found.push(Difference {
+                field: UNKNOWN.to_owned(),
+                map_value: "unknown".to_owned(),
+                job_value: "unknown".to_owned(),
+                evidence: Evidence::AllBytes,
+            });
+        }
+        found
     }
 
     /// What shows whether a map is true for `job`, where the hint `field` differs.
@@ -341,8 +364,22 @@ fn path_value(path: &Path) -> String {
 }
 
 /// Name, value, and what it is compared for.
-fn id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, Role)> {
+fn id_values(id: Option<&ObjectId>) -> Vec<(Cow<'static, str>, String, Role)> {
+    if let Some(id @ ObjectId::Upload { .. }) = id {
+        let role = |name: &str| if name == upload::NAME { Role::Hint } else { Role::Note };
+        let values = upload::values(id).into_iter();
+        return values
+            .map(|(name, value)| (Cow::Owned(name.clone()), value, role(&name)))
+            .collect();
+    }
+    let values = few_id_values(id);
+    values.into_iter().map(|(name, value, role)| (name.into(), value, role)).collect()
+}
+
+/// The same of what always has the same fields.
+fn few_id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, Role)> {
     match id {
+        Some(ObjectId::Upload { .. }) => Vec::new(),
         None => Vec::new(),
         Some(ObjectId::File { device, inode, born_ns }) => {
             let mut values = vec![
@@ -352,7 +389,12 @@ fn id_values(id: Option<&ObjectId>) -> Vec<(&'static str, String, Role)> {
             values.extend(born_ns.map(|time| (BORN, time.to_string(), Role::Hint)));
             values
         }
-        Some(ObjectId::Remote { tag }) => vec![(TAG, escape(tag.as_bytes()), Role::Hint)],
+        Some(ObjectId::Remote { tag, version }) => {
+            let mut values = vec![(TAG, escape(tag.as_bytes()), Role::Hint)];
+            let version = version.as_ref().map(|version| escape(version.as_bytes()));
+            values.extend(version.map(|version| (VERSION, version, Role::Note)));
+            values
+        }
         Some(ObjectId::Device { number, serial: None }) => {
             vec![("device-number", number.to_string(), Role::Hint)]
         }
@@ -416,7 +458,15 @@ impl Fields {
             return Ok(Some(ObjectId::Device { number, serial }));
         }
         if let Some(tag) = self.optional(&format!("{of}-{TAG}"), plain_text)? {
-            return Ok(Some(ObjectId::Remote { tag }));
+            let version = self.optional(&format!("{of}-{VERSION}"), plain_text)?;
+            return Ok(Some(ObjectId::Remote { tag, version }));
+        }
+        if let Some(id) = self.optional(&format!("{of}-{}", upload::NAME), plain_text)? {
+            let part_size = self.number(&format!("{of}-{}", upload::SIZE))?;
+            let checked = self.required(&format!("{of}-{}", upload::CHECKED), upload::yes_or_no)?;
+            let begun = self.required(&format!("{of}-{}", upload::BEGUN), plain_text)?;
+            let parts = self.upload_parts(&format!("{of}-{}", upload::PART))?;
+            return Ok(Some(ObjectId::Upload { id, begun, part_size, checked, parts }));
         }
         let Some(device) = self.optional(&format!("{of}-device"), number)? else {
             return Ok(None);
@@ -426,6 +476,19 @@ impl Fields {
         Ok(Some(ObjectId::File { device, inode, born_ns }))
     }
 
+    /// The parts of an upload, in fields whose names begin with `prefix`.
+    fn upload_parts(&mut self, prefix: &str) -> Result<BTreeMap<u32, UploadPart>, MapError> {
+        let is_one = |name: &&String| name.starts_with(prefix);
+        let names: Vec<String> = self.0.keys().filter(is_one).cloned().collect();
+        let mut parts = BTreeMap::new();
+        for name in names {
+            let number = name[prefix.len()..].parse();
+            let number = number.map_err(|_| MapError::whole(format!("{name} has no number")))?;
+            parts.insert(number, self.required(&name, UploadPart::parse)?);
+        }
+        Ok(parts)
+    }
+
     /// Refuses what is left, for nobody knows what it means.
     fn none_left(self) -> Result<(), MapError> {
         match self.0.into_iter().next() {
@@ -433,8 +496,4 @@ impl Fields {
             Some((name, (line, _))) => Err(MapError::at(line, format!("unknown field {name:?}"))),
         }
     }
-}
-
-fn plain_text(value: &str) -> Option<String> {
-    String::from_utf8(unescape(value)?).ok()
 }

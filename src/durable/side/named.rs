@@ -1,7 +1,7 @@
 //! A side file that the user names: a report, a list of digests, a chart.
 //!
 //! A regular file is replaced by a new one that is complete, or has begun; what
-//! stood there stays until then. What is no file, such as a pipe, a terminal or
+//! stood there stays until then. What is not a file, such as a pipe, a terminal or
 //! `/dev/fd/3`, is written as it is. A symbolic link is followed only if this
 //! user or root has made it, and a pipe is written only if either has: in a
 //! folder that others may write to, a name may be theirs.
@@ -125,7 +125,7 @@ impl Named {
     pub fn probe(&self) -> io::Result<()> {
         match self {
             Named::File(_) => self.draft(&|| true).map(Draft::discard),
-            // Whoever reads a pipe sees it end when it is closed.
+            // The reader of a pipe sees it end when it is closed.
             Named::Stream(_) => Ok(()),
         }
     }

@@ -32,7 +32,7 @@ impl Temporary {
             directory.create_new(&name).map(|file| (name, file))
         };
         let (name, file) = until_new(make)?;
-        // A file system without locks is no reason to refuse.
+        // A file system without locks is not a reason to refuse.
         let _ = part::is_busy(&file);
         let facts = sys::facts(&file)?;
         Ok(Temporary { directory, name, file, facts })

@@ -1,24 +1,25 @@
 //! One request, and its reply or the reason why there is none; and how to go on
 //! after a reason that may pass. Which object is asked for is not known here.
 
-use std::io::{self, Read};
+use std::io;
+#[cfg(feature = "s3")]
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use ureq::http::{HeaderMap, Response, StatusCode};
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::{ConnectProxyConnector, Connector, RustlsConnector};
-use ureq::{Agent, Body, Error, Proxy};
+use ureq::{Agent, Body, BodyReader, Error, Proxy};
 
 use super::fault::{self, Fault};
-use super::gate::Gate;
+use super::gate::{Gate, Pass};
 use super::link::{Dial, Names, Waiting};
 use super::location::Location;
 use super::reply;
 use super::stop::Stop;
 use crate::error::{plain, quoted};
-use crate::io::as_u64;
 use crate::options::{Remote, Secret};
 use crate::range::ByteRange;
 
@@ -44,24 +45,41 @@ const FIRST_DELAY: u32 = 120;
 /// Longest time between two tries that no server asked for, likewise.
 const LONGEST_DELAY: u32 = 2;
 
-/// Bytes a second that are too few: another connection may be better.
-const CRAWL: u64 = 4 << 10;
-
 /// Longest redirection, in steps.
 const MOST_REDIRECTS: usize = 10;
 
 /// What makes requests.
-pub(super) struct Client {
+pub(in crate::endpoint) struct Client {
     /// For `http:` and for `https:`, which may have different proxies.
     plain: Agent,
     secure: Agent,
     stop: Arc<Stop>,
+    /// See [`Waiting`].
+    answered_in: Arc<AtomicU64>,
     gate: Gate,
     remote: Remote,
 }
 
+/// A request that is not for a range of an object.
+#[cfg(feature = "s3")]
+#[derive(Clone)]
+pub(in crate::endpoint) struct Outgoing<'a> {
+    pub method: ureq::http::Method,
+    pub location: &'a Location,
+    /// What is said besides: name and value.
+    pub headers: Vec<(&'a str, &'a str)>,
+    /// `None` where there is no place for one.
+    pub body: Option<&'a [u8]>,
+}
+
+/// What an attempt brought, and its place among the requests under way.
+pub(in crate::endpoint) struct Held<'a, T> {
+    pub value: T,
+    pub pass: Pass<'a>,
+}
+
 /// What a server says.
-pub(super) struct Reply(Response<Body>);
+pub(in crate::endpoint) struct Reply(Response<Body>);
 
 impl Client {
     /// With what the user wants.
@@ -71,6 +89,7 @@ impl Client {
     /// A file of certificates that cannot be used, or a proxy, in words.
     pub fn new(remote: &Remote) -> Result<Client, String> {
         let stop = Arc::new(Stop::default());
+        let answered_in = Arc::new(AtomicU64::new(0));
         let tls = TlsConfig::builder().root_certs(roots(remote)?).build();
         let agent = |address: Option<&Secret>| {
             let proxy = address.map(|address| proxy(address, remote)).transpose()?;
@@ -89,17 +108,22 @@ impl Client {
                 .max_idle_age(LONGEST_IDLE)
                 .timeout_recv_response(Some(remote.timeout * 2))
                 .build();
-            let waiting = Waiting { stop: Arc::clone(&stop), limit: remote.timeout };
+            let waiting = Waiting {
+                stop: Arc::clone(&stop),
+                limit: remote.timeout,
+                answered_in: Arc::clone(&answered_in),
+            };
             let connector =
                 ().chain(ConnectProxyConnector::default())
                     .chain(Dial(waiting.clone()))
                     .chain(RustlsConnector::default());
-            Ok::<_, String>(Agent::with_parts(config, connector, Names(waiting)))
+            Ok::<_, String>(Agent::with_parts(config, connector, Names::new(waiting)))
         };
         Ok(Client {
             plain: agent(remote.proxies.http.as_ref())?,
             secure: agent(remote.proxies.https.as_ref())?,
             stop: Arc::clone(&stop),
+            answered_in: Arc::clone(&answered_in),
             gate: Gate::default(),
             remote: remote.clone(),
         })
@@ -108,6 +132,11 @@ impl Client {
     /// Who may ask to stop.
     pub fn stop(&self) -> &Stop {
         &self.stop
+    }
+
+    /// How long the last answer took, to its end as far as that has come.
+    pub fn latency(&self) -> Duration {
+        Duration::from_micros(self.answered_in.load(Relaxed))
     }
 
     /// What the user wants.
@@ -122,16 +151,39 @@ impl Client {
         range: ByteRange,
         tag: Option<&str>,
     ) -> Result<Reply, Fault> {
-        let agent = if location.is_secure() { &self.secure } else { &self.plain };
+        let agent = self.agent(location);
         let range = format!("bytes={}-{}", range.start(), range.end().saturating_sub(1));
-        let mut request = agent.get(location.uri()).header("Range", range);
+        let mut request = agent.get(location.current()).header("Range", range);
         for header in location.headers() {
             request = request.header(&header.name, header.value.reveal());
         }
         if let Some(tag) = tag {
             request = request.header("If-Match", tag);
         }
-        request.call().map(Reply).map_err(|error| self.fault(error))
+        let reply = request.call().map(Reply).map_err(|error| self.fault(error))?;
+        location.judge(reply)
+    }
+
+    /// Makes a request of another kind, with a body that may be empty.
+    #[cfg(feature = "s3")]
+    pub fn send(&self, request: Outgoing<'_>) -> Result<Reply, Fault> {
+        let Outgoing { method, location, headers, body } = request;
+        let mut made = ureq::http::Request::builder().method(method).uri(location.current());
+        let said = location.headers().iter();
+        for (name, value) in said.map(|one| (&*one.name, one.value.reveal())).chain(headers) {
+            made = made.header(name, value);
+        }
+        let agent = self.agent(location);
+        let odd = |error| Fault::Protocol(plain(&error));
+        let reply = match body {
+            None => agent.run(made.body(()).map_err(odd)?),
+            Some(body) => agent.run(made.body(body).map_err(odd)?),
+        };
+        location.judge(reply.map(Reply).map_err(|error| self.fault(error))?)
+    }
+
+    fn agent(&self, location: &Location) -> &Agent {
+        if location.is_secure() { &self.secure } else { &self.plain }
     }
 
     /// The same, by however many redirections; and where the object is.
@@ -158,16 +210,42 @@ impl Client {
     pub fn persist<T>(
         &self,
         tries: u32,
-        mut attempt: impl FnMut() -> Result<T, Fault>,
+        attempt: impl FnMut() -> Result<T, Fault>,
     ) -> Result<T, Fault> {
-        let mut made = 0;
+        Ok(self.hold(tries, attempt)?.value)
+    }
+
+    /// The same, of which something is still to come.
+    pub fn hold<T>(
+        &self,
+        tries: u32,
+        attempt: impl FnMut() -> Result<T, Fault>,
+    ) -> Result<Held<'_, T>, Fault> {
+        self.hold_after(0, tries, attempt)
+    }
+
+    /// The same where `failed` tries before these brought so little that they count.
+    pub fn hold_after<T>(
+        &self,
+        failed: u32,
+        tries: u32,
+        mut attempt: impl FnMut() -> Result<T, Fault>,
+    ) -> Result<Held<'_, T>, Fault> {
+        if let Some(before) = failed.checked_sub(1) {
+            let fault = Fault::Connection(CLOSED.to_owned());
+            if before >= tries {
+                return Err(fault);
+            }
+            self.stop.sleep(self.delay(before, &fault))?;
+        }
+        let mut made = failed;
         loop {
             let pass = self.gate.enter(&self.stop)?;
             let result = attempt();
             let fault = match result {
                 Ok(value) => {
                     self.gate.has_answered();
-                    return Ok(value);
+                    return Ok(Held { value, pass });
                 }
                 Err(fault) => fault,
             };
@@ -176,52 +254,18 @@ impl Client {
                 drop(pass);
                 return Err(fault);
             }
-            let wait = fault.wait().unwrap_or_else(|| self.delay(made, &fault));
-            made += 1;
-            if wait > LONGEST_WAIT {
-                let Fault::Status { status, .. } = fault else { return Err(fault) };
-                return Err(Fault::LongWait { status, wait });
+            let asked = fault.wait().unwrap_or_default();
+            if let Some(status) = fault.status().filter(|_| asked > LONGEST_WAIT) {
+                return Err(Fault::LongWait { status, wait: asked });
             }
+            // A server that asks for no time at all gets the usual time even so.
+            let wait = asked.max(self.delay(made, &fault));
+            made += 1;
             if fault.is_of_load() {
                 self.gate.is_overloaded(wait);
             }
             drop(pass);
             self.stop.sleep(wait)?;
-        }
-    }
-
-    /// Fills `buffer` with the body of `reply`, as far as it goes.
-    ///
-    /// # Errors
-    ///
-    /// If not even one byte came; or if there is more than fits.
-    pub fn read(&self, reply: Reply, buffer: &mut [u8]) -> Result<usize, Fault> {
-        let mut body = reply.0.into_body();
-        let mut body = body.as_reader();
-        let begin = Instant::now();
-        let longest = self.remote.timeout * 2 + Duration::from_secs(as_u64(buffer.len()) / CRAWL);
-        let mut moved = 0;
-        while moved < buffer.len() {
-            match body.read(&mut buffer[moved..]) {
-                Ok(0) if moved == 0 => return Err(Fault::Connection(CLOSED.to_owned())),
-                Ok(0) => return Ok(moved),
-                Ok(count) => moved += count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if moved == 0 => return Err(self.fault_of_io(error)),
-                // What came is good.
-                Err(_) => return Ok(moved),
-            }
-            if begin.elapsed() > longest {
-                return Ok(moved);
-            }
-        }
-        // Only a body that was read to its end leaves a connection for the next.
-        match body.read(&mut [0]) {
-            Ok(0) | Err(_) => Ok(moved),
-            Ok(_) => Err(Fault::WrongRange {
-                asked: format!("{moved} in number"),
-                got: "more bytes".to_owned(),
-            }),
         }
     }
 
@@ -258,7 +302,7 @@ impl Client {
         }
     }
 
-    fn fault_of_io(&self, error: io::Error) -> Fault {
+    pub fn fault_of_io(&self, error: io::Error) -> Fault {
         use io::ErrorKind::{
             AddrNotAvailable, ConnectionRefused, HostUnreachable, InvalidData, NetworkUnreachable,
             UnexpectedEof,
@@ -281,10 +325,10 @@ impl Client {
 }
 
 /// What a connection did that ended too early.
-const CLOSED: &str = "the server closed the connection in the middle of an answer";
+pub(super) const CLOSED: &str = "the server closed the connection in the middle of an answer";
 
 /// Where an object is, and what was said there.
-pub(super) struct Found {
+pub(in crate::endpoint) struct Found {
     pub location: Location,
     pub reply: Reply,
 }
@@ -298,12 +342,38 @@ impl Reply {
         self.0.status()
     }
 
+    /// What it holds, to be read once.
+    pub fn into_body(self) -> BodyReader<'static> {
+        self.0.into_body().into_reader()
+    }
+
+    /// The same as a part of an object, which it is although its status says otherwise.
+    #[cfg(feature = "s3")]
+    pub fn into_part(mut self) -> Reply {
+        *self.0.status_mut() = StatusCode::PARTIAL_CONTENT;
+        self
+    }
+
+    /// All that it says, as text, up to `most` bytes.
+    #[cfg(feature = "s3")]
+    pub fn into_text(self, most: u64) -> Result<String, Fault> {
+        let mut bytes = Vec::new();
+        let read = self.0.into_body().into_reader().take(most).read_to_end(&mut bytes);
+        match read {
+            Ok(_) => Ok(String::from_utf8_lossy(&bytes).into_owned()),
+            Err(error) => match fault::of_error(&error) {
+                Some(fault) => Err(fault.clone()),
+                None => Err(Fault::Connection(plain(&error))),
+            },
+        }
+    }
+
     /// Whether the object is elsewhere.
     fn is_redirection(&self) -> bool {
         matches!(self.0.status().as_u16(), 301 | 302 | 303 | 307 | 308)
     }
 
-    /// A reply that is no part of an object, as an error.
+    /// A reply that is not part of an object, as an error.
     pub fn fault(&self) -> Fault {
         let wait = reply::retry_after(self.headers());
         Fault::Status { status: self.status().as_u16(), wait }
@@ -344,9 +414,42 @@ fn proxy(address: &Secret, remote: &Remote) -> Result<Proxy, String> {
     if let Some(password) = named.password() {
         made = made.password(password);
     }
-    let except = remote.proxies.except.iter().flat_map(|all| all.split(','));
-    for host in except.map(str::trim).filter(|host| !host.is_empty()) {
-        made = made.no_proxy(host);
+    let is_between = |c: char| c == ',' || c.is_whitespace();
+    let except = remote.proxies.except.iter().flat_map(|all| all.split(is_between));
+    for host in except.map(|host| host.trim().trim_start_matches('.')) {
+        // A name stands for all below it.
+        if !host.is_empty() {
+            made = made.no_proxy(host).no_proxy(&format!(".{host}"));
+        }
     }
     made.build().map_err(unusable)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_without_a_proxy_are_named_with_all_below_them() {
+        let mut remote = Remote::default();
+        remote.proxies.except = Some("example.test, .other.test 127.0.0.1".to_owned());
+        let made = proxy(&Secret::new("http://proxy:1"), &remote).unwrap();
+        let check = |host: &str, wanted| {
+            let uri = format!("http://{host}/x").parse().unwrap();
+            assert_eq!(made.is_no_proxy(&uri), wanted, "{host}");
+        };
+        for host in ["example.test", "sub.example.test", "a.b.EXAMPLE.test", "other.test"] {
+            check(host, true);
+        }
+        check("x.other.test", true);
+        check("127.0.0.1", true);
+        check("notexample.test", false);
+        check("example.test.org", false);
+        remote.proxies.except = Some("*".to_owned());
+        assert!(
+            proxy(&Secret::new("http://p:1"), &remote)
+                .unwrap()
+                .is_no_proxy(&"http://any/x".parse().unwrap())
+        );
+    }
 }

@@ -35,7 +35,7 @@ struct State {
 }
 
 /// A request under way.
-pub(super) struct Pass<'a>(&'a Gate);
+pub(in crate::endpoint) struct Pass<'a>(&'a Gate);
 
 impl Default for Gate {
     fn default() -> Gate {

@@ -6,7 +6,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -17,7 +18,10 @@ use ureq::unversioned::transport::{
 };
 use ureq::{Error, Timeout};
 
+use super::fault::Fault;
 use super::stop::{MOMENT, Stop};
+use crate::error::plain;
+use crate::progress::lock;
 
 /// Most addresses of one name that are tried: as many as `ureq` has room for.
 const MOST_ADDRESSES: usize = 16;
@@ -28,11 +32,56 @@ pub(super) struct Waiting {
     pub stop: Arc<Stop>,
     /// How long nothing may come.
     pub limit: Duration,
+    /// From the last request that was sent to what has come since, in microseconds.
+    pub answered_in: Arc<AtomicU64>,
 }
+
+/// How long the addresses of a name are believed. Each request asks for them, also
+/// where there is a connection already.
+const BELIEVED: Duration = Duration::from_secs(10);
 
 /// Names to addresses.
 #[derive(Debug)]
-pub(super) struct Names(pub Waiting);
+pub(super) struct Names {
+    waiting: Waiting,
+    last: Mutex<Option<Known>>,
+}
+
+/// What a name was found to be.
+#[derive(Debug)]
+struct Known {
+    place: String,
+    addresses: Vec<SocketAddr>,
+    at: Instant,
+}
+
+impl Names {
+    pub fn new(waiting: Waiting) -> Names {
+        Names { waiting, last: Mutex::default() }
+    }
+
+    fn known(&self, place: &str) -> Option<Vec<SocketAddr>> {
+        let last = lock(&self.last);
+        let is_it = |known: &&Known| known.place == place && known.at.elapsed() < BELIEVED;
+        last.as_ref().filter(is_it).map(|known| known.addresses.clone())
+    }
+
+    fn look_up(&self, place: String) -> Result<Vec<SocketAddr>, Error> {
+        if let Some(addresses) = self.known(&place) {
+            return Ok(addresses);
+        }
+        let name = place.clone();
+        let look_up = move || Ok(name.to_socket_addrs()?.collect::<Vec<_>>());
+        let found = self.waiting.stop.wait_for(self.waiting.limit, look_up);
+        let addresses = found.map_err(|error| match super::fault::of_error(&error) {
+            Some(_) => Error::Io(error),
+            None => Error::HostNotFound,
+        })?;
+        let known = Known { place, addresses: addresses.clone(), at: Instant::now() };
+        *lock(&self.last) = Some(known);
+        Ok(addresses)
+    }
+}
 
 impl Resolver for Names {
     fn resolve(
@@ -45,13 +94,7 @@ impl Resolver for Names {
             return Err(Error::HostNotFound);
         };
         let place = DefaultResolver::host_and_port(scheme, authority).ok_or(Error::HostNotFound)?;
-        let look_up = move || Ok(place.to_socket_addrs()?.collect::<Vec<_>>());
-        let found = self.0.stop.wait_for(self.0.limit, look_up).map_err(|error| {
-            if super::fault::of_error(&error).is_some() {
-                return Error::Io(error);
-            }
-            Error::HostNotFound
-        })?;
+        let found = self.look_up(place)?;
         let mut addresses = self.empty();
         found.into_iter().take(MOST_ADDRESSES).for_each(|address| addresses.push(address));
         if addresses.is_empty() { Err(Error::HostNotFound) } else { Ok(addresses) }
@@ -90,7 +133,8 @@ impl<In: Transport> Connector<In> for Dial {
             details.config.input_buffer_size(),
             details.config.output_buffer_size(),
         );
-        Ok(Some(Either::B(Link { stream, buffers, waiting: self.0.clone() })))
+        let (waiting, sent) = (self.0.clone(), Instant::now());
+        Ok(Some(Either::B(Link { stream, buffers, waiting, sent })))
     }
 }
 
@@ -111,12 +155,20 @@ pub(super) struct Link {
     stream: TcpStream,
     buffers: LazyBuffers,
     waiting: Waiting,
+    /// When something was sent last.
+    sent: Instant,
 }
 
 impl Link {
     /// After a call that moved nothing because of `error`: waits on, or says why not.
     fn wait_on(&self, error: io::Error, begin: Instant, timeout: NextTimeout) -> Result<(), Error> {
-        use io::ErrorKind::{Interrupted, TimedOut, WouldBlock};
+        use io::ErrorKind::{
+            ConnectionAborted, ConnectionReset, Interrupted, TimedOut, WouldBlock,
+        };
+        if matches!(error.kind(), ConnectionAborted | ConnectionReset) {
+            // Or it would be taken for the end of a body without a length.
+            return Err(Error::Io(Fault::Connection(plain(&error)).into()));
+        }
         if !matches!(error.kind(), Interrupted | TimedOut | WouldBlock) {
             return Err(Error::Io(error));
         }
@@ -141,6 +193,7 @@ impl Transport for Link {
                 Err(error) => self.wait_on(error, begin, timeout)?,
             }
         }
+        self.sent = Instant::now();
         Ok(())
     }
 
@@ -150,6 +203,9 @@ impl Transport for Link {
             match (&self.stream).read(self.buffers.input_append_buf()) {
                 Ok(count) => {
                     self.buffers.input_appended(count);
+                    let time = self.sent.elapsed().as_micros();
+                    let time = u64::try_from(time).unwrap_or(u64::MAX);
+                    self.waiting.answered_in.store(time, Relaxed);
                     return Ok(count > 0);
                 }
                 Err(error) => self.wait_on(error, begin, timeout)?,

@@ -1,21 +1,42 @@
 //! Where an object is: an address as requests need it, with the credentials that
 //! belong to it and to no other server, and where a redirection leads.
 
+use std::fmt;
+use std::sync::Arc;
+
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use ureq::http::Uri;
 
+use super::client::Reply;
 use super::fault::Fault;
 use crate::address::{decode, without_credentials};
 use crate::options::{Header, Login, Remote, Secret};
 
+/// What stands behind an address where that is not all: it may have to be signed
+/// anew for each request, and answers may say in a language of their own what is
+/// wrong.
+pub(in crate::endpoint) trait Service: fmt::Debug + Send + Sync {
+    /// The address for a request that is made now.
+    fn address(&self) -> Uri;
+
+    /// The same answer, if it is one to somebody who asks for an object by HTTP.
+    ///
+    /// # Errors
+    ///
+    /// What the answer means, if not.
+    fn judge(&self, reply: Reply) -> Result<Reply, Fault>;
+}
+
 /// Where to ask, and what to say besides.
 #[derive(Clone, Debug)]
-pub(super) struct Location {
+pub(in crate::endpoint) struct Location {
     /// Without name and password.
     uri: Uri,
     /// What is said to this server only.
     headers: Vec<Header>,
+    /// Who knows more of it than an address says.
+    service: Option<Arc<dyn Service>>,
     /// Whether a server has sent us here.
     pub is_redirected: bool,
 }
@@ -35,13 +56,21 @@ impl Location {
             None => (None, authority),
         };
         let uri = parse(&format!("{}://{host}{rest}", scheme.to_ascii_lowercase()))?;
-        let mut headers = remote.headers.clone();
+        let is_for = |header: &&Header| !is_of_s3(&header.name) || is_signed_in(&header.name, &uri);
+        let mut headers: Vec<Header> = remote.headers.iter().filter(is_for).cloned().collect();
         let is_said = |header: &Header| header.name.eq_ignore_ascii_case("authorization");
         if !headers.iter().any(is_said) {
             let of_host = || login_of(&uri, &remote.logins, true);
             headers.extend(login.map(of_address).or_else(of_host));
         }
-        Ok(Location { uri, headers, is_redirected: false })
+        Ok(Location { uri, headers, service: None, is_redirected: false })
+    }
+
+    /// Of an object of `service`, which is told `headers` besides.
+    #[cfg(feature = "s3")]
+    pub fn of_service(service: Arc<dyn Service>, headers: Vec<Header>) -> Location {
+        let uri = service.address();
+        Location { uri, headers, service: Some(service), is_redirected: false }
     }
 
     /// Where `target` leads, which a server has named. What was said to that
@@ -53,7 +82,7 @@ impl Location {
             Fault::Redirect(format!("it is redirected to {shown}, {why}"))
         };
         let (scheme, rest) =
-            address.split_once("://").ok_or_else(|| cannot("which is no address"))?;
+            address.split_once("://").ok_or_else(|| cannot("which is not an address"))?;
         if !["http", "https"].iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
             return Err(cannot("which is not HTTP"));
         }
@@ -69,12 +98,25 @@ impl Location {
             true => self.headers.clone(),
             false => login_of(&uri, &remote.logins, false).into_iter().collect(),
         };
-        Ok(Location { uri, headers, is_redirected: true })
+        Ok(Location { uri, headers, service: None, is_redirected: true })
     }
 
     /// The address, without name and password.
     pub fn uri(&self) -> &Uri {
         &self.uri
+    }
+
+    /// The same, for a request that is made now.
+    pub fn current(&self) -> Uri {
+        self.service.as_ref().map_or_else(|| self.uri.clone(), |service| service.address())
+    }
+
+    /// The same answer, or what else it means.
+    pub fn judge(&self, reply: Reply) -> Result<Reply, Fault> {
+        match &self.service {
+            Some(service) => service.judge(reply),
+            None => Ok(reply),
+        }
     }
 
     /// What is said besides.
@@ -93,9 +135,27 @@ impl Location {
     }
 }
 
+/// Whether a header is for services of S3, and not for a server of HTTP that a copy may
+/// come from: it can be the key that the object is encrypted by.
+fn is_of_s3(name: &str) -> bool {
+    name.get(..6).is_some_and(|start| start.eq_ignore_ascii_case("x-amz-"))
+}
+
+/// Whether an address was signed for requests that say `name`: who has signed it wants
+/// the server to be told.
+fn is_signed_in(name: &str, uri: &Uri) -> bool {
+    let names = uri.query().unwrap_or_default().split('&').find_map(|parameter| {
+        let (parameter, names) = parameter.split_once('=')?;
+        parameter.eq_ignore_ascii_case("x-amz-signedheaders").then(|| decode(names))?
+    });
+    let is_it = |names: String| names.split(';').any(|known| known.eq_ignore_ascii_case(name));
+    names.is_some_and(is_it)
+}
+
 /// An address of which all is there and everything odd is encoded.
 fn parse(address: &str) -> Result<Uri, String> {
-    let uri: Uri = encoded(address).parse().map_err(|error| format!("is no address: {error}"))?;
+    let uri: Uri =
+        encoded(address).parse().map_err(|error| format!("is not an address: {error}"))?;
     let has_host = uri.host().is_some_and(|host| !host.is_empty() && host != "[]");
     let port = uri.authority().map(|all| all.as_str()).unwrap_or_default();
     let port = port.rsplit_once(']').map_or(port, |(_, port)| port).rsplit_once(':');

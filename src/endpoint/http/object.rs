@@ -1,27 +1,27 @@
 //! An object on a server, open: read at any offset, and always the same one.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use positioned_io::ReadAt;
 
-use super::client::{Client, Found, Reply};
+use super::body::Body;
+use super::client::{Client, Found, Held, Reply};
 use super::fault::{self, Fault};
+use super::gate::Pass;
+use super::in_order::InOrder;
 use super::location::Location;
 use super::pin::Pin;
 use super::reply::{self, ContentRange, FirstLast};
 use crate::error::SourceChange;
-use crate::io::{Judgement, Source, as_u64, as_usize};
+use crate::io::{Judgement, Source, as_u64, as_usize, transfer};
 use crate::progress::lock;
 use crate::range::ByteRange;
 
-/// How often a server is asked again that had no time for the first question:
-/// whoever waits for it has not seen anything happen yet.
-const TRIES_TO_OPEN: u32 = 3;
-
 /// An open object.
-pub(super) struct Object {
-    client: Client,
+pub(in crate::endpoint) struct Object {
+    client: Arc<Client>,
     /// As the user has named it.
     named: Location,
     /// Where the last redirection led.
@@ -29,28 +29,23 @@ pub(super) struct Object {
     pin: Pin,
     /// What it was found to be no more.
     change: Mutex<Option<SourceChange>>,
+    /// Whether an answer did not say how long it is.
+    lacks_lengths: AtomicBool,
+}
+
+/// An answer, of which the first `count` bytes have come.
+pub(super) struct Begun<'a> {
+    pub count: usize,
+    pub body: Body<'a>,
+    pub pass: Pass<'a>,
 }
 
 impl Object {
-    /// Asks the server for the first byte, and takes note of what it says.
-    ///
-    /// # Errors
-    ///
-    /// Why it cannot be read.
-    pub fn open(client: Client, named: Location) -> Result<Object, Fault> {
-        let tries = client.remote().max_retries.min(TRIES_TO_OPEN);
-        let (location, pin) = client.persist(tries, || first_look(&client, &named))?;
-        Ok(Object {
-            client,
-            named,
-            found: Mutex::new(Arc::new(location)),
-            pin,
-            change: Mutex::default(),
-        })
-    }
-
-    pub fn client(&self) -> &Client {
-        &self.client
+    /// What was `named` so and found at `found`, where it is what `pin` says.
+    pub fn new(client: Arc<Client>, named: Location, found: Location, pin: Pin) -> Object {
+        let found = Mutex::new(Arc::new(found));
+        let (change, lacks_lengths) = (Mutex::default(), AtomicBool::default());
+        Object { client, named, found, pin, change, lacks_lengths }
     }
 
     pub fn pin(&self) -> &Pin {
@@ -67,19 +62,65 @@ impl Object {
         Arc::clone(&lock(&self.found))
     }
 
-    /// One request for `range`. How many bytes came.
-    fn read_once(&self, range: ByteRange, buffer: &mut [u8]) -> Result<usize, Fault> {
+    /// Asks for `range`, until the first bytes of it are in `buffer`, which is no
+    /// longer. The `failed` answers before brought next to nothing.
+    pub(super) fn begin(
+        &self,
+        range: ByteRange,
+        buffer: &mut [u8],
+        failed: u32,
+    ) -> io::Result<Begun<'_>> {
+        let tries = self.client.remote().max_retries;
+        let begun = self.client.hold_after(failed, tries, || {
+            let (reply, range) = self.ask_in_pieces(range, as_u64(buffer.len()))?;
+            let mut body = Body::of(&self.client, reply, range.len());
+            let count = body.read(buffer)?;
+            Ok((body, count))
+        });
+        let held = begun.map_err(|fault| {
+            if let Fault::Changed(change) = &fault {
+                lock(&self.change).get_or_insert_with(|| change.clone());
+            }
+            io::Error::from(fault)
+        })?;
+        let Held { value: (body, count), pass } = held;
+        Ok(Begun { count, body, pass })
+    }
+
+    /// One request for `range`, of which `piece` bytes are taken at a time. An answer
+    /// that does not say its length can be judged at its end only: such a one brings
+    /// a piece.
+    fn ask_in_pieces(&self, range: ByteRange, piece: u64) -> Result<(Reply, ByteRange), Fault> {
+        let first = range.split_at(range.start().saturating_add(piece)).0;
+        if first != range && !self.lacks_lengths.load(Relaxed) {
+            let reply = self.ask(range)?;
+            if reply::says_length(reply.headers()) {
+                return Ok((reply, range));
+            }
+            self.lacks_lengths.store(true, Relaxed);
+        }
+        Ok((self.ask(first)?, first))
+    }
+
+    /// One request for `range`.
+    fn ask(&self, range: ByteRange) -> Result<Reply, Fault> {
         let location = self.location();
         let asked = self.client.get(&location, range, self.pin.strong_tag());
         let answered = asked.and_then(|reply| self.check(&reply, range).map(|()| reply));
-        let reply = match answered {
+        match answered {
             // The place that it was redirected to holds for a while only.
             Err(fault) if fault.is_of_address() && self.named_is_elsewhere(&location) => {
-                self.find_again(&location, range)?
+                self.find_again(&location, range)
             }
-            answered => answered?,
-        };
-        self.client.read(reply, buffer)
+            answered => answered,
+        }
+    }
+
+    /// What there is of `len` bytes from `offset` on.
+    pub(super) fn readable(&self, offset: u64, len: usize) -> Option<ByteRange> {
+        let left = self.pin.size.saturating_sub(offset);
+        let range = ByteRange::with_len(offset, left.min(as_u64(len)));
+        range.filter(|range| !range.is_empty())
     }
 
     fn named_is_elsewhere(&self, location: &Location) -> bool {
@@ -131,7 +172,7 @@ impl Object {
 }
 
 /// Whether a reply holds the bytes that were asked for, as they are.
-fn check_bytes(
+pub(super) fn check_bytes(
     reply: &Reply,
     described: Option<ContentRange>,
     range: ByteRange,
@@ -155,58 +196,24 @@ fn check_bytes(
     Err(Fault::WrongRange { asked: format!("{}-{}", wanted.first, wanted.last), got })
 }
 
-/// Finds an object, and what its server says of it.
-fn first_look(client: &Client, named: &Location) -> Result<(Location, Pin), Fault> {
-    let first = ByteRange::to(1);
-    let Found { location, reply } = client.find(named, first)?;
-    let headers = reply.headers();
-    let described = reply::content_range(headers);
-    let total = described.and_then(|described| described.total);
-    match (reply.status().as_u16(), total) {
-        (206, Some(size)) => {
-            check_bytes(&reply, described, first)?;
-            let pin = Pin::of(headers, size);
-            client.read(reply, &mut [0])?;
-            Ok((location, pin))
-        }
-        (206, None) => {
-            check_bytes(&reply, described, first)?;
-            Err(Fault::Protocol("it does not say how long the object is".to_owned()))
-        }
-        // Of an empty object, there is no first byte.
-        (416, Some(0)) => Ok((location, Pin::of(headers, 0))),
-        (200, _) if reply::content_length(headers) == Some(0) => {
-            Ok((location, Pin::of(headers, 0)))
-        }
-        (200, _) => Err(Fault::NoRanges),
-        _ => Err(reply.fault()),
-    }
-}
-
 impl ReadAt for Object {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
-        let left = self.pin.size.saturating_sub(offset);
-        let wanted = as_usize(left.min(as_u64(buffer.len())));
-        let Some(range) =
-            ByteRange::with_len(offset, as_u64(wanted)).filter(|range| !range.is_empty())
-        else {
-            return Ok(0);
-        };
-        let memory = &mut buffer[..wanted];
-        let tries = self.client.remote().max_retries;
-        let read = self.client.persist(tries, || self.read_once(range, memory));
-        read.map_err(|fault| {
-            if let Fault::Changed(change) = &fault {
-                lock(&self.change).get_or_insert_with(|| change.clone());
-            }
-            fault.into()
-        })
+        let Some(range) = self.readable(offset, buffer.len()) else { return Ok(0) };
+        // All of it at once: who asks for the rest by another call knows nothing of how
+        // little an answer brought.
+        let buffer = &mut buffer[..as_usize(range.len())];
+        let read = transfer::read_full(&InOrder::new(self, range), offset, buffer);
+        read.map(|()| as_usize(range.len())).map_err(|stop| stop.error)
     }
 }
 
 impl Source for Object {
     fn size(&self) -> u64 {
         self.pin.size
+    }
+
+    fn in_order(&self, range: ByteRange) -> Option<Box<dyn Source + '_>> {
+        Some(Box::new(InOrder::new(self, range)))
     }
 
     /// No server has bad sectors: what failed here was tried again already.

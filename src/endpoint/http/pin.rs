@@ -3,31 +3,48 @@
 
 use ureq::http::HeaderMap;
 
-use super::reply;
+use super::{reply, stated};
+use crate::digest::Expectation;
+use crate::durable::map::ObjectId;
 use crate::error::SourceChange;
 
 /// What an object is known by.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Pin {
+pub(in crate::endpoint) struct Pin {
     /// In bytes.
     pub size: u64,
     /// `ETag`, as the server writes it.
     pub tag: Option<String>,
     /// `Last-Modified`, likewise.
     pub modified: Option<String>,
+    /// Which of the versions that are kept it is, where a service of S3 says so.
+    pub version: Option<String>,
+    /// Digests of all of it, as the server states them.
+    pub stated: Vec<Expectation>,
 }
 
 impl Pin {
     /// Of an object of `size` bytes, by what a reply says of it.
     pub fn of(headers: &HeaderMap, size: u64) -> Pin {
         let text = |name| reply::text(headers, name).map(str::to_owned);
-        let is_tag = |tag: &String| tag.ends_with('"') && tag.len() > 1;
-        Pin { size, tag: text("etag").filter(is_tag), modified: text("last-modified") }
+        // Some servers forget the quotes: what they say tells one object from another even so.
+        let (tag, modified) = (text("etag"), text("last-modified"));
+        let tag = tag.filter(|tag| !tag.is_empty());
+        let (version, stated) = (text("x-amz-version-id"), stated::digests(headers));
+        Pin { size, tag, modified, version, stated }
     }
 
-    /// The tag, if no other bytes have the same.
+    /// The tag, if no other bytes have the same, and a request may name it.
     pub fn strong_tag(&self) -> Option<&str> {
-        self.tag.as_deref().filter(|tag| tag.starts_with('"'))
+        let is_strong = |tag: &&str| tag.len() > 1 && tag.starts_with('"') && tag.ends_with('"');
+        self.tag.as_deref().filter(is_strong)
+    }
+
+    /// What a map says of it, so that a later run knows it again. A weak tag is a part of
+    /// that, and one without quotes.
+    pub fn id(&self) -> Option<ObjectId> {
+        let version = self.version.clone();
+        self.tag.clone().map(|tag| ObjectId::Remote { tag, version })
     }
 
     /// When it was changed, in seconds since 1970, where no tag says it better.
@@ -95,6 +112,12 @@ mod tests {
         check(none(), none(), Some(9), false);
         check(none(), strong(), Some(9), true);
         assert_eq!(Pin::of(&weak(), 9).strong_tag(), None);
+        let bare = || headers(Some("a"), Some("x"));
+        check(bare(), bare(), Some(9), false);
+        check(bare(), headers(Some("b"), Some("x")), Some(9), true);
+        for tag in ["a", "\"", "\"a", "a\""] {
+            assert_eq!(Pin::of(&headers(Some(tag), None), 9).strong_tag(), None, "{tag}");
+        }
         assert!(Pin::of(&weak(), 9).is_firm() && !Pin::of(&none(), 9).is_firm());
     }
 }

@@ -22,7 +22,7 @@ pub(super) struct FirstLast {
 }
 
 /// A header as text, without the white space around it.
-pub(super) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(in crate::endpoint) fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok().map(str::trim)
 }
 
@@ -57,8 +57,13 @@ fn number(text: &str) -> Option<u64> {
 }
 
 /// `Content-Length`, if there is one.
-pub(super) fn content_length(headers: &HeaderMap) -> Option<u64> {
+pub(in crate::endpoint) fn content_length(headers: &HeaderMap) -> Option<u64> {
     number(text(headers, "content-length")?)
+}
+
+/// Whether the body ends where `Content-Length` says, and not where its chunks do.
+pub(super) fn says_length(headers: &HeaderMap) -> bool {
+    content_length(headers).is_some() && !headers.contains_key("transfer-encoding")
 }
 
 /// How the body is packed; `None` if it is not.
@@ -67,7 +72,7 @@ pub(super) fn encoding(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// `Retry-After`: seconds, or a date, which is compared with that of the server.
-pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+pub(in crate::endpoint) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let value = text(headers, "retry-after")?;
     if let Some(seconds) = number(value) {
         return Some(Duration::from_secs(seconds));
@@ -80,7 +85,7 @@ const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
 /// A date of HTTP, `Sun, 06 Nov 1994 08:49:37 GMT`, in seconds since 1970.
-pub(super) fn date(text: &str) -> Option<i64> {
+pub(in crate::endpoint) fn date(text: &str) -> Option<i64> {
     let (_, rest) = text.split_once(", ")?;
     let words: Vec<&str> = rest.split(' ').collect();
     let [day, month, year, time, "GMT"] = words[..] else { return None };

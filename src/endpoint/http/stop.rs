@@ -13,9 +13,9 @@ use crate::progress::CancelToken;
 /// How soon a wish to stop is heard.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
 
-/// Whoever may ask to stop.
+/// All that may ask to stop.
 #[derive(Debug, Default)]
-pub(super) struct Stop(RwLock<CancelToken>);
+pub(in crate::endpoint) struct Stop(RwLock<CancelToken>);
 
 impl Stop {
     /// Listens to `cancel` from now on.

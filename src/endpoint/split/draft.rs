@@ -14,6 +14,7 @@ use crate::error::{ErrorKind, Result};
 use crate::io::{FileIo, Segmented, Sink, Source};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet, Segments};
+use crate::report::SegmentReport;
 use crate::sys::Directory;
 
 /// A name that a segment is to get.
@@ -89,8 +90,13 @@ impl SplitDraft {
         SplitDraft { path, sink: Arc::new(Segmented::new(segments, files)), stages, names }
     }
 
-    fn segments(&self) -> &Segments {
+    fn cuts(&self) -> &Segments {
         self.sink.segments()
+    }
+
+    /// The path that the first has while it is written.
+    pub fn first_path(&self) -> &Path {
+        &self.stages[0].file().path
     }
 
     /// Whether segment `number` has its name from an earlier run.
@@ -105,7 +111,7 @@ impl SplitDraft {
                 name.check_free()?;
             }
         }
-        let count = self.segments().count();
+        let count = self.cuts().count();
         match strangers(&self.names[0].directory, &self.path, count, "").into_iter().next() {
             None => Ok(()),
             Some(name) => {
@@ -122,7 +128,7 @@ impl SplitDraft {
 
     /// What was written of segment `number`, `range` of the source in all.
     fn part_of<'a>(&self, number: usize, all: &Written<'a>) -> Option<Written<'a>> {
-        let segment = self.segments().range(number);
+        let segment = self.cuts().range(number);
         let whole = ByteRange::with_len(all.to, all.range.len())?;
         let there = segment.intersect(whole);
         let range = there.rebase(all.to, all.range.start())?;
@@ -148,7 +154,7 @@ impl Draft for SplitDraft {
     }
 
     fn len(&self) -> u64 {
-        self.segments().len()
+        self.cuts().len()
     }
 
     fn written(&self) -> Option<Arc<dyn Source>> {
@@ -157,11 +163,19 @@ impl Draft for SplitDraft {
 
     fn read_back(&self) -> Option<ReadBack> {
         let files: Vec<Arc<FileIo>> = self.sink.files();
-        Some(ReadBack::of_files(&files, self.segments().clone(), self.sink.source()?))
+        Some(ReadBack::of_files(&files, self.cuts().clone(), self.sink.source()?))
     }
 
     fn id(&self) -> Result<Option<ObjectId>> {
         self.stages[0].file().id().map(Some)
+    }
+
+    fn segments(&self) -> Vec<SegmentReport> {
+        let report = |(number, name): (usize, &FinalName)| SegmentReport {
+            path: name.path.clone(),
+            range: self.sink.segments().range(number),
+        };
+        self.names.iter().enumerate().map(report).collect()
     }
 
     fn grows(&self) -> bool {
@@ -219,7 +233,8 @@ impl Draft for SplitDraft {
         self.stages[0].check_name()
     }
 
-    fn discard(self: Box<Self>) {
+    fn discard(self: Box<Self>) -> Option<String> {
         self.stages.into_iter().for_each(Stage::discard);
+        None
     }
 }

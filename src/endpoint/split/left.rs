@@ -19,7 +19,7 @@ use crate::durable::recheck::{self, Belief, Sides};
 use crate::durable::side;
 use crate::durable::target::{PART_SUFFIX, StagedTarget};
 use crate::durable::trust::{Examiner, Purpose};
-use crate::error::{ErrorKind, Refusal, Remedy, Result, chain, quoted};
+use crate::error::{ErrorKind, MapRefusal, Refusal, Remedy, Result, chain, quoted};
 use crate::io::Pieces;
 use crate::range::{ByteRange, RangeSet, Segments};
 use crate::sys::{self, Directory, FileKind, Metadata};
@@ -94,6 +94,16 @@ impl Left {
             Left::Resumed(segments) => {
                 segments.iter().flatten().map(|segment| segment.facts.allocated).sum()
             }
+        }
+    }
+
+    /// The same where segments are begun as they come: only the first takes the place
+    /// of its part, and the other parts are removed.
+    pub fn for_a_stream(self) -> Left {
+        let only_first = |part: Part| Part { number: part.number.filter(|n| *n == 0), ..part };
+        match self {
+            Left::Discarded(parts) => Left::Discarded(parts.into_iter().map(only_first).collect()),
+            left => left,
         }
     }
 
@@ -224,7 +234,7 @@ impl Resume<'_> {
         };
         if map.identity.is_none() {
             let (path, remedies) = (self.map_file.path(), &[Remedy::InPlaceAsInTheMap]);
-            return Err(Refusal::AlienMap { path, remedies }.into());
+            return Err(MapRefusal::Alien { path, remedies }.into());
         }
         let mut segments: Vec<Option<Segment>> = (0..self.set.count()).map(|_| None).collect();
         let mut others = Vec::new();
@@ -276,9 +286,7 @@ impl Resume<'_> {
         }
         if parts.is_empty() {
             let mut found = Found::nothing_of(Left::Nothing);
-            found
-                .notes
-                .push("nothing was left to go on from: copied from the beginning".to_owned());
+            found.notes.push("nothing was left to resume: copied from the beginning".to_owned());
             return Ok(found);
         }
         Ok(Found::nothing_of(Left::Discarded(parts)))

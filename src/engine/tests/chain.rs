@@ -68,6 +68,7 @@ fn copy(
         progress: &progress,
         cancel: &cancel,
         io_size: 1024,
+        buffer_size: 1024,
         kernel_io_size: 1024,
         retries: 0,
         on_read_error: OnReadError::Record,

@@ -93,7 +93,7 @@ fn pass_over_comments(input: &mut dyn BufRead) -> std::io::Result<u64> {
 /// What the header shows of how the table is written.
 struct Dialect {
     delimiter: u8,
-    /// Whether it is no header, but a line `sep=`.
+    /// Whether it is not a header, but a line `sep=`.
     is_line: bool,
     /// Whether lines end with a carriage return and nothing else.
     is_old: bool,
@@ -128,7 +128,7 @@ fn pass_line(input: &mut dyn BufRead) -> std::io::Result<Option<u8>> {
 }
 
 /// The line a record begins on, from the one after it: quoted newlines in it
-/// are lines, too.
+/// are lines as well.
 fn first_line(after: u64, record: &ByteRecord) -> u64 {
     let inside = record.as_slice().iter().filter(|&&byte| byte == b'\n').count() as u64;
     after.saturating_sub(1 + inside)

@@ -226,7 +226,7 @@ impl File {
             "filesize" => {
                 self.size = decimal(value.as_bytes());
                 if self.size.is_none() {
-                    self.wrong("a file size that is no number");
+                    self.wrong("a file size that is not a number");
                 }
             }
             // `alloc` is how fiwalk says it, the others how the schema does.
@@ -370,7 +370,7 @@ impl Walker<'_, '_> {
     }
 }
 
-/// The bytes of a name in which fiwalk wrote what is no text as `\xHH`.
+/// The bytes of a name in which fiwalk wrote what is not text as `\xHH`.
 fn unescape(name: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(name.len());
     let mut rest = name;

@@ -133,7 +133,7 @@ fn ends(line: &[u8], name: &[u8]) -> bool {
 /// ` EXT: LOGICAL.. LOGICAL: PHYSICAL.. PHYSICAL: LENGTH: [EXPECTED:] [FLAGS]`,
 /// in blocks, both ends inclusive.
 fn extent(line: &[u8], file: &mut File, options: &ReadOptions<'_>) -> Result<(), &'static str> {
-    let line = std::str::from_utf8(line).map_err(|_| "an extent that is no text")?;
+    let line = std::str::from_utf8(line).map_err(|_| "an extent that is not text")?;
     if line.trim_start().starts_with("ext:") {
         return Ok(());
     }

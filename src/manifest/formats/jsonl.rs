@@ -16,8 +16,17 @@ use super::objects::Objects;
 use crate::error::Fault;
 
 /// Keys a report adds to those of an item.
-const OF_REPORTS: [&str; 10] = [
-    "status", "bytes", "digests", "failed", "verified", "error", "seconds", "folders", "schema",
+const OF_REPORTS: [&str; 11] = [
+    "status",
+    "bytes",
+    "digests",
+    "failed",
+    "verified",
+    "error",
+    "error_kind",
+    "seconds",
+    "folders",
+    "schema",
     "line",
 ];
 

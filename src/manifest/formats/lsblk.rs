@@ -27,7 +27,7 @@ struct Document {
 struct Device {
     #[serde(default)]
     name: String,
-    /// `null` of what is no partition.
+    /// `null` of what is not a partition.
     #[serde(default, deserialize_with = "present")]
     start: Option<Value>,
     #[serde(default)]
@@ -81,12 +81,12 @@ fn add(device: &Device, count: &mut usize, reading: &mut Reading<'_>) -> Result<
         return device.children.iter().try_for_each(|child| add(child, count, reading));
     }
     *count += 1;
-    let start = device.start.as_ref().and_then(number).ok_or("START is no number")?;
+    let start = device.start.as_ref().and_then(number).ok_or("START is not a number")?;
     let size = number(&device.size).ok_or("sizes are rounded: list it with `lsblk -b`")?;
     let about = device.partlabel.as_deref().or(device.label.as_deref()).unwrap_or("");
     let number = number_of(&device.name, *count);
     let place = start.checked_mul(UNIT).and_then(|start| ByteRange::with_len(start, size));
-    // What is in a partition is no part of the disk by itself.
+    // What is in a partition is not part of the disk by itself.
     Partition { line: 1, number: &number, about, place }.add("lsblk", reading);
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::io::BufRead;
 
 use super::super::{AreaStatuses, Details, Item, Lines, Reading, Run, Runs};
 use crate::range::ByteRange;
+use crate::range::rescue::{Block, Reader};
 
 /// An area of the map.
 struct Area {
@@ -21,62 +22,23 @@ struct Area {
 /// Reads a mapfile.
 pub(in crate::manifest) fn read(input: &mut dyn BufRead, reading: &mut Reading<'_>) {
     let mut lines = Lines::new(input);
-    let mut areas: Vec<Area> = Vec::new();
-    let (mut status_seen, mut end) = (false, None);
+    let (mut map, mut areas) = (Reader::default(), Vec::<Area>::new());
     loop {
         let (number, line) = match lines.next() {
             Ok(None) => break,
             Ok(Some(line)) => line,
             Err(error) => return reading.unreadable(lines.number() + 1, &error),
         };
-        let line = line.split(|&byte| byte == b'#').next().unwrap_or_default().trim_ascii();
-        if line.is_empty() {
-        } else if !status_seen {
-            // The position and kind of the pass at hand, which is not ours to go on.
-            status_seen = true;
-        } else {
-            match area(number, line, reading) {
-                Ok(area) if end.is_none_or(|end| end == area.range.start()) => {
-                    end = Some(area.range.end());
-                    add(&mut areas, area);
-                }
-                Ok(_) => return reading.usage(number, "mapfile: areas leave a gap or overlap"),
-                Err(why) => return reading.usage(number, format!("mapfile: {why}")),
+        match map.line(line) {
+            Ok(None) => {}
+            Ok(Some(Block { range, status })) => {
+                let chosen = reading.options.areas.has(status.letter()).unwrap_or(false);
+                add(&mut areas, Area { line: number, range, chosen });
             }
+            Err(fault) => return reading.usage(number, format!("mapfile: {fault}")),
         }
     }
-    items(&areas, end.unwrap_or(0), reading);
-}
-
-/// `POSITION SIZE STATUS`.
-fn area(line: u64, text: &[u8], reading: &Reading<'_>) -> Result<Area, &'static str> {
-    let mut words = text.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
-    let mut word = || words.next().unwrap_or_default();
-    let (position, size, status) = (number(word()), number(word()), word());
-    let (Some(position), Some(size), b"") = (position, size, word()) else {
-        return Err("an area is `POSITION SIZE STATUS`");
-    };
-    let chosen = match status {
-        [status] => reading.options.areas.has(*status),
-        _ => None,
-    };
-    let chosen = chosen.ok_or("a status that is none of ? * / - +")?;
-    let range =
-        ByteRange::with_len(position, size).ok_or("an area ends past what 64 bits count")?;
-    Ok(Area { line, range, chosen })
-}
-
-/// A number as C reads it: decimal, `0x` hexadecimal, or octal with a zero.
-fn number(word: &[u8]) -> Option<u64> {
-    let word = std::str::from_utf8(word).ok().filter(|word| !word.starts_with('+'))?;
-    match (word.strip_prefix("0x").or_else(|| word.strip_prefix("0X")), word.strip_prefix('0')) {
-        (Some(digits), _) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
-        (Some(_), _) => None,
-        (None, Some(digits)) if !digits.is_empty() && !digits.starts_with('+') => {
-            u64::from_str_radix(digits, 8).ok()
-        }
-        _ => word.parse().ok(),
-    }
+    items(&areas, map.end().unwrap_or(0), reading);
 }
 
 /// Neighbours that are both chosen are one area.

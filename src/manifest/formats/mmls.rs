@@ -106,7 +106,7 @@ fn csv_row(
         cell();
     }
     let slot = if slot.is_empty() { "-" } else { slot };
-    partition(number, (index, slot, cell()), numbers, unit, reading)
+    partition(number, index, slot, cell(), numbers, unit, reading)
 }
 
 /// Rows begin with their number and a colon.
@@ -121,13 +121,15 @@ fn row(number: u64, line: &str, unit: u64, reading: &mut Reading<'_>) -> Result<
     let (start, rest) = word(rest);
     let (last, rest) = word(rest);
     let (length, rest) = word(rest);
-    partition(number, (index, slot, without_size(rest)), [start, last, length], unit, reading)
+    partition(number, index, slot, without_size(rest), [start, last, length], unit, reading)
 }
 
 /// A partition in `unit`s, with its index, slot and description.
 fn partition(
     number: u64,
-    (index, slot, description): (&str, &str, &str),
+    index: &str,
+    slot: &str,
+    description: &str,
     numbers: [&str; 3],
     unit: u64,
     reading: &mut Reading<'_>,

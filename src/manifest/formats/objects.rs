@@ -37,7 +37,7 @@ enum State {
     Rest,
     Object {
         depth: usize,
-        /// The last byte that is no blank, while this is the first line.
+        /// The last byte that is not a blank, while this is the first line.
         last: Option<u8>,
     },
     Text {

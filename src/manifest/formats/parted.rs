@@ -106,7 +106,7 @@ fn row(
     disk: &Disk,
 ) -> Result<Found, String> {
     let Some(number) = decimal(number.as_bytes()) else {
-        return Err(format!("{number:?} is no number of a partition"));
+        return Err(format!("{number:?} is not a number of a partition"));
     };
     let (Some(start), Some(len)) = (length(start, disk.sector), length(len, disk.sector)) else {
         return Err(ROUNDED.to_owned());

@@ -62,7 +62,7 @@ fn partitions_as_parted_lists_them() {
                    B print`";
     fails(Format::Parted, include_str!("recorded/parted-rounded.txt"), Usage, rounded);
     let odd = "BYT;\n/dev/sda:9000B:file:512:512:gpt::;\nx:512B:1023B:512B:::;\n";
-    fails(Format::Parted, odd, Usage, "line 3: parted: \"x\" is no number of a partition");
+    fails(Format::Parted, odd, Usage, "line 3: parted: \"x\" is not a number of a partition");
     let first = "BYT;\n1:512B:1023B:512B:::;\n";
     let none = "line 2: parted: its sectors have no size";
     fails(Format::Parted, first, Usage, none);

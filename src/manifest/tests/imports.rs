@@ -310,15 +310,25 @@ fn mapfile_areas_go_to_their_own_position() {
 
 #[test]
 fn mapfiles_that_are_damaged_are_refused() {
+    const NOT: &str = "line 2: mapfile: not a block (position, size, one of ?*/-+)";
     for (areas, want) in [
-        ("0 1 +\n2 1 +\n", "line 3: mapfile: areas leave a gap or overlap"),
-        ("0 2 +\n1 1 +\n", "line 3: mapfile: areas leave a gap or overlap"),
-        ("0 2\n", "line 2: mapfile: a status that is none of ? * / - +"),
-        ("0 2 + 1\n", "line 2: mapfile: an area is `POSITION SIZE STATUS`"),
-        ("0 +2 +\n", "line 2: mapfile: an area is `POSITION SIZE STATUS`"),
-        ("0 09 +\n", "line 2: mapfile: an area is `POSITION SIZE STATUS`"),
-        ("0 2 F\n", "line 2: mapfile: a status that is none of ? * / - +"),
-        ("1 0xFFFFFFFFFFFFFFFF +\n", "line 2: mapfile: an area ends past what 64 bits count"),
+        (
+            "0 1 +\n2 1 +\n",
+            "line 3: mapfile: the block at 0x2 leaves a gap before it, which ends at 0x1",
+        ),
+        (
+            "0 2 +\n1 1 +\n",
+            "line 3: mapfile: the block at 0x1 overlaps the one before, which ends at 0x2",
+        ),
+        ("0 2\n", NOT),
+        ("0 2 + 1\n", NOT),
+        ("0 +2 +\n", NOT),
+        ("0 09 +\n", NOT),
+        ("0 2 F\n", NOT),
+        (
+            "1 0xFFFFFFFFFFFFFFFF +\n",
+            "line 2: mapfile: the block ends past the largest position there is",
+        ),
     ] {
         fails(Format::Mapfile, format!("0 + 1\n{areas}"), Usage, want);
     }

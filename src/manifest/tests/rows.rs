@@ -325,7 +325,7 @@ fn a_name_may_begin_with_a_number_sign() {
     fails(Format::Csv, "name,start,len\n#1,0\n", Usage, "line 2: 2 columns, and the header has 3");
 }
 
-/// A list is no reason to make a file that runs as its owner.
+/// A list is not a reason to make a file that runs as its owner.
 #[test]
 fn special_bits_of_modes_are_left_out_and_counted() {
     let set = |mode: &str| format!("{{\"name\":\"a\",\"mode\":\"{mode}\"}}");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::{Halt, Post, StripeIo};
 use crate::error::ErrorKind;
+use crate::io::incoming::expected::as_mismatch;
 use crate::io::incoming::{Incoming, Patience, Unfilled};
 use crate::io::{Sink, as_u64, as_usize};
 use crate::range::ByteRange;
@@ -70,7 +71,8 @@ impl Post<'_> {
                     return Halt::Stopped;
                 }
                 let (path, range) = (self.transfer.source_path.clone(), request);
-                let error = ErrorKind::Read { path, range, source }.into();
+                let read = |source| ErrorKind::Read { path, range, source }.into();
+                let error = as_mismatch(source).unwrap_or_else(read);
                 Halt::Failed { at: request.start(), error }
             }
         })

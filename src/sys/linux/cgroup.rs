@@ -2,6 +2,9 @@
 //! and of version 2: who takes more is killed, without an error of any call.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use super::text_of;
 
 /// Where the hierarchy of memory is mounted, and the file that has the limit.
 const VERSION_1: (&str, &str) = ("/sys/fs/cgroup/memory", "memory.limit_in_bytes");
@@ -9,10 +12,14 @@ const VERSION_2: [(&str, &str); 2] =
     [("/sys/fs/cgroup", "memory.max"), ("/sys/fs/cgroup/unified", "memory.max")];
 
 /// Bytes of memory that this process may have, if its control groups limit that.
+/// They are asked once: a copy of a small file takes less time than a second look.
 pub fn memory_limit() -> Option<u64> {
-    let groups = std::fs::read_to_string("/proc/self/cgroup").ok()?;
-    let limit = |file: &Path| parse(&std::fs::read_to_string(file).ok()?);
-    lowest(&groups, &limit)
+    static LIMIT: OnceLock<Option<u64>> = OnceLock::new();
+    *LIMIT.get_or_init(|| {
+        let groups = text_of(Path::new("/proc/self/cgroup"))?;
+        let limit = |file: &Path| parse(&text_of(file)?);
+        lowest(&groups, &limit)
+    })
 }
 
 /// The lowest limit that `limit` knows of the groups in `groups`, a file

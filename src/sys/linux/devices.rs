@@ -24,9 +24,9 @@ pub fn devices() -> io::Result<Vec<Device>> {
         let first = found.len();
         let mut device = describe(&disk, &disk);
         device.model = attribute(&disk, "device/model").or_else(|| stands_on(&disk));
-        device.serial = attribute(&disk, "device/serial")
-            .or_else(|| attribute(&disk, "serial"))
-            .or_else(|| attribute(&disk, "device/wwid"));
+        device.serial = serial(&disk);
+        device.wwn = wwn(&disk);
+        device.firmware = firmware(&disk);
         if device.size.is_none() && is_virtual_disk(&disk) {
             // A loop device or the like that stands for nothing, of which there are many.
             continue;
@@ -78,7 +78,7 @@ pub(super) fn swap_areas() -> Vec<PathBuf> {
     areas.map(path_of).collect()
 }
 
-/// What a device that is no hardware of its own stands on.
+/// What a device that is not hardware of its own stands on.
 pub(super) fn slaves(device: &Path) -> Vec<u64> {
     numbers(&device.join("slaves"))
 }
@@ -168,6 +168,35 @@ pub(super) fn path_in_dev(folder: &Path) -> PathBuf {
     Path::new("/dev").join(name.replace('!', "/"))
 }
 
+/// The serial number of the disk in `folder`: of NVMe and MMC a text, of SCSI and SATA
+/// in a page of the drive.
+pub(super) fn serial(folder: &Path) -> Option<String> {
+    attribute(folder, "device/serial")
+        .or_else(|| attribute(folder, "serial"))
+        .or_else(|| unit_serial(&std::fs::read(folder.join("device/vpd_pg80")).ok()?))
+        .or_else(|| attribute(folder, "device/wwid"))
+}
+
+/// The text of a page 80h of vital product data (SPC): four bytes before it, of which
+/// the last two are its length.
+fn unit_serial(page: &[u8]) -> Option<String> {
+    let (head, rest) = page.split_at_checked(4)?;
+    let len = usize::from(u16::from_be_bytes([head[2], head[3]]));
+    let text = std::str::from_utf8(rest.get(..len)?).ok()?.trim_matches(['\0', ' ']);
+    (head[1] == 0x80 && !text.is_empty()).then(|| text.to_owned())
+}
+
+/// What names the disk in `folder` anywhere in the world.
+pub(super) fn wwn(folder: &Path) -> Option<String> {
+    attribute(folder, "wwid").or_else(|| attribute(folder, "device/wwid"))
+}
+
+/// The version of the firmware of the disk in `folder`: of NVMe, SCSI and SATA, MMC.
+pub(super) fn firmware(folder: &Path) -> Option<String> {
+    let names = ["device/firmware_rev", "device/rev", "device/fwrev"];
+    names.into_iter().find_map(|name| attribute(folder, name))
+}
+
 fn stands_on(disk: &Path) -> Option<String> {
     let file = attribute(disk, "loop/backing_file").map(|file| format!("loop device on {file}"));
     file.or_else(|| attribute(disk, "dm/name").map(|name| format!("device mapper, {name}")))
@@ -247,6 +276,20 @@ garbage
         check("/data/deep/down", "/dev/sdb");
         check("/database", "/dev/sda1");
         check("/with space", "/dev/sda2");
+    }
+
+    #[test]
+    fn a_serial_number_is_taken_out_of_its_page() {
+        let check = |page: &[u8], want: Option<&str>| {
+            assert_eq!(unit_serial(page).as_deref(), want, "{page:?}");
+        };
+        check(b"\0\x80\0\x0b  WD-1234  ", Some("WD-1234"));
+        check(b"\0\x80\0\x0c  WD-1234  ", None);
+        check(b"\0\x80\0\x08 WD-1234", Some("WD-1234"));
+        check(b"\0\x80\0\x03abcdef", Some("abc"));
+        check(b"\0\x83\0\x03abc", None);
+        check(b"\0\x80\0\x02  ", None);
+        check(b"\0\x80", None);
     }
 
     /// A card reader without a card is there, and has no size.

@@ -65,11 +65,18 @@ impl Guards {
 }
 
 /// Why the file at `path`, which cannot be opened for writing, cannot, where that
-/// is no matter of permissions.
+/// does not depend on permissions.
 pub fn why_not_writable(path: &Path) -> Option<io::Error> {
     let flags = AtFlags::empty();
     let file = rustix::fs::statx(rustix::fs::CWD, path, flags, StatxFlags::BASIC_STATS).ok()?;
     check_attributes("it", &file).err()
+}
+
+/// Whether a file can be changed by no program, whatever its mode.
+pub fn is_immutable(file: &File) -> bool {
+    let flags = AtFlags::EMPTY_PATH;
+    rustix::fs::statx(file, "", flags, StatxFlags::BASIC_STATS)
+        .is_ok_and(|facts| facts.stx_attributes.contains(StatxAttributes::IMMUTABLE))
 }
 
 fn look(directory: &Directory, name: &OsStr) -> io::Result<Statx> {

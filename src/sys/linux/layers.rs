@@ -80,7 +80,7 @@ fn anywhere(device: u64) -> Layer {
 }
 
 /// The devices that the file system with this number is on, which `path` lies on.
-/// btrfs gives out numbers that are no devices, another one for each subvolume;
+/// btrfs gives out numbers that are not devices, another one for each subvolume;
 /// only the mount says where it lies, on as many devices as it has.
 fn on_devices_of(file_system: u64, path: &Path) -> Vec<Found> {
     let mut devices = Vec::new();

@@ -9,12 +9,13 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::raw::{c_int, c_short};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::super::User;
 use crate::range::ByteRange;
 
 /// Locks of this program lie behind this offset, which no file system reaches:
-/// whoever asks for a lock on the bytes of a file finds those of others only.
+/// a process that asks for locks on the bytes of a file finds those of others only.
 const BEHIND: u64 = 1 << 62;
 
 /// A lock of another program on any byte of an open file.
@@ -69,6 +70,57 @@ fn ask(file: &File, range: ByteRange) -> io::Result<Option<libc::flock>> {
     Ok((found.l_type != libc::F_UNLCK as c_short).then_some(found))
 }
 
+/// Whether files that are locked as a whole are marked for [`close_locked`].
+static IS_MARKING: AtomicBool = AtomicBool::new(false);
+
+/// The byte whose lock is the mark: the last one, behind all that can be written.
+/// Any number of files may have it.
+const MARK: ByteRange = ByteRange::between(i64::MAX as u64, i64::MAX as u64);
+
+/// From now on, files that are locked can be told from all others of this process.
+/// For programs that fork: it costs a call for each file.
+pub fn expect_forks() {
+    IS_MARKING.store(true, Relaxed);
+}
+
+/// Marks a file that has just been locked as a whole, if forks are expected.
+pub fn mark_locked(file: &File) {
+    if IS_MARKING.load(Relaxed) {
+        // Without it, a child of a fork keeps the lock as long as it lives.
+        let _ = call(file, libc::F_OFD_SETLK, libc::F_RDLCK, MARK);
+    }
+}
+
+/// Closes what this process has inherited of files that its parent had locked, after
+/// [`expect_forks`]: a lock lasts until the last descriptor is closed.
+///
+/// # Safety
+///
+/// Only in the child of a fork, and only if the threads that had these files open
+/// were not the one that forked.
+// SAFETY: nothing here but closing is unsafe, and the caller promises that nobody uses the files.
+pub unsafe fn close_locked() {
+    // All of them first: the list itself is read by one more.
+    let open = std::fs::read_dir("/proc/self/fd").into_iter().flatten().flatten();
+    let open: Vec<c_int> =
+        open.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect();
+    for descriptor in open {
+        let facts = std::fs::read_to_string(format!("/proc/self/fdinfo/{descriptor}"));
+        if facts.is_ok_and(|facts| facts.lines().any(is_lock_of_ours)) {
+            // SAFETY: it belongs to a thread of the parent, as the caller promises.
+            unsafe { libc::close(descriptor) };
+        }
+    }
+}
+
+/// Whether a line of what the kernel says of a descriptor is a lock that only this
+/// program takes, as in `lock: 1: OFDLCK  ADVISORY  WRITE -1 08:01:12 START END`.
+fn is_lock_of_ours(line: &str) -> bool {
+    let mut words = line.split_whitespace().rev();
+    let start = words.nth(1).and_then(|start| start.parse::<u64>().ok());
+    line.starts_with("lock:") && line.contains(" OFDLCK ") && start >= Some(BEHIND)
+}
+
 fn call(file: &File, command: c_int, kind: c_int, range: ByteRange) -> io::Result<libc::flock> {
     // SAFETY: a structure of numbers, for which zeros are valid.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
@@ -107,6 +159,34 @@ mod tests {
         assert!(try_lock_range(&third, piece(0, 5)).unwrap());
         drop(other);
         assert!(try_lock_range(&third, piece(0, u64::MAX)).unwrap());
+    }
+
+    #[test]
+    fn locks_of_this_program_are_known_among_others() {
+        let ours = |line: &str| is_lock_of_ours(line);
+        assert!(ours("lock:\t1: OFDLCK ADVISORY  READ -1 00:2f:12 9223372036854775807 EOF"));
+        assert!(ours("lock:\t1: OFDLCK ADVISORY  WRITE -1 08:01:9 4611686018427387904 EOF"));
+        assert!(!ours("lock:\t1: OFDLCK ADVISORY  WRITE -1 08:01:9 0 EOF"));
+        assert!(!ours("lock:\t1: POSIX  ADVISORY  WRITE 77 08:01:9 9223372036854775807 EOF"));
+        assert!(!ours("lock:\t1: FLOCK  ADVISORY  WRITE 77 08:01:9 0 EOF"));
+        assert!(!ours("flags:\t0100002") && !ours(""));
+    }
+
+    #[test]
+    fn a_mark_is_in_nobodys_way() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        std::fs::write(&path, b"x").unwrap();
+        let open = || File::options().read(true).write(true).open(&path).unwrap();
+        let [one, other] = [open(), open()];
+        for file in [&one, &other] {
+            call(file, libc::F_OFD_SETLK, libc::F_RDLCK, MARK).unwrap();
+        }
+        let facts = format!("/proc/self/fdinfo/{}", one.as_raw_fd());
+        let facts = std::fs::read_to_string(facts).unwrap();
+        assert!(facts.lines().any(is_lock_of_ours), "{facts}");
+        assert_eq!(lock_of_another(&other), None);
+        assert!(try_lock_range(&other, ByteRange::to((1 << 62) - 1)).unwrap());
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! The umask, which no call of the system only shows.
 
+use std::path::Path;
+
 use rustix::fs::Mode;
+
+use super::text_of;
 
 /// What the umask leaves of the permission bits `mode` of a new file.
 pub fn left_by_umask(mode: u32) -> u32 {
@@ -9,7 +13,7 @@ pub fn left_by_umask(mode: u32) -> u32 {
 
 /// As the kernel shows it, since Linux 4.7 and where procfs is mounted.
 fn shown_by_proc() -> Option<u32> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let status = text_of(Path::new("/proc/self/status"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("Umask:"))?;
     u32::from_str_radix(line.trim(), 8).ok()
 }

@@ -49,11 +49,17 @@ fn as_a_disk(facts: &Metadata) -> Option<User> {
     None
 }
 
+/// Bytes of the smallest file that can be a disk with something that is written to:
+/// swap takes ten pages (mkswap), FAT and ext4 more. With less, nobody needs to look
+/// through the disks, which takes longer than the copy.
+const SMALLEST_DISK: u64 = 32 * 1024;
+
 /// Who may change `range` of the source that is open as `file` while it is read: a
 /// file system on it that is mounted for writing, swap, another program.
 pub fn writers(file: &File, facts: &Metadata, range: ByteRange) -> Option<User> {
     if facts.node != FileKind::BlockDevice {
-        return users(Some(file), facts);
+        let is_too_small = facts.size < SMALLEST_DISK;
+        return if is_too_small { lock_of_another(file) } else { users(Some(file), facts) };
     }
     let disk = sysfs_device(facts.rdev);
     let mounts = std::fs::read("/proc/self/mountinfo").unwrap_or_default();

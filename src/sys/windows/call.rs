@@ -358,3 +358,20 @@ pub fn device_names() -> io::Result<Vec<OsString>> {
     let parts = names.split(|&unit| unit == 0).filter(|part| !part.is_empty());
     Ok(parts.map(OsString::from_wide).collect())
 }
+
+/// The name of this machine in its network.
+pub fn host_name() -> String {
+    use windows_sys::Win32::System::SystemInformation::{
+        ComputerNamePhysicalDnsHostname, GetComputerNameExW,
+    };
+    let mut buffer = [0u16; 256];
+    let mut len = buffer.len() as u32;
+    // SAFETY: the buffer has as many units as `len` says.
+    let made = unsafe {
+        GetComputerNameExW(ComputerNamePhysicalDnsHostname, buffer.as_mut_ptr(), &mut len)
+    };
+    match made {
+        0 => String::new(),
+        _ => from_wide(&buffer).to_string_lossy().into_owned(),
+    }
+}

@@ -119,6 +119,8 @@ pub fn device_info(file: &File) -> io::Result<DeviceInfo> {
         rotational: penalty.ok().map(|answer| answer.incurs != 0),
         model: identity.model,
         serial: identity.serial,
+        wwn: None,
+        firmware: None,
     })
 }
 
@@ -313,7 +315,7 @@ impl DeviceLock {
     /// Lets others at the device, which has new content, perhaps new partitions.
     pub fn release(self, device: &File) {
         // Only a whole disk knows the request. What it finds is shown by the
-        // system; it is no part of the copy, which is complete.
+        // system; it is not part of the copy, which is complete.
         let _ = call::tell(device, IOCTL_DISK_UPDATE_PROPERTIES, &());
         drop(self.volumes);
     }

@@ -23,6 +23,7 @@ use super::{call, is, is_unsupported};
 
 /// An open directory. Names are looked up in it, never along a path that
 /// somebody could change in between.
+#[derive(Debug)]
 pub struct Directory {
     handle: File,
     /// Complete and without any limit on its length (`\\?\C:\...`).
@@ -56,7 +57,7 @@ impl Directory {
         Ok(Directory { handle, path })
     }
 
-    fn join(&self, name: &OsStr) -> io::Result<PathBuf> {
+    pub(super) fn join(&self, name: &OsStr) -> io::Result<PathBuf> {
         match windows_names::unusable(name) {
             Some(reason) => Err(io::Error::new(io::ErrorKind::InvalidFilename, reason)),
             None => Ok(self.path.join(name)),
@@ -72,7 +73,7 @@ impl Directory {
         Directory::at(self.join(name)?, FILE_FLAG_OPEN_REPARSE_POINT)
     }
 
-    /// Makes a directory in this one. Its being there already is no error.
+    /// Makes a directory in this one. Its being there already is not an error.
     pub fn make_subdirectory(&self, name: &OsStr) -> io::Result<()> {
         match std::fs::create_dir(self.join(name)?) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),

@@ -60,7 +60,7 @@ pub fn open_in_place(path: &Path) -> io::Result<(File, bool)> {
     Ok((OpenOptions::new().read(true).write(true).open(path)?, true))
 }
 
-/// Opens what is no file and has no positions, such as a pipe or a console, for
+/// Opens what is not a file and has no positions, such as a pipe or a console, for
 /// writing. It is never made.
 pub fn open_stream(path: &Path) -> io::Result<Option<File>> {
     OpenOptions::new().write(true).open(path).map(Some)
@@ -78,6 +78,11 @@ pub fn facts_as(file: &File, path: &Path) -> io::Result<Metadata> {
         Named::Disk(name) => device::facts(file, &name),
         _ => facts(file),
     }
+}
+
+/// What an open file is.
+pub fn facts_of_known(file: &File) -> io::Result<Metadata> {
+    facts(file)
 }
 
 /// What an open file is.
@@ -121,7 +126,7 @@ pub fn facts(file: &File) -> io::Result<Metadata> {
     })
 }
 
-/// What there is to say of something that is no file and no disk.
+/// What there is to say of something that is neither a file nor a disk.
 fn no_file(node: FileKind) -> Metadata {
     Metadata {
         node,
@@ -202,6 +207,11 @@ pub(super) fn absent(result: io::Result<Metadata>) -> io::Result<Option<Metadata
     }
 }
 
+/// The name of this machine.
+pub fn host_name() -> String {
+    super::call::host_name()
+}
+
 /// Users have no numbers here.
 pub fn user() -> u32 {
     0
@@ -212,12 +222,7 @@ pub fn take_ownership(_file: &File) -> io::Result<()> {
     Ok(())
 }
 
-/// Owners are not carried over: a file belongs to whoever makes it.
-pub fn copy_owner(_from: &File, _to: &File) -> io::Result<()> {
-    Ok(())
-}
-
-/// The same of an owner and a group, which have no numbers here.
+/// Owner and group have no numbers here.
 pub fn set_owner(_file: &File, _owner: u32, _group: u32) -> io::Result<()> {
     Ok(())
 }

@@ -21,6 +21,7 @@ fn control<'a>(io_size: u64, progress: &'a Progress, cancel: &'a CancelToken) ->
         progress,
         cancel,
         io_size,
+        buffer_size: io_size,
         kernel_io_size: io_size,
         retries: 0,
         on_read_error: OnReadError::Record,
@@ -126,7 +127,7 @@ fn what_ends_a_comparison_is_named_to_the_sector() {
     }
 }
 
-/// The end of a source is no bad sector.
+/// The end of a source is not a bad sector.
 #[test]
 fn a_source_that_ends_early_has_shrunk() {
     let bytes = bytes();

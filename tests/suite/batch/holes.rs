@@ -77,7 +77,7 @@ fn of_one_copy_or_comparison_are_named_apart() {
     scene.run("-n huge copy").code(0).says(&["would copy 4 MiB (4194304 bytes of 0..53687091200)"]);
     scene.run("huge copy --also second").code(0).says(&["copied 4 MiB", "kept as holes"]);
     let ended = scene.run("verify huge copy").code(0);
-    ended.says(&["50 GiB of", "are holes on both sides, and were not read"]);
+    ended.says(&["50 GiB compared", "are holes on both sides, and were not read"]);
     let report = scene.run("verify huge copy --json").code(0).report();
     assert_eq!(report["bytes"]["holes"], json!(LEN - DATA), "{report}");
     let ended = scene.run("verify huge copy --progress json").code(0);

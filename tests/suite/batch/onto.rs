@@ -6,13 +6,13 @@ use serde_json::Value;
 use super::scene;
 use crate::common::{Scene, assert_same, pattern, rounds};
 
-const MIB: usize = 1 << 20;
+pub(super) const MIB: usize = 1 << 20;
 /// Of the source of [`ranges`], and bytes behind it.
-const LEN: usize = 4 * MIB;
-const GUARD: usize = 5000;
+pub(super) const LEN: usize = 4 * MIB;
+pub(super) const GUARD: usize = 5000;
 
 /// `existing` with the `ranges` of `source` in it, each at its own offset.
-fn with(existing: &[u8], source: &[u8], ranges: &[(usize, usize)]) -> Vec<u8> {
+pub(super) fn with(existing: &[u8], source: &[u8], ranges: &[(usize, usize)]) -> Vec<u8> {
     let mut expected = existing.to_vec();
     for &(start, end) in ranges {
         expected[start..end].copy_from_slice(&source[start..end]);
@@ -21,12 +21,13 @@ fn with(existing: &[u8], source: &[u8], ranges: &[(usize, usize)]) -> Vec<u8> {
 }
 
 /// A list of ranges without names.
-fn list(ranges: &[(usize, usize)]) -> String {
+pub(super) fn list(ranges: &[(usize, usize)]) -> String {
     let rows = ranges.iter().map(|(start, end)| format!("{start},{end}\n"));
     "start,end\n".to_owned() + &rows.collect::<String>()
 }
 
-const RANGES: &[(usize, usize)] = &[(0, 1), (511, 513), (70_000, 1_200_001), (4_000_000, LEN)];
+pub(super) const RANGES: &[(usize, usize)] =
+    &[(0, 1), (511, 513), (70_000, 1_200_001), (4_000_000, LEN)];
 
 #[test]
 fn only_what_the_list_names_is_written() {
@@ -230,8 +231,8 @@ fn what_cannot_be_is_refused_and_nothing_is_written() {
         ("other.csv --into-file old --in-place", 3, &["old"]),
         ("list.csv --into-file image --in-place", 3, &["overlap"]),
         ("list.csv --into-file image --force", 3, &["same file"]),
-        ("list.csv --into-device old --to-device", 2, &["no block device", "--into-file"]),
-        ("list.csv --into-device none --to-device", 2, &["no block device"]),
+        ("list.csv --into-device old --to-device", 2, &["not a block device", "--into-file"]),
+        ("list.csv --into-device none --to-device", 2, &["not a block device"]),
         ("list.csv --into-file new --report r", 2, &["--report"]),
         ("list.csv --into-file new --into d", 2, &["--into"]),
         ("list.csv --in-place", 2, &["--into-file"]),

@@ -101,7 +101,7 @@ fn a_write_behind_an_old_time_ends_the_batch_wherever_it_is() {
     }
 }
 
-/// Whoever accepts a changed source gets all of it, with a note.
+/// A user who accepts a changed source gets all of it, with a note.
 #[test]
 fn a_changed_source_is_accepted_on_request() {
     for time in [false, true] {

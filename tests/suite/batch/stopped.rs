@@ -1,5 +1,5 @@
 //! A batch that is stopped in the middle leaves every file complete or absent,
-//! and goes on from there.
+//! and is resumed.
 
 #[cfg(unix)]
 use std::path::Path;
@@ -477,7 +477,7 @@ fn no_file_gets_its_name_after_a_shared_source_has_changed() {
 }
 
 /// A link in the place of a part leads nowhere, and is nobody's to remove but
-/// of whoever made it: refused, as for a single copy.
+/// of the user who made it: refused, as for a single copy.
 #[cfg(unix)]
 #[test]
 fn a_link_in_the_place_of_a_part_is_not_followed() {

@@ -76,7 +76,7 @@ fn what_a_killed_run_left_is_cleared_away_and_nothing_else() {
         file.clear_temporaries();
         assert!(!dir.path().join(LEFT).exists());
     }
-    // Not what is no map, and not what has another name.
+    // Not what is not a map, and not what has another name.
     fs::write(dir.path().join(LEFT), "precious").unwrap();
     file.clear_temporaries();
     assert_eq!(fs::read(dir.path().join(LEFT)).unwrap(), b"precious");

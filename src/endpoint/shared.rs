@@ -1,0 +1,98 @@
+//! A new file that several processes write at once, each some parts of it. It was made
+//! and given its length before, and gets its name when all parts are there: this end
+//! is one part of it, and knows nothing of the others.
+//!
+//! There is no lock. A process that stands still keeps what it has locked, and another
+//! one takes its part over: both write the same bytes to the same place. A guard keeps
+//! one away that wakes up too late.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{Abilities, Destination, Draft, End, Kind, Shape};
+use crate::durable::intact::Written;
+use crate::durable::open_file::OpenFile;
+use crate::error::Result;
+use crate::io::guarded::{Guard, Guarded};
+use crate::io::{FileIo, Sink};
+use crate::progress::CancelToken;
+use crate::range::RangeSet;
+use crate::sys;
+
+/// The file, open for reading and writing.
+pub(crate) struct SharedFile {
+    path: PathBuf,
+    file: File,
+    len: u64,
+    guard: Guard,
+}
+
+impl SharedFile {
+    /// The one open as `file`, which is called `path` for now and has `len` bytes.
+    pub(crate) fn new(path: PathBuf, file: File, len: u64, guard: Guard) -> SharedFile {
+        SharedFile { path, file, len, guard }
+    }
+}
+
+impl Destination for SharedFile {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn kind(&self) -> Kind {
+        Kind::File
+    }
+
+    fn abilities(&self) -> Abilities {
+        // Nothing but these bytes is ever written there.
+        Abilities::default()
+    }
+
+    fn end(&self) -> End {
+        let device = sys::facts(&self.file).map_or(0, |facts| facts.device);
+        End::of_file(&self.file, device)
+    }
+
+    fn begin(self: Box<Self>, _shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
+        let io = Arc::new(FileIo::new(self.file, self.len));
+        let sink = Arc::new(Guarded::new(Arc::clone(&io), self.guard));
+        let file = OpenFile { io, path: self.path, grows: false };
+        Ok(Box::new(SharedDraft { file, sink }))
+    }
+}
+
+struct SharedDraft {
+    file: OpenFile,
+    sink: Arc<Guarded>,
+}
+
+impl Draft for SharedDraft {
+    fn sink(&self) -> Arc<dyn Sink> {
+        self.sink.clone()
+    }
+
+    fn path(&self) -> &Path {
+        &self.file.path
+    }
+
+    fn len(&self) -> u64 {
+        self.file.io.len()
+    }
+
+    fn file(&self) -> Option<&OpenFile> {
+        Some(&self.file)
+    }
+
+    fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
+        written.lost(&self.file.io, &self.file.path, cancel)
+    }
+
+    fn commit(&mut self, _durable: bool) -> Result<()> {
+        Ok(())
+    }
+
+    fn discard(self: Box<Self>) -> Option<String> {
+        None
+    }
+}

@@ -1,0 +1,27 @@
+//! Those of std and crossbeam.
+
+pub use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, atomic};
+pub use std::time::Instant;
+
+pub mod channel {
+    //! Channels without a bound.
+
+    pub use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, unbounded};
+}
+
+pub mod thread {
+    //! Threads that end with a scope.
+
+    pub use std::thread::{Builder, Scope, ScopedJoinHandle, scope, sleep};
+}
+
+/// Locks, also after another thread panicked: what is behind a lock is valid at
+/// every point where that can happen, or notices by itself that it is incomplete.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// What is behind a mutex that is no longer shared.
+pub fn into_inner<T>(mutex: Mutex<T>) -> T {
+    mutex.into_inner().unwrap_or_else(PoisonError::into_inner)
+}
