@@ -11,8 +11,11 @@ be resumed. Every failure is a ``pcopy.Error``, and one that the system caused i
 the ``OSError`` it would be elsewhere, such as ``FileNotFoundError``.
 """
 
+import os as _os
+
+from . import _pcopy
 from ._errors import Error, Failed, Mismatch, Partial, Refused, Usage
-from ._jobs import batch, copy, copyfile, devices, patch, verify
+from ._jobs import batch, copy, copyfile, devices, patch, submit, verify
 from ._memory import RangeFile, aligned_buffer, open_range, read_into, splice
 from ._records import Progress, Record
 
@@ -20,6 +23,23 @@ SPLICE_F_MOVE = 1
 SPLICE_F_NONBLOCK = 2
 SPLICE_F_MORE = 4
 SPLICE_F_GIFT = 8
+
+if hasattr(_os, "register_at_fork"):
+    _os.register_at_fork(after_in_child=_pcopy.forked)
+
+
+def __getattr__(name):
+    # With it comes `concurrent.futures`, which takes longer than all the rest.
+    if name == "SharedJob":
+        from ._shared import SharedJob
+
+        return SharedJob
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})
+
 
 __all__ = [
     "Error",
@@ -34,6 +54,7 @@ __all__ = [
     "SPLICE_F_MORE",
     "SPLICE_F_MOVE",
     "SPLICE_F_NONBLOCK",
+    "SharedJob",
     "Usage",
     "aligned_buffer",
     "batch",
@@ -44,5 +65,6 @@ __all__ = [
     "patch",
     "read_into",
     "splice",
+    "submit",
     "verify",
 ]

@@ -1,9 +1,8 @@
 """Exceptions, one for each thing that a caller can do about it."""
 
 import errno
-import json
 
-from ._records import Record
+from ._records import Record, parsed
 
 
 class Error(Exception):
@@ -21,12 +20,14 @@ class Error(Exception):
     path = None
     report = None
     remedies = ()
+    # Those that somebody else makes have neither, and are as any exception.
+    _message = _answer = None
 
     def __str__(self):
-        return self._message
+        return super().__str__() if self._message is None else self._message
 
     def __reduce__(self):
-        return _rebuilt, (self._answer,)
+        return super().__reduce__() if self._answer is None else (_rebuilt, (self._answer,))
 
 
 class Usage(Error, ValueError):
@@ -60,7 +61,11 @@ _NUMBERS = {"exists": errno.EEXIST, "no_space": errno.ENOSPC}
 
 def taken(answer, *, check=True):
     """The report of the answer of a job, or the exception."""
-    fields = json.loads(answer)
+    return judged(parsed(answer), check=check)
+
+
+def judged(fields, *, check=True):
+    """The same of an answer that was read already."""
     if fields.get("error"):
         raise _made(fields)
     report = fields["report"]
@@ -92,6 +97,7 @@ def _made(fields):
     if outcome == "partial":
         base = Partial
     number = error.get("errno") or _NUMBERS.get(kind)
+    number = number or getattr(errno, error.get("errno_name") or "", None)
     made = _class(base, number)
     message = error["message"]
     if error.get("remedies"):

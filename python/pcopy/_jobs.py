@@ -1,12 +1,12 @@
 """The jobs: a copy, many copies, a comparison."""
 
-import json
+import operator
 import os
 
 from . import _pcopy
 from ._errors import taken
-from ._options import as_json
-from ._records import Record, caller
+from ._options import as_json, dumped, paths
+from ._records import Record, caller, parsed
 
 
 def copy(src, dst, *, also=(), dry_run=False, check=True, progress=None, **options):
@@ -19,6 +19,8 @@ def copy(src, dst, *, also=(), dry_run=False, check=True, progress=None, **optio
 
     A new file gets its name when it is complete and on the disk; an existing one is
     refused unless ``force=True`` replaces it or ``in_place=True`` writes into it.
+    ``src`` may also be an address, ``"https://..."`` or ``"s3://bucket/key"``, which is
+    read by several requests at once, and ``dst`` one of S3.
 
     Options, all by keyword: ``range`` (a pair, a ``slice``, a ``range``, or text such as
     ``"1MiB+4KiB"``), ``dest_offset``, ``threads``, ``in_place``, ``to_device``, ``force``,
@@ -27,7 +29,23 @@ def copy(src, dst, *, also=(), dry_run=False, check=True, progress=None, **optio
     ``preserve``, ``sync`` and every other option of the library. Sizes are numbers of
     bytes or text such as ``"4MiB"``.
 
-    ``also`` are further destinations that are written from the same read. ``progress`` is
+    ``only`` are pairs of the bytes of the source that are copied, each to where it
+    would go anyway, and ``expect_in`` pairs of such a pair and its digest. ``split``
+    writes files of that length, ``dst.001`` and so on; ``digest_every`` gives each
+    piece of that length a digest; ``join`` says whether the pieces of a split source
+    are read as one ("auto", "always", "never"); ``only_changed`` writes what differs.
+
+    Of addresses: ``headers`` (a dict, or lines "Name: value"), ``logins`` (a dict of
+    ``(name, password)`` by server, ``None`` for all), ``proxies`` (a dict of ``http``,
+    ``https`` and ``except``, servers without), ``connections``, ``max_retries``,
+    ``timeout`` in seconds and ``ca_file``. Of S3: ``endpoint_url``, ``region``,
+    ``addressing_style`` ("auto", "path", "virtual"), ``no_sign_request``, and who asks:
+    ``aws_access_key_id``, ``aws_secret_access_key`` and ``aws_session_token``, or the
+    ``profile`` of the AWS tools. Nothing else is taken from the environment, unless
+    ``trust_env=True``: then proxies, certificates, ``~/.netrc`` and what the AWS tools
+    are told are found as the command finds them.
+
+    ``also`` is a further destination, or several, written from the same read. ``progress`` is
     called about ten times a second, on this thread, with a ``pcopy.Progress``; "tqdm"
     shows a bar where tqdm is installed.
 
@@ -41,7 +59,7 @@ def copy(src, dst, *, also=(), dry_run=False, check=True, progress=None, **optio
     answer = _pcopy.copy(
         source,
         destination,
-        [os.fsdecode(path) for path in also],
+        [os.fsdecode(path) for path in paths(also)],
         as_json(options),
         dry_run,
         stream,
@@ -91,8 +109,10 @@ def batch(
     path = text = None
     if isinstance(items, (str, bytes, os.PathLike)):
         path = os.fsdecode(items)
+    elif format is not None:
+        raise TypeError("format is that of a list in a file, and these are items")
     else:
-        text = "".join(json.dumps(_item(item)) + "\n" for item in items).encode()
+        text = "".join(dumped(_item(item)) + "\n" for item in items).encode()
         format = "jsonl"
     answer = _pcopy.batch(
         text,
@@ -116,8 +136,53 @@ def _item(item):
             if item.get(name) is not None
         }
         return {**item, **paths}
-    name, start, end = item
+    try:
+        name, start, end = item
+    except (TypeError, ValueError):
+        what = "a dict or a tuple (name, start, end)"
+        raise TypeError(f"an item must be {what}, not {item!r}") from None
     return {"name": os.fsdecode(name), "start": start, "end": end}
+
+
+def submit(executor, src, dst, *, job, shards, check=True, **options):
+    """Copies a byte range of ``src`` to ``dst`` by ``shards`` tasks of ``executor``.
+
+    ``executor`` has the ``submit`` of ``concurrent.futures``: a pool of threads or
+    processes, ``client.get_executor()`` of Dask, and others. ``job`` is a folder that every
+    worker sees, as ``src`` and ``dst``, under the same path; it is made if it is missing,
+    and has the plan and what is done. Task K takes part K of ``shards`` first, and then
+    whatever nobody has: any number of workers ends the copy, however many tasks there are.
+
+    The same call again resumes what was interrupted, with any executor and any ``shards``;
+    if the copy is complete, it copies nothing. Another copy needs another folder. A new
+    file gets its name when all of it is there, and an existing one is refused unless
+    ``force=True`` replaces it.
+
+    Takes the options of ``copy`` that are for one new file: not ``in_place``,
+    ``to_device``, ``only_changed``, ``split``, ``only``, ``map``, ``resume`` and ``restart``.
+    ``threads`` are those of each task. Credentials among them are handed to the executor
+    with the task; with ``trust_env=True`` each worker finds its own.
+
+    Returns a ``pcopy.SharedJob``, which is a ``concurrent.futures.Future`` of one report:
+    ``bytes.copied`` is what the tasks of this call copied, and ``bytes.resumed`` what was
+    there or was copied by tasks that failed. Its ``result()`` raises a ``pcopy.Error`` as
+    ``copy`` does, but only if no task came to the end; ``status()`` says how far it is.
+    Arguments that cannot be raise ``TypeError`` or ``ValueError`` here, before any task.
+    """
+    if not callable(getattr(executor, "submit", None)):
+        raise TypeError(f"{type(executor).__name__} is not an executor: it has no submit()")
+    shards = operator.index(shards)
+    if shards < 1:
+        raise ValueError("shards must be 1 or more")
+    if "progress" in options:
+        raise TypeError("progress has no meaning here: status() of what is returned says it")
+    wanted = as_json(options)
+    _pcopy.check_options(wanted)
+    places = [_pcopy.absolute(os.fsdecode(path)) for path in (job, src, dst)]
+    # Only here: it takes longer than all the rest.
+    from ._shared import started
+
+    return started(executor, places, wanted, shards, check)
 
 
 def verify(src, dst, *, check=True, progress=None, **options):
@@ -147,6 +212,7 @@ def patch(
 ):
     """Writes the bytes ``data`` at ``offset`` of the file or device ``path``, in place.
 
+    ``data`` and ``old`` are bytes-like; one byte of the value 42 is ``bytes([42])``.
     Nothing else of it changes, however large it is. With ``old``, nothing is written
     unless these bytes are there (``pcopy.Mismatch``). A file becomes longer only with
     ``grow=True``, and a device needs ``to_device=True``.
@@ -163,9 +229,10 @@ def patch(
     answer = _pcopy.patch(
         os.fsdecode(path),
         str(offset),
-        bytes(data),
-        None if old is None else bytes(old),
-        json.dumps(consents),
+        # `bytes(42)` would be 42 zeros.
+        bytes(memoryview(data)),
+        None if old is None else bytes(memoryview(old)),
+        dumped(consents),
     )
     return bytes.fromhex(taken(answer).old)
 
@@ -176,13 +243,15 @@ def devices():
     Each has ``path``, ``model``, ``serial``, ``size``, ``mounted`` and more; ``None`` is
     what the system does not say.
     """
-    return [Record(device) for device in json.loads(_pcopy.devices())["devices"]]
+    return [Record(device) for device in parsed(_pcopy.devices())["devices"]]
 
 
 def _descriptor(file):
     """The descriptor of an open file; ``None`` of a path."""
     if isinstance(file, (str, bytes, os.PathLike)):
         return None
+    if not hasattr(file, "fileno"):
+        raise TypeError(f"{type(file).__name__} is neither a path nor an open file")
     return file.fileno()
 
 

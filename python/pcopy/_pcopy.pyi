@@ -5,6 +5,7 @@ from typing_extensions import Buffer
 
 def command(words: list[str]) -> int: ...
 def defaults() -> str: ...
+def forked() -> None: ...
 def copy(
     source: str,
     destination: str,
@@ -38,9 +39,23 @@ def read_into(
 def splice(
     to: int, source: int, offset: int | None, count: int | None, flags: int
 ) -> int: ...
+def take_part(
+    folder: str,
+    source: str,
+    destination: str,
+    wanted: str,
+    number: int,
+    count: int,
+    lease: float,
+) -> str: ...
+def job_status(folder: str) -> str: ...
+def absolute(path: str) -> str: ...
+def check_options(wanted: str) -> None: ...
+class NotOpened(ValueError): ...
+
 @final
 class Reader:
-    def __new__(cls, path: str) -> Reader: ...
+    def __new__(cls, path: str, wanted: str) -> Reader: ...
     @property
     def size(self) -> int: ...
     @property
@@ -48,14 +63,20 @@ class Reader:
     def read_at(self, offset: int, buffer: Buffer, limit: int) -> int: ...
 
 __all__ = [
+    "NotOpened",
     "Reader",
+    "absolute",
     "batch",
+    "check_options",
     "command",
     "copy",
     "defaults",
     "devices",
+    "forked",
+    "job_status",
     "patch",
     "read_into",
     "splice",
+    "take_part",
     "verify",
 ]

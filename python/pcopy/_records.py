@@ -19,7 +19,8 @@ class Record:
         try:
             value = self._fields[name]
         except KeyError:
-            raise AttributeError(f"there is no field {name!r} in this report") from None
+            known = ", ".join(self._fields)
+            raise AttributeError(f"there is no field {name!r} here; there are {known}") from None
         return _shown(value)
 
     def __dir__(self):
@@ -115,3 +116,11 @@ class _Bar:
         self._bar.update(copied + failed - self._bar.n)
         if phase == "finished":
             self._bar.close()
+
+
+def parsed(text):
+    """What JSON says."""
+    # Not when the package is imported: it takes longer than all the rest.
+    import json
+
+    return json.loads(text)

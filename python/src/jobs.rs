@@ -6,8 +6,8 @@ use std::sync::Mutex;
 
 use pcopy::batch::BatchReport;
 use pcopy::manifest::{self, Format, Manifest, ManifestErrors, ReadOptions};
-use pcopy::{Batch, CancelToken, CopyJob, Error, Failure, Options, PatchJob, Progress};
-use pcopy::{Refusal, Size, VerifyJob};
+use pcopy::source::OpenSource;
+use pcopy::{Batch, CopyJob, Error, Failure, Join, PatchJob, Progress, Refusal, Size, VerifyJob};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ pub fn copy(
     let job = also.into_iter().fold(job, CopyJob::also);
     let stream = stream.map(own).transpose()?;
     let result = match (&stream, dry_run) {
-        (None, true) => python.detach(|| job.dry_run(&Progress::new())),
+        (None, true) => watched::run(python, progress, |watch| job.dry_run_watched(watch))?,
         (Some(stream), true) => python.detach(|| job.dry_run_into(stream, &Progress::new())),
         (None, false) => watched::run(python, progress, |watch| job.run_watched(watch))?,
         (Some(stream), false) => {
@@ -95,13 +95,15 @@ pub fn batch(
             Some(name.parse().map_err(|_| PyValueError::new_err(format!("no format {name:?}")))?)
         }
     };
-    let read = python.detach(|| read(list, path.as_deref(), format, source.as_deref()));
+    let options = options(wanted)?;
+    let join = options.join;
+    let read = python.detach(|| read(list, path.as_deref(), format, source.as_deref(), join));
     let (manifest, errors) = match read {
         Ok(read) => read,
         Err(error) => return Ok(refused(&error)),
     };
     let notes = manifest.notes;
-    let mut job = Batch::new(manifest.items, into).unread(errors).options(options(wanted)?);
+    let mut job = Batch::new(manifest.items, into).unread(errors).options(options);
     if let Some(source) = source {
         job = job.source(source);
     }
@@ -130,14 +132,23 @@ fn read(
     path: Option<&Path>,
     format: Option<Format>,
     source: Option<&Path>,
+    join: Join,
 ) -> Result<(Manifest, ManifestErrors), Error> {
-    let sector = |of: Option<&Path>| {
-        let origin =
-            pcopy::endpoint::origin(of.or(source)?, &Options::default(), &CancelToken::new())
-                .ok()?;
-        Some(origin.sector())
+    let open = |of: Option<&Path>| {
+        // A file that a row names is meant by itself.
+        let join = if of.is_some() { Join::Never } else { join };
+        OpenSource::open_joined(of.or(source)?, join).ok()
     };
-    let how = ReadOptions { manifest: path, source, sector_of: &sector, ..ReadOptions::default() };
+    let sector = |of: Option<&Path>| open(of).map(|source| source.unit());
+    let size = |of: Option<&Path>| open(of).map(|source| source.facts.size);
+    let how = ReadOptions {
+        manifest: path,
+        source,
+        sector_of: &sector,
+        disk_size: size(None),
+        size_of: &size,
+        ..ReadOptions::default()
+    };
     let (list, path) = match (list, path) {
         (Some(list), _) => return Ok(manifest::read_lenient(&list[..], format, &how)),
         (None, path) => (File::open(path.unwrap_or(Path::new(""))), path.unwrap_or(Path::new(""))),

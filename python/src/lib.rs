@@ -5,10 +5,13 @@
 //! This half must not know how a caller spells an option.
 
 mod command;
+mod forks;
 mod jobs;
 mod memory;
 mod outcome;
 mod pipe;
+mod servers;
+mod shared;
 mod watched;
 
 /// The command, from the files of the program itself.
@@ -24,9 +27,13 @@ mod _pcopy {
     #[pymodule_export]
     use super::command::command;
     #[pymodule_export]
+    use super::forks::forked;
+    #[pymodule_export]
     use super::jobs::{batch, copy, defaults, devices, patch, verify};
     #[pymodule_export]
-    use super::memory::{Reader, read_into};
+    use super::memory::{NotOpened, Reader, read_into};
     #[pymodule_export]
     use super::pipe::splice;
+    #[pymodule_export]
+    use super::shared::{absolute, check_options, job_status, take_part};
 }

@@ -4,29 +4,44 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use pcopy::endpoint::Origin;
-use pcopy::{CancelToken, CopyJob, Options};
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyOSError, PyValueError};
+use pcopy::io::ReadOrder;
+use pcopy::{CopyJob, Refusal, address};
+use pyo3::buffer::PyUntypedBuffer;
+use pyo3::exceptions::{PyOSError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
 
 use crate::outcome::{answer, options};
 use crate::watched;
 
-/// The bytes of a buffer, to be written while the interpreter runs on.
-///
-/// # Safety
-///
-/// The buffer stays exported while the slice is used. Other threads of the
-/// program may read and write the object meanwhile, as with every `readinto`:
-/// they see bytes in any order.
-unsafe fn bytes_of<'a>(buffer: &'a PyBuffer<u8>) -> PyResult<&'a mut [u8]> {
-    if buffer.readonly() || !buffer.is_c_contiguous() {
-        return Err(PyValueError::new_err("the buffer must be writable and contiguous"));
+/// A writable buffer of the caller, whatever its items are, which stays exported while
+/// this lives: its object neither moves nor becomes shorter.
+struct Exported(PyUntypedBuffer);
+
+impl Exported {
+    /// # Errors
+    ///
+    /// `TypeError` and `ValueError` if it cannot be written from end to end.
+    fn new(object: &Bound<'_, PyAny>) -> PyResult<Exported> {
+        let buffer = PyUntypedBuffer::get(object)?;
+        if buffer.readonly() {
+            return Err(PyTypeError::new_err("the buffer must be writable"));
+        }
+        if !buffer.is_c_contiguous() {
+            return Err(PyValueError::new_err("the buffer must be contiguous, row by row"));
+        }
+        Ok(Exported(buffer))
     }
-    match buffer.len_bytes() {
-        0 => Ok(&mut []),
-        // SAFETY: contiguous, writable, and as long as it says.
-        len => Ok(unsafe { std::slice::from_raw_parts_mut(buffer.buf_ptr().cast(), len) }),
+
+    /// Its bytes, to be written while the interpreter runs on. Other threads of the
+    /// program may read and write the object meanwhile, as with every `readinto`:
+    /// they see bytes in any order.
+    fn bytes(&mut self) -> &mut [u8] {
+        match self.0.len_bytes() {
+            0 => &mut [],
+            // SAFETY: contiguous, writable, and as long as it says; it stays so while
+            // this is borrowed.
+            len => unsafe { std::slice::from_raw_parts_mut(self.0.buf_ptr().cast(), len) },
+        }
     }
 }
 
@@ -35,33 +50,49 @@ unsafe fn bytes_of<'a>(buffer: &'a PyBuffer<u8>) -> PyResult<&'a mut [u8]> {
 pub fn read_into(
     python: Python<'_>,
     source: PathBuf,
-    buffer: PyBuffer<u8>,
+    buffer: &Bound<'_, PyAny>,
     wanted: &str,
     progress: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<String> {
-    // SAFETY: `buffer` lives until the end of this function.
-    let memory = unsafe { bytes_of(&buffer)? };
+    let mut buffer = Exported::new(buffer)?;
+    let memory = buffer.bytes();
     let job = CopyJob::new(source, "").options(options(wanted)?);
     Ok(answer(&watched::run(python, progress, |watch| job.run_into_memory(memory, watch))?))
 }
+
+pyo3::create_exception!(_pcopy, NotOpened, PyValueError, "Why a source cannot be read, as JSON.");
 
 /// A source that is open for reading at any offset.
 #[pyclass(frozen)]
 pub struct Reader {
     origin: Arc<dyn Origin>,
+    /// Whether a read may take so long that it must hear signals.
+    is_far: bool,
 }
 
 #[pymethods]
 impl Reader {
-    /// Opens a file, image or block device.
+    /// Opens a file, image, block device or address.
     #[new]
-    fn new(python: Python<'_>, path: PathBuf) -> PyResult<Reader> {
-        let opened = python
-            .detach(|| pcopy::endpoint::origin(&path, &Options::default(), &CancelToken::new()));
+    fn new(python: Python<'_>, path: PathBuf, wanted: &str) -> PyResult<Reader> {
+        let options = options(wanted)?;
+        let opened = watched::run(python, None, |watch| {
+            let origin = pcopy::endpoint::origin(&path, &options, watch.cancel)?;
+            match origin.read_order() {
+                ReadOrder::Any => Ok(origin),
+                _ => Err(Refusal::NotCopyable {
+                    side: pcopy::error::Side::Source,
+                    path: path.clone(),
+                    what: "read once and in order",
+                    hint: "copy it to a file first",
+                }
+                .into()),
+            }
+        })?;
         match opened {
-            Ok(origin) => Ok(Reader { origin }),
+            Ok(origin) => Ok(Reader { origin, is_far: address::scheme(&path).is_some() }),
             // As JSON: the Python half makes an exception of it.
-            Err(error) => Err(PyValueError::new_err(crate::outcome::refused(&error))),
+            Err(error) => Err(NotOpened::new_err(crate::outcome::refused(&error))),
         }
     }
 
@@ -82,15 +113,22 @@ impl Reader {
         &self,
         python: Python<'_>,
         offset: u64,
-        buffer: PyBuffer<u8>,
+        buffer: &Bound<'_, PyAny>,
         limit: usize,
     ) -> PyResult<usize> {
-        // SAFETY: `buffer` lives until the end of this function.
-        let memory = unsafe { bytes_of(&buffer)? };
+        let mut buffer = Exported::new(buffer)?;
+        let memory = buffer.bytes();
         let len = memory.len().min(limit);
         let memory = &mut memory[..len];
         let source = self.origin.source();
-        python.detach(|| source.read_at(offset, memory)).map_err(|error| {
+        let read = match self.is_far {
+            true => watched::run(python, None, |watch| {
+                self.origin.listen_to(watch.cancel);
+                source.read_at(offset, memory)
+            })?,
+            false => python.detach(|| source.read_at(offset, memory)),
+        };
+        read.map_err(|error| {
             let path = self.origin.path().to_string_lossy().into_owned();
             match error.raw_os_error() {
                 Some(number) => PyOSError::new_err((number, error.to_string(), path)),

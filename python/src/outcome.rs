@@ -4,12 +4,14 @@ use std::error::Error as _;
 use std::io;
 use std::path::Path;
 
-use pcopy::error::{Remedy, escaped_json};
+use pcopy::error::{MapRefusal, Remedy, SplitRefusal, escaped_json};
 use pcopy::{Error, ErrorKind, JobResult, Refusal, Size};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+
+use crate::servers::Servers;
 
 /// The answer to the Python half.
 pub fn answer<R: Serialize>(result: &JobResult<R>) -> String {
@@ -27,15 +29,39 @@ pub fn refused(error: &Error) -> String {
 
 fn said(error: &Error) -> Value {
     let system = system_error(error);
-    let keywords: Vec<&str> = error.kind().remedies().into_iter().filter_map(keyword).collect();
+    let keywords: Vec<&str> = error.kind().remedies().into_iter().flat_map(keywords).collect();
     json!({
-        "message": error.chain(),
+        "message": message(error),
         "kind": error.word(),
         "outcome": error.outcome(),
         "errno": system.and_then(io::Error::raw_os_error),
+        "errno_name": system.and_then(number_name),
         "path": path(error.kind()).map(|path| path.to_string_lossy()),
         "remedies": keywords,
     })
+}
+
+/// The error in words, with the names that options have in Python.
+fn message(error: &Error) -> String {
+    match error.kind() {
+        ErrorKind::Usage { options, problem } if !options.is_empty() => {
+            let names: Vec<&str> = options.iter().map(|option| spelt(option)).collect();
+            format!("{} {problem}", names.join(" with "))
+        }
+        _ => error.chain(),
+    }
+}
+
+/// What an option of the library is called in Python.
+fn spelt(option: &str) -> &str {
+    match option {
+        "leftovers" => "resume or restart",
+        "trust" => "trust_leftovers",
+        "digests" => "digest",
+        "expected" => "expect",
+        "expected_in" => "expect_in",
+        other => other,
+    }
 }
 
 /// What the system said, if the error comes from it.
@@ -50,11 +76,29 @@ fn system_error(error: &Error) -> Option<&io::Error> {
     None
 }
 
+/// The name of the number that the system would have given to what was found out
+/// without asking it.
+fn number_name(error: &io::Error) -> Option<&'static str> {
+    Some(match error.kind() {
+        io::ErrorKind::NotFound => "ENOENT",
+        io::ErrorKind::PermissionDenied => "EACCES",
+        io::ErrorKind::AlreadyExists => "EEXIST",
+        io::ErrorKind::IsADirectory => "EISDIR",
+        io::ErrorKind::NotADirectory => "ENOTDIR",
+        io::ErrorKind::BrokenPipe => "EPIPE",
+        io::ErrorKind::TimedOut => "ETIMEDOUT",
+        io::ErrorKind::ConnectionRefused => "ECONNREFUSED",
+        io::ErrorKind::ConnectionReset => "ECONNRESET",
+        _ => return None,
+    })
+}
+
 /// The file or device that the error is about.
 fn path(kind: &ErrorKind) -> Option<&Path> {
     match kind {
         ErrorKind::Read { path, .. }
         | ErrorKind::SourceShrank { path, .. }
+        | ErrorKind::StreamEnded { path, .. }
         | ErrorKind::SourceGone { path, .. }
         | ErrorKind::SourceChanged { path, .. }
         | ErrorKind::DestinationChanged { path, .. }
@@ -63,6 +107,8 @@ fn path(kind: &ErrorKind) -> Option<&Path> {
         | ErrorKind::NotNamed { path, .. }
         | ErrorKind::Sync { path, .. }
         | ErrorKind::Journal { path, .. }
+        | ErrorKind::RangeMismatch { path, .. }
+        | ErrorKind::OldMismatch { path, .. }
         | ErrorKind::VerifyMismatch { path, .. } => Some(path),
         ErrorKind::Refused(refusal) | ErrorKind::Discarded { source: refusal } => {
             of_refusal(refusal)
@@ -75,21 +121,76 @@ fn path(kind: &ErrorKind) -> Option<&Path> {
 fn of_refusal(refusal: &Refusal) -> Option<&Path> {
     match refusal {
         Refusal::CannotOpen { path, .. }
-        | Refusal::CannotRead { path, .. }
-        | Refusal::Exists { path, .. }
-        | Refusal::Leftover { path, .. }
+        | Refusal::NoMedium { path, .. }
+        | Refusal::NoEnd { path, .. }
+        | Refusal::EndsEarly { path, .. }
         | Refusal::NotCopyable { path, .. }
         | Refusal::Range { path, .. }
-        | Refusal::Busy { path }
-        | Refusal::DeviceBusy { path }
-        | Refusal::DeviceWithoutConsent { path, .. }
+        | Refusal::TooFar { path }
+        | Refusal::Exists { path, .. }
+        | Refusal::CannotReplace { path, .. }
         | Refusal::InUse { path, .. }
-        | Refusal::CannotReplace { path, .. } => Some(path),
+        | Refusal::NothingInPlace { path }
+        | Refusal::NothingToUpdate { path, .. }
+        | Refusal::Leftover { path, .. }
+        | Refusal::NotAPart { path }
+        | Refusal::NotOurs { path, .. }
+        | Refusal::NotWhatWasCopied { path, .. }
+        | Refusal::NothingToCompare { path, .. }
+        | Refusal::Map(
+            MapRefusal::Foreign { path, .. }
+            | MapRefusal::Alien { path, .. }
+            | MapRefusal::InTheWay { path }
+            | MapRefusal::CannotMake { path, .. }
+            | MapRefusal::Unusable { path, .. },
+        )
+        | Refusal::Busy { path }
+        | Refusal::PieceBusy { path, .. }
+        | Refusal::DeviceWithoutConsent { path, .. }
+        | Refusal::DeviceAsStream { path }
+        | Refusal::NotADevice { path }
+        | Refusal::DeviceBusy { path }
+        | Refusal::DeviceReadOnly { path }
+        | Refusal::DeviceTooSmall { path, .. }
+        | Refusal::PastEnd { path, .. }
+        | Refusal::SameFile { path, .. }
+        | Refusal::Overlap { path, .. }
+        | Refusal::SameDevice { path, .. }
+        | Refusal::HoldsSource { path, .. }
+        | Refusal::TooLarge { path, .. }
+        | Refusal::NoSuchDirectory { path }
+        | Refusal::NoSpace { path, .. }
+        | Refusal::AmongDevices { path, .. }
+        | Refusal::NoDirectory { path, .. }
+        | Refusal::WriteOnly { path }
+        | Refusal::CannotWrite { path, .. }
+        | Refusal::CannotRead { path, .. }
+        | Refusal::CannotReserve { path, .. }
+        | Refusal::Split(
+            SplitRefusal::Piece { path, .. }
+            | SplitRefusal::SegmentExists { path }
+            | SplitRefusal::OneMorePiece { path, .. },
+        ) => Some(path),
+        Refusal::CannotCreate { directory, .. } | Refusal::NoRename { directory, .. } => {
+            Some(directory)
+        }
         _ => None,
     }
 }
 
-/// What would help, as keyword arguments.
+/// What would help, as keyword arguments, of which one is enough.
+fn keywords(remedy: Remedy) -> Vec<&'static str> {
+    match remedy {
+        Remedy::Keys => vec![
+            "aws_access_key_id=..., aws_secret_access_key=...",
+            "profile=NAME",
+            "trust_env=True",
+            "no_sign_request=True",
+        ],
+        other => keyword(other).into_iter().collect(),
+    }
+}
+
 fn keyword(remedy: Remedy) -> Option<&'static str> {
     Some(match remedy {
         Remedy::Force => "force=True",
@@ -113,6 +214,11 @@ fn keyword(remedy: Remedy) -> Option<&'static str> {
         Remedy::NotReflinkAlways | Remedy::NotReflinkNever => "reflink=\"auto\"",
         Remedy::NotSparseNever => "sparse=\"auto\"",
         Remedy::NameSource => "source=PATH",
+        Remedy::Credentials => "headers={\"Authorization\": ...}",
+        Remedy::Grow => "grow=True",
+        Remedy::NotOnlyChanged => "only_changed=False",
+        Remedy::JoinAlways => "join=\"always\"",
+        Remedy::JoinNever => "join=\"never\"",
         _ => return None,
     })
 }
@@ -124,11 +230,38 @@ fn keyword(remedy: Remedy) -> Option<&'static str> {
 /// `ValueError` for a name that is none, and for a value that cannot be.
 pub fn options(json: &str) -> PyResult<pcopy::Options> {
     let wrong = |text: String| PyValueError::new_err(text);
-    let mut fields: Value = serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+    let mut fields: Map<String, Value> =
+        serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
     if let Some(Value::String(text)) = fields.get("limit_rate") {
         let size: Size = text.parse().map_err(|error| wrong(format!("limit_rate: {error}")))?;
         let bytes = size.bytes(1).map_err(|error| wrong(format!("limit_rate: {error}")))?;
         fields["limit_rate"] = bytes.into();
     }
-    serde_json::from_value(fields).map_err(|error| wrong(error.to_string()))
+    let servers = fields.remove("servers");
+    for (name, value) in &fields {
+        check(name, value).map_err(wrong)?;
+    }
+    let mut options: pcopy::Options =
+        serde_json::from_value(fields.into()).map_err(|error| wrong(error.to_string()))?;
+    if let Some(told) = servers {
+        let told: Servers =
+            serde_json::from_value(told).map_err(|error| wrong(error.to_string()))?;
+        told.tell(&mut options.remote).map_err(wrong)?;
+    }
+    Ok(options)
+}
+
+/// Looks at one option, or at each of those of servers, so that the one is named that
+/// cannot be.
+fn check(name: &str, value: &Value) -> Result<(), String> {
+    let read = |one: Value, name: &str| match serde_json::from_value::<pcopy::Options>(one) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!("{}: {error}", spelt(name))),
+    };
+    match (name, value) {
+        ("remote", Value::Object(parts)) => parts
+            .iter()
+            .try_for_each(|(part, value)| read(json!({ "remote": { part: value } }), part)),
+        _ => read(json!({ name: value }), name),
+    }
 }

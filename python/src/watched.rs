@@ -1,12 +1,16 @@
 //! A job on a thread of its own, while the calling thread hears signals and
 //! tells how far it is.
 
+use std::io;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use pcopy::{CancelToken, Progress, Snapshot, Watch};
+use pyo3::exceptions::PyOSError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+
+use crate::forks::Running;
 
 /// How often the caller hears of the progress, and the job of Ctrl-C.
 const TICK: Duration = Duration::from_millis(100);
@@ -17,20 +21,23 @@ const TICK: Duration = Duration::from_millis(100);
 /// # Errors
 ///
 /// What `progress` raises, and `KeyboardInterrupt`: the job is stopped then, and
-/// leaves a state to resume from.
+/// leaves a state to resume from. `OSError` if there can be no further thread.
 pub fn run<T: Send>(
     python: Python<'_>,
     progress: Option<&Bound<'_, PyAny>>,
     job: impl FnOnce(Watch<'_>) -> T + Send,
 ) -> PyResult<T> {
     let (counters, cancel) = (Progress::new(), CancelToken::new());
+    let counted = Running::new();
     let ended = Ended::default();
     std::thread::scope(|scope| {
-        let running = scope.spawn(|| {
+        let named = std::thread::Builder::new().name("pcopy".to_owned());
+        let running = named.spawn_scoped(scope, || {
             // Also if it panics.
             let _told = Told(&ended);
             job(Watch::new(&counters, &cancel))
         });
+        let running = running.map_err(no_thread)?;
         let mut stopped = None;
         loop {
             let is_over = python.detach(|| ended.wait(TICK));
@@ -39,6 +46,7 @@ pub fn run<T: Send>(
                     Some(progress) => tell(progress, &counters),
                     None => Ok(()),
                 });
+                counted.end_if_forked();
                 if let Err(error) = heard {
                     cancel.cancel();
                     stopped = Some(error);
@@ -55,6 +63,11 @@ pub fn run<T: Send>(
             (None, Err(panic)) => std::panic::resume_unwind(panic),
         }
     })
+}
+
+fn no_thread(error: io::Error) -> PyErr {
+    let number = error.raw_os_error().unwrap_or_default();
+    PyOSError::new_err((number, format!("cannot start a thread: {error}")))
 }
 
 fn tell(progress: &Bound<'_, PyAny>, counters: &Progress) -> PyResult<()> {

@@ -2,37 +2,19 @@
 
 import errno
 import hashlib
-import io
 import json
-import mmap
 import os
+import pathlib
 import pickle
-import shutil
-import signal
+import re
 import subprocess
 import sys
 import threading
-import time
-import zipfile
 
 import pytest
 
 import pcopy
-
-MIB = 1 << 20
-
-
-def pattern(size, seed=1):
-    block = hashlib.sha256(bytes([seed])).digest() * 128
-    return (block * (size // len(block) + 1))[:size]
-
-
-@pytest.fixture
-def source(tmp_path):
-    path = tmp_path / "source"
-    path.write_bytes(pattern(3 * MIB))
-    return path
-
+from conftest import MIB, pattern
 
 # Copies.
 
@@ -43,6 +25,8 @@ def test_a_range_is_copied_and_reported(source, tmp_path):
     assert report.bytes.copied == MIB - 3
     assert report.outcome == "complete" and report.durable
     assert report.as_dict()["range"] == {"start": 10, "end": MIB + 7}
+    with pytest.raises(AttributeError, match="there are .*copied"):
+        report.bytes.written_bytes
     assert pickle.loads(pickle.dumps(report)) == report
 
 
@@ -103,6 +87,10 @@ def test_several_destinations(source, tmp_path):
     report = pcopy.copy(source, tmp_path / "a", also=[tmp_path / "b"], verify=True)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
     assert [also.outcome for also in report.also] == ["complete"]
+    # One is one, and not a file for each letter of its name.
+    for number, one in enumerate((str(tmp_path / "c"), tmp_path / "d")):
+        pcopy.copy(source, tmp_path / f"e{number}", also=one)
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "c", "d", "e0", "e1", "source"]
 
 
 def test_a_dry_run_writes_nothing(source, tmp_path):
@@ -173,21 +161,86 @@ def test_names_of_options_are_checked(source, tmp_path):
         pcopy.copy(source, tmp_path / "copy", verify=True, sync=False)
     with pytest.raises(ValueError, match="limit_rate"):
         pcopy.copy(source, tmp_path / "copy", limit_rate="fast")
+    with pytest.raises(ValueError, match="force"):
+        pcopy.copy(source, tmp_path / "copy", force="no")
     with pytest.raises(TypeError):
         pcopy.copy(source, tmp_path / "copy", io_size=1.5)
+    with pytest.raises(TypeError):
+        pcopy.copy(source, tmp_path / "copy", range=(0, 1.5))
+    with pytest.raises(TypeError, match="PosixPath|WindowsPath"):
+        pcopy.copy(source, tmp_path / "copy", retries=tmp_path)
+    with pytest.raises(TypeError, match="neither a path nor an open file"):
+        pcopy.copy(source, 7)
+    for wrong in (5, (5,), (1, 2, 3), [(0, 5)]):
+        with pytest.raises(TypeError, match="range must be"):
+            pcopy.copy(source, tmp_path / "copy", range=wrong)
+    with pytest.raises(TypeError, match="each of only must be"):
+        pcopy.copy(source, tmp_path / "copy", only=(0, 5))
+    with pytest.raises(TypeError, match="digest must be"):
+        pcopy.copy(source, tmp_path / "copy", digest=7)
+    with pytest.raises(TypeError, match="an item must be"):
+        pcopy.batch(("a", 0, 5), source, tmp_path / "copy")
+    with pytest.raises(TypeError, match="format is that of a list"):
+        pcopy.batch([("a", 0, 5)], source, tmp_path / "copy", format="csv")
+    # Each under the name that it has here.
+    for wrong, words in [
+        ({"digest": "sha3"}, "^digest: .*sha256"),
+        ({"expect": "sha3"}, "^expect: "),
+        ({"timeout": -1}, "^timeout: "),
+    ]:
+        with pytest.raises(ValueError, match=words):
+            pcopy.copy(source, tmp_path / "copy", **wrong)
     assert not (tmp_path / "copy").exists()
 
 
 def test_every_option_of_the_library_has_a_keyword():
     from pcopy import _options, _pcopy
 
-    library = set(json.loads(_pcopy.defaults()))
+    library = json.loads(_pcopy.defaults())
+    # Not among what is stored, because most of them have none, or are credentials.
+    library |= {"only": None, "expected_in": None}
+    remote = set(library.pop("remote")) | {"headers", "logins", "proxies", "trust_env"}
+    # The service of S3, who asks it, and which of the tools of AWS knows both.
+    remote |= {"endpoint_url", "region", "addressing_style", "profile", "no_sign_request"}
+    remote |= {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
     spelt = {"leftovers": "resume", "trust": "trust_leftovers"}
-    spelt |= {"digests": "digest", "expected": "expect"}
-    assert {spelt.get(name, name) for name in library} | {"restart"} == set(_options.NAMES)
+    spelt |= {"digests": "digest", "expected": "expect", "expected_in": "expect_in"}
+    keywords = {spelt.get(name, name) for name in library} | remote | {"restart"}
+    assert keywords - {"s3"} == set(_options.NAMES)
 
 
-# Progress and signals.
+def test_the_types_have_every_keyword():
+    from pcopy import _options
+
+    stubs = pathlib.Path(pcopy.__file__).with_name("__init__.pyi").read_text()
+    part = stubs[stubs.index("class _Opening") : stubs.index("class Record")]
+    assert set(re.findall(r"^    (\w+): ", part, re.M)) == set(_options.NAMES)
+
+
+def test_every_keyword_is_read(source, tmp_path):
+    """Each by itself, so that a value that the library cannot read is seen here."""
+    from pcopy import _options
+
+    values = {"range": (1, 5), "map": tmp_path / "a map", "digest": "crc32c", "threads": 2}
+    values |= {"expect": "crc32c:00000000", "expect_in": [((0, 0), "crc32c:00000000")]}
+    values |= {"only": [(1, 3)], "engine": "positioned", "join": "never", "wait": 0.5}
+    values |= {"reflink": "never", "sparse": "auto", "preallocate": "off", "io_size": 65536}
+    values |= {"stripe_size": "1MiB", "limit_rate": "1GiB", "on_read_error": "stop"}
+    values |= {"retries": 1, "checkpoint_every": 2, "split": "1MiB", "digest_every": "1MiB"}
+    values |= {"dest_offset": 0, "headers": {"X-A": "b"}, "logins": {None: ("me", "pw")}}
+    values |= {"proxies": {"http": "http://proxy"}, "connections": 2, "max_retries": 1}
+    values |= {"timeout": 5, "ca_file": "none.pem"}
+    values |= {"endpoint_url": "http://x", "region": "x", "addressing_style": "path"}
+    values |= {"profile": "x", "aws_session_token": "x"}
+    keys = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
+    for name in _options.NAMES:
+        others = keys if name.startswith("aws_") else {}
+        _options_json = _options.as_json({**others, name: values.get(name, "x" if others else True)})
+        pcopy._pcopy.Reader(str(source), _options_json)
+        assert _options.as_json({name: None}) == "{}"
+
+
+# Progress.
 
 
 def test_progress_is_called_on_this_thread(source, tmp_path):
@@ -218,53 +271,6 @@ def test_what_progress_raises_ends_the_copy_and_can_be_resumed(source, tmp_path)
     assert (tmp_path / "copy").read_bytes() == pattern(3 * MIB)
 
 
-def test_ctrl_c_is_heard_and_leaves_a_state_to_resume(source, tmp_path):
-    program = (
-        "import sys, pcopy\n"
-        "def tell(now):\n"
-        "    if now.copied: print('copying', flush=True)\n"
-        "pcopy.copy(sys.argv[1], sys.argv[2], limit_rate='1MiB', io_size='64KiB', progress=tell)\n"
-    )
-    running = subprocess.Popen(
-        [sys.executable, "-c", program, source, tmp_path / "copy"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    assert running.stdout.readline() == b"copying\n"
-    running.send_signal(signal.SIGINT)
-    _, errors = running.communicate(timeout=60)
-    assert b"KeyboardInterrupt" in errors
-    assert (tmp_path / "copy.pcopy-part").exists() and not (tmp_path / "copy").exists()
-    assert pcopy.copy(source, tmp_path / "copy", resume=True).bytes.resumed > 0
-
-
-def test_other_threads_run_on_and_threads_do_not_disturb_each_other(source, tmp_path):
-    def one(number):
-        pcopy.copy(source, tmp_path / f"copy-{number}", verify=True)
-
-    threads = [threading.Thread(target=one, args=[number]) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    for number in range(4):
-        assert (tmp_path / f"copy-{number}").read_bytes() == pattern(3 * MIB)
-
-
-def test_after_a_fork(source, tmp_path):
-    pcopy.copy(source, tmp_path / "parent")
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            pcopy.copy(source, tmp_path / "child")
-            status = 0
-        finally:
-            os._exit(status)
-    assert os.waitpid(child, 0)[1] == 0
-    assert (tmp_path / "child").read_bytes() == pattern(3 * MIB)
-
-
 # Bytes in the middle.
 
 
@@ -285,6 +291,73 @@ def test_a_patch_and_its_undoing(source):
         pcopy.patch(source.with_name("none"), 0, b"x")
     with pytest.raises(ValueError):
         pcopy.patch(source, "far", b"x")
+    # `bytes(42)` has 42 zeros.
+    for number in (42, "text"):
+        with pytest.raises(TypeError, match="bytes-like"):
+            pcopy.patch(source, 0, number)
+    with pytest.raises(TypeError, match="bytes-like"):
+        pcopy.patch(source, 0, b"x", old=0)
+    assert source.read_bytes() == before + b"beyond"
+
+
+# What of a source is copied, and into how many files.
+
+
+def test_parts_of_a_range(source, tmp_path):
+    parts = [(5, 9), range(MIB, MIB + 3), slice(None, 2)]
+    report = pcopy.copy(source, tmp_path / "copy", only=parts)
+    whole, copy = pattern(3 * MIB), (tmp_path / "copy").read_bytes()
+    assert copy[:12] == whole[:2] + bytes(3) + whole[5:9] + bytes(3)
+    assert copy[MIB - 1 : MIB + 4] == b"\0" + whole[MIB : MIB + 3] + b"\0"
+    assert report.bytes.copied == 9
+    with pytest.raises(ValueError):
+        pcopy.copy(source, tmp_path / "other", only=[(9, 5)])
+
+
+def test_digests_of_parts_that_are_looked_at_before(source, tmp_path):
+    right = hashlib.sha256(pattern(3 * MIB)[7:99]).hexdigest()
+    pcopy.copy(source, tmp_path / "copy", expect_in=[((7, 99), "sha256:" + right)])
+    with pytest.raises(pcopy.Mismatch) as caught:
+        pcopy.copy(source, tmp_path / "other", expect_in=[((7, 98), "sha256:" + right)])
+    assert caught.value.kind == "range_mismatch" and caught.value.path == str(source)
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_copy_in_pieces_and_the_pieces_as_one(source, tmp_path):
+    pcopy.copy(source, tmp_path / "copy", split=MIB, digest="md5", digest_every="2MiB")
+    pieces = [(tmp_path / f"copy.{number:03}").read_bytes() for number in (1, 2, 3)]
+    assert b"".join(pieces) == pattern(3 * MIB)
+    first = tmp_path / "copy.001"
+    buffer = bytearray(3 * MIB)
+    assert pcopy.read_into(first, buffer) == 3 * MIB and buffer == pattern(3 * MIB)
+    assert pcopy.read_into(first, buffer, join="never") == MIB
+    assert len(pcopy.open_range(first)) == 3 * MIB
+    assert len(pcopy.open_range(first, join="never")) == MIB
+
+
+def test_only_what_changed(source, tmp_path):
+    pcopy.copy(source, tmp_path / "copy")
+    with open(source, "r+b") as file:
+        file.write(b"changed")
+    again = {"in_place": True, "only_changed": True}
+    assert pcopy.copy(source, tmp_path / "copy", dry_run=True, **again).bytes.copied == 0
+    report = pcopy.copy(source, tmp_path / "copy", **again)
+    assert (tmp_path / "copy").read_bytes() == source.read_bytes()
+    assert 0 < report.bytes.written < MIB
+
+
+def test_out_of_a_pipe(source, tmp_path):
+    read, write = os.pipe()
+    os.write(write, pattern(1000))
+    os.close(write)
+    with open(read, "rb") as pipe:
+        pcopy.copy(pipe, tmp_path / "copy")
+        assert (tmp_path / "copy").read_bytes() == pattern(1000)
+        # What comes once has no offsets.
+        with pytest.raises(pcopy.Refused, match="once and in order"):
+            pcopy.open_range(pipe)
+        with pytest.raises(pcopy.Refused, match="once and in order"):
+            pcopy.read_into(pipe, bytearray(5))
 
 
 # Many ranges.
@@ -342,108 +415,6 @@ def test_devices_have_a_path_and_a_size():
         assert device.path and device.size is None or device.size >= 0
 
 
-# Memory.
-
-
-@pytest.mark.parametrize("size", [0, 1, 4096, MIB + 1, 3 * MIB, 4 * MIB])
-@pytest.mark.parametrize("offset", [0, 1, MIB, 3 * MIB, 5 * MIB])
-def test_read_into_every_size_and_offset(source, size, offset):
-    wanted = pattern(3 * MIB)[offset : offset + size]
-    buffer = bytearray(b"\xee" * size)
-    assert pcopy.read_into(source, buffer, offset, threads=3) == len(wanted)
-    assert buffer == wanted + b"\xee" * (size - len(wanted))
-
-
-def test_read_into_buffers_of_every_kind(source):
-    numpy = pytest.importorskip("numpy")
-    wanted = pattern(3 * MIB)
-    array = numpy.zeros((3, MIB // 4), dtype=numpy.uint32)
-    assert pcopy.read_into(source, array) == 3 * MIB
-    assert array.tobytes() == wanted
-    half = numpy.zeros((4, 4))[:, :2]
-    with pytest.raises((TypeError, ValueError, BufferError)):
-        pcopy.read_into(source, half)
-    memory = mmap.mmap(-1, MIB)
-    pcopy.read_into(source, memory, 5)
-    assert memory[:] == wanted[5 : MIB + 5]
-    with pytest.raises(TypeError):
-        pcopy.read_into(source, b"constant")
-
-
-def test_aligned_buffers_are_for_direct_requests(source):
-    buffer = pcopy.aligned_buffer(MIB)
-    assert len(buffer) == MIB and not buffer.readonly
-    try:
-        descriptor = os.open(source, os.O_RDONLY | os.O_DIRECT)
-    except OSError:
-        pytest.skip("this file system has no direct requests")
-    try:
-        assert os.preadv(descriptor, [buffer], 4096) == MIB
-    finally:
-        os.close(descriptor)
-    assert bytes(buffer) == pattern(3 * MIB)[4096 : 4096 + MIB]
-    assert pcopy.read_into(source, buffer, 8192, engine="direct") == MIB
-    assert bytes(buffer) == pattern(3 * MIB)[8192 : 8192 + MIB]
-
-
-def test_a_range_as_a_file(source, tmp_path):
-    file = pcopy.open_range(source, 100, MIB)
-    with open(tmp_path / "copy", "wb") as copy:
-        shutil.copyfileobj(file, copy)
-    assert (tmp_path / "copy").read_bytes() == pattern(3 * MIB)[100:MIB]
-    assert file.seek(-10, os.SEEK_END) == MIB - 110
-    assert file.read() == pattern(3 * MIB)[MIB - 10 : MIB] and file.read() == b""
-    assert file.seek(1, os.SEEK_CUR) == len(file) + 1 and file.read(5) == b""
-    with pytest.raises(ValueError):
-        file.seek(-1)
-    file.close()
-    with pytest.raises(ValueError):
-        file.read()
-    with pytest.raises(ValueError):
-        pcopy.open_range(source, 0, 1 << 40)
-    with io.BufferedReader(pcopy.open_range(source)) as lines:
-        assert lines.read() == pattern(3 * MIB)
-
-
-def test_an_archive_in_the_middle_of_an_image(tmp_path):
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as file:
-        file.writestr("hello", b"world")
-    image = tmp_path / "image"
-    image.write_bytes(b"x" * 1000 + archive.getvalue() + b"y" * 1000)
-    with zipfile.ZipFile(pcopy.open_range(image, 1000, 1000 + len(archive.getvalue()))) as file:
-        assert file.read("hello") == b"world"
-
-
-# splice(2).
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="splice is a call of Linux")
-
-
-@linux
-def test_splice_between_files(source, tmp_path):
-    with open(source, "rb") as read, open(tmp_path / "copy", "wb") as write:
-        assert pcopy.splice(write.fileno(), read.fileno()) == 3 * MIB
-        assert read.tell() == 3 * MIB
-        assert pcopy.splice(write, read, offset=5, nbytes=10, flags=pcopy.SPLICE_F_MORE) == 10
-        assert read.tell() == 3 * MIB
-    assert (tmp_path / "copy").read_bytes() == pattern(3 * MIB) + pattern(3 * MIB)[5:15]
-
-
-@linux
-def test_splice_into_and_out_of_a_pipe(source, tmp_path):
-    read, write = os.pipe()
-    with open(source, "rb") as file:
-        assert pcopy.splice(write, file, nbytes=1000) == 1000
-    os.close(write)
-    with open(tmp_path / "copy", "wb") as copy:
-        assert pcopy.splice(copy, read) == 1000
-    os.close(read)
-    assert (tmp_path / "copy").read_bytes() == pattern(3 * MIB)[:1000]
-    with pytest.raises(OSError):
-        pcopy.splice(-1, -1)
-
-
 # The command.
 
 
@@ -460,9 +431,11 @@ def test_the_command(source, tmp_path):
 
 
 def test_the_import_is_quick():
-    program = "import time; a = time.perf_counter(); import pcopy; print(time.perf_counter() - a)"
+    program = "import time; a = time.process_time(); import pcopy; print(time.process_time() - a)"
     times = [
         float(subprocess.run([sys.executable, "-c", program], capture_output=True).stdout)
         for _ in range(5)
     ]
-    print(f"import: {min(times) * 1000:.1f} ms")
+    print(f"import: {min(times) * 1000:.1f} ms of a processor")
+    # The goal is 20 ms, of a wheel that is not compiled for tests.
+    assert min(times) < 0.1
