@@ -4,7 +4,9 @@ import datetime
 import json
 import os
 
+import common
 import place
+import race
 import scenarios
 import tools
 
@@ -64,6 +66,13 @@ def lines_of(result):
     return lines + [f"{word(goal)}: {goal['what']}: {goal['value']}" for goal in result["targets"]]
 
 
+def changes(result):
+    """Lines that compare pcopy with an earlier one, where both were run."""
+    medians = {row["name"]: row["median"] for row in result["rows"] if "median" in row}
+    return [f"{name:<40} {medians[race.BEFORE + name] / now:.2f} times as fast as before"
+            for name, now in medians.items() if race.BEFORE + name in medians]
+
+
 def figure(row):
     if "error" in row:
         return f"- {row['error']}"
@@ -96,7 +105,7 @@ def write(results):
 def targets_table(results):
     lines = ["| | scenario | target | measured | |", "|---|---|---|---|---|"]
     for name in scenarios.ALL:
-        result = results.get(name) or scenarios.skipped(name, "not yet")
+        result = results.get(name) or common.skipped(name, "not yet")
         if result.get("skipped"):
             lines.append(f"| {name} | {result['title']} | | | not run: {result['skipped']} |")
         for goal in result["targets"]:
@@ -149,7 +158,7 @@ def notes(result):
 
 
 def caution(machine):
-    """Times of a busy machine say little; whoever reads them must know."""
+    """Times of a busy machine say little; the reader must know."""
     if float(machine["load"]) <= 2 * os.cpu_count():
         return []
     words = f"**Other jobs were running** (load {machine['load']}): these times say little."
@@ -168,13 +177,13 @@ def footer(results):
         machine = ", ".join(f"{what}: {value}" for what, value in about.items())
         known = ", ".join(f"{name} {version}" for name, version in versions if version)
         absent = ", ".join(name for name, version in versions if not version)
-        lines.append(f"{', '.join(sorted(names, key=lambda n: int(n[1:])))} ({day}): {machine}.")
+        lines.append(f"{', '.join(sorted(names, key=list(scenarios.ALL).index))} ({day}): {machine}.")
         lines += [f"Versions: {known}." + (f" Not there: {absent}." if absent else ""), ""]
     return lines
 
 
 # One chart a scenario, side by side: bars of throughput, pcopy in colour.
-CHARTS = ["S1", "S2", "S3"]
+CHARTS = ["S1", "S2", "S3", "S3f"]
 BAR, GAP, LABEL, WIDTH = 16, 6, 150, 760
 
 

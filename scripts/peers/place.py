@@ -11,8 +11,6 @@ import sys
 import tempfile
 import time
 
-FUSE_CONTROL = "/sys/fs/fuse/connections"
-
 
 def run(*words):
     """Runs a command that must succeed and returns what it printed."""
@@ -87,35 +85,52 @@ class Place:
         self.undo.append(lambda: run("losetup", "-d", loop))
         return loop
 
-    def slow_device(self, image, delay):
-        """A read-only block device that answers each request after `delay`."""
-        folder = self.path("nbd")
+    def slow_file(self, image, seconds):
+        """The file `image`, read-only and so late at each read, however many there are."""
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "slow.c")
+        program, folder = self.path("slow"), self.path("slow.mnt")
+        libraries = run("pkg-config", "--cflags", "--libs", "fuse3").split()
+        run("gcc", "-O2", "-o", program, source, *libraries)
         os.mkdir(folder)
-        words = ["nbdfuse", "-r", folder, "--command", "nbdkit", "-s", "-t", "64",
-                 "--filter=delay", "file", image, f"rdelay={delay}"]
-        server = subprocess.Popen(words)
+        server = subprocess.Popen([program, folder, image, str(round(seconds * 1e6))])
 
         def stop():
             subprocess.run(["fusermount3", "-u", folder], check=False)
             server.wait(timeout=20)
+            os.rmdir(folder)
 
         self.undo.append(stop)
-        device = os.path.join(folder, "nbd")
+        shown = os.path.join(folder, "file")
         for _ in range(100):
-            if os.path.exists(device):
+            if os.path.exists(shown):
                 break
             time.sleep(0.1)
-        if not os.path.ismount(FUSE_CONTROL):
-            run("mount", "-t", "fusectl", "none", FUSE_CONTROL)
-            self.undo.append(lambda: run("umount", FUSE_CONTROL))
-        connection = os.path.join(FUSE_CONTROL, str(os.minor(os.stat(folder).st_dev)))
-        # Left at FUSE's default of 12, the stack itself would be the limit.
-        for limit in ("max_background", "congestion_threshold"):
-            with open(os.path.join(connection, limit), "w", encoding="ascii") as file:
-                file.write("512")
-        loop = run("losetup", "-f", "--show", "--direct-io=on", "-r", device)
+        return shown
+
+    def read_only_device(self, image):
+        """A block device on a file, read past the page cache."""
+        loop = run("losetup", "-f", "--show", "--direct-io=on", "-r", image)
         self.undo.append(lambda: run("losetup", "-d", loop))
         return loop
+
+    def memory_group(self, size):
+        """The file to which a process writes its number to have at most so much memory, its
+        page cache among it; None where the system has no such groups."""
+        for root, limit in (("/sys/fs/cgroup/memory", "memory.limit_in_bytes"),
+                            ("/sys/fs/cgroup", "memory.max")):
+            group = os.path.join(root, f"pcopy-peers-{os.getpid()}")
+            try:
+                os.mkdir(group)
+            except OSError:
+                continue
+            self.undo.append(lambda: os.rmdir(group))
+            try:
+                with open(os.path.join(group, limit), "w", encoding="ascii") as file:
+                    file.write(str(size))
+                return os.path.join(group, "cgroup.procs")
+            except OSError:
+                continue
+        return None
 
 
 def touch_memory(size):
@@ -147,6 +162,12 @@ def cold(path):
     if os.geteuid() == 0:
         with open("/proc/sys/vm/drop_caches", "w", encoding="ascii") as file:
             file.write("1")
+
+
+def cached(path):
+    """Which share of a file is in the page cache."""
+    pages = run("fincore", "--bytes", "--noheadings", "--output", "RES", path)
+    return int(pages) / os.path.getsize(path)
 
 
 def empty(folder):

@@ -1,11 +1,31 @@
 """Running commands in interleaved rounds and keeping what they took."""
 
+import copy
 import statistics
 import subprocess
 import tempfile
 import time
 
 import tools
+
+
+# Of what an earlier pcopy did, where one is compared with.
+BEFORE = "before: "
+
+# The program of an earlier pcopy, or None.
+against = None
+
+
+def with_earlier(runners):
+    """Each runner of pcopy followed by one that runs the earlier program, if there is one."""
+    if not against:
+        return runners
+    found = []
+    for runner in runners:
+        found.append(runner)
+        if any(tools.PCOPY in " ".join(words) for words in runner.commands):
+            found.append(runner.of_earlier())
+    return found
 
 
 class Runner:
@@ -18,6 +38,15 @@ class Runner:
         # What was run is 1/scale of the work; a time is the mean of `inner` repetitions.
         self.scale, self.inner = scale, inner
         self.seconds, self.error = [], None
+
+    def of_earlier(self):
+        """The same by the earlier program."""
+        earlier = copy.copy(self)
+        earlier.name = BEFORE + self.name
+        earlier.commands = [[word.replace(tools.PCOPY, against) for word in words]
+                            for words in self.commands]
+        earlier.seconds = []
+        return earlier
 
     def run(self, counts):
         try:
@@ -73,6 +102,7 @@ def peak_memory(words):
 def race(runners, rounds):
     """Every runner once for nothing, then `rounds` times, interleaved, every
     other round backwards."""
+    runners = with_earlier(runners)
     for number in range(rounds + 1):
         order = runners if number % 2 == 0 else list(reversed(runners))
         for runner in order:

