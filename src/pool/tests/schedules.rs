@@ -150,8 +150,6 @@ fn every_stripe_is_taken_once_however_many_workers_there_are() {
 fn threads_that_cannot_be_had_cost_no_stripe() {
     check(|| {
         thread::refuse(2);
-        // All may be refused, and a schedule of a single thread is none.
-        shuttle::thread::spawn(|| ()).join().unwrap();
         let (plan, progress, cancel) = (plan(5), Progress::new(), CancelToken::new());
         let steps = Taking { waits_for_nobody: true, ..Taking::new(&plan, &progress) };
         let control = control(&progress, &cancel);
