@@ -22,8 +22,9 @@ use crate::sys::{bytes_of, os_string};
 /// Most shards of a job: as many files as a folder is listed with at once.
 pub const MOST: u64 = 4096;
 
-/// Shards that keep many machines busy to the end.
-pub const ENOUGH: u64 = 256;
+/// Shards of a range that keep several machines busy to the end, where more of them would
+/// be smaller than what is worth a record.
+const ENOUGH: u64 = 32;
 
 /// Bytes of a shard that is worth its record and its sync.
 const WORTHWHILE: u64 = 64 << 20;

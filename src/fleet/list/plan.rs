@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::batch::{Batch, Survey, SurveyedFile};
 use crate::digest::{Algorithm, hash_slice};
 use crate::error::Result;
-use crate::fleet::plan::{Difference, ENOUGH, MOST, Name, Planned, agreed, shard_size};
+use crate::fleet::plan::{Difference, MOST, Name, Planned, agreed, shard_size};
 use crate::manifest::{Item, Runs};
 use crate::options::Options;
 use crate::plan::SMALLEST_STRIPE;
@@ -17,6 +17,9 @@ use crate::tree::Walk;
 /// Files of a shard that is worth its record and its sync, at least and, unless
 /// there were too many shards, at most.
 const FILES: (u64, u64) = (16, 1024);
+
+/// Shards of small files that keep many machines busy to the end.
+const ENOUGH: u64 = 256;
 
 /// A file of so many times the size of a shard is shared by all processes.
 const LARGE: u64 = 4;
