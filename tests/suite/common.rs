@@ -353,6 +353,17 @@ impl Running {
         rustix::process::kill_process(process, signal).expect("the process is there");
     }
 
+    /// Stops the program, and waits until each of its threads stands still.
+    #[cfg(unix)]
+    pub fn stand_still(&self) {
+        self.signal(rustix::process::Signal::STOP);
+        let process = rustix::process::Pid::from_child(&self.child);
+        let options = rustix::process::WaitOptions::UNTRACED;
+        let waited = rustix::process::waitpid(Some(process), options).expect("a child");
+        let (_, status) = waited.expect("it was waited for");
+        assert!(status.stopped(), "it has ended: {status:?}");
+    }
+
     /// Sends a signal to a program that may have ended meanwhile.
     #[cfg(unix)]
     pub fn signal_if_there(&self, signal: rustix::process::Signal) {

@@ -158,7 +158,7 @@ fn a_process_that_wakes_up_when_all_is_over_writes_nothing() {
     scene.source("source", 1 << 20);
     let sleeper = start(&scene, &format!("{SMALL} {SLOW} source copy"));
     wait_until("it has begun", || recorded(&scene) > 0);
-    sleeper.signal(Signal::STOP);
+    sleeper.stand_still();
     scene.run(&format!("{SMALL} source copy")).code(0);
     let edited = vec![7; 1 << 20];
     scene.write("copy", &edited);

@@ -196,7 +196,7 @@ fn a_process_that_wakes_up_when_all_is_over_renames_nothing() {
     let sleeper = start(&scene, &format!("{} --limit-rate 64KiB --force", line()));
     let claimed = || scene.path("J/claim.00000.1").exists();
     wait_until("it has begun", claimed);
-    sleeper.signal(Signal::STOP);
+    sleeper.stand_still();
     scene.run(&format!("{} --force", line())).code(0);
     for name in files.keys().filter(|name| *name != "large") {
         scene.write(format!("out/{name}"), b"edited");

@@ -45,7 +45,7 @@ fn eight_runs_write_eight_pieces_of_one_file_at_once() {
 fn a_piece_that_another_run_writes_is_refused() {
     let (scene, _) = scene(3);
     let first = begin(&scene, 1);
-    first.signal(Signal::STOP);
+    first.stand_still();
     let overlapping = format!("--in-place -r 0+{} source image", PIECE + 1);
     let before = scene.read("image");
     scene.run(&overlapping).code(3).says(&["another copy is writing", "pcopy batch"]);
