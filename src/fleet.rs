@@ -1,6 +1,6 @@
 //! One copy by many processes, on one machine or on many: each runs the same job with the
 //! same folder on shared storage. The first one writes a plan, each copies shards of
-//! the range into one file, and the one that sees all of them gives it its name.
+//! the range into one file or object, and the one that sees all of them gives it its name.
 //!
 //! Nothing but the folder is between the processes: no daemon, no connection, no lock.
 //! A process that ends takes at most the shard with it that it had; another one takes
@@ -20,6 +20,7 @@ mod record;
 mod status;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod trial;
+mod whole;
 mod work;
 
 #[cfg(test)]
@@ -36,7 +37,7 @@ use crate::options::{Options, setters};
 use crate::progress::{CancelToken, Phase, Progress, Watch};
 use crate::range::Mapping;
 use crate::report::Report;
-use crate::sys::{self, FileKind};
+use crate::sys;
 use crew::{Crew, Done, Over};
 use folder::{Folder, OnDisk};
 use join::{AnyPlan, Joined, Joining, read_finished};
@@ -160,15 +161,16 @@ impl SharedJob {
     fn enter(&self, process: &Process, cancel: &CancelToken) -> Result<Entered> {
         let origin = endpoint::origin(&self.source, &self.options, cancel)?;
         let mapping = self.mapping(&*origin)?;
-        let named = self.file(&*origin)?;
+        let len = mapping.to().end();
+        let whole = whole::at(&self.destination, &*origin, len, &self.options, cancel)?;
         let opened = OnDisk::make(&self.folder);
         let folder = opened.map_err(|error| join::failed(&self.folder, error))?;
         let joining = Joining {
             path: &self.folder,
             folder: &folder,
             origin: &*origin,
-            destination: endpoint::absolute(&named),
-            named,
+            destination: absolute(whole.path()),
+            whole,
             mapping,
             options: &self.options,
             process,
@@ -264,36 +266,6 @@ impl SharedJob {
         }
         Ok(mapping)
     }
-
-    /// The file that the destination means.
-    fn file(&self, origin: &dyn Origin) -> Result<PathBuf> {
-        let path = &self.destination;
-        if crate::address::scheme(path).is_some() || path.as_os_str() == "null:" {
-            let name = quoted(path.as_path());
-            let why = match crate::address::scheme(path) {
-                Some(_) => "is on a server, which lists what is there, and not the job folder",
-                None => "is not a file, and several processes write to one file",
-            };
-            let what = format!("{name} {why}: one process copies to it");
-            return Err(Refusal::Other(what).into());
-        }
-        let found = sys::facts_of_path(path)
-            .map_err(|error| crate::durable::target::cannot_open(path, error))?;
-        let mut path = path.clone();
-        match found.map(|found| found.node) {
-            Some(FileKind::Directory) => {
-                let name = origin.file_name();
-                path.push(name.ok_or_else(|| crate::durable::target::no_name(&path))?);
-            }
-            None | Some(FileKind::File) => {}
-            Some(_) => {
-                let name = quoted(path.as_path());
-                let what = format!("{name} is not a file, and several processes write to one file");
-                return Err(Refusal::Other(what).into());
-            }
-        }
-        Ok(path)
-    }
 }
 
 /// A job that was joined.
@@ -303,20 +275,20 @@ struct Entered {
     joined: Joined,
 }
 
-/// A job that is over has left a file.
+/// The name of what is made, from wherever it is asked.
+fn absolute(path: &Path) -> PathBuf {
+    if crate::address::scheme(path).is_some() { path.to_owned() } else { endpoint::absolute(path) }
+}
+
+/// A job that is over has left what it made.
 fn check_still_there(joined: &Joined) -> Result<()> {
-    let target = &joined.target;
-    // Anew: the job may have come to its end since the target was looked at.
-    let found = target.directory.facts(&target.name);
-    let is_it = matches!(found, Ok(Some(found)) if found.size == joined.plan.job.len());
-    match is_it {
-        true => Ok(()),
-        false => {
-            let name = quoted(target.path.as_path());
-            let what = format!("the job is over, and {name} is not the file that it made any more");
-            Err(Refusal::Other(what).into())
-        }
+    let whole = &joined.whole;
+    if whole.is_there(joined.plan.job.len()) != Some(false) {
+        return Ok(());
     }
+    let name = quoted(whole.path());
+    let what = format!("the job is over, and {name} is not what it made any more");
+    Err(Refusal::Other(what).into())
 }
 
 /// How far the job in `folder` is. Only reads.
@@ -371,9 +343,12 @@ pub fn finish(
     let job = &plan.job;
     let (source, destination) = (job.source.path.path(), job.destination.path());
     let origin = endpoint::origin(&source, options, watch.cancel)?;
-    let target = work::target_of(destination.clone(), job.options.force, plan.tag())?;
+    let mut agreed = job.options.clone();
+    agreed.remote = options.remote.clone();
+    let mut whole = whole::at(&destination, &*origin, job.len(), &agreed, watch.cancel)?;
+    whole.belong_to(&plan);
     let shared = SharedJob::new(folder, source, destination).options(options.clone()).lease(lease);
-    let joined = Joined { plan, target };
+    let joined = Joined { plan, whole };
     let entered = Entered { origin, folder: Arc::new(opened), joined };
     let report = shared.work(&entered, this_process(), watch)?;
     Ok(Ended::Finished(Box::new(report)))

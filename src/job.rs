@@ -107,11 +107,12 @@ impl CopyJob {
     /// those of the whole, as [`digest::fold`](crate::digest::fold) takes them.
     pub(crate) fn part(
         origin: Arc<dyn Origin>,
-        destination: impl Destination + 'static,
+        destination: Box<dyn Destination>,
         whole: ByteRange,
     ) -> CopyJob {
-        let job = CopyJob::to_destination(PathBuf::new(), destination);
-        CopyJob { from: From::Origin(origin), part_of: Some(whole), ..job }
+        let to = To::Destination(Arc::new(Mutex::new(Some(destination))));
+        let job = CopyJob::new(PathBuf::new(), PathBuf::new());
+        CopyJob { from: From::Origin(origin), to, part_of: Some(whole), ..job }
     }
 
     /// The same from an end of any kind into a file or device.

@@ -154,12 +154,9 @@ impl StagedTarget {
         shared.unwrap_or_else(|| sibling_name(&self.name, PART_SUFFIX))
     }
 
-    /// The same file, which while it is written is called by the `tag` of all who
-    /// write it.
-    #[must_use]
-    pub fn written_by_several(self, tag: &str) -> StagedTarget {
-        let own_part = Some(sibling_name(&self.name, &format!(".{tag}{PART_SUFFIX}")));
-        StagedTarget { own_part, ..self }
+    /// While it is written, it is called by the `tag` of all who write it.
+    pub fn write_by_several(&mut self, tag: &str) {
+        self.own_part = Some(sibling_name(&self.name, &format!(".{tag}{PART_SUFFIX}")));
     }
 
     /// Path of that file, for messages.

@@ -21,6 +21,7 @@ mod parts;
 mod place;
 mod requests;
 mod service;
+pub(crate) mod shared;
 mod sink;
 #[cfg(any(test, feature = "testing"))]
 pub(crate) mod trial;

@@ -1,6 +1,7 @@
 //! A new file that several processes write at once, each some parts of it. It was made
 //! and given its length before, and gets its name when all parts are there: this end
-//! is one part of it, and knows nothing of the others.
+//! is one part of it, and knows nothing of the others. An object that is uploaded by
+//! several is in `s3/shared`.
 //!
 //! There is no lock. A process that stands still keeps what it has locked, and another
 //! one takes its part over: both write the same bytes to the same place. A guard keeps
@@ -9,6 +10,8 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use super::{Abilities, Destination, Draft, End, Kind, Shape};
 use crate::durable::intact::Written;
@@ -20,22 +23,32 @@ use crate::progress::CancelToken;
 use crate::range::RangeSet;
 use crate::sys;
 
-/// The file, open for reading and writing.
-pub(crate) struct SharedFile {
+/// What all who upload parts of one object must know of the upload.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upload {
+    /// What the service calls it.
+    pub id: String,
+    /// Whether the service checks the parts, and the whole, by CRC-32C.
+    pub checked: bool,
+}
+
+/// A part of the file, which is open for reading and writing.
+pub(crate) struct FilePiece {
     path: PathBuf,
     file: File,
     len: u64,
     guard: Guard,
 }
 
-impl SharedFile {
+impl FilePiece {
     /// The one open as `file`, which is called `path` for now and has `len` bytes.
-    pub(crate) fn new(path: PathBuf, file: File, len: u64, guard: Guard) -> SharedFile {
-        SharedFile { path, file, len, guard }
+    pub(crate) fn new(path: PathBuf, file: File, len: u64, guard: Guard) -> FilePiece {
+        FilePiece { path, file, len, guard }
     }
 }
 
-impl Destination for SharedFile {
+impl Destination for FilePiece {
     fn path(&self) -> &Path {
         &self.path
     }
@@ -56,18 +69,18 @@ impl Destination for SharedFile {
 
     fn begin(self: Box<Self>, _shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let io = Arc::new(FileIo::new(self.file, self.len));
-        let sink = Arc::new(Guarded::new(Arc::clone(&io), self.guard));
+        let sink = Arc::new(Guarded::new(io.clone(), self.guard));
         let file = OpenFile { io, path: self.path, grows: false };
-        Ok(Box::new(SharedDraft { file, sink }))
+        Ok(Box::new(PieceDraft { file, sink }))
     }
 }
 
-struct SharedDraft {
+struct PieceDraft {
     file: OpenFile,
     sink: Arc<Guarded>,
 }
 
-impl Draft for SharedDraft {
+impl Draft for PieceDraft {
     fn sink(&self) -> Arc<dyn Sink> {
         self.sink.clone()
     }

@@ -1,29 +1,25 @@
 //! The end of a job: every shard is there. The source is looked at once more, digests
-//! are folded, and the file gets its name. May be done again by another process, from
+//! are folded, and what was made gets its name. May be done again by another process, from
 //! any point at which one has stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::File;
 use std::sync::Arc;
 
 use super::hold::Hold;
 use super::plan::SourceFacts;
 use super::record::{
-    COMMIT, Check, Commit, FINISHED, Finished, Record, Unreadable, from_hex, in_hex, now, seal,
-    unseal,
+    BegunNote, Check, FINISHED, Finished, Record, Unreadable, from_hex, in_hex, is_of_beginning,
+    now, seal, unseal,
 };
+use super::whole::Content;
 use super::work::Work;
 use crate::digest::{self, Algorithm, Digest, DigestPart, Hasher, fold};
-use crate::durable::intact;
-use crate::durable::stage::{Stage, rights};
-use crate::endpoint::{self, Draft};
-use crate::error::{Error, ErrorKind, Result, SourceChange};
-use crate::io::FileIo;
+use crate::endpoint;
+use crate::error::{ErrorKind, Result, SourceChange};
 use crate::io::transfer::read_full;
-use crate::preserve::OF_ANY_FILE;
+use crate::io::{Source, as_u64, as_usize};
 use crate::progress::Phase;
-use crate::range::RangeSet;
-use crate::sys::{self, FileKind, Metadata};
+use crate::range::ByteRange;
 
 /// Bytes read at once for digests that cannot be folded.
 const BLOCK: usize = 1 << 20;
@@ -42,22 +38,29 @@ impl Finish<'_> {
     /// # Errors
     ///
     /// [`ErrorKind::SourceChanged`], [`ErrorKind::DigestMismatch`], or the step that
-    /// failed. The file has not got its name then.
+    /// failed. What was made has not got its name then.
     pub fn run(&self) -> Result<Finished> {
-        let target = &self.work.joined.target;
-        let draft = target.directory.facts(&target.part_name());
-        let draft = draft.map_err(|source| self.work.draft_is_gone(source))?;
-        if draft.is_none() {
-            return self.after_the_name();
+        let whole = &*self.work.joined.whole;
+        if let Some(content) = whole.named(self)? {
+            return self.record(self.digests(&content)?, self.clear_others());
         }
         self.check_source()?;
-        let file = target.directory.open_existing(&target.part_name());
-        let file = file.map_err(|source| self.work.draft_is_gone(source))?;
-        self.check_length(&file)?;
-        let digests = self.digests(&file)?;
+        let content = whole.unnamed(self)?;
+        let digests = self.digests(&content)?;
         digest::check(&digests, &self.work.joined.plan.job.options.expected)?;
-        let notes = self.give_name(file)?;
+        let mut notes = whole.give_name(self, content)?;
+        notes.extend(self.clear_others());
         self.record(digests, notes)
+    }
+
+    /// Removes what processes have begun that were killed before they had a plan. Returns
+    /// what stays.
+    fn clear_others(&self) -> Vec<String> {
+        let Work { joined, crew, .. } = self.work;
+        let names = crew.folder.names().unwrap_or_default();
+        let of_beginning = names.into_iter().filter(|name| is_of_beginning(name));
+        let read = |name: String| unseal::<BegunNote>(&crew.folder.read(&name).ok()??);
+        joined.whole.clear(&of_beginning.filter_map(read).collect::<Vec<_>>())
     }
 
     /// Looks at the source as it is now, and at what this process has open.
@@ -80,24 +83,14 @@ impl Finish<'_> {
         match change.or_else(since) {
             None => Ok(()),
             // It may have been written to: the bytes tell.
-            Some(SourceChange::Attributes) => self.compare(&joined.target.part_path()),
+            Some(SourceChange::Attributes) => joined.whole.compare(self),
             Some(change) => Err(ErrorKind::SourceChanged { path, change }.into()),
         }
     }
 
-    /// Compares the source with what was written, which is at `path`.
-    fn compare(&self, path: &std::path::Path) -> Result<()> {
-        self.work.compare(self.hold, self.work.joined.plan.job.range, path)
-    }
-
-    fn check_length(&self, file: &File) -> Result<()> {
-        let (path, len) = (self.work.joined.target.part_path(), self.work.joined.plan.job.len());
-        intact::check_length(file, &path, len)
-    }
-
     /// The digests of the whole: folded where that is possible, otherwise of what is
-    /// read back.
-    fn digests(&self, file: &File) -> Result<Vec<Digest>> {
+    /// in `content`.
+    fn digests(&self, content: &Content) -> Result<Vec<Digest>> {
         let job = &self.work.joined.plan.job;
         if self.records.values().any(|record| !record.failed.is_empty()) {
             return Ok(Vec::new());
@@ -120,108 +113,58 @@ impl Finish<'_> {
                 None => rest.push(algorithm),
             }
         }
-        digests.extend(self.read_digests(&rest, file)?);
+        digests.extend(self.read_digests(&rest, content)?);
         digests.sort_by_key(Digest::algorithm);
         Ok(digests)
     }
 
-    /// Digests of what was written, first byte to last.
-    fn read_digests(&self, wanted: &[Algorithm], file: &File) -> Result<Vec<Digest>> {
+    /// Digests of `content`, first byte to last.
+    fn read_digests(&self, wanted: &[Algorithm], content: &Content) -> Result<Vec<Digest>> {
         if wanted.is_empty() {
             return Ok(Vec::new());
         }
         self.hold.progress.enter(Phase::Verifying);
-        let job = &self.work.joined.plan.job;
-        let path = self.work.joined.target.part_path();
-        let io = Arc::new(FileIo::new(self.clone_of(file)?, job.len()));
         let mut hashers: Vec<Hasher> = wanted.iter().copied().map(Hasher::new).collect();
-        let mut buffer = vec![0; BLOCK];
-        let to = job.mapping().map(|mapping| mapping.to()).unwrap_or_default();
-        for block in to.pieces(BLOCK as u64) {
-            if self.hold.cancel.is_cancelled() {
-                return Err(ErrorKind::Cancelled.into());
-            }
-            let bytes = &mut buffer[..crate::io::as_usize(block.len())];
-            read_full(&*io, block.start(), bytes).map_err(|stop| ErrorKind::Read {
-                path: path.clone(),
-                range: block,
-                source: stop.error,
-            })?;
+        self.read(&content.bytes, content.range, &mut |bytes| {
             hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
-            self.hold.progress.add_verified(block.len());
-        }
+            self.hold.progress.add_verified(as_u64(bytes.len()));
+        })?;
         Ok(hashers.into_iter().map(Hasher::finalize).collect())
     }
 
-    fn clone_of(&self, file: &File) -> Result<File> {
-        file.try_clone().map_err(|source| self.work.draft_is_gone(source))
+    /// CRC-32C of `range` of `source`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Read`], [`ErrorKind::Cancelled`].
+    #[cfg(feature = "s3")]
+    pub fn checksum(&self, source: &Arc<dyn Source>, range: ByteRange) -> Result<u32> {
+        let mut sum = 0;
+        self.read(source, range, &mut |bytes| sum = crc32c::crc32c_append(sum, bytes))?;
+        Ok(sum)
     }
 
-    /// Gives it its rights and its name.
-    fn give_name(&self, file: File) -> Result<Vec<String>> {
-        let Work { joined, origin, crew, .. } = self.work;
-        let job = &joined.plan.job;
-        let target = joined.target.beside(joined.target.name.clone())?;
-        let target = target.written_by_several(joined.plan.tag());
-        let facts = sys::facts(&file).map_err(|source| self.work.draft_is_gone(source))?;
-        let mut stage = Stage::of_several(target, file, job.len());
-        let allowed = match (job.options.preserve, origin.file()) {
-            (true, Some(_)) => None,
-            (_, Some(source)) => Some(rights(source, job.range)),
-            (_, None) => Some(OF_ANY_FILE),
-        };
-        let mut notes = stage.settle(allowed)?;
-        if let (None, Some(source)) = (allowed, origin.file()) {
-            notes.extend(Draft::preserve(&stage, source, job.options.sync)?);
+    /// Reads `range` of `source` in order.
+    fn read(
+        &self,
+        source: &Arc<dyn Source>,
+        range: ByteRange,
+        take: &mut dyn FnMut(&[u8]),
+    ) -> Result<()> {
+        let mut buffer = vec![0; BLOCK];
+        for block in range.pieces(as_u64(BLOCK)) {
+            if self.hold.cancel.is_cancelled() {
+                return Err(ErrorKind::Cancelled.into());
+            }
+            let bytes = &mut buffer[..as_usize(block.len())];
+            read_full(&**source, block.start(), bytes).map_err(|stop| ErrorKind::Read {
+                path: self.work.joined.whole.draft_path(),
+                range: block,
+                source: stop.error,
+            })?;
+            take(bytes);
         }
-        if job.options.sync {
-            Draft::sync(&stage)?;
-        }
-        stage.check_written(&RangeSet::new())?;
-        let commit = seal(&self.commit_of(&facts));
-        crew.folder.publish(COMMIT, &commit).map_err(|error| crew.failed(error))?;
-        self.hold.gate().check_now().map_err(|error| crew.failed(error))?;
-        Stage::commit(&mut stage, job.options.sync)?;
-        stage.check_name()?;
-        Ok(notes)
-    }
-
-    /// The file is not there any more under the name it had while it was written:
-    /// somebody has given it its own, and stopped before that was noted.
-    fn after_the_name(&self) -> Result<Finished> {
-        let Work { joined, crew, .. } = self.work;
-        let target = &joined.target;
-        let commit = crew.folder.read(COMMIT).map_err(|error| crew.failed(error))?;
-        let commit = commit.and_then(|bytes| unseal::<Commit>(&bytes));
-        let commit = commit.filter(|commit| commit.plan == joined.plan.id);
-        // Opened, it is looked at as it was when that was noted.
-        let file = target.directory.open_to_read(&target.name).ok();
-        let found = file.and_then(|file| sys::facts(&file).ok().map(|facts| (file, facts)));
-        let (Some(commit), Some((file, facts))) = (commit, found) else { return Err(self.gone()) };
-        if facts.node != FileKind::File || facts.size != commit.len {
-            return Err(self.gone());
-        }
-        if self.commit_of(&facts) != commit {
-            // Some file systems make numbers up: the bytes decide.
-            self.compare(&target.path)?;
-        }
-        let digests = self.digests(&file)?;
-        if joined.plan.job.options.sync {
-            let path = target.directory_path.clone();
-            target.directory.sync().map_err(|source| ErrorKind::Sync { path, source })?;
-        }
-        self.record(digests, Vec::new())
-    }
-
-    /// By what a file is known that is about to get its name.
-    fn commit_of(&self, facts: &Metadata) -> Commit {
-        let plan = self.work.joined.plan.id.clone();
-        let made = facts.created.map(|made| format!("{made:?}"));
-        Commit { plan, inode: facts.inode, made, len: self.work.joined.plan.job.len() }
-    }
-
-    fn gone(&self) -> Error {
-        self.work.draft_is_gone(std::io::ErrorKind::NotFound.into())
+        Ok(())
     }
 
     /// Notes that all is done.

@@ -1,4 +1,4 @@
-//! How a process joins a job: the first one makes the file and writes the plan, all
+//! How a process joins a job: the first one begins what is made and writes the plan, all
 //! others read it, and refuse what is not their job.
 
 use std::path::{Path, PathBuf};
@@ -6,25 +6,22 @@ use std::path::{Path, PathBuf};
 use super::folder::Folder;
 use super::list::ListJob;
 use super::plan::{Difference, Job, Plan};
-use super::record::{FINISHED, Finished, PLAN, Process, is_of_tasks, now_in_ms, unseal};
-use crate::durable::part::Ours;
-use crate::durable::side;
-use crate::durable::sizing;
-use crate::durable::target::StagedTarget;
+use super::record::{
+    BegunNote, FINISHED, Finished, PLAN, Process, begun_name, is_of_beginning, is_of_tasks,
+    now_in_ms, seal, unseal,
+};
+use super::whole::Whole;
 use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
 use crate::options::Options;
 use crate::range::Mapping;
-use crate::safety::{Preflight, check_length, check_space};
-use crate::sparse::Layout;
-use crate::sys;
 
 /// The job that this process takes part in.
 pub struct Joined {
     /// What all have agreed on.
     pub plan: Plan,
-    /// The final name, and what the file is called until then.
-    pub target: StagedTarget,
+    /// What all make.
+    pub whole: Box<dyn Whole>,
 }
 
 /// One who would join.
@@ -32,10 +29,9 @@ pub struct Joining<'a> {
     pub path: &'a Path,
     pub folder: &'a dyn Folder,
     pub origin: &'a dyn Origin,
-    /// The final name, absolute.
+    pub whole: Box<dyn Whole>,
+    /// Its name, absolute.
     pub destination: PathBuf,
-    /// The same as the user calls it.
-    pub named: PathBuf,
     pub mapping: Mapping,
     pub options: &'a Options,
     pub process: &'a Process,
@@ -48,50 +44,68 @@ impl Joining<'_> {
     ///
     /// [`Refusal::OtherJob`] if the folder is of another one, or whatever speaks against
     /// the copy if there is no plan yet. What was made has been removed then.
-    pub fn join(&self) -> Result<Joined> {
-        let job = Job::new(self.origin, &self.destination, self.mapping, self.options)?;
+    pub fn join(self) -> Result<Joined> {
+        let part = self.whole.part_size();
+        let job = Job::new(self.origin, &self.destination, self.mapping, part, self.options)?;
         if let Some(plan) = read_plan(self.path, self.folder)? {
             return self.joined(plan, &job);
         }
-        match self.begin(&job) {
-            // Another one may have written the plan since it was looked for, and begun.
-            Err(refused) => match read_plan(self.path, self.folder)? {
-                Some(plan) => self.joined(plan, &job),
-                None => Err(refused),
-            },
-            joined => joined,
-        }
+        self.begin(&job)
     }
 
     /// Writes the plan, if another one is not faster.
-    fn begin(&self, job: &Job) -> Result<Joined> {
-        check_folder(self.path, self.folder)?;
-        let plan = Plan::new(job.clone(), self.process, now_in_ms());
-        let target = self.target(&plan)?;
-        self.check(&target)?;
-        let made = self.make(&target, job.len())?;
-        let linked = self.folder.publish_new(PLAN, &plan.to_bytes());
-        if let Ok(true) = linked {
-            return Ok(Joined { plan, target });
-        }
-        // Somebody was faster, or so it seems.
-        let theirs = read_plan(self.path, self.folder);
-        let is_ours = matches!(&theirs, Ok(Some(theirs)) if theirs.id == plan.id);
-        if !is_ours {
-            let facts = sys::facts(&made).map_err(|error| failed(self.path, error))?;
-            let ours = Ours { file: &made, facts: &facts };
-            // Of nobody else's: its name is that of a plan that never was.
-            let _ = side::remove(&target.directory, &target.part_name(), ours);
-        }
-        linked.map_err(|error| failed(self.path, error))?;
-        match theirs? {
-            Some(plan) => self.joined(plan, job),
-            None => Err(failed(self.path, std::io::ErrorKind::NotFound.into())),
+    fn begin(mut self, job: &Job) -> Result<Joined> {
+        match self.begin_as_first(job) {
+            Ok(Some(plan)) => Ok(Joined { plan, whole: self.whole }),
+            // Another one may have written the plan since it was looked for, and begun.
+            other => match (read_plan(self.path, self.folder)?, other) {
+                (Some(plan), _) => self.joined(plan, job),
+                (None, Ok(_)) => Err(failed(self.path, std::io::ErrorKind::NotFound.into())),
+                (None, Err(refused)) => Err(refused),
+            },
         }
     }
 
+    /// The plan, if it is this one.
+    fn begin_as_first(&mut self, job: &Job) -> Result<Option<Plan>> {
+        check_folder(self.path, self.folder)?;
+        let mut plan = Plan::new(job.clone(), self.process, now_in_ms());
+        self.whole.belong_to(&plan);
+        self.whole.check(self.mapping, self.origin, self.options)?;
+        let failed = |error| failed(self.path, error);
+        // Should this process be killed before there is a plan, the one that finishes the job
+        // knows by that what is left.
+        let (tag, since) = (plan.tag().to_owned(), self.whole.time());
+        let mut note = BegunNote { tag, since, upload: None };
+        let name = begun_name(&note.tag);
+        self.folder.note(&name, &seal(&note)).map_err(failed)?;
+        let begun = self.whole.begin(job.len())?;
+        if let Some(upload) = &begun.upload {
+            note.upload = Some(upload.clone());
+            if let Err(error) = self.folder.note(&name, &seal(&note)) {
+                self.whole.take_back(&begun);
+                return Err(failed(error));
+            }
+            plan = plan.of_upload(upload.clone());
+        }
+        let linked = self.folder.publish_new(PLAN, &plan.to_bytes());
+        if let Ok(true) = linked {
+            self.whole.belong_to(&plan);
+            return Ok(Some(plan));
+        }
+        // Somebody was faster, or so it seems.
+        let theirs = read_plan(self.path, self.folder);
+        if matches!(&theirs, Ok(Some(theirs)) if theirs.id == plan.id) {
+            self.whole.belong_to(&plan);
+            return Ok(Some(plan));
+        }
+        self.whole.take_back(&begun);
+        linked.map_err(failed)?;
+        Ok(None)
+    }
+
     /// With the plan that is there.
-    fn joined(&self, plan: Plan, job: &Job) -> Result<Joined> {
+    fn joined(mut self, plan: Plan, job: &Job) -> Result<Joined> {
         let source = &plan.job.source;
         if let (true, Some(change)) = (source.path == job.source.path, source.change(&job.source)) {
             let path = self.origin.path().to_owned();
@@ -100,61 +114,8 @@ impl Joining<'_> {
         if let Some(difference) = plan.difference(job) {
             return Err(other_job(self.path, difference));
         }
-        let target = self.target(&plan)?;
-        Ok(Joined { plan, target })
-    }
-
-    fn target(&self, plan: &Plan) -> Result<StagedTarget> {
-        let force = plan.job.options.force;
-        let target = StagedTarget::look_at(self.named.clone(), force)?;
-        Ok(target.written_by_several(plan.tag()))
-    }
-
-    /// Refuses what must not be done.
-    fn check(&self, target: &StagedTarget) -> Result<()> {
-        let (path, len) = (&target.path, self.mapping.to().end());
-        let preflight = Preflight {
-            source: self.origin.file(),
-            path,
-            mapping: self.mapping,
-            allow_same_device: self.options.allow_same_device,
-        };
-        preflight.check_new_file(target)?;
-        target.check_replaceable()?;
-        check_length(path, len, sys::longest_file(&target.directory, len))?;
-        if !self.options.ignore_space {
-            let from = self.mapping.from();
-            let layout = Layout::of(&*self.origin.source(), from, self.options.sparse);
-            check_space(path, layout.data.bytes(), target.directory.available_space())?;
-        }
-        Ok(())
-    }
-
-    /// Makes the file, of `len` bytes, under a name that only this plan has.
-    fn make(&self, target: &StagedTarget, len: u64) -> Result<std::fs::File> {
-        let name = target.part_name();
-        let made = target.directory.create_new(&name).map_err(|source| Refusal::CannotCreate {
-            directory: target.directory_path.clone(),
-            name: PathBuf::from(&name),
-            source,
-        })?;
-        let path = target.part_path();
-        let sized = match sizing::size_ahead(&made, len, true) {
-            Ok(false) => return Ok(made),
-            Ok(true) => {
-                let what = format!(
-                    "{} lies on a file system that gives a file its length only by writing it: \
-                     several processes cannot write one there",
-                    quoted(&path)
-                );
-                Err(Refusal::Other(what).into())
-            }
-            Err(source) => Err(ErrorKind::Destination { step: "resize", path, source }.into()),
-        };
-        if let Ok(facts) = sys::facts(&made) {
-            let _ = side::remove(&target.directory, &name, Ours { file: &made, facts: &facts });
-        }
-        sized
+        self.whole.belong_to(&plan);
+        Ok(Joined { plan, whole: self.whole })
     }
 }
 
@@ -166,7 +127,9 @@ impl Joining<'_> {
 pub fn check_folder(path: &Path, folder: &dyn Folder) -> Result<()> {
     let names = folder.names().map_err(|error| failed(path, error))?;
     // Temporaries and tasks of others who are about to write the plan.
-    let is_ours = |name: &String| name.starts_with('.') || name == PLAN || is_of_tasks(name);
+    let is_ours = |name: &String| {
+        name.starts_with('.') || name == PLAN || is_of_tasks(name) || is_of_beginning(name)
+    };
     match names.iter().find(|name| !is_ours(name)) {
         None => Ok(()),
         Some(name) => {

@@ -12,6 +12,7 @@ use super::member::{Member, Next, Renewal, Shards, note, still_has};
 use super::record::{
     Check, FINISHED, Finished, Process, Record, Turn, check_name, claim_name, record_name, seal,
 };
+use super::whole::SentParts;
 use crate::range::ByteRange;
 use crate::testing::Random;
 
@@ -240,6 +241,7 @@ fn record(range: ByteRange, shard: u32, by: Process) -> Record {
         begun: 0.1,
         ended: 0.3,
         items: Vec::new(),
+        parts: SentParts::new(),
     }
 }
 

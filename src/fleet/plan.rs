@@ -11,6 +11,7 @@ use super::member::Shards;
 use super::record::{Process, seal, unseal};
 use crate::digest::{Algorithm, folds, hash_slice};
 use crate::durable::map;
+use crate::endpoint::shared::Upload;
 use crate::endpoint::{ObjectId, Origin};
 use crate::error::{Result, SourceChange};
 use crate::options::Options;
@@ -33,7 +34,7 @@ const WORTHWHILE: u64 = 64 << 20;
 const SMALLEST: u64 = 64 << 10;
 
 /// Digits of the number of a job that are in the name of its file.
-const TAG: usize = 8;
+pub const TAG: usize = 8;
 
 /// What a plan can be of.
 pub trait Planned: Clone + Serialize + DeserializeOwned {
@@ -62,6 +63,9 @@ pub struct Plan<J = Job> {
     pub version: String,
     /// What is to be done.
     pub job: J,
+    /// What was begun at a service to do it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upload: Option<Upload>,
 }
 
 /// What is to be done.
@@ -180,7 +184,7 @@ pub fn of_one(agreed: &Options, own: &Options) -> Options {
 }
 
 impl Job {
-    /// A job that copies what `mapping` says.
+    /// A job that copies what `mapping` says, in shards of whole parts of `part` bytes.
     ///
     /// # Errors
     ///
@@ -189,6 +193,7 @@ impl Job {
         origin: &dyn Origin,
         destination: &Path,
         mapping: Mapping,
+        part: u64,
         options: &Options,
     ) -> Result<Job> {
         let stripe = options.stripe_size(origin.sector())?.unwrap_or(SMALLEST_STRIPE);
@@ -198,7 +203,7 @@ impl Job {
             destination: Name::from(destination),
             range,
             dest_offset: mapping.to().start(),
-            shard_size: shard_size(range.len(), stripe),
+            shard_size: shard_size(range.len(), stripe.max(part)),
             options: agreed(options),
         })
     }
@@ -320,9 +325,16 @@ impl<J: Planned> Plan<J> {
             made_ms: now_in_ms,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             job,
+            upload: None,
         };
         let id = plan.digest();
         Plan { id, ..plan }
+    }
+
+    /// The same, with what was begun at a service for it.
+    pub fn of_upload(self, upload: Upload) -> Plan<J> {
+        let plan = Plan { upload: Some(upload), ..self };
+        Plan { id: plan.digest(), ..plan }
     }
 
     /// Digest of all but itself.

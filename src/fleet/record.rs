@@ -8,8 +8,10 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::plan::Name;
+use super::whole::SentParts;
 use crate::batch::Status;
 use crate::digest::{Algorithm, Digest, Expectation, hash_slice};
+use crate::endpoint::shared::Upload;
 use crate::range::ByteRange;
 
 /// Name of the plan.
@@ -20,6 +22,16 @@ pub const FINISHED: &str = "finished.json";
 
 /// Name of the note that the file is about to get its name.
 pub const COMMIT: &str = "commit.json";
+
+/// Name of the note that something is about to be begun for the plan with that tag.
+pub fn begun_name(tag: &str) -> String {
+    format!("begun.{tag}.json")
+}
+
+/// Whether a note that something was begun has that name.
+pub fn is_of_beginning(name: &str) -> bool {
+    name.starts_with("begun.") && name.ends_with(".json")
+}
 
 /// Name of the file of the tasks that have this digest.
 pub fn tasks_name(digest: &str) -> String {
@@ -177,6 +189,18 @@ pub struct OtherRecord {
     pub error_kind: Option<String>,
 }
 
+/// That something is begun for a plan, which may never be written: the process that makes
+/// it may be killed before that.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct BegunNote {
+    /// The plan as it was then.
+    pub tag: String,
+    /// A time before anything is begun at a service, by its clock.
+    pub since: Option<String>,
+    /// What was begun there.
+    pub upload: Option<Upload>,
+}
+
 /// That a shard is in the destination, and durable.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Record {
@@ -205,6 +229,9 @@ pub struct Record {
     /// What became of the items of it, if it is one of a list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub items: Vec<ItemRecord>,
+    /// Parts of an upload that it has sent.
+    #[serde(default, skip_serializing_if = "SentParts::is_empty")]
+    pub parts: SentParts,
 }
 
 /// That a shard was read back and compared with the source.

@@ -1,8 +1,8 @@
-//! A range that several processes copy into one file: what one of them does with a
+//! A range that several processes copy: what one of them does with a
 //! shard, and its report.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::crew::{All, Crew, Done, Labour};
@@ -10,17 +10,16 @@ use super::finish::Finish;
 use super::hold::Hold;
 use super::join::Joined;
 use super::record::{Finished, Record, Turn, Unreadable, in_hex, now};
+use super::whole::Piece;
 use crate::digest::{Algorithm, Digest, Expectation};
-use crate::durable::target::StagedTarget;
-use crate::endpoint::shared::SharedFile;
 use crate::endpoint::{Origin, source_report};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::Result;
 use crate::io::guarded::Guard;
 use crate::job::{CopyJob, VerifyJob};
 use crate::options::Options;
 use crate::progress::Watch;
 use crate::range::ByteRange;
-use crate::report::{DestinationReport, FailedRange, Kind, Outcome, Report};
+use crate::report::{DestinationReport, FailedRange, Outcome, Report};
 
 /// One process at work on a range.
 pub struct Work<'a> {
@@ -35,12 +34,9 @@ impl Labour for Work<'_> {
         let begun = now();
         let range = self.crew.shards.ranges[turn.shard as usize];
         let job = &self.joined.plan.job;
-        let target = &self.joined.target;
-        let file = target.directory.open_existing(&target.part_name());
-        let file = file.map_err(|source| self.draft_is_gone(source))?;
         let gate = Arc::clone(hold.gate());
         let guard: Guard = Arc::new(move || gate.check());
-        let end = SharedFile::new(target.part_path(), file, job.len(), guard);
+        let Piece { end, sent } = self.joined.whole.piece(job, guard)?;
         let mut options = job.options_of(range, self.options);
         // Another one compares it.
         options.verify &= !(self.crew.shards.checks && has_others);
@@ -60,12 +56,13 @@ impl Labour for Work<'_> {
             begun,
             ended: now(),
             items: Vec::new(),
+            parts: sent(),
         })
     }
 
     fn check(&self, hold: &Hold<'_>, shard: u32) -> Result<()> {
         let range = self.crew.shards.ranges[shard as usize];
-        self.compare(hold, range, &self.joined.target.part_path())
+        self.compare(hold, range, &self.joined.whole.draft_path())
     }
 
     fn finish(&self, hold: &Hold<'_>, all: &All<'_>) -> Result<Finished> {
@@ -74,7 +71,7 @@ impl Labour for Work<'_> {
 }
 
 impl Work<'_> {
-    /// Compares `range` of the source with what was written, which is at `path`.
+    /// Compares `range` of the source with what was written, which is the file at `path`.
     ///
     /// # Errors
     ///
@@ -86,12 +83,6 @@ impl Work<'_> {
         let verify = VerifyJob::new(job.source.path.path(), path).options(wanted);
         let watch = Watch::new(&hold.progress, &hold.cancel);
         verify.run_watched(watch).map(drop).map_err(|failure| failure.into_error())
-    }
-
-    /// That the file that all write cannot be opened.
-    pub fn draft_is_gone(&self, source: std::io::Error) -> Error {
-        let path = self.joined.target.part_path();
-        ErrorKind::Destination { step: "open", path, source }.into()
     }
 
     /// The report of this process, of which the job has come to its end.
@@ -116,7 +107,8 @@ impl Work<'_> {
     /// The report of this process, of which the job has not.
     pub fn report_so_far(&self, done: &Done) -> Report {
         let job = &self.joined.plan.job;
-        let destination = DestinationReport::new(self.joined.target.path.clone(), Kind::File);
+        let whole = &self.joined.whole;
+        let destination = DestinationReport::new(whole.path().to_owned(), whole.kind());
         let mut report = Report::new(source_report(&*self.origin), destination);
         (report.range, report.dest_offset) = (job.range, job.dest_offset);
         report.bytes.requested = Some(job.range.len());
@@ -151,9 +143,4 @@ pub fn failed_range(part: &Unreadable) -> FailedRange {
 pub fn digests(stored: &BTreeMap<Algorithm, String>) -> Vec<Digest> {
     let of = |(algorithm, hex): (&_, &String)| Expectation::new(*algorithm, hex).ok();
     stored.iter().filter_map(of).map(|expected| expected.digest().clone()).collect()
-}
-
-/// Where the file is that all write, and where it will be.
-pub fn target_of(path: PathBuf, force: bool, tag: &str) -> Result<StagedTarget> {
-    Ok(StagedTarget::look_at(path, force)?.written_by_several(tag))
 }

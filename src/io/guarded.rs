@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::{FileIo, Sink};
+use super::Sink;
 use crate::range::ByteRange;
 
 /// Says whether what follows may be written.
@@ -13,33 +13,33 @@ pub type Guard = Arc<dyn Fn() -> io::Result<()> + Send + Sync>;
 
 /// The sink.
 pub struct Guarded {
-    io: Arc<FileIo>,
+    inner: Arc<dyn Sink>,
     guard: Guard,
 }
 
 impl Guarded {
-    /// Writes to `io` as long as `guard` lets it.
-    pub fn new(io: Arc<FileIo>, guard: Guard) -> Guarded {
-        Guarded { io, guard }
+    /// Writes to `inner` as long as `guard` lets it.
+    pub fn new(inner: Arc<dyn Sink>, guard: Guard) -> Guarded {
+        Guarded { inner, guard }
     }
 }
 
 impl Sink for Guarded {
     fn write_at(&self, offset: u64, data: &[u8]) -> io::Result<usize> {
         (self.guard)()?;
-        Sink::write_at(&*self.io, offset, data)
+        self.inner.write_at(offset, data)
     }
 
     fn write_zeroes(&self, range: ByteRange) -> io::Result<()> {
         (self.guard)()?;
-        self.io.write_zeroes(range)
+        self.inner.write_zeroes(range)
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.io.sync_data()
+        self.inner.sync_data()
     }
 
     fn file(&self) -> Option<&File> {
-        Sink::file(&*self.io)
+        self.inner.file()
     }
 }

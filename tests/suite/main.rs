@@ -87,6 +87,8 @@ mod jobs_files;
 mod jobs_http;
 #[cfg(target_os = "linux")]
 mod jobs_killed;
+#[cfg(all(unix, feature = "s3"))]
+mod jobs_s3;
 #[cfg(target_os = "linux")]
 mod leftovers;
 #[cfg(target_os = "linux")]

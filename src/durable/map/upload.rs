@@ -1,6 +1,8 @@
 //! What a map says of an upload to a server: what that calls it, and which parts
 //! have arrived, so that a later run knows them again.
 
+use serde::{Deserialize, Serialize};
+
 use super::ObjectId;
 use super::escape::{escape, plain_text};
 
@@ -20,7 +22,8 @@ pub(super) const CHECKED: &str = "checked";
 pub(super) const PART: &str = "part-";
 
 /// A part of an upload that has arrived.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct UploadPart {
     /// CRC-32C of its bytes.
     pub crc32c: u32,

@@ -5,6 +5,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::draft::{Record, S3Draft};
 use super::headers;
@@ -45,7 +46,7 @@ pub struct S3Destination {
     place: Place,
     path: PathBuf,
     remote: Remote,
-    naming: Naming,
+    pub(super) naming: Naming,
     looked: Option<AtService>,
 }
 
@@ -59,9 +60,9 @@ struct AtService {
 }
 
 /// A service that answers, and what it has under the name.
-struct Answered {
-    requests: Requests,
-    found: Option<Head>,
+pub(super) struct Answered {
+    pub requests: Requests,
+    pub found: Option<Head>,
 }
 
 impl S3Destination {
@@ -130,7 +131,11 @@ impl S3Destination {
         if look.open_ended {
             return Ok(PartPlan::open_ended(wished));
         }
-        let len = look.mapping.to().end();
+        self.plan_of(look.mapping.to().end(), wished)
+    }
+
+    /// The parts of an object of `len` bytes, each of `wished` bytes if they may be so long.
+    pub(super) fn plan_of(&self, len: u64, wished: Option<u64>) -> Result<PartPlan> {
         PartPlan::new(len, wished).ok_or_else(|| {
             let (name, most) = (quoted(&self.path), human(parts::LONGEST * parts::MOST));
             let what = format!("{name} would have {len} bytes, and no object has more than {most}");
@@ -139,7 +144,7 @@ impl S3Destination {
     }
 
     /// Asks the service what is there.
-    fn ask(&self, cancel: &CancelToken) -> Result<Answered> {
+    pub(super) fn ask(&self, cancel: &CancelToken) -> Result<Answered> {
         let (remote, client) = (self.remote.clone(), client(&self.remote, cancel)?);
         let (place, path, side) = (&self.place, &*self.path, Side::Destination);
         let Asked { requests, answer } =
@@ -154,7 +159,7 @@ impl S3Destination {
 }
 
 /// Refuses what has no meaning for an object.
-fn check_options(options: &Options) -> Result<()> {
+pub fn check_options(options: &Options) -> Result<()> {
     let senseless: [(&'static [&'static str], &str, bool); 8] = [
         (&["split"], "", options.split.is_some()),
         (&["in_place"], "", options.in_place),
@@ -197,6 +202,15 @@ fn at_once(part_size: u64) -> usize {
     usize::try_from(memory / part_size).unwrap_or(usize::MAX).max(1)
 }
 
+/// What an engine may know of an object in parts of `part` bytes, whose service answers
+/// within `latency`.
+pub fn end_of(part: u64, latency: Duration, connections: Option<usize>) -> End {
+    let usual = pace::of(latency, connections);
+    let most = connections.unwrap_or_else(|| usual.most.min(at_once(part)));
+    let (request, start) = (part.min(LONGEST_REQUEST), usual.start.min(most));
+    End { pace: Some(Pace { request, piece: part, start, most }), ..End::default() }
+}
+
 impl Destination for S3Destination {
     fn path(&self) -> &Path {
         &self.path
@@ -217,13 +231,7 @@ impl Destination for S3Destination {
     fn end(&self) -> End {
         let part = self.looked.as_ref().map_or(parts::SHORTEST, |looked| looked.plan.part_size);
         let latency = self.looked.as_ref().map(|looked| looked.requests.client.latency());
-        let usual = pace::of(latency.unwrap_or_default(), self.remote.connections);
-        let most = match self.remote.connections {
-            Some(count) => count,
-            None => usual.most.min(at_once(part)),
-        };
-        let (request, start) = (part.min(LONGEST_REQUEST), usual.start.min(most));
-        End { pace: Some(Pace { request, piece: part, start, most }), ..End::default() }
+        end_of(part, latency.unwrap_or_default(), self.remote.connections)
     }
 
     fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {

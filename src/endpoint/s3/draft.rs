@@ -81,12 +81,7 @@ impl S3Draft {
     }
 
     fn failed(&self, step: &'static str, fault: Fault) -> Error {
-        let source = match fault {
-            Fault::Stopped => return ErrorKind::Cancelled.into(),
-            fault if is_taken(&fault) => io::Error::new(io::ErrorKind::AlreadyExists, NameIsTaken),
-            fault => io::Error::from(fault),
-        };
-        ErrorKind::Destination { step, path: self.path.clone(), source }.into()
+        failed(&self.path, step, fault)
     }
 
     /// Gives it its name, if that may be.
@@ -143,6 +138,16 @@ impl S3Draft {
             result => result,
         }
     }
+}
+
+/// That `step` of what is called `path` has failed.
+pub fn failed(path: &Path, step: &'static str, fault: Fault) -> Error {
+    let source = match fault {
+        Fault::Stopped => return ErrorKind::Cancelled.into(),
+        fault if is_taken(&fault) => io::Error::new(io::ErrorKind::AlreadyExists, NameIsTaken),
+        fault => io::Error::from(fault),
+    };
+    ErrorKind::Destination { step, path: path.to_owned(), source }.into()
 }
 
 impl Draft for S3Draft {

@@ -71,18 +71,30 @@ impl Parts {
         lock(&self.state).sent.clone()
     }
 
-    /// Sends what has not come in full, with zeros where nothing came.
+    /// Sends what of the object has not come in full, with zeros where nothing came.
     ///
     /// # Errors
     ///
     /// Of the request.
     pub fn fill_up(&self) -> Result<(), Fault> {
-        let Some(upload) = &self.upload else { return Ok(()) };
-        if self.plan().len == 0 {
+        match &self.upload {
             // No object has no part.
-            return self.send(upload, 1, &[]);
+            Some(upload) if self.plan().len == 0 => self.send(upload, 1, &[]),
+            _ => self.fill_up_within(ByteRange::to(self.plan().len)),
         }
-        for number in self.plan().numbers() {
+    }
+
+    /// The same of the parts that lie in `range`, which begins and ends where parts do.
+    ///
+    /// # Errors
+    ///
+    /// Of the request.
+    pub fn fill_up_within(&self, range: ByteRange) -> Result<(), Fault> {
+        let Some(upload) = &self.upload else { return Ok(()) };
+        if range.is_empty() {
+            return Ok(());
+        }
+        for number in self.plan().number(range.start())..=self.plan().number(range.end() - 1) {
             if !lock(&self.state).sent.contains_key(&number) {
                 let bytes = self.bytes_of(number)?;
                 self.send(upload, number, &bytes)?;

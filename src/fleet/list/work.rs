@@ -16,6 +16,7 @@ use crate::fleet::rank::Share;
 use crate::fleet::record::{
     FINISHED, Finished, ItemRecord, OtherRecord, Record, Turn, in_hex, nested_name, now, seal,
 };
+use crate::fleet::whole::SentParts;
 use crate::fleet::work::unreadable;
 use crate::io::guarded::Guard;
 use crate::manifest::{Item, Runs};
@@ -156,6 +157,7 @@ impl ListWork<'_> {
             begun,
             ended: now(),
             items: Vec::new(),
+            parts: SentParts::new(),
         }
     }
 
