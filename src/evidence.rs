@@ -251,6 +251,6 @@ pub fn verdict(report: &Report, readings: [&Option<Reading>; 2]) -> String {
 
 fn as_document<S: Serializer>(report: &Report, serializer: S) -> Result<S::Ok, S::Error> {
     let document: Value =
-        serde_json::from_str(&report.to_json()).map_err(serde::ser::Error::custom)?;
+        serde_json::from_slice(report.to_json().as_bytes()).map_err(serde::ser::Error::custom)?;
     document.serialize(serializer)
 }

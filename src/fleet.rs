@@ -42,6 +42,7 @@ use crew::{Crew, Done, Over};
 use folder::{Folder, OnDisk};
 use join::{AnyPlan, Joined, Joining, read_finished};
 use member::Shards;
+use plan::Difference;
 use record::Process;
 use work::Work;
 
@@ -207,6 +208,7 @@ impl SharedJob {
             Ok(over) => Ok(work.report(&done, &over.finished)),
             Err(error) => {
                 let mut report = work.report_so_far(&done);
+                report.notes.extend(work.joined.whole.left_open());
                 report.outcome = error.outcome();
                 report.fail(&error);
                 Err(error.with_report(report))
@@ -347,6 +349,13 @@ pub fn finish(
     agreed.remote = options.remote.clone();
     let mut whole = whole::at(&destination, &*origin, job.len(), &agreed, watch.cancel)?;
     whole.belong_to(&plan);
+    let (planned, here) = (&job.endpoint, whole.endpoint());
+    if *planned != here {
+        let shown = |at: Option<&String>| at.cloned().unwrap_or_else(|| "not there".to_owned());
+        let (what, planned) = ("endpoint".to_owned(), shown(planned.as_ref()));
+        let here = shown(here.as_ref());
+        return Err(join::other_job(folder, Difference { what, planned, here }).into());
+    }
     let shared = SharedJob::new(folder, source, destination).options(options.clone()).lease(lease);
     let joined = Joined { plan, whole };
     let entered = Entered { origin, folder: Arc::new(opened), joined };
@@ -381,7 +390,32 @@ fn this_process() -> Process {
 
 #[cfg(test)]
 mod tests {
+    use super::plan::{Job, Plan};
+    use super::record::PLAN;
     use super::*;
+
+    /// A plan of another version of the program may have other shards.
+    #[test]
+    fn how_many_shards_there_are_is_for_the_plan_to_say() {
+        let scene = tempfile::tempdir().unwrap();
+        let [folder, source, copy] = ["job", "source", "copy"].map(|name| scene.path().join(name));
+        let bytes: Vec<u8> = (0..1_000_001_u32).map(|byte| byte as u8).collect();
+        std::fs::write(&source, &bytes).unwrap();
+        let (options, cancel) = (Options::default(), CancelToken::new());
+        let origin = endpoint::origin(&source, &options, &cancel).unwrap();
+        let mapping = Mapping::new(crate::ByteRange::to(1_000_001), 0).unwrap();
+        let mut job = Job::new(&*origin, &copy, mapping, 1, &options).unwrap();
+        job.shard_size *= 4;
+        let plan = Plan::new(job, &this_process(), 1);
+        let mut whole = whole::at(&copy, &*origin, 1_000_001, &options, &cancel).unwrap();
+        whole.belong_to(&plan);
+        whole.begin(1_000_001).map_err(|refused| refused.error).unwrap();
+        OnDisk::make(&folder).unwrap().publish_new(PLAN, &plan.to_bytes()).unwrap();
+        let report = SharedJob::new(&folder, &source, &copy).run().unwrap();
+        assert_eq!(report.bytes.copied, 1_000_001);
+        assert_eq!(std::fs::read(&copy).unwrap(), bytes);
+        assert_eq!(status(&folder).unwrap().shards as usize, plan.shards().ranges.len());
+    }
 
     #[test]
     fn numbers_are_listed_as_schedulers_take_them() {

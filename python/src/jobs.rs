@@ -121,7 +121,7 @@ pub fn batch(
         true => job.compare(watch, &on_item),
         false => job.run_watched(watch, &on_item),
     })?;
-    let mut value: Value = serde_json::from_str(&answer(&result)).unwrap_or_default();
+    let mut value: Value = serde_json::from_slice(answer(&result).as_bytes()).unwrap_or_default();
     value["items"] = items.into_inner().unwrap_or_default().into();
     value["list_notes"] = json!(notes);
     Ok(value.to_string())
@@ -170,7 +170,7 @@ pub fn patch(
 ) -> PyResult<String> {
     let wrong = |error: String| PyValueError::new_err(error);
     let offset: Size = offset.parse().map_err(|error| wrong(format!("offset: {error}")))?;
-    let given: Patching = serde_json::from_str(wanted).map_err(|error| wrong(error.to_string()))?;
+    let given: Patching = serde_json::from_slice(wanted.as_bytes()).map_err(|error| wrong(error.to_string()))?;
     let job = PatchJob::new(path, offset, data)
         .keep_old(true)
         .grow(given.grow)

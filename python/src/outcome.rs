@@ -231,7 +231,7 @@ fn keyword(remedy: Remedy) -> Option<&'static str> {
 pub fn options(json: &str) -> PyResult<pcopy::Options> {
     let wrong = |text: String| PyValueError::new_err(text);
     let mut fields: Map<String, Value> =
-        serde_json::from_str(json).map_err(|error| wrong(error.to_string()))?;
+        serde_json::from_slice(json.as_bytes()).map_err(|error| wrong(error.to_string()))?;
     if let Some(Value::String(text)) = fields.get("limit_rate") {
         let size: Size = text.parse().map_err(|error| wrong(format!("limit_rate: {error}")))?;
         let bytes = size.bytes(1).map_err(|error| wrong(format!("limit_rate: {error}")))?;

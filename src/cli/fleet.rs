@@ -178,8 +178,10 @@ fn tell(
         }
         Err(error) => {
             style.failed(error, source, destination);
-            if error.report().is_some() {
+            if let Some(report) = error.report() {
                 style.note("the same line again resumes it");
+                let is_of_service = |note: &&String| note.starts_with("the service ");
+                report.notes.iter().filter(is_of_service).for_each(|note| style.note(note));
             }
         }
     }

@@ -116,7 +116,11 @@ fn attribute(said: &Value, id: u64) -> Option<u64> {
 
 /// The JSON document that begins `text`, whatever follows it.
 fn document(text: &str) -> Option<Value> {
-    serde_json::Deserializer::from_str(text).into_iter().next()?.ok().filter(Value::is_object)
+    serde_json::Deserializer::from_slice(text.as_bytes())
+        .into_iter()
+        .next()?
+        .ok()
+        .filter(Value::is_object)
 }
 
 impl Hidden {

@@ -3,10 +3,11 @@
 //! any point at which one has stopped.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use super::hold::Hold;
 use super::plan::SourceFacts;
+#[cfg(feature = "s3")]
+use super::record::record_name;
 use super::record::{
     BegunNote, Check, FINISHED, Finished, Record, Unreadable, from_hex, in_hex, is_of_beginning,
     now, seal, unseal,
@@ -15,9 +16,11 @@ use super::whole::Content;
 use super::work::Work;
 use crate::digest::{self, Algorithm, Digest, DigestPart, Hasher, fold};
 use crate::endpoint;
+#[cfg(feature = "s3")]
+use crate::error::Error;
 use crate::error::{ErrorKind, Result, SourceChange};
 use crate::io::transfer::read_full;
-use crate::io::{Source, as_u64, as_usize};
+use crate::io::{as_u64, as_usize};
 use crate::progress::Phase;
 use crate::range::ByteRange;
 
@@ -42,7 +45,9 @@ impl Finish<'_> {
     pub fn run(&self) -> Result<Finished> {
         let whole = &*self.work.joined.whole;
         if let Some(content) = whole.named(self)? {
-            return self.record(self.digests(&content)?, self.clear_others());
+            let digests = self.digests(&content)?;
+            digest::check(&digests, &self.work.joined.plan.job.options.expected)?;
+            return self.record(digests, self.clear_others());
         }
         self.check_source()?;
         let content = whole.unnamed(self)?;
@@ -125,46 +130,75 @@ impl Finish<'_> {
         }
         self.hold.progress.enter(Phase::Verifying);
         let mut hashers: Vec<Hasher> = wanted.iter().copied().map(Hasher::new).collect();
-        self.read(&content.bytes, content.range, &mut |bytes| {
+        self.read(content, &mut |bytes| {
             hashers.iter_mut().for_each(|hasher| hasher.update(bytes));
             self.hold.progress.add_verified(as_u64(bytes.len()));
         })?;
         Ok(hashers.into_iter().map(Hasher::finalize).collect())
     }
 
-    /// CRC-32C of `range` of `source`.
+    /// Reads `content`, and compares it with the checksum of what was written.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Read`], [`ErrorKind::Cancelled`].
+    /// [`ErrorKind::Read`], [`ErrorKind::Cancelled`], [`ErrorKind::SourceChanged`].
     #[cfg(feature = "s3")]
-    pub fn checksum(&self, source: &Arc<dyn Source>, range: ByteRange) -> Result<u32> {
-        let mut sum = 0;
-        self.read(source, range, &mut |bytes| sum = crc32c::crc32c_append(sum, bytes))?;
-        Ok(sum)
+    pub fn check_read(&self, content: &Content) -> Result<()> {
+        self.read(content, &mut |_| {})
     }
 
-    /// Reads `range` of `source` in order.
-    fn read(
-        &self,
-        source: &Arc<dyn Source>,
-        range: ByteRange,
-        take: &mut dyn FnMut(&[u8]),
-    ) -> Result<()> {
-        let mut buffer = vec![0; BLOCK];
-        for block in range.pieces(as_u64(BLOCK)) {
+    /// Reads `content` in order. Where it is not what was written that is read, it must have
+    /// the same checksum.
+    fn read(&self, content: &Content, take: &mut dyn FnMut(&[u8])) -> Result<()> {
+        let (mut buffer, mut sum) = (vec![0; BLOCK], 0);
+        for block in content.range.pieces(as_u64(BLOCK)) {
+            let bytes = &mut buffer[..as_usize(block.len())];
+            self.read_block(content, block, bytes)?;
+            sum = crc32c::crc32c_append(sum, bytes);
+            take(bytes);
+        }
+        match content.checksum {
+            Some(written) if written != sum => {
+                let (path, change) = (content.path.clone(), SourceChange::Modified);
+                Err(ErrorKind::SourceChanged { path, change }.into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Reads a block, again if that fails and may be tried again.
+    fn read_block(&self, content: &Content, block: ByteRange, bytes: &mut [u8]) -> Result<()> {
+        let mut tries = self.work.options.retries;
+        loop {
             if self.hold.cancel.is_cancelled() {
                 return Err(ErrorKind::Cancelled.into());
             }
-            let bytes = &mut buffer[..as_usize(block.len())];
-            read_full(&**source, block.start(), bytes).map_err(|stop| ErrorKind::Read {
-                path: self.work.joined.whole.draft_path(),
-                range: block,
-                source: stop.error,
-            })?;
-            take(bytes);
+            match read_full(&*content.bytes, block.start(), bytes) {
+                Ok(_) => return Ok(()),
+                Err(_) if tries > 0 => tries -= 1,
+                Err(stop) => {
+                    let (path, source) = (content.path.clone(), stop.error);
+                    return Err(ErrorKind::Read { path, range: block, source }.into());
+                }
+            }
         }
-        Ok(())
+    }
+
+    /// That what is recorded of `shards` is not what the service has: they count as missing,
+    /// and the same line copies them again.
+    #[cfg(feature = "s3")]
+    pub fn disown(&self, shards: &[u32]) -> Error {
+        let crew = &self.work.crew;
+        for shard in shards {
+            if let Err(error) = crew.folder.note(&record_name(*shard), b"") {
+                return crew.failed(error);
+            }
+        }
+        let count = shards.len();
+        let what = format!("the service has other parts than {count} of the shards have sent");
+        let path = self.work.joined.whole.path().to_owned();
+        ErrorKind::Destination { step: "complete", path, source: std::io::Error::other(what) }
+            .into()
     }
 
     /// Notes that all is done.
@@ -185,6 +219,10 @@ impl Finish<'_> {
         }
         let hosts: BTreeSet<_> = records().map(|record| &record.by.host).collect();
         let processes: BTreeSet<_> = records().map(|record| &record.by.token).collect();
+        let unread: u64 = records().flat_map(|one| &one.failed).map(|part| part.range.len()).sum();
+        if unread > 0 && !self.work.joined.plan.job.options.wanted_digests().is_empty() {
+            notes.push(format!("no digest: {unread} bytes could not be read"));
+        }
         let (processes, hosts) = (processes.len(), hosts.len());
         notes.push(format!("copied by {processes} processes on {hosts} machines"));
         let failed: Vec<Unreadable> = records().flat_map(|record| record.failed.clone()).collect();

@@ -10,11 +10,14 @@ use super::record::{
     BegunNote, FINISHED, Finished, PLAN, Process, begun_name, is_of_beginning, is_of_tasks,
     now_in_ms, seal, unseal,
 };
-use super::whole::Whole;
+use super::whole::{NotBegun, Whole};
 use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Refusal, Result, quoted};
 use crate::options::Options;
 use crate::range::Mapping;
+
+/// What a note says of which nothing is left.
+const NOTHING: &[u8] = b"";
 
 /// The job that this process takes part in.
 pub struct Joined {
@@ -46,7 +49,8 @@ impl Joining<'_> {
     /// the copy if there is no plan yet. What was made has been removed then.
     pub fn join(self) -> Result<Joined> {
         let part = self.whole.part_size();
-        let job = Job::new(self.origin, &self.destination, self.mapping, part, self.options)?;
+        let mut job = Job::new(self.origin, &self.destination, self.mapping, part, self.options)?;
+        job.endpoint = self.whole.endpoint();
         if let Some(plan) = read_plan(self.path, self.folder)? {
             return self.joined(plan, &job);
         }
@@ -76,32 +80,47 @@ impl Joining<'_> {
         // Should this process be killed before there is a plan, the one that finishes the job
         // knows by that what is left.
         let (tag, since) = (plan.tag().to_owned(), self.whole.time());
-        let mut note = BegunNote { tag, since, upload: None };
+        let mut note = BegunNote { tag, since, unheard: false, upload: None };
         let name = begun_name(&note.tag);
-        self.folder.note(&name, &seal(&note)).map_err(failed)?;
-        let begun = self.whole.begin(job.len())?;
+        let say = |note: &[u8]| self.folder.note(&name, note);
+        say(&seal(&note)).map_err(failed)?;
+        let begun = self.whole.begin(job.len()).map_err(|NotBegun { error, is_certain }| {
+            if is_certain {
+                let _ = say(NOTHING);
+            }
+            error
+        })?;
         if let Some(upload) = &begun.upload {
-            note.upload = Some(upload.clone());
-            if let Err(error) = self.folder.note(&name, &seal(&note)) {
+            (note.upload, note.unheard) = (Some(upload.clone()), begun.unheard);
+            if let Err(error) = say(&seal(&note)) {
                 self.whole.take_back(&begun);
                 return Err(failed(error));
             }
             plan = plan.of_upload(upload.clone());
         }
         let linked = self.folder.publish_new(PLAN, &plan.to_bytes());
-        if let Ok(true) = linked {
-            self.whole.belong_to(&plan);
-            return Ok(Some(plan));
+        // Somebody may have been faster, or so it seems.
+        let theirs = match &linked {
+            Ok(true) => None,
+            _ => read_plan(self.path, self.folder)?,
+        };
+        match theirs {
+            Some(theirs) if theirs.id != plan.id => {
+                if self.whole.take_back(&begun) {
+                    let _ = say(NOTHING);
+                }
+                Ok(None)
+            }
+            None if !matches!(linked, Ok(true)) => {
+                // It may be there, and not be seen yet.
+                linked.map_err(failed)?;
+                Ok(None)
+            }
+            _ => {
+                self.whole.belong_to(&plan);
+                Ok(Some(plan))
+            }
         }
-        // Somebody was faster, or so it seems.
-        let theirs = read_plan(self.path, self.folder);
-        if matches!(&theirs, Ok(Some(theirs)) if theirs.id == plan.id) {
-            self.whole.belong_to(&plan);
-            return Ok(Some(plan));
-        }
-        self.whole.take_back(&begun);
-        linked.map_err(failed)?;
-        Ok(None)
     }
 
     /// With the plan that is there.
@@ -111,7 +130,12 @@ impl Joining<'_> {
             let path = self.origin.path().to_owned();
             return Err(ErrorKind::SourceChanged { path, change }.into());
         }
-        if let Some(difference) = plan.difference(job) {
+        // How many shards there are is for the plan to say, if it can be done like that.
+        let mut job = job.clone();
+        if plan.job.shard_size.is_multiple_of(self.whole.part_size()) {
+            job.shard_size = plan.job.shard_size;
+        }
+        if let Some(difference) = plan.difference(&job) {
             return Err(other_job(self.path, difference));
         }
         self.whole.belong_to(&plan);

@@ -76,6 +76,9 @@ pub struct Job {
     pub source: SourceFacts,
     /// The final name, absolute.
     pub destination: Name,
+    /// Where that is, if its name does not say it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endpoint: Option<String>,
     /// Which bytes of the source.
     pub range: ByteRange,
     /// Where the first byte goes.
@@ -201,6 +204,7 @@ impl Job {
         Ok(Job {
             source: SourceFacts::of(origin),
             destination: Name::from(destination),
+            endpoint: None,
             range,
             dest_offset: mapping.to().start(),
             shard_size: shard_size(range.len(), stripe.max(part)),
@@ -396,6 +400,7 @@ mod tests {
         Job {
             source,
             destination: Name::Text("/d".into()),
+            endpoint: None,
             range: ByteRange::to(len),
             dest_offset,
             shard_size: shard_size(len, stripe),

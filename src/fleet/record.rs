@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::plan::Name;
 use super::whole::SentParts;
@@ -197,6 +198,8 @@ pub struct BegunNote {
     pub tag: String,
     /// A time before anything is begun at a service, by its clock.
     pub since: Option<String>,
+    /// Whether something else may have been begun there, of which nobody knows the name.
+    pub unheard: bool,
     /// What was begun there.
     pub upload: Option<Upload>,
 }
@@ -308,7 +311,8 @@ pub fn now_in_ms() -> u64 {
 
 /// `value`, an object, as a sealed line: the checksum is of the text before it.
 pub fn seal<T: Serialize>(value: &T) -> Vec<u8> {
-    let text = serde_json::to_string(value).unwrap_or_default();
+    // One way from and to text for all of them, which is less code than one for each.
+    let text = serde_json::to_value(value).unwrap_or_default().to_string();
     let open = text.strip_suffix('}').unwrap_or_default();
     format!("{open}{SEAL}{}{END}\n", checksum(open)).into_bytes()
 }
@@ -318,7 +322,9 @@ pub fn unseal<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
     let text = std::str::from_utf8(bytes).ok()?.trim_end();
     let (open, seal) = text.strip_suffix(END)?.rsplit_once(SEAL)?;
     let is_whole = seal == checksum(open);
-    if is_whole { serde_json::from_str(&format!("{open}}}")).ok() } else { None }
+    let value = serde_json::from_slice::<Value>(format!("{open}}}").as_bytes());
+    let value = value.ok().filter(|_| is_whole)?;
+    serde_json::from_value(value).ok()
 }
 
 fn checksum(text: &str) -> String {

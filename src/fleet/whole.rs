@@ -21,7 +21,7 @@ use crate::address;
 use crate::durable::map::UploadPart;
 use crate::endpoint::shared::Upload;
 use crate::endpoint::{Destination, Kind, Origin};
-use crate::error::{Refusal, Result, quoted};
+use crate::error::{Error, Refusal, Result, quoted};
 use crate::io::Source;
 use crate::io::guarded::Guard;
 use crate::options::Options;
@@ -44,6 +44,11 @@ pub trait Whole: Send + Sync {
         1
     }
 
+    /// Where it is, if its name does not say that.
+    fn endpoint(&self) -> Option<String> {
+        None
+    }
+
     /// Refuses what must not be done. Nothing is changed.
     ///
     /// # Errors
@@ -59,11 +64,11 @@ pub trait Whole: Send + Sync {
     ///
     /// # Errors
     ///
-    /// If that cannot be; nothing is left then.
-    fn begin(&self, len: u64) -> Result<Begun>;
+    /// [`NotBegun`], if that cannot be.
+    fn begin(&self, len: u64) -> Result<Begun, NotBegun>;
 
-    /// Takes back what was `begun` for a plan that never was.
-    fn take_back(&self, begun: &Begun);
+    /// Takes back what was `begun` for a plan that never was; whether nothing is left.
+    fn take_back(&self, begun: &Begun) -> bool;
 
     /// What time it is at its service.
     fn time(&self) -> Option<String> {
@@ -84,12 +89,16 @@ pub trait Whole: Send + Sync {
     /// If what was begun is not there.
     fn piece(&self, job: &Job, guard: Guard) -> Result<Piece>;
 
-    /// What has got its name from somebody who has not noted that.
+    /// What has got its name from somebody who has not noted that, if that can be known
+    /// before it is completed.
     ///
     /// # Errors
     ///
     /// If it is neither there nor to be completed.
-    fn named(&self, finish: &Finish<'_>) -> Result<Option<Content>>;
+    fn named(&self, finish: &Finish<'_>) -> Result<Option<Content>> {
+        let _ = finish;
+        Ok(None)
+    }
 
     /// What has not got its name.
     ///
@@ -112,14 +121,37 @@ pub trait Whole: Send + Sync {
     ///
     /// The step that failed.
     fn give_name(&self, finish: &Finish<'_>, content: Content) -> Result<Vec<String>>;
+
+    /// What stays of a job that is given up, and how to get rid of it, where that is not a
+    /// file beside its name.
+    fn left_open(&self) -> Option<String> {
+        None
+    }
 }
 
 /// What one process has begun for all.
 pub struct Begun {
     /// What the others must know of it.
     pub upload: Option<Upload>,
+    /// Whether something else may have been begun, of which nobody knows the name.
+    pub unheard: bool,
     /// Open, if it is a file.
     pub file: Option<File>,
+}
+
+/// Why nothing has begun.
+pub struct NotBegun {
+    /// Why.
+    pub error: Error,
+    /// Whether it is certain that nothing is left.
+    pub is_certain: bool,
+}
+
+impl<E: Into<Error>> From<E> for NotBegun {
+    /// Where nothing is left.
+    fn from(error: E) -> NotBegun {
+        NotBegun { error: error.into(), is_certain: true }
+    }
 }
 
 /// Parts of an upload that the service has, by their numbers, from 1.
@@ -139,6 +171,10 @@ pub struct Content {
     pub bytes: Arc<dyn Source>,
     /// Which of it.
     pub range: ByteRange,
+    /// What that is called, for messages.
+    pub path: PathBuf,
+    /// CRC-32C of what was written, where that is read elsewhere.
+    pub checksum: Option<u32>,
     /// Open, if it is a file.
     pub file: Option<File>,
 }

@@ -2,13 +2,16 @@
 //! of them send, and one object; nothing of it is left at the service.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+
+use md5::{Digest, Md5};
+use pcopy::testing::Random;
 
 use crate::common::{Running, Scene, assert_same, pattern, rounds, wait_until};
 use crate::jobs::recorded;
 use crate::s3_upload::{PART, came, maps, open, told};
-use crate::server::s3::{Fate, Manners, S3};
-use pcopy::testing::Random;
+use crate::server::Reply;
+use crate::server::s3::{Fate, KEY, Manners, S3, SECRET, TOKEN, Upload};
 
 const JOB: [&str; 6] = ["--job", "J", "--lease", "0.5", "--progress", "none"];
 
@@ -129,6 +132,203 @@ fn an_object_that_is_complete_and_was_not_noted_is_known_again() {
     start(&scene, &service, &words).end().code(0);
     assert_same(&service.get("/b/x").unwrap(), &source, "the object");
     assert_eq!((open(&service), lost.load(SeqCst)), (0, 0));
+}
+
+/// A service that refuses to complete an upload as long as the switch says so.
+fn incomplete(manners: Manners) -> (S3, Arc<AtomicBool>) {
+    let refuses = Arc::new(AtomicBool::new(true));
+    let switch = Arc::clone(&refuses);
+    let service = S3::with(manners, move |request, query| {
+        let is_complete = request.method == "POST" && query.contains_key("uploadId");
+        match is_complete && switch.load(SeqCst) {
+            true => refused(403, "AccessDenied"),
+            false => Fate::Done,
+        }
+    });
+    (service, refuses)
+}
+
+fn refused(status: u16, code: &str) -> Fate {
+    let body = format!("<Error><Code>{code}</Code><Message>no</Message></Error>").into_bytes();
+    Fate::Refused(Reply { body, ..Reply::status(status) })
+}
+
+fn md5_of(bytes: &[u8]) -> String {
+    Md5::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// `text`, an object of JSON, with the seal of what is in the folder of a job.
+fn sealed(text: &str) -> Vec<u8> {
+    let open = text.trim_end().strip_suffix('}').unwrap();
+    format!("{open},\"seal\":\"{:08x}\"}}\n", crc32c::crc32c(open.as_bytes())).into_bytes()
+}
+
+/// A request of a process that was killed may arrive after its shard was sent again.
+#[test]
+fn a_part_that_arrives_late_with_other_bytes_is_found() {
+    for checksums in [true, false] {
+        let scene = Scene::new();
+        let (service, refuses) = incomplete(Manners { checksums, ..Manners::default() });
+        let source = scene.source("source", 3 * PART + 1);
+        let words = ["--max-retries", "0", "source", "s3://b/x"];
+        let ended = start(&scene, &service, &words).end().code(5);
+        assert!(ended.stderr.contains("abort-multipart-upload"), "{}", ended.stderr);
+        service.state(|state| {
+            let upload = state.uploads.values_mut().next().unwrap();
+            let late = vec![0; PART];
+            let tag = format!("\"{}\"", md5_of(&late));
+            upload.parts.insert(2, (late, tag));
+        });
+        refuses.store(false, SeqCst);
+        start(&scene, &service, &words).end().code(5).says(&["other parts than 1 of the shards"]);
+        assert_eq!(service.get("/b/x"), None);
+        start(&scene, &service, &words).end().code(0);
+        assert_same(&service.get("/b/x").unwrap(), &source, "sent again");
+        assert_eq!(open(&service), 0);
+    }
+}
+
+#[test]
+fn a_record_that_does_not_know_its_parts_is_not_believed() {
+    let scene = Scene::new();
+    let (service, refuses) = incomplete(Manners::default());
+    let source = scene.source("source", 3 * PART + 1);
+    let words = ["--max-retries", "0", "--digest", "blake3", "source", "s3://b/x"];
+    start(&scene, &service, &words).end().code(5);
+    let mut record: serde_json::Value =
+        serde_json::from_slice(&scene.read("J/done.00001.json")).unwrap();
+    record.as_object_mut().unwrap().retain(|name, _| name != "parts" && name != "seal");
+    scene.write("J/done.00001.json", &sealed(&record.to_string()));
+    refuses.store(false, SeqCst);
+    start(&scene, &service, &words).end().code(5).says(&["other parts than 1 of the shards"]);
+    start(&scene, &service, &words).end().code(0);
+    assert_same(&service.get("/b/x").unwrap(), &source, "all of it");
+}
+
+/// Digests that know one order are made by a second read of the source.
+#[test]
+fn a_source_that_changed_behind_an_old_time_is_found_by_the_second_read() {
+    let scene = Scene::new();
+    let (service, refuses) = incomplete(Manners::default());
+    let mut source = scene.source("source", 2 * PART);
+    let words = ["--max-retries", "0", "--digest", "sha256", "source", "s3://b/x"];
+    start(&scene, &service, &words).end().code(5);
+    let path = scene.path("source");
+    let before = std::fs::metadata(&path).unwrap().modified().unwrap();
+    source[PART] ^= 1;
+    scene.write("source", &source);
+    let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.set_modified(before).unwrap();
+    refuses.store(false, SeqCst);
+    start(&scene, &service, &words).end().code(5).says(&["changed"]);
+    assert_eq!(service.get("/b/x"), None);
+}
+
+#[test]
+fn what_is_there_already_is_no_proof() {
+    let (scene, service) = (Scene::new(), S3::new());
+    let source = scene.source("source", 2 * PART + 1);
+    start(&scene, &service, &["source", "s3://b/x"]).end().code(0);
+    for expected in ["crc32c:00000000", &format!("md5:{}", "0".repeat(32))] {
+        let job = format!("J{}", &expected[..3]);
+        let words = ["--job", &*job, "--force", "--expect", expected, "source", "s3://b/x"];
+        told(&scene, &service, &words).run().code(4);
+    }
+    assert_same(&service.get("/b/x").unwrap(), &source, "what was there");
+}
+
+#[test]
+fn uploads_of_other_programs_stay() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&count);
+    let scene = Scene::new();
+    let service = S3::with(Manners::default(), move |request, query| {
+        let begins = request.method == "POST" && query.contains_key("uploads");
+        match begins && begun.fetch_add(1, SeqCst) < 3 {
+            true => refused(403, "AccessDenied"),
+            false => Fate::Done,
+        }
+    });
+    scene.source("source", 2 * PART + 1);
+    for _ in 0..3 {
+        start(&scene, &service, &["source", "s3://b/x"]).end().code(3);
+    }
+    service.state(|state| {
+        let begun = jiff::Timestamp::now().to_string();
+        let other = Upload { path: "/b/x".to_owned(), begun, ..Upload::default() };
+        state.uploads.insert("of-another-program".to_owned(), other);
+    });
+    start(&scene, &service, &["source", "s3://b/x"]).end().code(0);
+    let left = service.state(|state| state.uploads.keys().cloned().collect::<Vec<_>>());
+    assert_eq!(left, ["of-another-program"]);
+}
+
+#[test]
+fn an_upload_whose_beginning_was_not_heard_does_not_stay() {
+    let count = Arc::new(AtomicUsize::new(0));
+    let begun = Arc::clone(&count);
+    let scene = Scene::new();
+    let service = S3::with(Manners::default(), move |request, query| {
+        let begins = request.method == "POST" && query.contains_key("uploads");
+        match begins && begun.fetch_add(1, SeqCst) == 0 {
+            true => Fate::Lost,
+            false => Fate::Done,
+        }
+    });
+    let source = scene.source("source", 2 * PART + 1);
+    start(&scene, &service, &["source", "s3://b/x"]).end().code(0);
+    assert_same(&service.get("/b/x").unwrap(), &source, "the object");
+    assert_eq!(open(&service), 0);
+}
+
+#[test]
+fn what_ends_a_job_for_good_says_so() {
+    let (scene, other) = (Scene::new(), S3::new());
+    let (service, refuses) = incomplete(Manners::default());
+    let source = scene.source("source", 2 * PART + 1);
+    let words = ["--max-retries", "0", "source", "s3://b/x"];
+    start(&scene, &service, &words).end().code(5);
+    // Another service is another job.
+    start(&scene, &other, &words).end().code(3).says(&["endpoint"]);
+    let mut finish = scene.pcopy(["job", "finish", "J"]);
+    finish.command.envs(other.environment());
+    finish.run().code(3).says(&["endpoint"]);
+    refuses.store(false, SeqCst);
+    service.put("/b/x", b"another");
+    let ended = start(&scene, &service, &words).end().code(5).says(&["once that is gone"]);
+    assert!(!ended.stderr.contains("--force"), "{}", ended.stderr);
+    service.state(|state| state.objects.clear());
+    let mut finish = scene.pcopy(["job", "finish", "J"]);
+    finish.command.envs(service.environment());
+    finish.run().code(0);
+    assert_same(&service.get("/b/x").unwrap(), &source, "the object");
+    // An upload that a rule of the bucket has aborted.
+    let words = ["--job", "K", "--max-retries", "0", "source", "s3://b/y"];
+    refuses.store(true, SeqCst);
+    told(&scene, &service, &words).run().code(5);
+    refuses.store(false, SeqCst);
+    service.state(|state| state.uploads.clear());
+    told(&scene, &service, &words).run().code(5).says(&["name another job folder"]);
+}
+
+#[test]
+fn who_may_write_and_not_look_makes_the_object() {
+    let scene = Scene::new();
+    let service = S3::with(Manners::default(), |request, _| match &*request.method {
+        "HEAD" => Fate::Refused(Reply::status(403)),
+        "GET" => refused(403, "AccessDenied"),
+        _ => Fate::Done,
+    });
+    let source = scene.source("source", 3 * PART + 1);
+    let three: Vec<_> = (0..3).map(|_| start(&scene, &service, &["source", "s3://b/x"])).collect();
+    three.into_iter().for_each(|one| drop(one.end().code(0)));
+    assert_same(&service.get("/b/x").unwrap(), &source, "the object");
+    assert_eq!(open(&service), 0);
+    let files = std::fs::read_dir(scene.path("J")).unwrap().flatten();
+    for file in files {
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert!(![SECRET, TOKEN, KEY].iter().any(|secret| text.contains(secret)), "{text}");
+    }
 }
 
 #[test]

@@ -209,8 +209,10 @@ fn a_batch_writes_a_page_of_its_files_and_of_what_it_read() {
     let scene = Scene::new();
     scene.source("source", 100_000);
     let digest = "00000000000000000000000000000000";
+    // Windows has no such names.
+    let odd = if cfg!(windows) { "b & i" } else { "b <i>" };
     let list =
-        format!("name,start,end,md5\na,0,512,\nb <i>,4096,8192,\nwrong,8192,9000,{digest}\n");
+        format!("name,start,end,md5\na,0,512,\n{odd},4096,8192,\nwrong,8192,9000,{digest}\n");
     scene.write("list.csv", list.as_bytes());
     let line = "batch list.csv --source source --into out --report r.jsonl --html page.html";
     scene.run(line).code(1);

@@ -25,7 +25,7 @@ use crate::endpoint::http::pace;
 use crate::endpoint::{Abilities, Destination, Draft, End, Journal, Kind, Look, Looked, Shape};
 use crate::engine::Reflink;
 use crate::engine::capabilities::Pace;
-use crate::error::{ErrorKind, MapRefusal, Refusal, Result, Side, chain, quoted};
+use crate::error::{Error, ErrorKind, MapRefusal, Refusal, Result, Side, chain, quoted};
 use crate::options::{Options, Remote};
 use crate::progress::CancelToken;
 use crate::range::RangeSet;
@@ -190,8 +190,18 @@ fn unnamed(begun: &str, plan: PartPlan) -> ObjectId {
     }
 }
 
+/// That an upload of what is called `path` has failed to begin, as far as anybody knows.
+pub fn not_begun(requests: &Requests, path: &Path, fault: Fault) -> Error {
+    if is_refused(&fault) || matches!(fault, Fault::Stopped) {
+        return failed_to_look(path, fault);
+    }
+    let left = requests.left_behind(None);
+    let source = io::Error::other(MayHaveBegun { fault, left });
+    Refusal::CannotOpen { side: Side::Destination, path: path.to_owned(), source }.into()
+}
+
 /// Whether nothing has begun.
-fn is_refused(fault: &Fault) -> bool {
+pub fn is_refused(fault: &Fault) -> bool {
     let is_said = matches!(fault, Fault::Said(_));
     !fault.is_passing() && (is_said || matches!(fault.status(), Some(300..=499)))
 }
@@ -330,18 +340,11 @@ impl Destination for S3Destination {
                         );
                         (Some(upload), BTreeMap::new())
                     }
-                    Err(fault) if is_refused(&fault) => {
-                        if let Some(record) = &record {
+                    Err(fault) => {
+                        if let Some(record) = record.filter(|_| is_refused(&fault)) {
                             record.remove()?;
                         }
-                        return Err(failed(fault));
-                    }
-                    Err(Fault::Stopped) => return Err(failed(Fault::Stopped)),
-                    Err(fault) => {
-                        let left = requests.left_behind(None);
-                        let source = io::Error::other(MayHaveBegun { fault, left });
-                        let side = Side::Destination;
-                        return Err(Refusal::CannotOpen { side, path, source }.into());
+                        return Err(not_begun(&requests, &path, fault));
                     }
                 }
             }

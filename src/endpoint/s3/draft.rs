@@ -117,7 +117,7 @@ impl S3Draft {
 
     /// The same for any service: one that ignores the condition, or does not know it,
     /// would replace what came meanwhile, so it is asked just before.
-    fn complete_anyhow(&self) -> Result<(), Fault> {
+    pub fn complete_anyhow(&self) -> Result<(), Fault> {
         if self.naming == Naming::New {
             match self.parts.requests.head() {
                 Ok(Some(_)) => return Err(Fault::Status { status: 412, wait: None }),

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 
 use super::failed_to_look;
 use super::parts::PartPlan;
-use super::requests::{Begun, Head, Requests, encoded, is_no_upload, tag_of_all};
+use super::requests::{Head, Requests, encoded, is_no_upload, tag_of_all};
 use crate::durable::map::{Difference, Identity, Map, MapFile, ObjectId, UploadPart};
 use crate::durable::previous::{self, Leftovers};
 use crate::durable::trust::Examiner;
 use crate::endpoint::Look;
 use crate::endpoint::http::fault::Fault;
+use crate::endpoint::shared::Upload;
 use crate::error::{ErrorKind, MapRefusal, Refusal, Remedy, Result, chain, quoted};
 use crate::io::{as_usize, transfer};
 use crate::range::{ByteRange, RangeSet};
@@ -35,7 +36,7 @@ pub enum Left {
 
 /// An upload that is resumed.
 pub struct Earlier {
-    pub upload: Begun,
+    pub upload: Upload,
     pub plan: PartPlan,
     /// What the service has of it, and will not be sent again.
     pub parts: BTreeMap<u32, UploadPart>,
@@ -171,7 +172,7 @@ impl Search<'_> {
         let done: RangeSet = ranges.collect();
         let notes = self.compare(plan, &known, &hints)?.into_iter().collect();
         let earlier =
-            Earlier { upload: Begun { id: id.clone(), checked: *checked }, plan, parts: known };
+            Earlier { upload: Upload { id: id.clone(), checked: *checked }, plan, parts: known };
         Ok(Found { left: Left::Resumed(earlier), done, notes })
     }
 

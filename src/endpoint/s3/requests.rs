@@ -17,6 +17,7 @@ use crate::durable::map::UploadPart;
 use crate::endpoint::http::client::{Client, Outgoing, Reply};
 use crate::endpoint::http::fault::{Fault, Said};
 use crate::endpoint::http::reply::{content_length, text};
+use crate::endpoint::shared::Upload;
 use crate::io::as_u64;
 use crate::progress::CancelToken;
 
@@ -44,17 +45,9 @@ pub struct Head {
     pub checksum: Option<String>,
 }
 
-/// An upload that has begun.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Begun {
-    pub id: String,
-    /// Whether the service checks the parts, and the whole, by CRC-32C.
-    pub checked: bool,
-}
-
 /// The answer to the request that begins an upload.
 pub struct Created {
-    pub begun: Begun,
+    pub begun: Upload,
     /// Whether the service checks the parts by CRC-32C.
     of_parts: bool,
     /// Whether another one may have begun before it, whose answer was lost.
@@ -147,14 +140,14 @@ impl Requests {
         };
         let of_parts = says("x-amz-checksum-algorithm", "CRC32C");
         let checked = of_parts && says("x-amz-checksum-type", "FULL_OBJECT");
-        let begun = Begun { id: id_of(reply)?, checked };
+        let begun = Upload { id: id_of(reply)?, checked };
         Ok(Created { begun, of_parts, unheard: false })
     }
 
     /// Sends part `number`, and says what the service calls it.
     pub fn part(
         &self,
-        upload: &Begun,
+        upload: &Upload,
         number: u32,
         bytes: &[u8],
         crc32c: u32,
@@ -208,7 +201,7 @@ impl Requests {
     /// [`may_be_done`] says so.
     pub fn complete(
         &self,
-        upload: &Begun,
+        upload: &Upload,
         parts: &BTreeMap<u32, UploadPart>,
         checksum: u32,
         naming: Naming,
@@ -314,6 +307,12 @@ pub fn is_no_upload(fault: &Fault) -> bool {
         Fault::Status { status, .. } => *status == 404,
         _ => false,
     }
+}
+
+/// Whether a part is not the one that the upload is to be completed with.
+pub fn is_other_part(fault: &Fault) -> bool {
+    const WORDS: [&str; 4] = ["InvalidPart", "InvalidPartOrder", "BadDigest", "InvalidDigest"];
+    matches!(fault, Fault::Said(said) if WORDS.contains(&&*said.code))
 }
 
 /// Whether an object has just these bytes, as far as its tag is a digest of them.

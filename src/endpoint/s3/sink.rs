@@ -8,9 +8,10 @@ use std::io;
 use std::sync::{Mutex, OnceLock};
 
 use super::parts::{self, PartPlan};
-use super::requests::{Begun, Requests};
+use super::requests::Requests;
 use crate::durable::map::UploadPart;
 use crate::endpoint::http::fault::Fault;
+use crate::endpoint::shared::Upload;
 use crate::io::{Gathering, Sink, as_u64, as_usize};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
@@ -23,7 +24,7 @@ pub struct Parts {
     /// Where it ends, if that was not known before.
     end: OnceLock<u64>,
     /// `None` where all of it is one part, which goes at once and at the end.
-    pub upload: Option<Begun>,
+    pub upload: Option<Upload>,
     state: Mutex<State>,
 }
 
@@ -49,7 +50,7 @@ impl Parts {
     pub fn new(
         requests: Requests,
         plan: PartPlan,
-        upload: Option<Begun>,
+        upload: Option<Upload>,
         sent: BTreeMap<u32, UploadPart>,
     ) -> Parts {
         let state = State { open: BTreeMap::new(), sent };
@@ -125,7 +126,7 @@ impl Parts {
         }
     }
 
-    fn send(&self, upload: &Begun, number: u32, bytes: &[u8]) -> Result<(), Fault> {
+    fn send(&self, upload: &Upload, number: u32, bytes: &[u8]) -> Result<(), Fault> {
         let sent = self.requests.part(upload, number, bytes, crc32c::crc32c(bytes))?;
         let mut state = lock(&self.state);
         state.sent.insert(number, sent);

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{Begun, Content, Piece, SentParts, Whole};
+use super::{Begun, Content, NotBegun, Piece, SentParts, Whole};
 use crate::durable::intact;
 use crate::durable::part::Ours;
 use crate::durable::side;
@@ -96,7 +96,8 @@ impl SharedFile {
         let bytes = file.try_clone().map_err(|source| self.is_gone(source))?;
         let bytes = Arc::new(FileIo::new(bytes, job.len()));
         let range = job.mapping().map(|mapping| mapping.to()).unwrap_or_default();
-        Ok(Content { bytes, range, file: Some(file) })
+        let path = self.target.part_path();
+        Ok(Content { bytes, range, path, checksum: None, file: Some(file) })
     }
 }
 
@@ -132,7 +133,7 @@ impl Whole for SharedFile {
         self.target.write_by_several(plan.tag());
     }
 
-    fn begin(&self, len: u64) -> Result<Begun> {
+    fn begin(&self, len: u64) -> Result<Begun, NotBegun> {
         let target = &self.target;
         let name = target.part_name();
         let file = target.directory.create_new(&name).map_err(|source| Refusal::CannotCreate {
@@ -142,8 +143,8 @@ impl Whole for SharedFile {
         })?;
         let path = target.part_path();
         let sized = sizing::size_ahead(&file, len, true);
-        let begun = Begun { upload: None, file: Some(file) };
-        let refused = match sized {
+        let begun = Begun { upload: None, unheard: false, file: Some(file) };
+        let refused: Error = match sized {
             Ok(false) => return Ok(begun),
             Ok(true) => {
                 let what = format!(
@@ -156,18 +157,15 @@ impl Whole for SharedFile {
             Err(source) => ErrorKind::Destination { step: "resize", path, source }.into(),
         };
         self.take_back(&begun);
-        Err(refused)
+        Err(refused.into())
     }
 
-    fn take_back(&self, begun: &Begun) {
+    fn take_back(&self, begun: &Begun) -> bool {
+        let Some(file) = &begun.file else { return true };
+        let Ok(facts) = sys::facts(file) else { return false };
         // Of nobody else's: its name is that of a plan that never was.
-        if let Some(file) = &begun.file
-            && let Ok(facts) = sys::facts(file)
-        {
-            let target = &self.target;
-            let _ =
-                side::remove(&target.directory, &target.part_name(), Ours { file, facts: &facts });
-        }
+        let (target, ours) = (&self.target, Ours { file, facts: &facts });
+        side::remove(&target.directory, &target.part_name(), ours).is_ok()
     }
 
     fn clear(&self, notes: &[BegunNote]) -> Vec<String> {
@@ -235,10 +233,8 @@ impl Whole for SharedFile {
         let job = &plan.job;
         let mut target = self.target.beside(self.target.name.clone())?;
         target.write_by_several(plan.tag());
-        let file = match content.file {
-            Some(file) => file,
-            None => self.open()?,
-        };
+        let gone = || self.is_gone(std::io::ErrorKind::NotFound.into());
+        let file = content.file.ok_or_else(gone)?;
         let facts = sys::facts(&file).map_err(|source| self.is_gone(source))?;
         let mut stage = Stage::of_several(target, file, job.len());
         let allowed = match (job.options.preserve, origin.file()) {

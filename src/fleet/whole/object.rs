@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{Begun, Content, Piece, SentParts, Whole};
-use crate::endpoint::s3::shared;
+use super::{Begun, Content, NotBegun, Piece, SentParts, Whole};
+use crate::endpoint::s3::shared::{Beginning, NotMade, SharedUpload};
 use crate::endpoint::shared::Upload;
 use crate::endpoint::{Kind, Origin};
-use crate::error::{ErrorKind, Result, SourceChange};
+use crate::error::{ErrorKind, Result};
 use crate::fleet::finish::Finish;
 use crate::fleet::plan::{Job, Plan};
-use crate::fleet::record::BegunNote;
+use crate::fleet::record::{BegunNote, Record};
+use crate::io::as_usize;
 use crate::io::guarded::Guard;
 use crate::options::Options;
 use crate::progress::CancelToken;
@@ -17,7 +18,7 @@ use crate::range::Mapping;
 
 /// The object.
 pub struct SharedObject {
-    object: shared::SharedObject,
+    object: SharedUpload,
     upload: Option<Upload>,
 }
 
@@ -35,7 +36,7 @@ impl SharedObject {
         cancel: &CancelToken,
     ) -> Result<SharedObject> {
         let name = origin.file_name();
-        let object = shared::SharedObject::look(address, name.as_deref(), len, options, cancel)?;
+        let object = SharedUpload::look(address, name.as_deref(), len, options, cancel)?;
         Ok(SharedObject { object, upload: None })
     }
 
@@ -44,10 +45,31 @@ impl SharedObject {
         finish.records.values().flat_map(|record| record.parts.clone()).collect()
     }
 
+    /// Shards that hold parts of these `numbers`, or do not know their parts.
+    fn shards_of(&self, finish: &Finish<'_>, numbers: &[u32]) -> Vec<u32> {
+        let start = finish.work.joined.plan.job.range.start();
+        let holds = |record: &Record, number: u32| {
+            let part = self.object.part_range(number).rebase(0, start);
+            part.is_some_and(|part| record.range.contains(part))
+        };
+        let is_one = |record: &&Record| numbers.iter().any(|number| holds(record, *number));
+        finish.records.values().filter(is_one).map(|record| record.shard).collect()
+    }
+
+    /// CRC-32C of all that was sent.
+    fn checksum(&self, sent: &SentParts) -> u32 {
+        sent.iter().fold(0, |so_far, (&number, part)| {
+            let len = as_usize(self.object.part_range(number).len());
+            crc32c::crc32c_combine(so_far, part.crc32c, len)
+        })
+    }
+
     /// What can be read of an upload is its source.
-    fn content(finish: &Finish<'_>) -> Content {
+    fn content(&self, finish: &Finish<'_>) -> Content {
         let (bytes, range) = (finish.work.origin.source(), finish.work.joined.plan.job.range);
-        Content { bytes, range, file: None }
+        let path = finish.work.origin.path().to_owned();
+        let checksum = Some(self.checksum(&SharedObject::sent(finish)));
+        Content { bytes, range, path, checksum, file: None }
     }
 }
 
@@ -68,6 +90,10 @@ impl Whole for SharedObject {
         self.object.part_size()
     }
 
+    fn endpoint(&self) -> Option<String> {
+        self.object.endpoint()
+    }
+
     fn check(&self, _mapping: Mapping, _origin: &dyn Origin, options: &Options) -> Result<()> {
         if options.verifies() {
             let problem = "reads a copy back, and of an upload nothing can be read before it is \
@@ -81,14 +107,22 @@ impl Whole for SharedObject {
         self.upload.clone_from(&plan.upload);
     }
 
-    fn begin(&self, _len: u64) -> Result<Begun> {
-        Ok(Begun { upload: self.object.begin()?, file: None })
+    fn begin(&self, _len: u64) -> Result<Begun, NotBegun> {
+        match self.object.begin() {
+            Ok(None) => Ok(Begun { upload: None, unheard: false, file: None }),
+            Ok(Some(Beginning { upload, unheard })) => {
+                Ok(Begun { upload: Some(upload), unheard, file: None })
+            }
+            Err(refused) => {
+                let (error, is_certain) = (refused.error, refused.is_certain);
+                Err(NotBegun { error, is_certain })
+            }
+        }
     }
 
-    fn take_back(&self, begun: &Begun) {
-        if let Some(upload) = &begun.upload {
-            let _ = self.object.take_back(upload);
-        }
+    fn take_back(&self, begun: &Begun) -> bool {
+        let left = begun.upload.as_ref().and_then(|upload| self.object.take_back(upload));
+        left.is_none() && !begun.unheard
     }
 
     fn time(&self) -> Option<String> {
@@ -96,13 +130,13 @@ impl Whole for SharedObject {
     }
 
     fn clear(&self, notes: &[BegunNote]) -> Vec<String> {
-        let others = notes.iter().filter(|note| note.upload != self.upload);
-        let (known, unknown): (Vec<_>, Vec<_>) = others.partition(|note| note.upload.is_some());
-        let known = known.into_iter().filter_map(|note| note.upload.as_ref());
+        let uploads = notes.iter().filter_map(|note| note.upload.as_ref());
+        let others = uploads.filter(|upload| self.upload.as_ref() != Some(upload));
         let mut left: Vec<String> =
-            known.filter_map(|upload| self.object.take_back(upload)).collect();
-        let since: Vec<&str> = unknown.iter().filter_map(|note| note.since.as_deref()).collect();
-        left.extend(self.object.clear_unheard(&since));
+            others.filter_map(|upload| self.object.take_back(upload)).collect();
+        let unknown = notes.iter().filter(|note| note.upload.is_none() || note.unheard);
+        let since: Vec<&str> = unknown.filter_map(|note| note.since.as_deref()).collect();
+        left.extend(self.object.clear_unheard(&since, self.upload.as_ref()));
         left
     }
 
@@ -122,40 +156,34 @@ impl Whole for SharedObject {
         Ok(Piece { end: Box::new(end), sent })
     }
 
-    fn named(&self, finish: &Finish<'_>) -> Result<Option<Content>> {
-        self.object.listen_to(&finish.hold.cancel);
-        if self.object.is_made_of(&SharedObject::sent(finish)) != Some(true) {
-            return Ok(None);
-        }
-        if let Some(upload) = &self.upload {
-            // What has the name may be the same by chance.
-            let _ = self.object.take_back(upload);
-        }
-        Ok(Some(SharedObject::content(finish)))
-    }
-
     fn unnamed(&self, finish: &Finish<'_>) -> Result<Content> {
-        Ok(SharedObject::content(finish))
+        self.object.listen_to(&finish.hold.cancel);
+        let sent = SharedObject::sent(finish);
+        let missing: Vec<u32> =
+            self.object.part_numbers().filter(|number| !sent.contains_key(number)).collect();
+        match missing.is_empty() {
+            true => Ok(self.content(finish)),
+            false => Err(finish.disown(&self.shards_of(finish, &missing))),
+        }
     }
 
     /// By the checksums of what was sent.
     fn compare(&self, finish: &Finish<'_>) -> Result<()> {
-        let (origin, job) = (&finish.work.origin, &finish.work.joined.plan.job);
-        let (source, sent) = (origin.source(), SharedObject::sent(finish));
-        for (number, to) in self.object.part_ranges() {
-            let range = to.rebase(0, job.range.start());
-            let sum = range.map(|range| finish.checksum(&source, range)).transpose()?;
-            if sum != sent.get(&number).map(|part| part.crc32c) {
-                let (path, change) = (origin.path().to_owned(), SourceChange::Modified);
-                return Err(ErrorKind::SourceChanged { path, change }.into());
-            }
-        }
-        Ok(())
+        finish.check_read(&self.content(finish))
     }
 
     fn give_name(&self, finish: &Finish<'_>, _content: Content) -> Result<Vec<String>> {
         let crew = &finish.work.crew;
         finish.hold.gate().check_now().map_err(|error| crew.failed(error))?;
-        self.object.complete(self.upload.as_ref(), SharedObject::sent(finish))
+        let made = self.object.complete(self.upload.as_ref(), &SharedObject::sent(finish));
+        made.map_err(|not_made| match not_made {
+            // Sent once more, by one who had stood still or was killed: other bytes, perhaps.
+            NotMade::OtherParts(numbers) => finish.disown(&self.shards_of(finish, &numbers)),
+            NotMade::Other(error) => error,
+        })
+    }
+
+    fn left_open(&self) -> Option<String> {
+        self.upload.as_ref().map(|upload| self.object.left_open(upload))
     }
 }
