@@ -295,6 +295,9 @@ def test_a_killed_process_costs_what_it_had(source, tmp_path, monkeypatch):
     """The pool ends with it; the same call again, elsewhere, copies what is missing."""
     monkeypatch.setattr("pcopy._shared.LEASE", 1.0)
     with processes("spawn") as pool:
+        # A pool watches those of its processes that were there when it was last asked for
+        # something, so all of them are started first.
+        concurrent.futures.wait([pool.submit(time.sleep, 1) for _ in range(2)])
         job = submitted(pool, source, tmp_path, shards=2, **{**SLOW, "limit_rate": "64KiB"})
         os.kill(claimed(job), signal.SIGKILL)
         with pytest.raises(concurrent.futures.process.BrokenProcessPool):
