@@ -9,6 +9,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io;
+use std::time::Duration;
 
 use super::recheck;
 use super::trust;
@@ -35,14 +36,26 @@ pub fn create(directory: &Directory, name: &OsStr) -> io::Result<File> {
     locked(directory.create_new(name)?)
 }
 
-/// `file`, which was just made, with the lock that says that it is written.
+/// `file`, which was just made, with the lock that says that it is written. A run that
+/// looks at it has that lock for a moment, and gives it back: it is waited for, or else
+/// both would be refused.
 ///
 /// # Errors
 ///
-/// `WouldBlock` if another run was faster to lock it.
+/// `WouldBlock` if another run keeps it: it has taken the file for one that was left.
 pub fn locked(file: File) -> io::Result<File> {
-    if is_busy(&file) { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(file) }
+    for _ in 0..MOMENTS {
+        if !is_busy(&file) {
+            return Ok(file);
+        }
+        std::thread::sleep(MOMENT);
+    }
+    Err(io::ErrorKind::WouldBlock.into())
 }
+
+/// How long a look at a file that was just made takes, at most: it is empty.
+const MOMENT: Duration = Duration::from_millis(1);
+const MOMENTS: u32 = 200;
 
 /// Looks at `name`, and takes the lock if it is a file.
 ///
@@ -161,4 +174,35 @@ pub fn check_is_at(directory: &Directory, name: &OsStr, ours: Ours<'_>) -> io::R
 /// That a name leads to another file than the one that was made.
 pub fn not_ours() -> io::Error {
     io::Error::other("somebody put another file in its place")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+    use super::*;
+
+    /// Others look at it all the time.
+    #[test]
+    fn a_part_that_is_looked_at_while_it_is_made_is_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        for round in 0..2000 {
+            let name = std::ffi::OsString::from(format!("part{round}"));
+            let is_over = AtomicBool::new(false);
+            let made = std::thread::scope(|scope| {
+                for _ in 0..2 {
+                    scope.spawn(|| {
+                        while !is_over.load(SeqCst) {
+                            drop(find(&directory, &name).unwrap());
+                        }
+                    });
+                }
+                let made = create(&directory, &name);
+                is_over.store(true, SeqCst);
+                made
+            });
+            assert!(made.is_ok(), "round {round}: {made:?}");
+        }
+    }
 }
