@@ -41,8 +41,8 @@ pub enum Start {
     /// Nothing was left.
     #[default]
     Fresh,
-    /// What was left is to be discarded. The part, if there is one, stays
-    /// open and locked until then.
+    /// What was left is to be discarded: a map, a part or both. The part, if there
+    /// is one, stays open and locked until then.
     Over(Option<File>),
     /// An earlier run got so far.
     Resume(Box<Previous>),
@@ -136,8 +136,10 @@ impl Search<'_> {
     pub fn open(&mut self, target: &OpenTarget, serial: Option<String>) -> Result<Start> {
         match self.leftovers {
             Leftovers::Restart => {
-                check_discardable(self.map_file, self.examiner)?;
-                return Ok(Start::Over(None));
+                return Ok(match check_discardable(self.map_file, self.examiner)? {
+                    true => Start::Over(None),
+                    false => Start::Fresh,
+                });
             }
             Leftovers::Refuse => {
                 check_no_map(self.map_file, self.examiner)?;
@@ -176,8 +178,12 @@ impl Search<'_> {
                 Ok(Start::Fresh)
             }
             Leftovers::Restart => {
-                check_discardable(self.map_file, self.examiner)?;
-                Ok(Start::Over(part.map(|(file, _)| file)))
+                let has_map = check_discardable(self.map_file, self.examiner)?;
+                Ok(match part {
+                    Some((file, _)) => Start::Over(Some(file)),
+                    None if has_map => Start::Over(None),
+                    None => Start::Fresh,
+                })
             }
             Leftovers::Resume => self.resume(target, part),
         }
@@ -256,19 +262,19 @@ pub fn check_no_map(map_file: &MapFile, examiner: &mut Examiner) -> Result<(), R
 }
 
 /// What a restart discards must be a map of ours, if only a damaged one: a
-/// file that never was one has been named by mistake.
+/// file that never was one has been named by mistake. Returns whether there is one.
 ///
 /// # Errors
 ///
 /// A [`Refusal`].
-pub fn check_discardable(map_file: &MapFile, examiner: &mut Examiner) -> Result<(), Refusal> {
+pub fn check_discardable(map_file: &MapFile, examiner: &mut Examiner) -> Result<bool, Refusal> {
     let path = map_file.path();
-    check_map(map_file, Purpose::Discard, examiner)?;
+    let is_there = check_map(map_file, Purpose::Discard, examiner)?.is_some();
     match map_file.was_a_map() {
         Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
             Err(MapRefusal::Alien { path, remedies: &[Remedy::MapElsewhere] }.into())
         }
-        Ok(true) => Ok(()),
+        Ok(true) => Ok(is_there),
         Ok(false) => {
             Err(MapRefusal::Unusable { path, reason: "it is not a map".to_owned() }.into())
         }

@@ -591,3 +591,47 @@ fn the_command_in_the_message_resumes() {
     scene.tool("bash", ["-c".as_ref(), command.as_os_str()]).run().code(0);
     assert_same(&scene.read("copy"), &bytes, "the copy");
 }
+
+/// What the copy cannot begin with is refused, with or without `--restart`; only where
+/// something was left is it said that it is gone.
+#[test]
+fn a_restart_without_anything_left_is_refused_as_any_copy() {
+    let ways = ["--reflink always", "--engine direct", "--engine splice", "--engine offload"];
+    let ends = ["", "--in-place", "--force", "--split 1MiB"];
+    let mut refused = 0;
+    for options in ways.iter().flat_map(|way| ends.map(|end| format!("{way} {end}"))) {
+        let scene = Scene::new();
+        scene.source("source", LEN);
+        if ["in-place", "force"].iter().any(|word| options.contains(word)) {
+            scene.write("copy", b"old");
+        }
+        let run = |scene: &Scene, restart: &str| {
+            let ended = scene.run(&format!("--json {restart} {options} source copy"));
+            let report = ended.report();
+            (ended.status.code(), report["error_kind"].clone(), report["error"].clone())
+        };
+        let names = scene.names();
+        let plain = run(&scene, "");
+        if plain.0 != Some(3) {
+            continue;
+        }
+        refused += 1;
+        assert_eq!(run(&scene, "--restart"), plain, "{options}: nothing was left");
+        assert_eq!(scene.names(), names, "{options}");
+    }
+    if refused == 0 {
+        return skip("this file system refuses no way to move bytes");
+    }
+    // Whatever is left, were it a map alone, is gone by then.
+    for left in ["copy.pcopy-part", "copy.pcopy-map"] {
+        let scene = Scene::new();
+        scene.source("source", LEN);
+        if scene.run("--reflink always source copy").status.code() != Some(3) {
+            return skip("this file system shares extents");
+        }
+        scene.write(left, b"");
+        let ended = scene.run("--json --restart --reflink always source copy").code(5);
+        assert_eq!(ended.report()["error_kind"], "discarded", "{left}");
+        assert_eq!(scene.names(), ["source"]);
+    }
+}

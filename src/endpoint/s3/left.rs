@@ -72,10 +72,10 @@ impl Search<'_> {
                 previous::check_no_map(self.map_file, examiner)?;
                 Ok(Found::default())
             }
-            Leftovers::Restart => {
-                previous::check_discardable(self.map_file, examiner)?;
-                self.discarded()
-            }
+            Leftovers::Restart => match previous::check_discardable(self.map_file, examiner)? {
+                true => self.discarded(),
+                false => Ok(Found::default()),
+            },
             Leftovers::Resume => match previous::load(self.map_file, examiner)? {
                 Some(map) => self.resume(&map),
                 None => Ok(Found {

@@ -184,8 +184,11 @@ pub fn find(
             }
         },
         Leftovers::Restart => {
-            previous::check_discardable(map_file, examiner)?;
-            Ok(Found::nothing_of(Left::Discarded(parts)))
+            let has_map = previous::check_discardable(map_file, examiner)?;
+            Ok(Found::nothing_of(match has_map || !parts.is_empty() {
+                true => Left::Discarded(parts),
+                false => Left::Nothing,
+            }))
         }
         Leftovers::Resume => {
             let map = previous::load(map_file, examiner)?;
