@@ -220,7 +220,7 @@ impl SharedJob {
     fn check(&self) -> Result<()> {
         let options = &self.options;
         let own = Options::default();
-        let cannot: [(&'static [&'static str], &str, bool); 11] = [
+        let cannot: [(&'static [&'static str], &str, bool); 12] = [
             (&["in_place"], UNKNOWN_BYTES, options.in_place),
             (&["to_device"], UNKNOWN_BYTES, options.to_device),
             (&["only_changed"], UNKNOWN_BYTES, options.only_changed),
@@ -240,6 +240,7 @@ impl SharedJob {
                 options.reflink == crate::Reflink::Always,
             ),
             (&["repair"], "is for one process", options.repair),
+            (&["check_source"], "is for one process", options.check_source),
         ];
         match cannot.into_iter().find(|(.., given)| *given) {
             Some((options, problem, _)) => Err(ErrorKind::usage_of(options, problem).into()),

@@ -150,6 +150,9 @@ pub struct Options {
     pub verify: bool,
     /// Whether what differs then is copied once more. Default: no.
     pub repair: bool,
+    /// Whether the source is read once more at the end, and compared with what was
+    /// copied. Default: no.
+    pub check_source: bool,
 }
 
 impl Default for Options {
@@ -195,6 +198,7 @@ impl Default for Options {
             expected_in: Vec::new(),
             verify: false,
             repair: false,
+            check_source: false,
         }
     }
 }
@@ -206,6 +210,16 @@ impl Options {
         if (self.verify || self.repair) && !self.sync {
             let problem = "reads what is on the disk, and is not without a sync";
             return Err(ErrorKind::usage_of(&["verify"], problem).into());
+        }
+        if self.check_source && !self.verifies() {
+            let problem = "compares with what verify has seen, and needs it";
+            return Err(ErrorKind::usage_of(&["check_source"], problem).into());
+        }
+        if self.check_source && self.allow_changed_source {
+            let problem = "fails what the other one lets through";
+            return Err(
+                ErrorKind::usage_of(&["check_source", "allow_changed_source"], problem).into()
+            );
         }
         if self.only.is_some() && self.preserve {
             let problem = "carries over what a whole file has, and parts of one are copied";

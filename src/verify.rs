@@ -7,5 +7,6 @@
 //!
 //! This room reads and compares. It repairs nothing and decides nothing.
 
+pub mod again;
 pub mod compare;
 pub mod read_back;

@@ -81,6 +81,7 @@ class _Copying(_Verifying, _Sharing, total=False):
     only: Sequence[_Bytes] | None
     only_changed: bool | None
     repair: bool | None
+    check_source: bool | None
     require_read_only: bool | None
     restart: bool | None
     resume: bool | None

@@ -12,7 +12,7 @@ _PLAIN = frozenset(
     """
     clamp force in_place to_device even_if_in_use allow_same_device ignore_space wait preserve
     sync engine reflink sparse preallocate keep_cache on_read_error retries checkpoint_every
-    allow_changed_source verify repair only_changed join require_read_only
+    allow_changed_source verify repair check_source only_changed join require_read_only
     """.split()
 )
 

@@ -71,12 +71,17 @@ fn in_bytes(size: Size) -> Option<u64> {
 }
 
 /// Refuses sizes that offsets cannot be masked with, or that have no length in
-/// bytes: the sectors of sources may differ.
+/// bytes: the sectors of sources may differ. Refuses also what a batch does not do.
 ///
 /// # Errors
 ///
 /// [`ErrorKind::Usage`].
 pub fn check_sizes(options: &Options) -> Result<()> {
+    if options.check_source {
+        let problem = "is for one copy: a batch has many sources, and each part of one is \
+                       complete at another time";
+        return Err(ErrorKind::usage_of(&["check_source"], problem).into());
+    }
     let check = |option: &'static [&'static str], size: Option<Size>, least: u64, most: u64| {
         let problem = match size {
             None => return Ok(()),

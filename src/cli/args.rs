@@ -332,6 +332,11 @@ pub struct ProofArgs {
     /// Copy stripes that differ once more and verify them again
     #[arg(long, requires = "verify")]
     pub repair: bool,
+
+    /// Read SOURCE once more at the end; exit 5, nothing committed, if it is not what was copied,
+    /// even if no time of it has moved
+    #[arg(long, requires = "verify", conflicts_with = "allow_changed_source")]
+    pub check_source: bool,
 }
 
 /// Compare DEST with SOURCE, reading DEST past the page cache; print the ranges that differ

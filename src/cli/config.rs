@@ -283,6 +283,7 @@ pub fn options(args: &CopyArgs) -> Options {
     options.expected.clone_from(&proof.digests.expect);
     options.verify = proof.verify;
     options.repair = proof.repair;
+    options.check_source = proof.check_source;
     options
 }
 
@@ -364,6 +365,11 @@ pub fn several(args: &CopyArgs) -> Result<CommonArgs, String> {
         (args.consent.to_device, "--to-device", STAGED),
         (args.consent.only_changed, "--only-changed", STAGED),
         (args.consent.even_if_in_use, "--even-if-in-use", STAGED),
+        (
+            args.proof.check_source,
+            "--check-source",
+            "it is for one copy: each of several sources is complete at another time",
+        ),
         (args.resume.map.is_some(), "--map", "each of several files has its map beside it"),
     ])?;
     if let Some(file) = &args.proof.digests.digest_file {

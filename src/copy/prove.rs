@@ -37,14 +37,19 @@ struct Verdict {
 }
 
 impl Task<'_> {
-    /// Compares every destination with what was read.
+    /// Compares every destination with what was read, of which there are `fingerprints`.
     ///
     /// # Errors
     ///
     /// If the only destination differs, or the comparison was stopped.
-    pub fn verify(&mut self, sent: &Sent, moved: &mut Moved, watch: Watch<'_>) -> Result<()> {
+    pub fn verify(
+        &mut self,
+        sent: &Sent,
+        fingerprints: &[Fingerprint],
+        moved: &mut Moved,
+        watch: Watch<'_>,
+    ) -> Result<()> {
         let copied = moved.read(&self.wanted);
-        let fingerprints = sent.transfer.observers().take_fingerprints();
         for number in 0..self.branches.len() {
             if self.branches[number].draft.is_none() {
                 continue;
@@ -52,7 +57,7 @@ impl Task<'_> {
             let proof = Proof {
                 task: self,
                 transfer: &sent.transfer,
-                fingerprints: &fingerprints,
+                fingerprints,
                 threads: moved.threads,
                 watch,
             };

@@ -456,7 +456,7 @@ impl Choice<'_> {
                 None => self.options.reflink,
             },
             sparse,
-            needs_bytes: !self.options.wanted_digests().is_empty(),
+            needs_bytes: !self.options.wanted_digests().is_empty() || self.options.check_source,
             threads: self.options.threads.most(),
             only_changed: self.options.only_changed,
         };

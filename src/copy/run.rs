@@ -89,7 +89,10 @@ fn complete(
     task.prove_source(change, sent, moved, watch)?;
     if task.options.verifies() {
         watch.progress.enter(Phase::Verifying);
-        let verified = task.verify(sent, moved, watch);
+        let taken = sent.transfer.observers().take_fingerprints();
+        let verified = task
+            .verify(sent, &taken, moved, watch)
+            .and_then(|()| task.check_source_again(sent, &taken, moved, watch));
         clock.verified();
         verified?;
     }

@@ -74,10 +74,11 @@ impl Stream {
         if origin.read_order().stream().is_some_and(|stream| stream.position() > 0) {
             return Err(ErrorKind::usage(format!("{name} has been read already")).into());
         }
-        let cannot: [(&'static [&'static str], &str, bool); 6] = [
+        let cannot: [(&'static [&'static str], &str, bool); 7] = [
             (&["resume"], "", options.leftovers == Leftovers::Resume),
             (&["map"], "", options.map.is_some()),
             (&["repair"], "", options.repair),
+            (&["check_source"], "", options.check_source),
             (&["preserve"], "", options.preserve),
             (&["engine"], "other than positioned ", !options.engine.may_be("positioned")),
             (&["reflink"], "always ", options.reflink == crate::Reflink::Always),

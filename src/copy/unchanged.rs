@@ -10,14 +10,13 @@ use super::moving::{Moved, Sent};
 use super::resolve::Task;
 use crate::durable::recheck::Sides;
 use crate::error::{ErrorKind, Result, SourceChange, chain};
-use crate::io::buffer::Buffer;
-use crate::io::fingerprint::{Fingerprint, Printer};
-use crate::io::{Source, as_usize, transfer};
-use crate::progress::{CancelToken, Phase, Watch};
+use crate::io::Source;
+use crate::io::fingerprint::Fingerprint;
+use crate::io::page_cache::CacheState;
+use crate::pool::{Control, OnReadError};
+use crate::progress::{Phase, Watch};
 use crate::range::{ByteRange, RangeSet};
-
-/// Bytes read at a time for a fingerprint.
-const CHUNK: u64 = 256 << 10;
+use crate::verify::again::Again;
 
 /// Most fingerprints that are kept of what cannot be read back: 3 MiB of memory.
 pub const MOST_FINGERPRINTS: u64 = 1 << 16;
@@ -77,7 +76,7 @@ impl Task<'_> {
             Some(branch) => self.compare_with(branch, &copied, change, moved.threads, watch)?,
             None => {
                 let taken = sent.transfer.observers().take_fingerprints();
-                self.compare_fingerprints(&taken, bytes, change, watch.cancel)?;
+                self.compare_fingerprints(&taken, bytes, change, moved.threads, watch)?;
             }
         }
         // A verification counts from the beginning.
@@ -102,10 +101,7 @@ impl Task<'_> {
             // Nothing shows that it is the same.
             return Err(self.changed(change));
         };
-        let to = |part: ByteRange| Some(self.mapping.to_destination(part));
-        let source = self.origin.source();
-        let sides = Sides { source: &*source, destination: &*written, done: copied, to };
-        let first = sides.first_in(range).unwrap_or(range.start());
+        let first = self.first_in(&*written, range).unwrap_or(range.start());
         let differing = Some(findings.differing.bytes());
         Err(self.changed(SourceChange::Content { first, differing }))
     }
@@ -114,45 +110,84 @@ impl Task<'_> {
     /// of all `bytes`.
     fn compare_fingerprints(
         &self,
-        fingerprints: &[Fingerprint],
+        taken: &[Fingerprint],
         bytes: u64,
         change: SourceChange,
-        cancel: &CancelToken,
+        threads: usize,
+        watch: Watch<'_>,
     ) -> Result<()> {
-        if fingerprints.iter().map(|taken| taken.range.len()).sum::<u64>() != bytes {
+        if bytes_of(taken) != bytes {
             return Err(self.changed(change));
         }
-        let (source, mut buffer) = (self.origin.source(), Buffer::new(as_usize(CHUNK))?);
-        for taken in fingerprints {
-            let now = self.fingerprint(&*source, taken.range, &mut buffer, cancel)?;
-            if now != Some(*taken) {
-                let (first, differing) = (taken.range.start(), None);
-                return Err(self.changed(SourceChange::Content { first, differing }));
-            }
-        }
-        Ok(())
+        let (differing, ended) = self.read_again(taken, threads, watch);
+        ended?;
+        let Some(first) = differing.iter().next() else { return Ok(()) };
+        let (first, differing) = (first.start(), None);
+        Err(self.changed(SourceChange::Content { first, differing }))
     }
 
-    fn fingerprint(
+    /// Reads the source once more where that is wanted, and compares it with the
+    /// fingerprints that were taken while it was copied. What has none was compared
+    /// with the source when it was verified.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::SourceChanged`] if it differs; what cannot be read of it any more.
+    pub fn check_source_again(
         &self,
-        source: &dyn Source,
-        range: ByteRange,
-        buffer: &mut Buffer,
-        cancel: &CancelToken,
-    ) -> Result<Option<Fingerprint>> {
-        let mut printer = Printer::new(range.start());
-        for piece in range.pieces(CHUNK) {
-            if cancel.is_cancelled() {
-                return Err(ErrorKind::Cancelled.into());
-            }
-            let memory = buffer.at(piece.start(), piece.len());
-            transfer::read_full(source, piece.start(), memory).map_err(|stop| {
-                let path = self.origin.path().to_owned();
-                ErrorKind::Read { path, range: piece, source: stop.error }
-            })?;
-            printer.add(piece.start(), memory);
+        sent: &Sent,
+        taken: &[Fingerprint],
+        moved: &mut Moved,
+        watch: Watch<'_>,
+    ) -> Result<()> {
+        if !self.options.check_source {
+            return Ok(());
         }
-        Ok(printer.finish())
+        watch.progress.restart_verified();
+        let bytes = bytes_of(taken);
+        watch.progress.add_verified(moved.read(&self.wanted).bytes().saturating_sub(bytes));
+        let (differing, ended) = self.read_again(taken, moved.threads, watch);
+        let Some(piece) = differing.iter().next() else {
+            let note =
+                format!("{bytes} bytes of the source were read once more, and are what was copied");
+            return ended.map(|()| moved.notes.push(note));
+        };
+        let alive = || self.branches.iter().filter(|branch| branch.is_alive());
+        for branch in alive() {
+            // No run may resume from what the source does not have any more.
+            branch.invalidate(&sent.transfer, &differing)?;
+        }
+        ended?;
+        let written = alive().find_map(|branch| branch.draft.as_ref()?.written());
+        let first = written.and_then(|written| self.first_in(&*written, piece));
+        let (first, differing) = (first.unwrap_or(piece.start()), None);
+        Err(self.changed(SourceChange::Content { first, differing }))
+    }
+
+    /// The first byte of `range` that the source has and `written` has not.
+    fn first_in(&self, written: &dyn Source, range: ByteRange) -> Option<u64> {
+        let to = |part: ByteRange| Some(self.mapping.to_destination(part));
+        let (source, done) = (self.origin.source(), RangeSet::from(range));
+        Sides { source: &*source, destination: written, done: &done, to }.first_in(range)
+    }
+
+    /// The pieces of the source that do not have their fingerprint any more.
+    fn read_again(
+        &self,
+        taken: &[Fingerprint],
+        threads: usize,
+        watch: Watch<'_>,
+    ) -> (RangeSet, Result<()>) {
+        let (source, control) = (self.origin.source(), self.options.control(self.io_size, watch));
+        let again = Again {
+            source: &*source,
+            source_path: self.origin.path(),
+            sector: self.origin.sector().into(),
+            control: &Control { on_read_error: OnReadError::Stop, ..control },
+            page_cache: &self.options.page_cache(CacheState::Mixed, bytes_of(taken), false),
+            threads,
+        };
+        again.run(taken)
     }
 
     fn changed(&self, change: SourceChange) -> crate::Error {
@@ -170,4 +205,8 @@ impl Task<'_> {
                 Err(_) => false,
             }
     }
+}
+
+fn bytes_of(fingerprints: &[Fingerprint]) -> u64 {
+    fingerprints.iter().map(|taken| taken.range.len()).sum()
 }

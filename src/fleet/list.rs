@@ -331,6 +331,9 @@ impl SharedBatch {
             let problem = "has no meaning: a job goes on by itself when the same is run again";
             return Err(ErrorKind::usage_of(&["leftovers"], problem).into());
         }
+        if self.options.check_source {
+            return Err(ErrorKind::usage_of(&["check_source"], "is for one process").into());
+        }
         Ok(())
     }
 

@@ -275,6 +275,16 @@ macro_rules! setters {
             self
         }
 
+        /// Reads the source once more when all is [verified](Self::verify), and fails with
+        /// nothing committed if it is not what was copied. That finds what moves no time
+        /// of the source, as most writes of a program do that has mapped it. No engine of
+        /// the kernel copies then, and what an earlier run copied is compared by `verify`
+        /// alone. Default: no.
+        pub fn check_source(mut self, check: bool) -> Self {
+            self.options.check_source = check;
+            self
+        }
+
         /// Consents to writing to a block device. Default: refuse.
         pub fn to_device(mut self, to_device: bool) -> Self {
             self.options.to_device = to_device;

@@ -77,8 +77,8 @@ fn word<W: Word + std::fmt::Debug>() -> impl Strategy<Value = W> {
 }
 
 /// Mostly what is asked for by default: with everything else, nothing is copied.
-fn flags() -> impl Strategy<Value = [bool; 12]> {
-    prop::array::uniform12(prop::bool::weighted(0.15))
+fn flags() -> impl Strategy<Value = [bool; 13]> {
+    prop::array::uniform13(prop::bool::weighted(0.15))
 }
 
 prop_compose! {
@@ -116,13 +116,13 @@ prop_compose! {
         (options.limit_rate, options.digests) = (limit_rate, digests);
         (options.join, options.split, options.digest_every) = (join, split, digest_every);
         options.only = only_ranges.map(|(a, b)| ByteRange::between(a, b).into());
-        let [clamp, force, in_place, to_device, in_use, same, preserve, sync, cache, verify, repair, only] =
+        let [clamp, force, in_place, to_device, in_use, same, preserve, sync, cache, verify, repair, check, only] =
             flags;
         (options.clamp, options.force, options.in_place) = (clamp, force, in_place);
         (options.to_device, options.even_if_in_use) = (to_device, in_use);
         (options.allow_same_device, options.preserve) = (same, preserve);
         (options.sync, options.keep_cache) = (!sync, cache);
-        (options.verify, options.repair) = (verify, repair);
+        (options.verify, options.repair, options.check_source) = (verify, repair, check);
         options.only_changed = only;
         options
     }

@@ -49,6 +49,8 @@ struct Wish {
     expects_other: bool,
     verify: bool,
     repair: bool,
+    check_source: bool,
+    allow_changed: bool,
     dry_run: bool,
 }
 
@@ -90,7 +92,7 @@ const SETTINGS: &[Setting] = &[
     setting("--trust-leftovers", |_| {}),
     setting("--map m", |wish| wish.map = true),
     setting("--checkpoint-every 0", |_| {}),
-    setting("--allow-changed-source", |_| {}),
+    setting("--allow-changed-source", |wish| wish.allow_changed = true),
     setting("--threads 3", |_| {}),
     setting("--stripe-size 4K", |_| {}),
     setting("--io-size 4K", |_| {}),
@@ -119,6 +121,7 @@ const SETTINGS: &[Setting] = &[
     setting("--expect md5:00000000000000000000000000000000", |wish| wish.expects_other = true),
     setting("--verify", |wish| wish.verify = true),
     setting("--repair", |wish| wish.repair = true),
+    setting("--check-source", |wish| wish.check_source = true),
     setting("--dry-run", |wish| wish.dry_run = true),
 ];
 
@@ -202,6 +205,7 @@ impl Wish {
             || self.digest_every && self.digests.is_empty()
             || self.verify && self.no_sync
             || self.repair && !self.verify
+            || self.check_source && (!self.verify || self.allow_changed)
             || self.also && (self.map || self.is_particular)
             || self.preserve && (!self.is_whole() || self.dest_offset > 0 || self.in_place)
     }
