@@ -4,8 +4,10 @@
 //! likes. Rare events (a fallback, a failed range) are pushed into a bounded
 //! queue. Nothing here prints, and nothing here waits.
 
+mod cancel;
 mod places;
 
+pub use cancel::CancelToken;
 pub use places::{CELLS, Place};
 
 use std::path::PathBuf;
@@ -19,7 +21,6 @@ use crossbeam::utils::CachePadded;
 pub(crate) use crate::cpu::lock;
 use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::Fallback;
-use crate::sync::atomic::AtomicBool as Flag;
 use places::{Kind, Places};
 
 /// How many events can wait to be looked at, and how many ranges that could not
@@ -366,32 +367,6 @@ impl Progress {
 
     fn now(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// Asks a running job to stop. Clones ask the same job.
-#[derive(Clone, Default, Debug)]
-pub struct CancelToken(Arc<Flag>);
-
-impl CancelToken {
-    /// A token that has not been used.
-    pub fn new() -> CancelToken {
-        CancelToken::default()
-    }
-
-    /// A token that is used by setting `flag`, as a signal handler can.
-    pub fn from_flag(flag: Arc<Flag>) -> CancelToken {
-        CancelToken(flag)
-    }
-
-    /// Asks the job to stop after the requests under way.
-    pub fn cancel(&self) {
-        self.0.store(true, Relaxed);
-    }
-
-    /// Whether somebody asked.
-    pub fn is_cancelled(&self) -> bool {
-        self.0.load(Relaxed)
     }
 }
 

@@ -4,6 +4,8 @@
 //! between. Tests of the library that are compiled by `scripts/model` get those of a model
 //! checker: `shuttle` decides at each of them which thread goes on, and runs a test under as
 //! many schedules as it is told. What is tried is the code of the program, not a copy of it.
+//! The models in `tests/loom` compile a few rooms with the atomic operations of `loom`, which
+//! knows what a weaker order of memory allows.
 //!
 //! This room knows nothing of what is shared.
 
@@ -11,7 +13,11 @@
 #[path = "sync/shuttle.rs"]
 mod primitives;
 
-#[cfg(not(all(test, pcopy_model)))]
+#[cfg(pcopy_loom)]
+#[path = "sync/loom.rs"]
+mod primitives;
+
+#[cfg(not(any(pcopy_loom, all(test, pcopy_model))))]
 #[path = "sync/real.rs"]
 mod primitives;
 

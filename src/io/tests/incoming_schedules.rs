@@ -139,6 +139,26 @@ fn a_turn_that_is_passed_on_costs_what_was_not_read_of_it_and_no_more() {
     });
 }
 
+/// One that is too many may leave right behind a turn that it has passed on.
+#[test]
+fn a_worker_that_passes_on_its_turn_may_leave() {
+    check(|| {
+        let stream = incoming(29);
+        let has_passed = std::sync::atomic::AtomicBool::new(false);
+        let pass = |stream: &Incoming, claimed: ByteRange| {
+            let passes = claimed.start() == STRIPE;
+            if passes {
+                stream.pass(claimed.end());
+                has_passed.store(true, SeqCst);
+            }
+            !passes
+        };
+        let found = read_leaving(&stream, 99, pass, &|| has_passed.swap(false, SeqCst));
+        let expected: Vec<u8> = (0..12).chain(16..29).collect();
+        assert_eq!(found, expected);
+    });
+}
+
 #[test]
 fn a_stream_that_is_abandoned_keeps_nobody() {
     check(|| {
