@@ -33,7 +33,8 @@ def copy(src, dst, *, also=(), dry_run=False, check=True, progress=None, **optio
     would go anyway, and ``expect_in`` pairs of such a pair and its digest. ``split``
     writes files of that length, ``dst.001`` and so on; ``digest_every`` gives each
     piece of that length a digest; ``join`` says whether the pieces of a split source
-    are read as one ("auto", "always", "never"); ``only_changed`` writes what differs.
+    are read as one ("auto", "always", "never"); ``only_changed`` writes what differs;
+    ``check_source``, with ``verify``, reads the source once more at the end.
 
     Of addresses: ``headers`` (a dict, or lines "Name: value"), ``logins`` (a dict of
     ``(name, password)`` by server, ``None`` for all), ``proxies`` (a dict of ``http``,
@@ -159,8 +160,8 @@ def submit(executor, src, dst, *, job, shards, check=True, **options):
     ``force=True`` replaces it.
 
     Takes the options of ``copy`` that are for one new file: not ``in_place``,
-    ``to_device``, ``only_changed``, ``split``, ``only``, ``map``, ``resume`` and ``restart``.
-    ``threads`` are those of each task. Credentials among them are handed to the executor
+    ``to_device``, ``only_changed``, ``split``, ``only``, ``map``, ``check_source``,
+    ``resume`` and ``restart``. ``threads`` are those of each task. Credentials among them are handed to the executor
     with the task; with ``trust_env=True`` each worker finds its own.
 
     Returns a ``pcopy.SharedJob``, which is a ``concurrent.futures.Future`` of one report:

@@ -133,7 +133,8 @@ fn control<'a>(progress: &'a Progress, cancel: &'a CancelToken) -> Control<'a> {
 #[test]
 fn every_stripe_is_taken_once_however_many_workers_there_are() {
     check(|| {
-        for (controller, stripes) in [(Controller::fixed(3), 6), (Controller::between(2, 4, 1), 16)]
+        // With so many stripes, some are left where the controller lowers the number.
+        for (controller, stripes) in [(Controller::fixed(3), 6), (Controller::between(2, 4, 1), 80)]
         {
             let (plan, progress, cancel) = (plan(stripes), Progress::new(), CancelToken::new());
             let steps = Taking::new(&plan, &progress);
