@@ -91,8 +91,8 @@ fn a_wish_to_stop_leaves_no_gap() {
 fn a_wish_to_stop_is_heard_at_last_and_never_taken_back() {
     explore("two wishes to stop", || {
         let cancel = CancelToken::new();
-        let users = [cancel.clone(), cancel.clone()]
-            .map(|cancel| thread::spawn(move || cancel.cancel()));
+        let users =
+            [cancel.clone(), cancel.clone()].map(|cancel| thread::spawn(move || cancel.cancel()));
         let mut was_heard = false;
         while !cancel.is_cancelled() {
             thread::yield_now();
