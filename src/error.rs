@@ -136,7 +136,7 @@ pub enum ErrorKind {
         at: u64,
     },
     /// A stream ended before the end of the range.
-    #[error("{} ended after {at} bytes, and was to have at least {least}", quoted(path))]
+    #[error("{} ended after {at} bytes; at least {least} were expected", quoted(path))]
     StreamEnded {
         /// The stream.
         path: PathBuf,
@@ -260,10 +260,9 @@ pub enum ErrorKind {
         /// it comes.
         ahead: bool,
     },
-    /// The destination, read back, is not what was read from the source.
+    /// The destination, read back, differs from what was read from the source.
     #[error(
-        "{} is not what was read from the source: bytes {range} of the source differ, \
-         in the stripe {stripe}",
+        "{} differs from the source: bytes {range} of the source, in the stripe {stripe}",
         quoted(path)
     )]
     VerifyMismatch {

@@ -228,7 +228,7 @@ impl SharedJob {
             (&["map"], "has no meaning: what is done is in the job folder", options.map.is_some()),
             (
                 &["leftovers"],
-                "has no meaning: a job goes on by itself when the same is run again",
+                "has no meaning: a job resumes by itself when the same is run again",
                 options.leftovers != own.leftovers,
             ),
             (&["only"], "is for one process", options.only.is_some()),

@@ -348,8 +348,8 @@ impl OpenSource {
         let user = sys::writers(self.file.as_file(), &self.facts, range)?;
         let name = crate::error::quoted(&self.path);
         Some(format!(
-            "{name} is in use ({user}): the copy may have some of what is written to it \
-             meanwhile, and not the rest"
+            "{name} is in use ({user}): the copy may be a mixture of old \
+             and new bytes"
         ))
     }
 
@@ -448,9 +448,16 @@ pub(crate) fn copyable(side: Side, path: &Path, node: FileKind) -> Result<(), Re
         }
         FileKind::Pipe => ("a pipe", "a pipe is read by a copy of it alone"),
         FileKind::Socket => ("a socket", "a socket has no positions"),
-        FileKind::CharacterDevice => {
-            ("a character device", "only files and block devices have positions")
-        }
+        FileKind::CharacterDevice => (
+            "a character device",
+            match side {
+                Side::Source => "only files and block devices have positions",
+                Side::Destination => {
+                    "only files and block devices have positions; null: keeps nothing, and - is \
+                     written in order"
+                }
+            },
+        ),
         FileKind::VirtualFile => {
             ("made up by the kernel as it is read", "its size is not known; use cat")
         }

@@ -149,7 +149,7 @@ fn of_refusal(refusal: &Refusal) -> Option<&Path> {
         | Refusal::DeviceWithoutConsent { path, .. }
         | Refusal::DeviceAsStream { path }
         | Refusal::NotADevice { path }
-        | Refusal::DeviceBusy { path }
+        | Refusal::DeviceBusy { path, .. }
         | Refusal::DeviceReadOnly { path }
         | Refusal::DeviceTooSmall { path, .. }
         | Refusal::PastEnd { path, .. }

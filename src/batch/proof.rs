@@ -184,7 +184,7 @@ pub fn first_difference(findings: &Findings, place: ByteRange) -> Option<Why> {
     let unreadable = findings.unreadable.within(first).into_iter().next();
     let text = match unreadable {
         Some(part) => format!("bytes {} of it cannot be read back: {}", part.range, part.error),
-        None => format!("bytes {first} of it are not what was read from the source"),
+        None => format!("bytes {first} of it differ from the source"),
     };
     Some(Why::new(DIFFERS, text))
 }

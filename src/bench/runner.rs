@@ -244,7 +244,7 @@ impl Runner {
         let destination = self.look_at(path, &name)?;
         if let Some(staged) = destination.footprint().and_then(|footprint| footprint.staged) {
             if staged.check_replaceable().is_err() {
-                let what = format!("{} exists; name a file that does not", quoted(path));
+                let what = format!("{} exists; name a file that does not exist yet", quoted(path));
                 return Err(Refusal::Other(what).into());
             }
             for suffix in [PART_SUFFIX, MAP_SUFFIX] {

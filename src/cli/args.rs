@@ -48,8 +48,8 @@ pub struct Cli {
     #[command(flatten)]
     pub copy: CopyArgs,
 
-    /// Do not have the kernel keep the process from writing anywhere but at its destinations
-    /// (Landlock, on Linux)
+    /// Switch the sandbox off. On Linux, Landlock keeps the process from writing anywhere but to
+    /// its destinations
     #[arg(long, global = true, help_heading = "How")]
     pub no_sandbox: bool,
 }
@@ -73,8 +73,8 @@ pub enum Command {
 #[derive(Args, Debug)]
 pub struct CopyArgs {
     /// What to copy (a file, disk image, block device, https://SERVER/OBJECT or s3://BUCKET/KEY; a
-    /// pipe, or - for standard input; several files to a directory that is there), then where to
-    /// (a file, a directory, a block device, s3://BUCKET/KEY, or - for standard output)
+    /// pipe, or - for standard input; several files to an existing directory), then where to (a
+    /// file, a directory, a block device, s3://BUCKET/KEY, or - for standard output)
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 1..)]
     pub paths: Vec<PathBuf>,
 
@@ -117,8 +117,7 @@ pub struct CopyArgs {
 /// Folders with what is in them.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct FolderArgs {
-    /// Take folders with everything in them, to a directory that is there; symbolic links stay
-    /// links
+    /// Copy folders with everything in them to an existing directory; symbolic links stay links
     #[arg(short = 'R', long)]
     pub recursive: bool,
 
@@ -136,11 +135,11 @@ pub struct WhatArgs {
     #[arg(conflicts_with_all = ["offset", "length"])]
     pub range: Option<RangeSpec>,
 
-    /// First byte to copy, dd's skip [default: 0]
+    /// First byte of SOURCE, dd's skip [default: 0]
     #[arg(long, value_name = "SIZE")]
     pub offset: Option<Size>,
 
-    /// How many bytes to copy, dd's count; of a pipe, how many must come [default: to the end]
+    /// How many bytes, dd's count; of a pipe, how many must come [default: to the end]
     #[arg(long, value_name = "SIZE")]
     pub length: Option<Size>,
 
@@ -148,7 +147,7 @@ pub struct WhatArgs {
     #[arg(long, value_name = "SIZE", default_value = "0")]
     pub dest_offset: Size,
 
-    /// Copy what exists of a range beyond the end of SOURCE instead of refusing it
+    /// Take what exists of a range beyond the end of SOURCE instead of refusing it
     #[arg(long)]
     pub clamp: bool,
 
@@ -191,7 +190,7 @@ pub struct ConsentArgs {
     #[arg(long, conflicts_with = "force")]
     pub only_changed: bool,
 
-    /// How long to wait for a device that is locked for a moment
+    /// How long to wait for a device that is briefly locked
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub wait: Duration,
 
@@ -224,8 +223,8 @@ pub struct ResumeArgs {
     #[arg(long)]
     pub restart: bool,
 
-    /// Resume or discard what was left even if it belongs to another user, or could be written
-    /// by one, who then decides what is in DEST
+    /// Resume or discard what was left even if another user owns it or could have written it: that
+    /// user may then have decided what is in DEST
     #[arg(long)]
     pub trust_leftovers: bool,
 
@@ -279,12 +278,12 @@ pub struct HowArgs {
     #[arg(long)]
     pub keep_cache: bool,
 
-    /// Source ranges that cannot be read: list them and go on, or stop at the first
+    /// Source ranges that cannot be read: list them and continue, or stop at the first
     #[arg(long, value_name = "POLICY", default_value = "record", value_parser = words::<OnReadError>())]
     pub on_read_error: OnReadError,
 
     /// Refuse a source that could be written while it is read: a device that is not read-only, a
-    /// file whose mode allows it, one that is in use
+    /// file whose mode allows writing, anything that is in use
     #[arg(long, help_heading = "Evidence")]
     pub require_read_only: bool,
 
@@ -305,7 +304,7 @@ pub struct DigestArgs {
     #[arg(long, value_name = "ALG", value_parser = words::<Algorithm>())]
     pub digest: Vec<Algorithm>,
 
-    /// Print also a digest of each SIZE of the range [default: of each file of --split]
+    /// Also print a digest of every SIZE bytes of the range [default: of each file of --split]
     #[arg(long, value_name = "SIZE", requires = "digest")]
     pub digest_every: Option<Size>,
 
@@ -329,7 +328,7 @@ pub struct ProofArgs {
     #[arg(long, conflicts_with = "no_sync")]
     pub verify: bool,
 
-    /// Copy stripes that differ once more and verify them again
+    /// Copy stripes that differ again, and verify them again
     #[arg(long, requires = "verify")]
     pub repair: bool,
 
@@ -342,9 +341,13 @@ pub struct ProofArgs {
 /// Compare DEST with SOURCE, reading DEST past the page cache; print the ranges that differ
 #[derive(Args, Debug)]
 #[command(after_help = help_end("verify"))]
+#[command(override_usage = "\
+pcopy verify [OPTIONS] SOURCE DEST
+       pcopy verify [OPTIONS] SOURCE... DIRECTORY
+       pcopy verify -R [OPTIONS] SOURCE... DIRECTORY")]
 pub struct VerifyArgs {
-    /// What was copied (a file, disk image, block device or https://SERVER/OBJECT; several that are
-    /// in a directory now), then where to (the same, or a directory with a file of SOURCE's name)
+    /// What was copied (a file, disk image, block device or https://SERVER/OBJECT; or several files),
+    /// then its copy (the same, or the directory that holds files of the same names)
     #[arg(value_name = "SOURCE... DEST", required = true, num_args = 2..)]
     pub paths: Vec<PathBuf>,
 
@@ -359,8 +362,8 @@ pub struct VerifyArgs {
     #[command(flatten)]
     pub folders: FolderArgs,
 
-    /// With -R: compare also owners, attributes, modes and times of last change, and whether
-    /// names are still of one file
+    /// With -R: also compare owners, attributes, modes and times of last change, and which names
+    /// are hard links of one file
     #[arg(short, long, requires = "recursive")]
     pub preserve: bool,
 
@@ -389,7 +392,7 @@ pub struct OutputArgs {
     #[arg(long, value_name = "HOW", default_value = "auto")]
     pub progress: ProgressArg,
 
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 

@@ -66,7 +66,7 @@ pub struct BatchArgs {
     pub report: Option<PathBuf>,
 
     /// Write a page with a picture of what became of the files, and of what was read of each
-    /// source; it needs nothing else to be read
+    /// source, in one file that any browser shows
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
@@ -116,8 +116,8 @@ pub struct CommonArgs {
     #[arg(long)]
     pub restart: bool,
 
-    /// Resume, keep or discard what is there even if it is of another user, or could be written
-    /// by one: what that user wrote is then in the files
+    /// Resume, keep or discard what was left even if another user owns it or could have written it:
+    /// that user may then have decided what is in the files
     #[arg(long)]
     pub trust_leftovers: bool,
 
@@ -151,7 +151,7 @@ pub struct CommonArgs {
     #[arg(long, requires = "verify")]
     pub repair: bool,
 
-    /// Work out a digest of every item, for the report; repeatable
+    /// Compute a digest of every item, for the report; repeatable
     #[arg(long, value_name = "ALG", value_parser = super::args::words::<digest::Algorithm>())]
     pub digest: Vec<pcopy::digest::Algorithm>,
 

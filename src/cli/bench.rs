@@ -200,7 +200,7 @@ impl Findings<'_> {
 
     fn title(&self) -> String {
         format!(
-            "{} of {} to {}, {} after one that does not count",
+            "{} of {} to {}, {} after a warm-up",
             human(self.bytes()),
             quoted(&self.args.source),
             quoted(&self.args.destination),

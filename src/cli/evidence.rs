@@ -33,20 +33,20 @@ use files::Files;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Evidence")]
 pub struct EvidenceArgs {
-    /// Write an acquisition log: FILE for people and FILE.json for programs. What is there is never
-    /// replaced; with --resume, the log of the interrupted run is taken into the new one
+    /// Write an acquisition log: FILE for people and FILE.json for programs. An existing file is
+    /// never replaced; with --resume, the new log includes that of the interrupted run
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
 
-    /// Number of the case, for the log
+    /// Case number, for the log
     #[arg(long, value_name = "NUMBER", requires = "log")]
     pub case: Option<String>,
 
-    /// Number of the item of evidence, for the log
+    /// Evidence number, for the log
     #[arg(long, value_name = "NUMBER", requires = "log")]
     pub evidence: Option<String>,
 
-    /// Who acquires it, for the log
+    /// Name of the person who makes the copy, for the log
     #[arg(long, value_name = "NAME", requires = "log")]
     pub operator: Option<String>,
 

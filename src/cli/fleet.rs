@@ -13,6 +13,7 @@ use pcopy::{JobResult, Options, Progress, Report, Result, SharedJob, Watch};
 
 use super::args::{CopyArgs, OutputArgs, seconds};
 use super::exit::Exit;
+use super::pages::help_end;
 use super::remote::{self, RemoteArgs};
 use super::render::usage;
 use super::signals::Signals;
@@ -24,12 +25,12 @@ use script::ScriptArgs;
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Many machines")]
 pub struct SharedArgs {
-    /// Copy together with every process that runs the same line: DIR, on storage that all of
-    /// them see, holds the plan and what is done. The same line again resumes it
+    /// Copy together with every process that runs the same line. DIR, on storage that all of
+    /// them see, holds the plan and what is done. The same line again resumes the job
     #[arg(long, value_name = "DIR")]
     pub job: Option<PathBuf>,
 
-    /// Take part K of N first [default: as the scheduler says, otherwise what nobody has]
+    /// Take part K of N first [default: as the scheduler says, otherwise any free part]
     #[arg(long, value_name = "K/N", requires = "job")]
     pub shard: Option<Share>,
 
@@ -40,6 +41,7 @@ pub struct SharedArgs {
 
 /// Look at a job of several processes (--job), finish it, or print a script that runs it
 #[derive(Args, Debug)]
+#[command(after_help = help_end("job"))]
 pub struct JobArgs {
     #[command(subcommand)]
     pub command: JobCommand,
@@ -52,8 +54,9 @@ pub enum JobCommand {
     Script(ScriptArgs),
 }
 
-/// How far a job is: shards, rate, time left, what each machine did. Only reads
+/// Show how far a job is: shards, rate, time left, what each machine did. Only reads
 #[derive(Args, Debug)]
+#[command(after_help = help_end("status"))]
 pub struct StatusArgs {
     /// The folder of the job
     #[arg(value_name = "DIR")]
@@ -64,8 +67,9 @@ pub struct StatusArgs {
     pub json: bool,
 }
 
-/// Give the file its name, if every shard is there; exit 75 and a list of the others if not
+/// Give the file its name if every shard is there; otherwise exit 75 and list what is missing
 #[derive(Args, Debug)]
+#[command(after_help = help_end("finish"))]
 pub struct FinishArgs {
     /// The folder of the job
     #[arg(value_name = "DIR")]
@@ -139,7 +143,7 @@ pub fn copy(
 }
 
 /// Why what an interrupted run left is not for the user to decide.
-const GOES_ON: &str = "--job goes on by itself when the same line is run again; to start from the \
+const GOES_ON: &str = "--job resumes by itself when the same line is run again; to start from the \
                        beginning, name another folder";
 
 /// Refuses what is for one process.

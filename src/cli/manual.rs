@@ -11,6 +11,7 @@ use clap_mangen::Man;
 use pcopy::Result;
 use pcopy::durable::side::Named;
 use pcopy::error::{plain, quoted};
+use pcopy::manifest::Format;
 
 use super::args::Cli;
 use super::exit::Exit;
@@ -90,18 +91,23 @@ fn with_values(arg: Arg) -> Arg {
     }
     let name = arg.get_value_names().and_then(|names| names.first());
     let name = name.map(ToString::to_string).unwrap_or_default();
+    let formats: Vec<&'static str> = Format::all().map(Format::name).collect();
     let words: &[&'static str] = match &*name {
+        "FORMAT" => &formats,
         "N|auto" => &["auto", "1", "2", "4", "8", "16"],
         "SIZE|auto" => &["auto", "64KiB", "256KiB", "1MiB", "4MiB"],
         "ALG:HEX" => &["blake3:", "sha256:", "sha1:", "md5:", "crc32c:", "xxh3:"],
         "ENGINE,.." => &["positioned", "direct", "offload", "mmap", "splice"],
+        "STATUSES" => &["+", "?", "*", "/", "-"],
+        "BYTES" => &["512", "4096"],
+        "N" if arg.get_id() == "radix" => &["10", "16"],
         "DIR" => return arg.value_hint(ValueHint::DirPath),
         _ if arg.get_value_hint() == ValueHint::Unknown => {
             return arg.value_hint(ValueHint::Other);
         }
         _ => return arg,
     };
-    arg.value_delimiter(None).value_parser(PossibleValuesParser::new(words))
+    arg.value_delimiter(None).value_parser(PossibleValuesParser::new(words.iter().copied()))
 }
 
 /// Writes the page of `command`, and those of the commands in it.

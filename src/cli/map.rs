@@ -38,7 +38,7 @@ pub struct MapArgs {
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 
-    /// Write a page that needs nothing else, with tables of all numbers; - is standard output
+    /// Write a page in one file, with tables of all numbers; - is standard output
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 

@@ -3,6 +3,7 @@
 //! `manual`.
 
 /// A command line, and what it does.
+#[derive(Clone, Copy)]
 pub struct Example {
     pub line: &'static str,
     pub does: &'static str,
@@ -32,7 +33,7 @@ const BATCH: &[Example] = &[
     ),
     example(
         "pcopy batch --retry r.jsonl --source /dev/sdb --into out --resume",
-        "what is not complete",
+        "copy what is not complete yet",
     ),
     example(
         "pcopy batch image.bmap --source image.raw --into-device /dev/sdX --to-device",
@@ -67,12 +68,40 @@ const DEVICES: &[Example] = &[
 
 const SCHEMA: &[Example] = &[
     example("pcopy schema", "list the schemas"),
-    example("pcopy schema report", "that of --json"),
+    example("pcopy schema report", "the schema of what --json prints"),
 ];
 
 const MAP: &[Example] = &[
     example("pcopy map rescue.map", "a summary and cells for a terminal"),
     example("pcopy map rescue.map --html map.html", "one page, readable without a script"),
+];
+
+const JOB_STATUS: &[Example] = &[
+    example("pcopy job status /shared/job1", "how far it is, for people"),
+    example("pcopy job status --json /shared/job1", "one JSON document"),
+];
+
+const JOB_FINISH: &[Example] = &[example(
+    "pcopy job finish /shared/job1",
+    "the file gets its name, or the missing shards are listed (exit 75)",
+)];
+
+const JOB_SCRIPT: &[Example] = &[
+    example(
+        "pcopy job script -N 16 /shared/job1 slurm -- /shared/big.img /scratch/big.img",
+        "a script for sbatch that starts 16 processes",
+    ),
+    example(
+        "pcopy job script /shared/job2 mpi -- batch --source big.img --into out list.csv",
+        "a line for mpirun that carves the files of a list",
+    ),
+];
+
+const JOB: &[Example] = &[
+    example("pcopy --job /shared/job1 big.img copy.img", "take part: the same line on every node"),
+    JOB_STATUS[0],
+    JOB_FINISH[0],
+    JOB_SCRIPT[0],
 ];
 
 const COMPLETIONS: &[Example] = &[
@@ -95,6 +124,10 @@ pub fn examples(command: &str) -> &'static [Example] {
         "devices" => DEVICES,
         "schema" => SCHEMA,
         "map" => MAP,
+        "job" => JOB,
+        "status" => JOB_STATUS,
+        "finish" => JOB_FINISH,
+        "script" => JOB_SCRIPT,
         "completions" => COMPLETIONS,
         "man" => MAN,
         _ => COPY,

@@ -54,7 +54,7 @@ pub struct PatchArgs {
     #[arg(long)]
     pub to_device: bool,
 
-    /// How long to wait for a device that is locked for a moment
+    /// How long to wait for a device that is briefly locked
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub wait: Duration,
 

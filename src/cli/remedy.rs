@@ -95,11 +95,11 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
     match remedy {
         Remedy::Force => "--force replaces it",
         Remedy::Credentials => {
-            "--header 'Authorization: ...', or a line in ~/.netrc, says who asks"
+            "--header 'Authorization: ...', or a line in ~/.netrc, gives the credentials"
         }
         Remedy::Keys => {
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile, say who asks; \
-             --no-sign-request asks for what is public"
+            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or --profile, give the keys; \
+             --no-sign-request reads public objects"
         }
         Remedy::InPlace => "--in-place writes into it",
         Remedy::InPlaceAsInTheMap => {
@@ -140,8 +140,8 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         Remedy::NotReflinkNever => "leave --reflink never out",
         Remedy::NotSparseNever => "leave --sparse never out",
         Remedy::NameSource => "--source names the source",
-        Remedy::NameColumns => "--columns FIELD=COLUMN,... names what is not known",
-        Remedy::IgnoreColumns => "--ignore-columns passes over it",
+        Remedy::NameColumns => "--columns FIELD=COLUMN,... says which column is which",
+        Remedy::IgnoreColumns => "--ignore-columns skips unknown ones",
         Remedy::Hexadecimal => "--radix 16 reads the numbers of filefrag -X",
         Remedy::SkipOutside => "--skip-outside leaves out what lies outside",
         Remedy::ClampRows => "--clamp cuts it",
@@ -231,8 +231,8 @@ mod tests {
         let text = said(&kind.into());
         check_flags(&text.replace('\n', " ").replace("FIELD=COLUMN,...", ""));
         let ways = "pcopy: --skip-outside leaves out what lies outside, --clamp cuts it\n\
-                    pcopy: --columns FIELD=COLUMN,... names what is not known, \
-                    --ignore-columns passes over it";
+                    pcopy: --columns FIELD=COLUMN,... says which column is which, \
+                    --ignore-columns skips unknown ones";
         assert_eq!(text, format!("line 1: a\nline 2: b\n{ways}"));
     }
 }

@@ -23,7 +23,7 @@ pub struct RemoteArgs {
     #[command(flatten)]
     pub server: ServerArgs,
 
-    /// Requests under way at once [default: as many as make it faster, up to 32]
+    /// Requests in flight at once [default: as many as make it faster, up to 32]
     #[arg(long, value_name = "N", value_parser = connections)]
     pub connections: Option<usize>,
 }
@@ -32,11 +32,11 @@ pub struct RemoteArgs {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Servers")]
 pub struct ServerArgs {
-    /// Send also this header; repeatable. It is not sent to another server after a redirect
+    /// Send this header as well; repeatable. After a redirect it is not sent to another server
     #[arg(long, value_name = "NAME: VALUE", value_parser = SecretHeader)]
     pub header: Vec<Header>,
 
-    /// How often to repeat a request that was lost, or that the server could not answer
+    /// How often to repeat a request that was lost or that the server could not answer
     #[arg(long, value_name = "N", default_value_t = MAX_RETRIES)]
     pub max_retries: u32,
 

@@ -11,19 +11,19 @@ use pcopy::options::{S3, S3Access, S3Keys, S3Style, Secret};
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Servers")]
 pub struct S3Args {
-    /// Address of the service of S3 [default: that of AWS, or what the AWS tools are told]
+    /// Address of the S3 service [default: as configured for the AWS tools, or AWS itself]
     #[arg(long, value_name = "URL")]
     pub endpoint_url: Option<String>,
 
-    /// Region of the bucket [default: what the AWS tools are told, or us-east-1]
+    /// Region of the bucket [default: as configured for the AWS tools, or us-east-1]
     #[arg(long, value_name = "NAME")]
     pub region: Option<String>,
 
-    /// Which profile of the AWS tools says who asks [default: AWS_PROFILE, or default]
+    /// Profile of the AWS tools that holds the credentials [default: AWS_PROFILE, or default]
     #[arg(long, value_name = "NAME")]
     pub profile: Option<String>,
 
-    /// Do not sign requests to S3: enough for what is public
+    /// Do not sign requests to S3: enough for public objects
     #[arg(long)]
     pub no_sign_request: bool,
 }

@@ -89,9 +89,25 @@ pub fn meant(typed: &[OsString], operand: &OsStr) -> Option<String> {
             quoted(operand)
         ));
     }
+    if let Some(meant) = option_or_address(word) {
+        return Some(format!("there is no file {}: did you mean {meant}?", quoted(operand)));
+    }
     let near = |name: &&String| distance(word, name) <= if name.len() > 4 { 2 } else { 1 };
     let name = names.iter().filter(near).min_by_key(|name| distance(word, name))?;
     Some(format!("there is no file {}: did you mean the command `{name}`?", quoted(operand)))
+}
+
+/// An option without its dashes, or an address without one of its slashes.
+fn option_or_address(word: &str) -> Option<String> {
+    let command = Cli::command();
+    if command.get_arguments().any(|option| option.get_long() == Some(word)) {
+        return Some(format!("the option --{word}"));
+    }
+    ["s3", "http", "https"].into_iter().find_map(|scheme| {
+        let rest = word.strip_prefix(scheme)?.strip_prefix(":/")?;
+        let rest = if rest.starts_with('/') { return None } else { rest };
+        Some(format!("{scheme}://{rest}"))
+    })
 }
 
 /// How many letters are to be put in, taken out or changed.
@@ -135,6 +151,11 @@ mod tests {
         ] {
             check(&format!("pcopy {word} a b"), word, did(word, name).as_deref());
         }
+        let meant = "there is no file 'resume': did you mean the option --resume?";
+        check("pcopy resume a b", "resume", Some(meant));
+        let meant = "there is no file 's3:/bucket/key': did you mean s3://bucket/key?";
+        check("pcopy s3:/bucket/key b", "s3:/bucket/key", Some(meant));
+        check("pcopy s3://bucket/key b", "s3://bucket/key", None);
         check("pcopy image copy", "image", None);
         check("pcopy plans copy", "plans", None);
         check("pcopy batch copy", "batch", None);

@@ -13,7 +13,7 @@ use crate::durable::partitions;
 use crate::durable::previous::{self, Previous, Search, Start, object_id};
 use crate::durable::target::{OpenTarget, cannot_open};
 use crate::durable::trust::Examiner;
-use crate::error::{ErrorKind, Refusal, Result, Side, escaped, quoted};
+use crate::error::{ErrorKind, Refusal, Result, Side, escaped, plain, quoted};
 use crate::io::only_changed::BLOCK;
 use crate::io::{FileIo, HeadError, Held, Sink};
 use crate::options::Options;
@@ -22,7 +22,7 @@ use crate::range::ByteRange;
 use crate::safety::changes;
 use crate::safety::roles::Footprint;
 use crate::source::OpenSource;
-use crate::sys::{self, DeviceInfo, DeviceLock, FileKind};
+use crate::sys::{self, DeviceInfo, DeviceLock, FileKind, User};
 
 /// A device that may be written.
 pub struct Device {
@@ -54,7 +54,9 @@ impl Device {
             return Err(Refusal::DeviceReadOnly { path }.into());
         }
         let (file, claim) = sys::open_device(&path).map_err(|error| match error.kind() {
-            std::io::ErrorKind::ResourceBusy => Refusal::DeviceBusy { path: path.clone() },
+            std::io::ErrorKind::ResourceBusy => {
+                Refusal::DeviceBusy { user: user(&path), path: path.clone() }
+            }
             _ => cannot_open(&path, error),
         })?;
         let target = OpenTarget::new(path, file, true)?;
@@ -89,7 +91,14 @@ fn block(info: &DeviceInfo) -> u64 {
 /// The device at `path` in words, or why there are none.
 fn describe(path: &Path) -> String {
     let info = sys::open_source(path).and_then(|file| sys::device_info(&file));
-    info.map_or_else(|error| error.to_string(), |info| words(&info))
+    info.map_or_else(|error| plain(&error), |info| words(&info))
+}
+
+/// Who uses the device at `path`, if the system tells.
+fn user(path: &Path) -> Option<User> {
+    let file = sys::open_source(path).ok()?;
+    let facts = sys::facts(&file).ok()?;
+    sys::writers(&file, &facts, ByteRange::to(u64::MAX))
 }
 
 /// Model, serial number and size of a device, as far as it says.

@@ -47,7 +47,7 @@ impl InPlace {
         let target = OpenTarget::new(path, file, is_readable)?;
         if target.facts.node != FileKind::File {
             copyable(Side::Destination, &target.path, target.facts.node)?;
-            return Err(Refusal::DeviceBusy { path: target.path }.into());
+            return Err(Refusal::DeviceBusy { path: target.path, user: None }.into());
         }
         let guarded = Guards::now().check_writable(&target.facts);
         guarded.map_err(|source| cannot_open(&target.path, source))?;

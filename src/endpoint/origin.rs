@@ -168,7 +168,9 @@ pub trait Origin: Send + Sync {
 fn resolve_endless(path: &Path, range: &RangeSpec, sector: u32) -> Result<ByteRange, Refusal> {
     if let RangeSpec::Last(_) = range {
         let name = crate::error::quoted(path);
-        let what = format!("the last bytes of {name} cannot be told before it has ended");
+        let what = format!(
+            "{name} has no known length before it ends, so its last bytes cannot be chosen"
+        );
         return Err(Refusal::Other(what));
     }
     let outside = |source| Refusal::Range { path: path.to_owned(), source };

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
-use super::{Fault, MapRefusal, Remedy, Side, SplitRefusal, Unprotected, quoted, shown::because};
+use super::{
+    Fault, MapRefusal, Remedy, Side, SplitRefusal, Unprotected, quoted, shown::because,
+    shown::holder,
+};
 use crate::range::{ByteRange, RangeError};
 use crate::size::human;
 use crate::sys::User;
@@ -224,7 +227,7 @@ pub enum Refusal {
         range: ByteRange,
     },
     /// The destination is a block device and consent was not given.
-    #[error("destination {} is a block device ({description})", quoted(path))]
+    #[error("destination {} is a block device: {description}", quoted(path))]
     DeviceWithoutConsent {
         /// The device.
         path: PathBuf,
@@ -244,10 +247,12 @@ pub enum Refusal {
         path: PathBuf,
     },
     /// The device is mounted, swapped on, or part of something.
-    #[error("device {} is in use: mounted, or claimed by another program", quoted(path))]
+    #[error("device {} is in use: {}", quoted(path), holder(user.as_ref()))]
     DeviceBusy {
         /// The device.
         path: PathBuf,
+        /// By whom, if the system tells.
+        user: Option<User>,
     },
     /// The device is write-protected.
     #[error("device {} is read-only", quoted(path))]

@@ -140,6 +140,12 @@ pub(super) fn because(hints: &[String]) -> String {
     if hints.is_empty() { String::new() } else { format!(" (another {})", hints.join(", ")) }
 }
 
+/// Who has a device, as far as the system tells.
+pub(super) fn holder(user: Option<&User>) -> String {
+    let unknown = || "mounted, or claimed by another program".to_owned();
+    user.map_or_else(unknown, User::to_string)
+}
+
 impl fmt::Display for User {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,8 +9,8 @@ use super::plan::SourceFacts;
 #[cfg(feature = "s3")]
 use super::record::record_name;
 use super::record::{
-    BegunNote, Check, FINISHED, Finished, Record, Unreadable, from_hex, in_hex, is_of_beginning,
-    now, seal, unseal,
+    BegunNote, Check, FINISHED, Finished, Record, Unreadable, copied_by, from_hex, in_hex,
+    is_of_beginning, now, seal, unseal,
 };
 use super::whole::Content;
 use super::work::Work;
@@ -223,8 +223,7 @@ impl Finish<'_> {
         if unread > 0 && !self.work.joined.plan.job.options.wanted_digests().is_empty() {
             notes.push(format!("no digest: {unread} bytes could not be read"));
         }
-        let (processes, hosts) = (processes.len(), hosts.len());
-        notes.push(format!("copied by {processes} processes on {hosts} machines"));
+        notes.push(copied_by(processes.len(), hosts.len()));
         let failed: Vec<Unreadable> = records().flat_map(|record| record.failed.clone()).collect();
         let finished = Finished {
             plan: self.work.joined.plan.id.clone(),

@@ -328,7 +328,7 @@ impl SharedBatch {
     /// Refuses what has no meaning for a job of several processes.
     fn check(&self) -> Result<()> {
         if self.options.leftovers != Options::default().leftovers {
-            let problem = "has no meaning: a job goes on by itself when the same is run again";
+            let problem = "has no meaning: a job resumes by itself when the same is run again";
             return Err(ErrorKind::usage_of(&["leftovers"], problem).into());
         }
         if self.options.check_source {

@@ -18,6 +18,14 @@ use crate::range::ByteRange;
 /// Name of the plan.
 pub const PLAN: &str = "plan.json";
 
+/// How many took part in a job that is over, in words.
+pub fn copied_by(processes: usize, machines: usize) -> String {
+    let processes =
+        if processes == 1 { "1 process".into() } else { format!("{processes} processes") };
+    let machines = if machines == 1 { "1 machine".into() } else { format!("{machines} machines") };
+    format!("copied by {processes} on {machines}")
+}
+
 /// Name of the note that the job is over.
 pub const FINISHED: &str = "finished.json";
 
@@ -345,6 +353,12 @@ mod tests {
         }
         let other = String::from_utf8(sealed).unwrap().replace("\"len\":3", "\"len\":4");
         assert_eq!(unseal::<Commit>(other.as_bytes()), None);
+    }
+
+    #[test]
+    fn one_process_is_not_several() {
+        assert_eq!(copied_by(1, 1), "copied by 1 process on 1 machine");
+        assert_eq!(copied_by(64, 8), "copied by 64 processes on 8 machines");
     }
 
     #[test]

@@ -69,6 +69,11 @@ impl FromStr for Format {
 }
 
 impl Format {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Format> {
+        NAMES.into_iter().map(|(format, _, _)| format)
+    }
+
     /// The names of all of them, for messages.
     pub fn names() -> String {
         NAMES.map(|(_, name, _)| name).join(", ")

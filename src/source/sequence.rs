@@ -21,12 +21,12 @@ words! {
     /// Whether the pieces of a file that was split are read as one.
     #[derive(Default)]
     pub enum Join {
-        /// If names and sizes say that they are.
+        /// If names and sizes show that it was split.
         #[default]
         Auto = "auto",
-        /// Those that follow the one that is named, whatever their sizes are.
+        /// Join the pieces that follow it, whatever their sizes are.
         Always = "always",
-        /// Never: the file that is named is read by itself.
+        /// Read the named file by itself.
         Never = "never",
     }
 }

@@ -28,8 +28,19 @@ pub(super) const CAREFUL: OFlags = OFlags::NONBLOCK.union(OFlags::NOCTTY).union(
 /// Opens for reading, whatever it is, without waiting.
 pub fn open_source(path: &Path) -> io::Result<File> {
     let path = super::best_name(path);
-    let fd = rustix::fs::open(&*path, OFlags::RDONLY | CAREFUL, Mode::empty())?;
-    Ok(fd.into())
+    let opened = rustix::fs::open(&*path, OFlags::RDONLY | CAREFUL, Mode::empty());
+    Ok(opened.map_err(|error| explain(error, &path))?.into())
+}
+
+/// Says what a denied access to a device means.
+fn explain(error: rustix::io::Errno, path: &Path) -> io::Error {
+    let is_device = |stat| facts_of(&stat).node == FileKind::BlockDevice;
+    if error != rustix::io::Errno::ACCESS || !rustix::fs::stat(path).is_ok_and(is_device) {
+        return error.into();
+    }
+    let advice = "permission denied: a drive can be opened by root (sudo), or by a member of the \
+                  group that its device node belongs to";
+    io::Error::new(io::ErrorKind::PermissionDenied, advice)
 }
 
 /// Opens an existing file for writing inside it, and whether it can be read as
@@ -50,8 +61,9 @@ pub fn open_in_place(path: &Path) -> io::Result<(File, bool)> {
 /// `ResourceBusy` if it is mounted or claimed, and never creates a file.
 pub fn open_device(path: &Path) -> io::Result<(File, DeviceLock)> {
     let path = super::best_name(path);
-    let fd = rustix::fs::open(&*path, OFlags::RDWR | OFlags::EXCL | CAREFUL, Mode::empty())?;
-    Ok((fd.into(), DeviceLock))
+    let opened = rustix::fs::open(&*path, OFlags::RDWR | OFlags::EXCL | CAREFUL, Mode::empty());
+    let file = opened.map_err(|error| explain(error, &path))?.into();
+    Ok((file, DeviceLock))
 }
 
 /// What keeps others off a device while it is written: the open device itself.

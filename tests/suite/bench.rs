@@ -23,7 +23,7 @@ fn the_table_has_a_row_for_every_setting_and_the_command_below_it_runs() {
     let bytes = scene.source("source", LEN);
     let line = format!("bench --rounds 1 --engine positioned,{OTHER} -t 1,3,auto");
     let text = scene.run(&format!("{line} --io-size 64KiB,auto source copy")).code(0).out();
-    let title = "292.97 KiB of 'source' to 'copy', 1 round after one that does not count";
+    let title = "292.97 KiB of 'source' to 'copy', 1 round after a warm-up";
     assert!(text.starts_with(title), "{text}");
     for column in ["engine", "io-size", "threads", "median", "slowest..fastest", "cpu", "memory"] {
         assert!(text.lines().nth(2).is_some_and(|line| line.contains(column)), "{column}: {text}");

@@ -245,7 +245,7 @@ fn a_length_is_a_promise_and_what_arrived_is_kept() {
     let bytes = pattern(1, 500_000);
     let output = fed(&scene, "--length 500001 - copy", &bytes, 5);
     let text = said(&output);
-    assert!(text.contains("ended after 500000 bytes, and was to have at least 500001"), "{text}");
+    assert!(text.contains("ended after 500000 bytes; at least 500001 were expected"), "{text}");
     assert!(
         text.contains("the first 500000 bytes of the copy are in './copy.pcopy-part'"),
         "{text}"

@@ -53,7 +53,7 @@ pub struct OntoArgs {
     #[arg(long, value_name = "FILE", requires = "one_destination")]
     pub map: Option<PathBuf>,
 
-    /// How long to wait for a device that is locked for a moment
+    /// How long to wait for a device that is briefly locked
     #[arg(long, value_name = "SECONDS", default_value = "5", value_parser = seconds)]
     pub wait: Duration,
 

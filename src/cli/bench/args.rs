@@ -34,11 +34,11 @@ pub struct BenchArgs {
     #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
     pub range: Option<RangeSpec>,
 
-    /// Copy at most so many bytes in one run [default: 1GiB; 64MiB from a server]
+    /// Copy at most this many bytes in one run [default: 1GiB; 64MiB from a server]
     #[arg(long, value_name = "SIZE", value_parser = bytes)]
     pub size: Option<u64>,
 
-    /// Numbers of threads to try, comma-separated; with a server, of requests under way [default:
+    /// Thread counts to try, comma-separated; with a server, requests in flight [default:
     /// 1,2,4,8,16,auto; 1,4,16,auto with a server]
     #[arg(short, long, alias = "connections", value_name = "N,..", value_delimiter = ',')]
     pub threads: Vec<Threads>,
@@ -72,7 +72,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
 
-    /// Write a page that needs nothing else: the chart, a table of every setting, what to use
+    /// Write a page in one file: the chart, a table of every setting, what to use
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 

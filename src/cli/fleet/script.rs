@@ -8,11 +8,13 @@ use clap::{Args, ValueEnum};
 use pcopy::Result;
 
 use crate::cli::hint::shell_word;
+use crate::cli::pages::help_end;
 use crate::cli::render::usage;
 use crate::cli::terminal::to_stdout;
 
 /// Print a script that runs a job on a scheduler; nothing is submitted
 #[derive(Args, Debug)]
+#[command(after_help = help_end("script"))]
 pub struct ScriptArgs {
     /// The folder of the job, on storage that every machine sees
     #[arg(value_name = "DIR")]

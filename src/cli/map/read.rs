@@ -73,7 +73,9 @@ fn of_json(bytes: &[u8]) -> Result<Vec<Chart>, String> {
 
 fn of_mapfile(bytes: &[u8]) -> Result<Chart, String> {
     let mut chart = mapfile::parse(bytes).map_err(|error| {
-        format!("{error}. What can be shown are maps of ddrescue and pcopy, bmaps and reports")
+        format!(
+            "{error}; pcopy map shows maps of ddrescue and pcopy, block maps (bmap) and reports"
+        )
     })?;
     let is_ours = bytes.windows(OURS.len()).any(|window| window == OURS);
     let about = if is_ours { "map of pcopy" } else { "map of GNU ddrescue" };

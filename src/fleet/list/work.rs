@@ -14,7 +14,8 @@ use crate::fleet::member::latest_claims;
 use crate::fleet::plan::{Name, Plan, of_one};
 use crate::fleet::rank::Share;
 use crate::fleet::record::{
-    FINISHED, Finished, ItemRecord, OtherRecord, Record, Turn, in_hex, nested_name, now, seal,
+    FINISHED, Finished, ItemRecord, OtherRecord, Record, Turn, copied_by, in_hex, nested_name, now,
+    seal,
 };
 use crate::fleet::whole::SentParts;
 use crate::fleet::work::unreadable;
@@ -73,8 +74,7 @@ impl Labour for ListWork<'_> {
         self.remove_drafts().map_err(failed)?;
         let hosts: BTreeSet<_> = records.values().map(|record| &record.by.host).collect();
         let processes: BTreeSet<_> = records.values().map(|record| &record.by.token).collect();
-        let (processes, hosts) = (processes.len(), hosts.len());
-        notes.push(format!("copied by {processes} processes on {hosts} machines"));
+        notes.push(copied_by(processes.len(), hosts.len()));
         let finished = Finished {
             plan: self.plan.id.clone(),
             copied: records.values().map(|record| record.copied).sum(),
