@@ -1,5 +1,5 @@
 //! The book and the README: their examples are run, every option is in them,
-//! their links lead somewhere.
+//! their links lead somewhere, and every question of a stranger to a place.
 //!
 //! A comment before a block of code says what becomes of it; it does not show
 //! in the rendered page. `<!-- run -->` runs it in a folder of its own,
@@ -250,10 +250,44 @@ fn every_option_is_in_the_book() {
     assert!(seen > 60, "only {seen} options in the help");
 }
 
+/// Every page of the project, those without examples too.
+fn all_pages() -> Vec<String> {
+    let mut found = Vec::new();
+    for folder in ["", "docs/"] {
+        let entries = std::fs::read_dir(root().join(folder)).expect("the folder is there");
+        let names = entries.map(|entry| entry.expect("an entry").file_name());
+        let names = names.map(|name| name.into_string().expect("names of pages are text"));
+        found.extend(
+            names.filter(|name| name.ends_with(".md")).map(|name| folder.to_owned() + &name),
+        );
+    }
+    assert!(PAGES.iter().all(|page| found.iter().any(|found| found == page)), "{found:?}");
+    found
+}
+
+/// A stranger who asks is led to a place; that the places exist is seen below.
+#[test]
+fn each_of_ten_strangers_finds_an_answer() {
+    let page = read("docs/README.md");
+    let table = page.split("| who asks | question | answer |\n|---|---|---|\n").nth(1);
+    let rows = table.expect("the table").lines().take_while(|line| line.starts_with('|'));
+    let mut askers = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.trim_matches('|').split('|').map(str::trim).collect();
+        let [asker, question, answer] = cells[..] else { panic!("not three cells: {row}") };
+        askers += usize::from(!asker.is_empty());
+        assert!(question.ends_with('?'), "not a question: {row}");
+        assert!(answer.contains("]("), "nothing is linked: {row}");
+    }
+    assert!(askers >= 10, "only {askers} ask");
+    let link = "docs/README.md#questions-and-where-they-are-answered";
+    assert!(read("README.md").contains(link), "the README does not lead to the questions");
+}
+
 #[test]
 fn links_lead_somewhere() {
     let mut seen = 0;
-    for page in PAGES {
+    for page in &all_pages() {
         let folder = root().join(page).parent().expect("a page lies in a folder").to_owned();
         for link in read(page).split("](").skip(1) {
             let link = link.split(')').next().unwrap_or_default();
