@@ -300,7 +300,7 @@ fn check_still_there(joined: &Joined) -> Result<()> {
 ///
 /// If there is none, or the folder cannot be read.
 pub fn status(folder: &Path) -> Result<Status> {
-    let opened = OnDisk::open(folder).map_err(|error| join::failed(folder, error))?;
+    let opened = OnDisk::open(folder).map_err(|error| join::not_opened(folder, error))?;
     status::look(folder, &opened)
 }
 
@@ -327,7 +327,7 @@ pub fn finish(
     lease: Duration,
     watch: Watch<'_>,
 ) -> Result<Ended, Failure<Report>> {
-    let opened = OnDisk::open(folder).map_err(|error| join::failed(folder, error))?;
+    let opened = OnDisk::open(folder).map_err(|error| join::not_opened(folder, error))?;
     let status = status::look(folder, &opened)?;
     let missing = status.missing();
     if !missing.is_empty() {

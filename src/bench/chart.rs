@@ -58,7 +58,12 @@ fn order(threads: Threads) -> usize {
 const STYLE: &str = "\
 .paper{fill:#fff}.ink{fill:#1b1f24}.dim{fill:#57606a}.axis{stroke:#57606a}.grid{stroke:#e2e2e2}\
 @media screen and (prefers-color-scheme:dark){.paper{fill:#0d1117}.ink{fill:#e6edf3}\
-.dim{fill:#9da7b3}.axis{stroke:#9da7b3}.grid{stroke:#30363d}}";
+.dim{fill:#9da7b3}.axis{stroke:#9da7b3}.grid{stroke:#30363d}\
+[stroke=\"#0072b2\"]{stroke:#3d8bfd}[fill=\"#0072b2\"]{fill:#3d8bfd}}";
+
+/// Distance between the points of two lines at one number of threads, in pixels:
+/// whiskers that lie on each other cannot be read.
+const APART: f64 = 7.0;
 
 /// Dashes of the lines, for a printer that has no colours.
 const DASHES: [&str; 4] =
@@ -144,8 +149,9 @@ pub fn svg(lines: &[Line], title: &str, subtitle: &str) -> String {
     text(&mut out, (LEFT, 46.0), "class=\"dim\"", subtitle);
     draw_grid(&mut out, &axes);
     let looks = COLOURS.iter().cycle().zip(DASHES.iter().cycle());
-    for (line, (colour, dashes)) in lines.iter().zip(looks) {
-        draw_line(&mut out, &axes, line, Look { colour, dashes });
+    for (at, (line, (colour, dashes))) in lines.iter().zip(looks).enumerate() {
+        let aside = APART * (at as f64 - (lines.len() as f64 - 1.0) / 2.0);
+        draw_line(&mut out, &axes, line, Look { colour, dashes, aside });
     }
     draw_labels(&mut out, &axes, lines);
     out + "</svg>\n"
@@ -183,15 +189,18 @@ fn draw_grid(out: &mut String, axes: &Axes) {
 struct Look {
     colour: &'static str,
     dashes: &'static str,
+    /// How far to the right of its place, in pixels.
+    aside: f64,
 }
 
-fn draw_line(out: &mut String, axes: &Axes, line: &Line, Look { colour, dashes }: Look) {
+fn draw_line(out: &mut String, axes: &Axes, line: &Line, Look { colour, dashes, aside }: Look) {
+    let x = |threads| axes.x(threads) + aside;
     let path: Vec<String> = line
         .points
         .iter()
         // Auto is not a number: it stands apart.
         .filter(|point| point.0 != Threads::Auto)
-        .map(|&(threads, rate)| format!("{:.1},{:.1}", axes.x(threads), axes.y(rate.median)))
+        .map(|&(threads, rate)| format!("{:.1},{:.1}", x(threads), axes.y(rate.median)))
         .collect();
     let path = path.join(" ");
     put(
@@ -201,7 +210,7 @@ fn draw_line(out: &mut String, axes: &Axes, line: &Line, Look { colour, dashes }
         ),
     );
     for &(threads, rate) in &line.points {
-        let (x, y) = (axes.x(threads), axes.y(rate.median));
+        let (x, y) = (x(threads), axes.y(rate.median));
         let (low, high) = (axes.y(rate.min), axes.y(rate.max));
         put(
             out,
@@ -299,6 +308,22 @@ mod tests {
         for label in [">500<", ">1000<", ">1500<", ">MiB/s<"] {
             assert!(picture.contains(label), "{label}: {picture}");
         }
+    }
+
+    #[test]
+    fn whiskers_of_two_engines_do_not_lie_on_each_other() {
+        let all = [
+            series("direct", Threads::Exactly(1), 1, 1.0),
+            series("mmap", Threads::Exactly(1), 1, 1.0),
+        ];
+        let picture = svg(&lines(&all, 5 << 30), "", "");
+        let whiskers = picture.lines().filter(|element| element.contains("stroke-opacity"));
+        let mut places: Vec<&str> = whiskers
+            .filter_map(|element| element.split("x1=\"").nth(1)?.split('"').next())
+            .collect();
+        assert_eq!(places.len(), 2, "{picture}");
+        places.dedup();
+        assert_eq!(places.len(), 2, "{picture}");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use pcopy::manifest::Format;
 
 use super::args::Cli;
 use super::exit::Exit;
-use super::pages::{CODES, Example, FILES, NUMBERS, examples, help_end};
+use super::pages::{CODES, Example, NUMBERS, environment, examples, files, help_end};
 use super::render::{check_place, failed};
 use super::signals::Signals;
 use super::terminal::write_stdout;
@@ -145,9 +145,11 @@ fn page(command: Command) -> io::Result<Vec<u8>> {
     }
     section(&mut text, "EXIT STATUS");
     CODES.iter().for_each(|(code, meaning)| entry(&mut text, code, meaning));
-    if matches!(&*name, "pcopy" | "batch") {
-        section(&mut text, "FILES");
-        FILES.iter().for_each(|(file, what)| entry(&mut text, file, what));
+    for (title, entries) in [("ENVIRONMENT", environment(&name)), ("FILES", &files(&name))] {
+        if !entries.is_empty() {
+            section(&mut text, title);
+            entries.iter().for_each(|(term, what)| entry(&mut text, term, what));
+        }
     }
     section(&mut text, "EXAMPLES");
     for Example { line, does } in examples(&name) {

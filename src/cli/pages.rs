@@ -152,8 +152,41 @@ SIZE is decimal or 0x hexadecimal, then K M G T P E or KiB MiB ... (1024),
 kB MB ... (1000), B, or s (logical sectors of the source).
 RANGE is A..B (B exclusive), A..=B (B inclusive), A+LEN, A.., ..B or -LEN (the last LEN bytes).";
 
+/// Files that `command` makes or reads besides those that are named.
+pub fn files(command: &str) -> Vec<(&'static str, &'static str)> {
+    let (made, read): (&[_], &[_]) = match command {
+        "pcopy" | "batch" => (&MADE, &READ),
+        "verify" | "bench" | "finish" => (&[], &READ),
+        _ => (&[], &[]),
+    };
+    [made, read].concat()
+}
+
+/// Variables that `command` looks at.
+pub fn environment(command: &str) -> &'static [(&'static str, &'static str)] {
+    match command {
+        "pcopy" | "batch" | "verify" | "bench" | "finish" => &ENVIRONMENT,
+        _ => &[],
+    }
+}
+
+/// Files with credentials for servers.
+const READ: [(&str, &str); 2] = [
+    ("~/.netrc", "names and passwords for servers, one line each"),
+    ("~/.aws/credentials, ~/.aws/config", "keys, regions and addresses for S3, by --profile"),
+];
+
+const ENVIRONMENT: [(&str, &str); 6] = [
+    ("http_proxy, https_proxy, all_proxy, no_proxy", "proxies, as curl understands them"),
+    ("SSL_CERT_FILE", "certificates to trust instead of those that are built in"),
+    ("NETRC", "a file to read instead of ~/.netrc"),
+    ("AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN", "keys for S3"),
+    ("AWS_PROFILE, AWS_REGION, AWS_ENDPOINT_URL", "as --profile, --region and --endpoint-url"),
+    ("NO_COLOR, TERM", "no colours; with TERM=dumb, progress in plain lines"),
+];
+
 /// Files that a copy makes beside its destination.
-pub const FILES: [(&str, &str); 3] = [
+const MADE: [(&str, &str); 3] = [
     ("DEST.pcopy-part", "the copy until it is complete; kept after an interruption"),
     (
         "DEST.pcopy-map",

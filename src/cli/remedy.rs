@@ -116,7 +116,7 @@ fn way_by_itself(remedy: Remedy) -> &'static str {
         }
         Remedy::ProtectFile => "chmod a-w, or a mount that is read-only, protects it",
         Remedy::Unmount => "umount what is on it",
-        Remedy::NotReadOnly => "leave --require-read-only out",
+        Remedy::NotReadOnly => "without --require-read-only it is copied anyway",
         Remedy::EvenIfInUse => "--even-if-in-use writes to it",
         Remedy::IgnoreSpace => "--ignore-space goes ahead, as where the file system compresses",
         Remedy::Resume => "--resume continues what an earlier run left",

@@ -24,7 +24,9 @@ pub fn planned(task: Task<'_>, compared: Option<Moved>) -> Report {
     }
     report.notes = task.notes;
     if task.open_ended {
-        report.notes.push("it ends where the source does, which nobody knows before".to_owned());
+        report
+            .notes
+            .push("it ends where the source does, which is not known in advance".to_owned());
     }
     report.notes.push("dry run: nothing was written".to_owned());
     report.also = task.branches.into_iter().skip(1).map(also).collect();

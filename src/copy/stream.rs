@@ -93,11 +93,11 @@ impl Stream {
             (&["expected_in"], !options.expected_in.is_empty()),
         ];
         if let Some((option, _)) = parts.into_iter().find(|(_, given)| self.open_ended && *given) {
-            let problem = format!("needs a range that ends: nobody knows where {name} does");
+            let problem = format!("needs a range with an end: the length of {name} is not known");
             return Err(ErrorKind::usage_of(option, problem).into());
         }
         if self.open_ended && options.preallocate == Preallocate::Full {
-            let problem = format!("full needs a length: nobody knows where {name} ends");
+            let problem = format!("full needs a length: that of {name} is not known");
             return Err(ErrorKind::usage_of(&["preallocate"], problem).into());
         }
         Ok(())

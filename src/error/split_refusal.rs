@@ -32,7 +32,7 @@ pub enum SplitRefusal {
         quoted(path),
         match count {
             Some(count) => format!("the {count} files that would be made"),
-            None => "the files that would be made, and nobody knows how many".to_owned(),
+            None => "the files that would be made, whose number is not known".to_owned(),
         }
     )]
     OneMorePiece {

@@ -235,6 +235,17 @@ pub fn read_finished<J>(
     Ok(finished.filter(|finished| finished.plan == plan.id))
 }
 
+/// That the folder of a job cannot be opened: a name that leads nowhere is a mistake,
+/// found before anything is done.
+pub fn not_opened(path: &Path, source: std::io::Error) -> Error {
+    match source.kind() {
+        std::io::ErrorKind::NotFound => {
+            Refusal::Other(format!("there is no job in {}: no such folder", quoted(path))).into()
+        }
+        _ => failed(path, source),
+    }
+}
+
 /// That the folder of a job cannot be used.
 pub fn failed(path: &Path, source: std::io::Error) -> Error {
     ErrorKind::Destination { step: "use the job folder", path: path.to_owned(), source }.into()

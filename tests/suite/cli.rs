@@ -196,11 +196,30 @@ fn manual_pages_and_completions() {
         assert!(text.contains("dest-offset") && text.contains("batch"), "{shell}: {text}");
     }
     let bash = scene.run("completions bash").code(0).out();
-    for words in ["auto 1 2 4 8 16", "auto 64KiB", "blake3: sha256:", "auto positioned direct"] {
+    for words in [
+        "auto 1 2 4 8 16",
+        "auto 64KiB",
+        "blake3: sha256:",
+        "auto positioned direct",
+        "csv tsv jsonl",
+        "+ ? * / -",
+        "512 4096",
+        "slurm k8s mpi parallel",
+    ] {
         assert!(bash.contains(words), "{words}");
     }
-    for section in ["EXIT STATUS", "EXAMPLES", "SEE ALSO", "FILES"] {
-        assert!(page.contains(&format!(".SH \"{section}\"")), "{section} in {page}");
+    let has = |page: &str, section: &str| page.contains(&format!(".SH \"{section}\""));
+    for section in ["FILES", "ENVIRONMENT"] {
+        assert!(has(&page, section), "{section} in {page}");
+    }
+    let pages = std::fs::read_dir(scene.path("new/folder")).unwrap();
+    let pages: Vec<_> = pages.map(|entry| entry.unwrap().path()).collect();
+    assert!(pages.len() >= 14, "{pages:?}");
+    for path in pages {
+        let page = std::fs::read_to_string(&path).unwrap();
+        for section in ["EXIT STATUS", "EXAMPLES", "SEE ALSO"] {
+            assert!(has(&page, section), "{section} in {}", path.display());
+        }
     }
     assert!(page.contains("pcopy(1)") && page.contains("pcopy\\-verify(1)"), "{page}");
     for name in ["pcopy", "pcopy-verify", "pcopy-schema", "pcopy-man"] {
@@ -215,13 +234,29 @@ fn manual_pages_and_completions() {
 #[cfg(target_os = "linux")]
 fn the_examples_of_the_help_are_understood() {
     let mut seen = 0;
-    for command in ["", "batch", "bench", "verify", "patch", "devices", "schema", "completions"] {
+    for command in [
+        "",
+        "batch",
+        "bench",
+        "verify",
+        "patch",
+        "map",
+        "devices",
+        "schema",
+        "completions",
+        "man",
+        "job",
+        "job status",
+        "job finish",
+        "job script",
+    ] {
         let scene = Scene::new();
         let help = scene.run(&format!("{command} --help")).code(0).out();
         let (_, examples) = help.split_once("\nExamples:\n").expect("examples at the end");
         for line in examples.lines().filter_map(|line| line.strip_prefix("  pcopy ")) {
             seen += 1;
             let line = line.split(" | ").next().unwrap_or(line).replace("/dev/", "nowhere/");
+            let line = line.replace("/shared/", "nowhere/");
             let ended = scene.run(&line);
             let code = ended.status.code();
             assert!(matches!(code, Some(0 | 3)), "{line}: {code:?} {}", ended.stderr);

@@ -190,7 +190,7 @@ fn the_command_names_the_flags_that_help() {
         ("--reflink always source -", "pcopy: --reflink always has no meaning for a stream"),
         ("batch beyond.csv --source source --into o", "pcopy: --skip-outside leaves out"),
         ("batch beyond.csv --source source --into o", "lies outside, --clamp cuts it"),
-        ("batch odd.csv --source source --into o", "pcopy: --columns FIELD=COLUMN,... names"),
+        ("batch odd.csv --source source --into o", "pcopy: --columns FIELD=COLUMN,... says"),
         ("batch odd.csv --source source --into o", "which, --ignore-columns skips unknown ones"),
         ("batch list.csv --into o", "pcopy: --source names the source"),
         ("batch --io-size 3 list.csv --source source --into o", "pcopy: --io-size must be"),

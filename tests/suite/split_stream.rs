@@ -77,7 +77,7 @@ fn what_is_in_the_way_is_said_before_anything_comes() {
     let (scene, bytes) = (Scene::new(), pattern(5, 250_000));
     scene.write("d.002", b"mine");
     let line = "--split 100000 - d";
-    piped(&scene, line, &bytes).code(3).says(&["d.002", "nobody knows how many"]);
+    piped(&scene, line, &bytes).code(3).says(&["d.002", "number is not known"]);
     piped(&scene, &format!("{line} --force"), &bytes).code(3).says(&["d.002"]);
     assert_eq!(scene.read("d.002"), b"mine");
     std::fs::rename(scene.path("d.002"), scene.path("d.001")).unwrap();

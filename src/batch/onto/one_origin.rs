@@ -27,7 +27,7 @@ impl Onto {
         }
         let is_stream = origin.read_order().stream().is_some();
         if is_stream && self.items.iter().any(|item| matches!(item.runs, Runs::Whole)) {
-            return refused(format!("every range needs an end: nobody knows where {name} ends"));
+            return refused(format!("every range needs an end: the length of {name} is not known"));
         }
         let size = origin.source().size();
         let pool = Pool::for_items(self.items.len());

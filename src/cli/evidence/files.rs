@@ -50,7 +50,7 @@ impl Files {
             [true, true] if resumes => Some(standing(&text, &json)?),
             [is_text, _] => {
                 let path = if is_text { &text } else { &json };
-                return Err(cannot_write(path, "it is there, and no log replaces it"));
+                return Err(cannot_write(path, "it exists, and a log never replaces a file"));
             }
         };
         let check = if dry_run { render::check_place } else { render::check_writable };

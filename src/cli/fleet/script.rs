@@ -85,7 +85,7 @@ fn slurm(words: &[OsString], processes: u32) -> String {
 #SBATCH --requeue
 #SBATCH --open-mode=append
 #SBATCH --signal=B:TERM@60
-# Sent back by TERM, a process gives back what it has. To go on, submit this again.
+# On SIGTERM a process gives back its shard. To resume, submit this script again.
 exec {line}",
         last = processes - 1,
         line = line(words)

@@ -277,7 +277,7 @@ impl Destination for S3Destination {
         }
         if look.open_ended {
             looked.notes.push(format!(
-                "nobody knows how long {} will be: it can have {} in parts of {}, and more in \
+                "the length of {} is not known: it can have {} in parts of {}, and more in \
                  longer ones",
                 quoted(&self.path),
                 human(plan.len),
