@@ -274,7 +274,7 @@ pub struct HowArgs {
     #[arg(long, value_name = "WHEN", default_value = "auto", value_parser = words::<Preallocate>())]
     pub preallocate: Preallocate,
 
-    /// Leave everything in the page cache, even of a large copy
+    /// Leave everything in the page cache, even after a large copy
     #[arg(long)]
     pub keep_cache: bool,
 

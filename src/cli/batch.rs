@@ -70,7 +70,7 @@ pub struct BatchArgs {
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
 
-    /// Take a report back and copy what is not complete
+    /// Read a report again and copy the items that are not complete
     #[arg(long, value_name = "FILE.jsonl", conflicts_with_all = ["manifest", "format"])]
     pub retry: Option<PathBuf>,
 

@@ -32,7 +32,7 @@ pub struct CompletionsArgs {
 #[derive(Args, Debug)]
 #[command(after_help = help_end("man"))]
 pub struct ManArgs {
-    /// Directory for one page a command; made if missing
+    /// Directory for the pages, one for each command; made if missing
     #[arg(value_name = "DIR")]
     pub directory: Option<PathBuf>,
 }

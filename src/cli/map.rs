@@ -30,7 +30,7 @@ pub struct MapArgs {
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 
-    /// A later one of the same source, to compare
+    /// A later map or report of the same source, to compare with
     #[arg(value_name = "OTHER")]
     pub other: Option<PathBuf>,
 

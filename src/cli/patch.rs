@@ -25,7 +25,7 @@ use super::watch;
 #[derive(Args, Debug)]
 #[command(after_help = super::pages::help_end("patch"))]
 pub struct PatchArgs {
-    /// What to write into (a file that is there, or a block device)
+    /// What to write into (an existing file, or a block device)
     pub file: PathBuf,
 
     /// Where in FILE the first byte goes (`s`: logical sectors of the device, or of 512 bytes)

@@ -50,16 +50,16 @@ pub struct ListArgs {
     #[arg(long, value_name = "BYTES", value_parser = sector_size)]
     pub sector_size: Option<u32>,
 
-    /// Names that another program gave to columns and keys, or their numbers
+    /// Which column or key of the list is which field, by name or number
     #[arg(long, value_name = "FIELD=COLUMN,...", default_value = "", hide_default_value = true)]
     #[arg(value_parser = columns)]
     pub columns: Columns,
 
-    /// Skip columns and keys that are not known
+    /// Skip unknown columns and keys
     #[arg(long)]
     pub ignore_columns: bool,
 
-    /// Take also deleted files of a DFXML list
+    /// Take the deleted files of a DFXML list as well
     #[arg(long)]
     pub deleted: bool,
 
@@ -79,11 +79,11 @@ pub struct ListArgs {
     #[arg(long)]
     pub skip_names: bool,
 
-    /// Skip rows that have the place of an earlier row
+    /// Skip rows that would write where an earlier row writes
     #[arg(long)]
     pub skip_clashes: bool,
 
-    /// Number rows that have the place of an earlier row: NAME~2
+    /// Number rows that would write where an earlier row writes: NAME~2
     #[arg(long, conflicts_with = "skip_clashes")]
     pub number_clashes: bool,
 }

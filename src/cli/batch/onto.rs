@@ -25,13 +25,13 @@ use crate::cli::watch;
 #[derive(Args, Debug)]
 #[command(next_help_heading = "One destination")]
 pub struct OntoArgs {
-    /// Write every range to its own offset of one block device, and nothing else of it
+    /// Write every range to its own offset of one block device, and nothing else
     #[arg(long, value_name = "DEV", conflicts_with_all = ["into_file", "into", "force", "preserve"])]
     #[arg(conflicts_with_all = ["report", "retry", "compare", "html"])]
     pub into_device: Option<PathBuf>,
 
     /// Write every range to its own offset of one file: a new one, with holes between them, or
-    /// with --in-place one that is there
+    /// with --in-place an existing one
     #[arg(long, value_name = "FILE", conflicts_with_all = ["into", "to_device", "preserve"])]
     #[arg(conflicts_with_all = ["report", "retry", "compare", "html"])]
     pub into_file: Option<PathBuf>,

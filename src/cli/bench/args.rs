@@ -55,7 +55,7 @@ pub struct BenchArgs {
     #[arg(long, value_name = "STATE", default_value = "cold")]
     pub cache: CacheArg,
 
-    /// Rounds that count
+    /// Rounds to measure, after one warm-up round
     #[arg(long, value_name = "N", default_value_t = 5)]
     #[arg(value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub rounds: u32,
