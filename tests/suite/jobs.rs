@@ -209,7 +209,7 @@ fn what_is_missing_is_listed_as_a_scheduler_takes_it_and_finish_may_be_said_twic
     let status = scene.run("job status --json J").code(0).report();
     assert_eq!((&status["state"], &status["missing"]), (&"finished".into(), &"".into()));
     let none = scene.run("job status --json nowhere").code(3).says(&["no such folder"]).report();
-    assert_eq!(none["outcome"], "refused", "{none}");
+    assert_eq!(none["error_kind"], "other", "{none}");
     scene.run("job finish nowhere").code(3).says(&["there is no job in 'nowhere'"]);
     std::fs::create_dir(scene.path("empty")).unwrap();
     scene.run("job status empty").code(3).says(&["no job"]);
