@@ -190,6 +190,24 @@ fn what_was_interrupted_resumes_where_modes_are_refused() {
     assert_same(&std::fs::read(odd.below("x")).expect("it is there"), &bytes, "resumed");
 }
 
+#[test]
+fn a_drive_that_only_root_may_open_says_so() {
+    if !possible(&["setpriv"]) {
+        return;
+    }
+    let scene = Scene::new();
+    set_mode(scene.folder(), 0o755);
+    scene.source("image", MIB);
+    let device = Loop::new(&scene.path("image"), 512);
+    let ended = as_nobody(&scene, &format!("{} copy", device.path)).run().code(3);
+    ended.says(&["cannot open source", "by root (sudo)", "group"]);
+    // Of a file, the system's own words are enough.
+    scene.write("secret", b"x");
+    set_mode(&scene.path("secret"), 0o600);
+    let ended = as_nobody(&scene, "secret copy").run().code(3).says(&["Permission denied"]);
+    assert!(!ended.stderr.contains("sudo"), "{}", ended.stderr);
+}
+
 /// `pcopy LINE` as a user that is nobody.
 fn as_nobody(scene: &Scene, line: &str) -> Run {
     let options = ["--reuid=65534", "--regid=65534", "--clear-groups"];

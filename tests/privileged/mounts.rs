@@ -22,7 +22,7 @@ fn a_mounted_device_is_refused() {
     let device = formatted(&scene);
     let mount = Mount::new(&scene, "mounted", &[&device.path]);
     let line = format!("--to-device source {}", device.path);
-    scene.run(&line).code(3).says(&["in use", "mounted"]);
+    scene.run(&line).code(3).says(&["in use: mounted at", "/mounted'"]);
     drop(mount);
     scene.run(&line).code(0);
 }
