@@ -65,7 +65,7 @@ def new_case(seed, places, is_root, may_serve):
     if source["kind"] == "http":
         source.update(faults=rng.choice([0, 0, 0.2]), ranges=rng.random() < 0.85, seed=rng.randrange(1 << 32))
     if source["kind"] == "pieces":
-        source["piece"] = rng.choice([4096, 5000, 65536, 300000])
+        source["piece"] = rng.choice([4096, 5120, 65536, 307200])
     if source["kind"] == "file" and rng.random() < 0.3:
         source["shuffled"] = True
     if source["kind"] == "loop":
@@ -85,7 +85,8 @@ def new_case(seed, places, is_root, may_serve):
         if size == 0:
             source["runs"], size = [["data", 512, 1]], 512
     if source["kind"] == "pieces":
-        source["piece"] = max(source["piece"], size // 50 + 1)
+        # Odd lengths look like an accident where there are two pieces.
+        source["piece"] = max(source["piece"], size // 50 // 512 * 512 + 512)
 
     case["range"], case["style"] = a_range(rng, size)
     if dest["kind"] != "stdout":
@@ -101,6 +102,9 @@ def new_case(seed, places, is_root, may_serve):
         dest["old"] = [a_length(rng), rng.randrange(1 << 32), rng.choice([0, 0.5, 1])]
     if "oddfs" in places:
         case["switches"] = rng.sample(HARMLESS, rng.choice([0, 1, 1, 2, 3]))
+        if source["place"] == "oddfs":
+            # A source that is written to meanwhile is an error.
+            case["switches"] = [switch for switch in case["switches"] if switch != "times=now"]
     case["attempts"] = attempts(rng, case, size)
     return case
 
@@ -196,7 +200,7 @@ def options(rng, case, size):
     ]
     if dest in ("in-place", "device"):
         pool.append((0.3, lambda: ["--only-changed"]))
-    if case["range"] is None and dest in ("new", "force") and not is_stream and not case["split"] and not case["offset"]:
+    if case["range"] is None and dest in ("new", "force") and source == "file" and not case["split"] and not case["offset"]:
         pool.append((0.1, lambda: ["--preserve"]))
     found = [make() for chance, make in pool if rng.random() < chance]
     found = [option for index, option in enumerate(found) if option[0] not in [one[0] for one in found[:index]]]
@@ -249,8 +253,8 @@ def may_be_refused(case, attempt):
         return "a stream that would have to be read again"
     if dest == "stdout" and said.keys() & {"--verify", "--repair", "--preserve", "--sparse", "--preallocate", "--no-sync"}:
         return "standard output is written once"
-    if dest == "stdout" and source == "http":
-        return None
+    if is_stream and case["split"] and dest == "force" and case["range"] is None:
+        return "files of an earlier set that might be replaced or not"
     return None
 
 

@@ -85,7 +85,7 @@ class Bed:
 
     def __init__(self, places, server, program):
         self.places, self.server, self.program = places, server, program
-        self.copies = self.interrupted = self.refused = 0
+        self.copies = self.interrupted = self.refused = self.violations = 0
 
     def play(self, case):
         """The violation that `case` shows, with the commands that led to it."""
@@ -216,8 +216,11 @@ class Played:
             names, held = self.all_names(), [self.read(path) for path in self.dests]
             code, out, err = self.run(attempt)
             self.check(attempt, code, out, err, names, held)
-            if code == 0 and self.case["dest"]["kind"] == "new":
-                return
+            if self.case["dest"]["kind"] == "new" and "--dry-run" not in cases.words_said(attempt):
+                # Killed when all was done: there is nothing to resume either.
+                left = any(LEFT.fullmatch(os.path.basename(name)) for name in self.all_names() - self.before)
+                if code == 0 or not left and any(self.read(path) is not None for path in self.dests):
+                    return
             if code in (2, 3) and is_last:
                 self.bed.refused += 1
 
@@ -339,7 +342,7 @@ class Played:
             self.check_report(attempt, code, out)
 
     def allowed(self, attempt, wrong):
-        if wrong:
+        if wrong and "--dry-run" not in cases.words_said(attempt):
             # A stream has left the process before its digest is known; a copy that must not
             # be resumed is refused first.
             codes = {4}

@@ -21,7 +21,7 @@ use crate::error::{ErrorKind, Result};
 use crate::io::{FileIo, Sink, Source};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
-use crate::sys::Metadata;
+use crate::sys::{self, Metadata};
 
 /// The output of `segment`, ready to be written.
 ///
@@ -98,6 +98,11 @@ impl Draft for OutputDraft {
 
     fn grows(&self) -> bool {
         self.output.grows.load(Ordering::Acquire)
+    }
+
+    fn reach(&self) -> Option<u64> {
+        let size = || sys::facts(self.file.as_file()).map_or(0, |facts| facts.size);
+        self.grows().then(size)
     }
 
     /// Its group gives it its name.

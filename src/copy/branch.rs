@@ -250,6 +250,12 @@ impl Ledger for Record<'_> {
         Written { source: &*self.transfer.source, range, to, holes, made }.probably_lost(file)
     }
 
+    fn beyond(&self) -> ByteRange {
+        let mapping = self.transfer.mapping;
+        let reach = self.branch.draft.as_ref().and_then(|draft| draft.reach());
+        reach.map_or(ByteRange::to(0), |end| mapping.to_source(mapping.to().split_at(end).1))
+    }
+
     fn object(&self) -> Option<ObjectId> {
         self.branch.draft.as_ref()?.recorded()
     }

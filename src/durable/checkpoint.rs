@@ -58,6 +58,11 @@ pub trait Ledger {
     /// What was written and is probably not there any more, by a short look.
     fn lost(&self) -> RangeSet;
 
+    /// Where the destination does not reach yet, not even with a hole.
+    fn beyond(&self) -> ByteRange {
+        ByteRange::to(0)
+    }
+
     /// Which object is written, where a map has to know more of it the more is done.
     fn object(&self) -> Option<ObjectId> {
         None
@@ -300,6 +305,9 @@ impl Checkpointer {
         let mut done = ledger.done();
         done.merge(&self.settled);
         done.subtract(&ledger.distrusted());
+        // Asked after what is done, too. A run that finds a file shorter than its map says
+        // takes it for one that was cut.
+        done.remove(ledger.beyond());
         let failed = ledger.unreadable();
         let extent = self.extent;
         let mut identity = self.identity.clone();

@@ -46,6 +46,11 @@ impl OpenFile {
         }
     }
 
+    /// Its length so far; nothing where the system does not say.
+    pub fn reach(&self) -> u64 {
+        sys::facts(self.as_file()).map_or(0, |facts| facts.size)
+    }
+
     /// Gives it its length, if what was written has not. Before the sync.
     ///
     /// # Errors

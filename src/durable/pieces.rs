@@ -94,5 +94,7 @@ fn is_of_another_piece(map: &Path, to: ByteRange) -> bool {
     let map = MapFile::new(map).ok().and_then(|file| file.load().ok().flatten());
     let Some(identity) = map.and_then(|map| map.identity) else { return false };
     let theirs = ByteRange::with_len(identity.destination.offset, identity.range.len());
-    identity.destination.mode == Mode::InPlace && theirs.is_some_and(|theirs| !theirs.overlaps(to))
+    // No bytes overlap with none, and are still this run's own piece.
+    let is_other = |theirs: ByteRange| theirs != to && !theirs.overlaps(to);
+    identity.destination.mode == Mode::InPlace && theirs.is_some_and(is_other)
 }

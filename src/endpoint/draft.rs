@@ -83,6 +83,12 @@ pub trait Draft: Send + Sync {
         self.file().is_some_and(|file| file.grows)
     }
 
+    /// How far it reaches so far, where it gets its length by being written: what is to
+    /// come behind that is not there yet, not even a hole.
+    fn reach(&self) -> Option<u64> {
+        self.file().filter(|file| file.grows).map(OpenFile::reach)
+    }
+
     /// Only `to` of it was, and will be, written: that was not known before, or
     /// less came than was to be expected.
     ///

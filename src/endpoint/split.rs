@@ -299,9 +299,10 @@ fn begin_growing(set: Set, left: Left, shape: &Shape<'_>) -> Result<GrowingDraft
     let len = (!shape.open_ended).then(|| shape.mapping.to().end());
     let plan = growing::Plan { path, size, len, gaps: shape.gaps, most: most_segments() };
     let discarded = matches!(left, Left::Discarded(_));
-    let (first, start) = (targets.into_iter().next(), left.for_a_stream().into_starts()?.next());
-    let first = first.expect("there is always one segment");
-    let begun = GrowingDraft::begin(plan, first, start.unwrap_or(Start::Fresh));
+    let start = left.for_a_stream().into_starts()?.next().unwrap_or(Start::Fresh);
+    let mut targets = targets.into_iter();
+    let first = targets.next().expect("there is always one segment");
+    let begun = GrowingDraft::begin(plan, first, targets.collect(), start);
     begun.map_err(|error| if discarded { too_late(error) } else { error })
 }
 

@@ -1,6 +1,8 @@
 //! Several runs that write one file where it is, each a piece of its own: they
 //! keep apart, and each can be resumed.
 
+use pcopy::durable::map::{Map, MapFile};
+use pcopy::{ByteRange, RangeSet};
 use rustix::process::Signal;
 
 use crate::common::{Running, Scene, assert_same, pattern, wait_until};
@@ -96,5 +98,27 @@ fn the_map_of_a_killed_run_is_not_in_the_way_of_another_piece() {
     assert_same(&scene.read("image.pcopy-map"), &map, "the map of the first");
     scene.run(&format!("--resume {}", words(0))).code(0);
     assert_same(&scene.read("image"), &source, "both pieces");
+    assert_eq!(scene.names(), ["image", "source"]);
+}
+
+/// No bytes overlap with none: a run of none has not to be taken for another piece, whose
+/// map stays.
+#[test]
+fn the_map_of_a_run_of_no_bytes_goes_when_that_is_resumed() {
+    let (scene, _) = scene(1);
+    let first = begin(&scene, 0);
+    wait_until("it has a map", || scene.has("image.pcopy-map"));
+    first.kill().was_killed();
+    let file = MapFile::new(&scene.path("image.pcopy-map")).expect("a name");
+    let Map { identity, .. } = file.load().expect("a map").expect("it is there");
+    let mut identity = identity.expect("it is ours");
+    let none = ByteRange::between(0, 0);
+    identity.range = none;
+    let (done, failed) = (RangeSet::new(), RangeSet::new());
+    let map = Map { identity: Some(identity), done, failed, extent: none };
+    file.save(&map).expect("a map can be saved");
+    let before = scene.read("image");
+    scene.run("--resume --in-place -r 0+0 source image").code(0);
+    assert_same(&scene.read("image"), &before, "nothing was to be written");
     assert_eq!(scene.names(), ["image", "source"]);
 }

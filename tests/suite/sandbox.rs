@@ -2,7 +2,8 @@
 //! what needs none of them goes on, says so once, and never takes another way
 //! that would be less safe.
 
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
+use std::os::unix::fs::{FileExt, PermissionsExt};
 
 use crate::common::{Ended, Run, Scene, assert_same, program};
 use crate::inject::can_inject;
@@ -58,6 +59,42 @@ fn all_that_is_not_needed_may_be_refused_at_once() {
             assert_same(&scene.read(name), &bytes, &format!("{error}: {line}"));
             assert!(!scene.names().iter().any(|name| name.contains("pcopy")), "{error}: {line}");
         }
+    }
+}
+
+/// Without a length ahead, a file whose copy has ended early does not reach to the holes
+/// that are to come: a map that calls them done would make it look as if it had been cut.
+#[test]
+fn without_a_length_ahead_a_copy_with_holes_to_come_is_resumed() {
+    if !can_inject() {
+        return;
+    }
+    const MIB: usize = 1 << 20;
+    for (line, names) in [
+        ("source new", &["new"][..]),
+        ("--sparse always source new", &["new"]),
+        ("--split 1500K source new", &["new.001", "new.002", "new.003", "new.004"]),
+    ] {
+        let scene = Scene::new();
+        // Data, a hole, zeros that may become one, data, and a hole up to the end.
+        let mut bytes = scene.source("source", MIB);
+        let file = File::options().write(true).open(scene.path("source")).expect("it is there");
+        file.set_len(5 * MIB as u64).expect("it becomes longer");
+        file.write_all_at(&[0; MIB], 2 << 20).expect("zeros are written");
+        file.write_all_at(&[9; MIB], 3 << 20).expect("data is written");
+        for (end, byte) in [(3, 0), (4, 9), (5, 0)] {
+            bytes.resize(end * MIB, byte);
+        }
+        let line = format!("--resume --engine positioned --io-size 64K --stripe-size 64K {line}");
+        let mut failing = scene.tool("strace", ["-f", "-qqq", "-o", "/dev/null"]);
+        failing.command.args(["-e", "trace=ftruncate,pwrite64"]);
+        failing.command.args(["-e", "inject=ftruncate:error=EPERM"]);
+        failing.command.args(["-e", "inject=pwrite64:error=ENOSPC:when=4+"]);
+        failing.command.arg(program()).args(line.split_whitespace());
+        failing.run().code(5);
+        refused(&scene, "ftruncate", "EPERM", &line).run().code(0);
+        let found: Vec<u8> = names.iter().flat_map(|name| scene.read(name)).collect();
+        assert_same(&found, &bytes, &line);
     }
 }
 

@@ -86,6 +86,28 @@ fn what_is_in_the_way_is_said_before_anything_comes() {
     assert_same(&joined(&scene, 100_000), &bytes, "replaced");
 }
 
+/// Where the length is known, so are the files that are replaced.
+#[test]
+fn a_set_is_replaced_by_a_stream_of_a_known_length() {
+    let (scene, bytes) = (Scene::new(), pattern(5, 250_000));
+    for (seed, line) in [
+        (6, "--split 100000 --length 250000 - d"),
+        (5, "--split 100000 --length 250000 -f - d"),
+        (7, "--split 100000 --range 50000..250000 -f --restart - d"),
+    ] {
+        let new = pattern(seed, 250_000);
+        let ended = piped(&scene, line, &new);
+        if line.contains("range") {
+            // One file fewer: the third would be taken for one more.
+            ended.code(3).says(&["d.003"]);
+            assert_same(&joined(&scene, 100_000), &bytes, "as it was");
+        } else {
+            ended.code(0);
+            assert_same(&joined(&scene, 100_000), &new, line);
+        }
+    }
+}
+
 /// What arrived before an error is kept, under no final name; the next run says
 /// so, and starts over if it is asked to.
 #[test]

@@ -182,6 +182,16 @@ impl Draft for SplitDraft {
         self.stages.iter().any(|stage| stage.file().grows)
     }
 
+    fn reach(&self) -> Option<u64> {
+        let segments = self.sink.segments();
+        let reach = |(number, stage): (usize, &Stage)| {
+            let (file, whole) = (stage.file(), segments.range(number));
+            let so_far = if file.grows { file.reach() } else { whole.len() };
+            (so_far < whole.len()).then_some(whole.start() + so_far)
+        };
+        self.stages.iter().enumerate().find_map(reach)
+    }
+
     fn settle(&self, rights: Option<u32>) -> Result<Vec<String>> {
         let mut missing = Vec::new();
         self.each(|stage| {

@@ -46,6 +46,10 @@ struct Begun {
     names: Vec<FinalName>,
     /// The one after them.
     next: StagedTarget,
+    /// Those after that which were looked at before the first byte.
+    looked_at: std::vec::IntoIter<StagedTarget>,
+    /// How many were looked at: what is there in their places may be replaced.
+    known: usize,
 }
 
 /// A file in several segments that is being written, up to an end that is not known.
@@ -58,13 +62,20 @@ pub struct GrowingDraft {
 }
 
 impl GrowingDraft {
-    /// Begins the `first` segment, from where `start` says.
+    /// Begins the `first` segment, from where `start` says. `others` are those after it
+    /// that were looked at.
     ///
     /// # Errors
     ///
     /// If it cannot be made.
-    pub fn begin(plan: Plan, first: StagedTarget, start: Start) -> Result<GrowingDraft> {
-        let mut begun = Begun { stages: Vec::new(), names: Vec::new(), next: first };
+    pub fn begin(
+        plan: Plan,
+        first: StagedTarget,
+        others: Vec<StagedTarget>,
+        start: Start,
+    ) -> Result<GrowingDraft> {
+        let (stages, names, known) = (Vec::new(), Vec::new(), others.len() + 1);
+        let mut begun = Begun { stages, names, next: first, looked_at: others.into_iter(), known };
         begun.begin_next(&plan, start)?;
         let grows = begun.stages[0].file().grows;
         let sink = Arc::new(Growing { plan, begun: Mutex::new(begun) });
@@ -92,8 +103,11 @@ impl Begun {
             return Err(ErrorKind::Destination { step, path, source: error }.into());
         }
         let name = plan.path.file_name().unwrap_or_default();
-        let after = self.next.beside(sequence::nth(name, as_u64(number) + 1))?;
-        if number > 0 && self.next.existing.is_some() {
+        let after = match self.looked_at.next() {
+            Some(target) => target,
+            None => self.next.beside(sequence::nth(name, as_u64(number) + 1))?,
+        };
+        if number >= self.known && self.next.existing.is_some() {
             // It was not there when the copy began.
             let path = self.next.path.clone();
             return Err(Refusal::from(SplitRefusal::SegmentExists { path }).into());
