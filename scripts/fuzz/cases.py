@@ -72,7 +72,7 @@ def new_case(seed, places, is_root, may_serve):
         # The system has to be able to keep a device over it.
         source["place"] = rng.choice(ordinary)
 
-    case = {"source": source, "also": [], "split": 0, "offset": 0, "switches": []}
+    case = {"source": source, "also": [], "split": 0, "offset": 0, "switches": [], "map": 0, "beyond": 0}
     ends = ["new"] * 4 + ["force", "in-place", "in-place", "stdout"] + (["device"] if is_root else [])
     dest = {"kind": rng.choice(ends), "place": rng.choice(places)}
     if dest["kind"] == "device":
@@ -100,6 +100,12 @@ def new_case(seed, places, is_root, may_serve):
         case["also"] = [rng.choice(places) for _ in range(rng.choice([1, 1, 2]))]
     if dest["kind"] in ("in-place", "force", "device"):
         dest["old"] = [a_length(rng), rng.randrange(1 << 32), rng.choice([0, 0.5, 1])]
+    is_stream = source["kind"] in ("stdin", "fd") or dest["kind"] == "stdout"
+    if not case["also"] and not is_stream and rng.random() < 0.1:
+        case["map"] = 1
+    if case["range"] and source["kind"] not in ("stdin", "fd") and rng.random() < 0.15:
+        # The range ends so far behind the end of the source, and is cut.
+        case["range"][1], case["beyond"] = size, rng.choice([1, 512, 1 << 40])
     if "oddfs" in places:
         case["switches"] = rng.sample(HARMLESS, rng.choice([0, 1, 1, 2, 3]))
         if source["place"] == "oddfs":
@@ -221,6 +227,8 @@ def words_of_range(case, size):
     if case["range"] is None:
         return []
     start, end = case["range"]
+    if case["beyond"]:
+        return ["--clamp", f"--range={start}..{end + case['beyond']}"]
     ways = [
         [f"--range={start}..{end}"],
         [f"--range={start}+{end - start}"],

@@ -21,7 +21,7 @@ PATIENCE = 180
 LEFT = re.compile(
     r"(copy|other\d)(\.\d{3,4})?\.(pcopy-part|(\d+-\d+\.)?pcopy-map)"
     r"|\.(copy|other\d|m|[a-z0-9.]+\.pcopy-map)(\.\d{3,4})?(\.pcopy-map)?\.pcopy-[0-9a-f]{16}\.tmp"
-    r"|loop\d+\.pcopy-map|\.loop\d+\.pcopy-map\.pcopy-[0-9a-f]{16}\.tmp|\.fuse_hidden.*")
+    r"|m|loop\d+\.pcopy-map|\.loop\d+\.pcopy-map\.pcopy-[0-9a-f]{16}\.tmp|\.fuse_hidden.*")
 
 OUTCOMES = {0: "complete", 1: "partial", 2: "refused", 3: "refused", 4: "mismatch", 5: "failed"}
 
@@ -239,6 +239,8 @@ class Played:
         words += cases.words_of_range(case, len(self.content))
         if case["offset"]:
             words += ["--dest-offset", str(case["offset"])]
+        if case["map"]:
+            words += ["--map", os.path.join(self.folders[case["dest"]["place"]], "m")]
         if case["split"]:
             words += ["--split", str(case["split"])]
         words += [f"--also={path}" for path in self.dests[1:]]
