@@ -100,7 +100,7 @@ def new_case(seed, places, is_root, may_serve):
         case["also"] = [rng.choice(places) for _ in range(rng.choice([1, 1, 2]))]
     if dest["kind"] in ("in-place", "force", "device"):
         dest["old"] = [a_length(rng), rng.randrange(1 << 32), rng.choice([0, 0.5, 1])]
-    is_stream = source["kind"] in ("stdin", "fd") or dest["kind"] == "stdout"
+    is_stream = source["kind"] in ("stdin", "fd") or dest["kind"] == "stdout" or not source.get("ranges", True)
     if not case["also"] and not is_stream and rng.random() < 0.1:
         case["map"] = 1
     if case["range"] and source["kind"] not in ("stdin", "fd") and rng.random() < 0.15:

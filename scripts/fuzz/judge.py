@@ -246,7 +246,7 @@ class Played:
         words += [f"--also={path}" for path in self.dests[1:]]
         words += [attempt["how"]] if attempt["how"] else []
         words += {"force": ["--force"], "in-place": ["--in-place"], "device": ["--to-device"]}.get(kind, [])
-        if "loop" in (case["source"]["kind"], ) or kind == "device":
+        if case["source"]["kind"] == "loop" or kind == "device":
             words.append("--allow-same-device")
         if case["source"]["kind"] == "http":
             words += ["--max-retries", "40"]
