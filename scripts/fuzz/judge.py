@@ -215,6 +215,11 @@ class Played:
                 self.bed.places.all["oddfs"].set_switches(self.case["switches"] + attempt.get("switches", []))
             names, held = self.all_names(), [self.read(path) for path in self.dests]
             code, out, err = self.run(attempt)
+            # A part of more than 1 MiB without a map, of a run that was killed before it made one,
+            # may be of a run that had its map elsewhere.
+            left = {os.path.basename(name) for name in names - self.before}
+            self.lacks_map = any(name.endswith("-part") for name in left) and not any(
+                name == "m" or name.endswith("-map") for name in left)
             self.check(attempt, code, out, err, names, held)
             if self.case["dest"]["kind"] == "new" and "--dry-run" not in cases.words_said(attempt):
                 # Killed when all was done: there is nothing to resume either.
@@ -352,6 +357,8 @@ class Played:
             codes = {0}
         if cases.may_be_refused(self.case, attempt) or not self.is_continued(attempt):
             codes |= {2, 3, 5 if cases.may_be_refused(self.case, attempt) else 3}
+        if self.lacks_map and attempt["how"] == "--resume":
+            codes.add(3)
         if "signal" in attempt:
             codes.add(-getattr(signal, f"SIG{attempt['signal']}"))
         if attempt.get("switches"):
