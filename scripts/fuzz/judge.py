@@ -441,8 +441,9 @@ class Played:
             raise Violation(f"the report is not one document: {out[-300:]!r}") from None
         said = cases.words_said(attempt)
         outcome = "planned" if code == 0 and "--dry-run" in said else OUTCOMES.get(code, "interrupted")
-        must(report["outcome"] == outcome, "exit code", code, "but outcome", report["outcome"])
-        must((report["error_kind"] is None) == (code == 0), "exit code", code, "and error", report["error_kind"])
+        # It may have been killed between its last word and its end.
+        must(report["outcome"] == outcome or code == -signal.SIGKILL, "exit code", code, "but outcome", report["outcome"])
+        must((report["error_kind"] is None) == (code == 0) or code == -signal.SIGKILL, "exit code", code, "and error", report["error_kind"])
         moved = report["bytes"]
         parts = sum(moved[name] for name in ("copied", "holes", "resumed", "failed"))
         if moved["requested"] is not None:

@@ -160,7 +160,7 @@ def said(error):
 def attach(path):
     """A loop device over a file."""
     done = subprocess.run(["losetup", "-f", "--show", path], check=True, capture_output=True, text=True)
-    # Whoever had it before may have left it read-only.
+    # Those who had it before may have left it read-only.
     run("blockdev", "--setrw", done.stdout.strip())
     return done.stdout.strip()
 

@@ -65,7 +65,7 @@ fn every_input_that_is_kept_is_taken_in_or_refused() {
     }
 }
 
-/// Whoever fuzzes has all kinds, and no kind of another name.
+/// Those who fuzz have all kinds, and no kind of another name.
 #[test]
 fn every_kind_of_input_is_a_target_of_the_fuzzer() {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/Cargo.toml");
