@@ -5,6 +5,7 @@ import json
 import os
 
 import common
+import history as earlier
 import place
 import race
 import scenarios
@@ -27,6 +28,16 @@ Misses stand here like hits. To see what suits your own disk, run `pcopy bench`.
 ![Throughput of pcopy and its peers](performance.svg)
 """
 
+HISTORY = """\
+## By commit
+
+What `scripts/compare-peers --record` measured of each commit is kept in performance.json. A point
+is the time of a peer over that of pcopy, in the same run, so that points of different machines
+can stand side by side. Which peer it is, is written below.
+
+![Time of a peer / time of pcopy, by commit](performance-history.svg)
+"""
+
 
 def use_trial_folder():
     global FOLDER
@@ -39,16 +50,18 @@ def path(name):
 
 
 def load():
+    """The last result of each scenario, and what is kept of earlier ones by commit."""
     try:
         with open(path("performance.json"), encoding="utf-8") as file:
-            return json.load(file)
+            results = json.load(file)
     except FileNotFoundError:
-        return {}
+        results = {}
+    return results, results.pop("history", [])
 
 
-def save(results):
+def save(results, history):
     with open(path("performance.json"), "w", encoding="utf-8") as file:
-        json.dump(results, file, indent=1)
+        json.dump({**results, "history": history}, file, indent=1)
         file.write("\n")
 
 
@@ -89,12 +102,16 @@ def word(goal):
     return {True: "met", False: "missed", None: "not measured"}[goal["met"]]
 
 
-def write(results):
-    """The page and the picture."""
+def write(results, history):
+    """The page and its pictures."""
     parts = [INTRODUCTION, "## Targets\n", *targets_table(results)]
     for name in scenarios.ALL:
         if name in results:
             parts += section(results[name])
+    if history:
+        parts.append(HISTORY)
+        with open(path("performance-history.svg"), "w", encoding="utf-8") as file:
+            file.write(earlier.picture(history, STYLE, text))
     parts += footer(results)
     with open(path("performance.md"), "w", encoding="utf-8") as file:
         file.write("\n".join(parts) + "\n")
@@ -186,6 +203,19 @@ def footer(results):
 CHARTS = ["S1", "S2", "S3", "S3f"]
 BAR, GAP, LABEL, WIDTH = 16, 6, 150, 760
 
+# On paper and on a light screen black on white; on a dark screen the other way round.
+STYLE = """\
+<style>
+.paper { fill: #ffffff } .ink { fill: #111111 } .soft { fill: #555555 }
+.own { fill: #0072b2 } .own-hollow { fill: #ffffff; stroke: #0072b2; stroke-width: 2 }
+.own-line { stroke: #0072b2; stroke-width: 2 } .peer { fill: #b8b8b8 } .rule { stroke: #555555 }
+@media screen and (prefers-color-scheme: dark) {
+.paper { fill: #0d1117 } .ink { fill: #e6edf3 } .soft { fill: #9aa4ae }
+.own { fill: #56b4e9 } .own-hollow { fill: #0d1117; stroke: #56b4e9 }
+.own-line { stroke: #56b4e9 } .peer { fill: #5a6068 } .rule { stroke: #9aa4ae }
+}
+</style>"""
+
 
 def picture(results):
     charts = [results[name] for name in CHARTS if name in results and results[name]["rows"]]
@@ -195,7 +225,7 @@ def picture(results):
         parts += drawn
     head = (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y}" width="{WIDTH}" '
             f'height="{y}" font-family="sans-serif" font-size="12">')
-    return "\n".join([head, '<rect width="100%" height="100%" fill="#ffffff"/>', *parts, "</svg>\n"])
+    return "\n".join([head, STYLE, '<rect class="paper" width="100%" height="100%"/>', *parts, "</svg>\n"])
 
 
 def chart(result, y):
@@ -203,21 +233,21 @@ def chart(result, y):
     rate = lambda time: result["bytes"] / time / (1 << 30)
     top = max((rate(row["min"]) for row in rows), default=1)
     scale = (WIDTH - LABEL - 110) / top
-    parts = [text(10, y + 14, f"{result['name']}: {result['title']}", 'font-weight="bold"')]
-    parts.append(text(10, y + 30, result["conditions"].split(";")[0], 'fill="#555555"'))
+    parts = [text(10, y + 14, f"{result['name']}: {result['title']}", 'class="ink" font-weight="bold"')]
+    parts.append(text(10, y + 30, result["conditions"].split(";")[0], 'class="soft"'))
     y += 42
     for row in rows:
         own = row["name"].startswith("pcopy")
-        colour = "#0072b2" if own else "#b8b8b8"
+        kind = "own" if own else "peer"
         length = rate(row["median"]) * scale
         low, high = LABEL + rate(row["max"]) * scale, LABEL + rate(row["min"]) * scale
         middle = y + BAR / 2
-        style = 'text-anchor="end"' + (' font-weight="bold"' if own else "")
+        style = 'class="ink" text-anchor="end"' + (' font-weight="bold"' if own else "")
         parts += [
             text(LABEL - 8, y + 12, short(row["name"]), style),
-            f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" fill="{colour}"/>',
-            f'<line x1="{low:.1f}" y1="{middle}" x2="{high:.1f}" y2="{middle}" stroke="#333333"/>',
-            text(max(high, LABEL + length) + 8, y + 12, f"{rate(row['median']):.2f} GiB/s", ""),
+            f'<rect x="{LABEL}" y="{y}" width="{length:.1f}" height="{BAR}" class="{kind}"/>',
+            f'<line x1="{low:.1f}" y1="{middle}" x2="{high:.1f}" y2="{middle}" class="rule"/>',
+            text(max(high, LABEL + length) + 8, y + 12, f"{rate(row['median']):.2f} GiB/s", 'class="ink"'),
         ]
         y += BAR + GAP
     return parts, y + 18
