@@ -10,6 +10,7 @@
 
 pub mod advice;
 pub mod chart;
+mod forecast;
 pub mod page;
 mod reading;
 mod room;
@@ -19,6 +20,7 @@ pub mod sweep;
 
 use crate::pool::Threads;
 
+pub use forecast::Forecast;
 pub use runner::{Cache, Place, Runner};
 pub use stats::Spread;
 pub use sweep::{Outcome, Sample, Series, Step, sweep};

@@ -11,7 +11,7 @@ use crate::pool::Threads;
 const SAME: f64 = 1.02;
 
 /// What is slower than this is slower, however large the spread.
-const NOT_THE_SAME: f64 = 1.10;
+const NOT_THE_SAME: f64 = 1.05;
 
 /// The result of a sweep in a few words.
 #[derive(Clone, Copy, Debug)]

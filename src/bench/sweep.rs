@@ -71,7 +71,12 @@ pub struct Step<'a> {
     pub setting: &'a Setting,
 }
 
-/// Runs every setting `rounds` times, and once before that does not count.
+/// A setting that takes more than this many times as long as the fastest, when it is
+/// first run, is not run again.
+pub const HOPELESS: f64 = 4.0;
+
+/// Runs every setting `rounds` times, and once before that does not count. Only of a
+/// setting that is hopelessly slow, that one run counts, and is the last.
 ///
 /// Rounds are interleaved, and every other round runs backwards, so that what
 /// drifts slowly weighs on all settings alike.
@@ -88,19 +93,25 @@ pub fn sweep<E>(
         Series { setting, samples: Vec::with_capacity(rounds), unusable: None }
     };
     let mut all: Vec<Series> = settings.iter().map(empty).collect();
+    let mut first: Vec<Option<Sample>> = vec![None; all.len()];
     let mut done = 0;
     for round in 0..=rounds {
+        if round == 1 {
+            keep_hopeless(&mut all, &mut first);
+        }
         for at in 0..all.len() {
             let at = if round % 2 == 0 { at } else { all.len() - 1 - at };
-            if all[at].unusable.is_some() {
+            let goes_on =
+                |at: usize| all[at].unusable.is_none() && (round == 0 || first[at].is_some());
+            if !goes_on(at) {
                 continue;
             }
-            let usable = all.iter().filter(|series| series.unusable.is_none()).count();
-            let total = usable * (rounds + 1) + (all.len() - usable);
+            let going_on = (0..all.len()).filter(|&at| goes_on(at)).count();
+            let total = going_on * (rounds + 1) + (all.len() - going_on);
             let step = Step { round, done, total, setting: &all[at].setting };
             match run(&step) {
                 Outcome::Ran(sample) if round > 0 => all[at].samples.push(sample),
-                Outcome::Ran(_) => {}
+                Outcome::Ran(sample) => first[at] = Some(sample),
                 Outcome::Unusable(reason) => {
                     all[at].samples.clear();
                     all[at].unusable = Some(reason);
@@ -111,6 +122,16 @@ pub fn sweep<E>(
         }
     }
     (all, None)
+}
+
+/// Lets the one run count of those that are hopelessly slow, and forgets that they may run.
+fn keep_hopeless(all: &mut [Series], first: &mut [Option<Sample>]) {
+    let shortest = first.iter().flatten().map(|sample| sample.seconds).fold(f64::MAX, f64::min);
+    for (series, first) in all.iter_mut().zip(first) {
+        if first.is_some_and(|sample| sample.seconds > shortest * HOPELESS) {
+            series.samples.extend(first.take());
+        }
+    }
 }
 
 #[cfg(test)]
@@ -158,6 +179,19 @@ mod tests {
         assert_eq!(series[1].unusable.as_deref(), Some("no"));
         assert_eq!(series[1].seconds(), None);
         assert_eq!(series[0].samples.len(), 3);
+    }
+
+    #[test]
+    fn what_is_hopelessly_slow_runs_once_and_that_counts() {
+        let mut order = Vec::new();
+        let (series, _) = sweep(&settings(), 2, |step| {
+            order.push((step.done, step.total));
+            took(if step.setting.threads == Threads::Exactly(1) { 9.0 } else { 2.0 })
+        });
+        assert_eq!(order, [(0, 9), (1, 9), (2, 9), (3, 7), (4, 7), (5, 7), (6, 7)]);
+        let samples: Vec<_> = series.iter().map(|series| series.samples.len()).collect();
+        assert_eq!(samples, [1, 2, 2]);
+        assert_eq!(series[0].seconds().map(|seconds| seconds.median), Some(9.0));
     }
 
     #[test]

@@ -31,8 +31,11 @@ use super::signals::Signals;
 use super::terminal::{json_to_stdout, to_stderr, to_stdout};
 use super::watch;
 
-/// Cells of the longest bar.
-const BAR: usize = 24;
+/// Cells of the longest bar: what is left of 80 columns.
+const BAR: usize = 8;
+
+/// Columns of a terminal that has not been made wider.
+const COLUMNS: usize = 80;
 
 /// Name and version of the JSON schema.
 const SCHEMA: &str = "pcopy.bench/1";
@@ -155,10 +158,7 @@ fn measure(args: &BenchArgs, signals: &Signals) -> Result<Measured> {
     let silent = OutputArgs { progress: ProgressArg::None, ..args.output.clone() };
     let all = watch::run(&silent, &Progress::new(), signals, |_, cancel| {
         sweep(&settings, args.rounds as usize, |step| {
-            meter.begin(step);
-            let outcome = runner.run(step.setting, cancel);
-            meter.end(step, &outcome);
-            outcome
+            meter.during(step, || runner.run(step.setting, cancel))
         })
     });
     meter.clear();
@@ -181,19 +181,23 @@ impl Findings<'_> {
     }
 
     fn text(&self) -> String {
-        let mut text = format!("{}\n\n", self.title());
+        let mut text = format!("{}\n\n", wrapped(&self.title()));
         text += &format!(
-            "{:<11} {:>9} {:>7} {:>12} {:>19} {:>7} {:>10}\n",
+            "{:<10} {:>7} {:>7} {:>11} {:>16} {:>6} {:>7}\n",
             "engine", "io-size", "threads", "median", "slowest..fastest", "cpu", "memory"
         );
         let fastest = self.advice.as_ref().and_then(|advice| advice.fastest.seconds());
         for series in self.all {
             text += &row(series, self.bytes(), fastest.map_or(0.0, |seconds| seconds.min));
         }
-        text += &format!("\n{}.\n", self.conditions().join(". "));
+        text += "\n";
+        for condition in self.conditions() {
+            text += &format!("{}\n", wrapped(&format!("{condition}.")));
+        }
         if let Some(advice) = &self.advice {
             let reason = advice.reason();
-            text += &format!("\nRecommended ({reason}):\n  {}", self.command(advice));
+            let reason = wrapped(&format!("Recommended ({reason}):"));
+            text += &format!("\n{reason}\n  {}", self.command(advice));
         }
         text
     }
@@ -210,8 +214,15 @@ impl Findings<'_> {
 
     /// Rounds that are through: fewer than were wanted where it ended early.
     fn rounds(&self) -> u32 {
-        let through = self.all.iter().map(|series| series.samples.len()).filter(|&len| len > 0);
+        let through = self.all.iter().map(|series| series.samples.len());
+        let through = through.filter(|&len| len > usize::from(self.some_ran_once()));
         through.min().and_then(|least| u32::try_from(least).ok()).unwrap_or(self.args.rounds)
+    }
+
+    /// Whether there are settings that were too slow to be run more than once.
+    fn some_ran_once(&self) -> bool {
+        let ran = |least: usize| self.all.iter().any(|series| series.samples.len() >= least);
+        ran(2) && self.all.iter().any(|series| series.samples.len() == 1)
     }
 
     /// What was and was not part of the measurement.
@@ -233,6 +244,9 @@ impl Findings<'_> {
         });
         if self.writes() {
             all.push("No extents were shared: all bytes were moved".to_owned());
+        }
+        if self.some_ran_once() && self.error.is_none() {
+            all.push("Settings several times slower than the fastest ran once".to_owned());
         }
         all.extend(self.runner.notes().map(capitalised));
         if let Some(error) = &self.error {
@@ -352,23 +366,41 @@ impl Findings<'_> {
     }
 }
 
+/// `text` in lines of up to 80 columns, as far as its words are no longer.
+fn wrapped(text: &str) -> String {
+    let mut lines = vec![String::new()];
+    for word in text.split(' ') {
+        let last = lines.last_mut().expect("there is a line");
+        if last.is_empty() {
+            *last = word.to_owned();
+        } else if last.chars().count() + 1 + word.chars().count() <= COLUMNS {
+            *last += " ";
+            *last += word;
+        } else {
+            lines.push(word.to_owned());
+        }
+    }
+    lines.join("\n")
+}
+
 fn row(series: &Series, bytes: u64, shortest: f64) -> String {
     let setting = &series.setting;
     let io_size = setting.io_size.map_or_else(|| "auto".to_owned(), human);
-    let name = format!("{:<11} {io_size:>9} {:>7}", setting.engine, setting.threads);
+    let threads = setting.threads.to_string();
+    let name = format!("{:<10} {io_size:>7} {threads:>7}", setting.engine);
     let (Some(seconds), Some(cpu)) = (series.seconds(), series.cpu_seconds()) else {
         let reason = series.unusable.as_deref().unwrap_or("not run");
-        return format!("{name} {:>12} {reason}\n", "-");
+        return format!("{name} {:>11} {reason}\n", "-");
     };
     let rate = seconds.per(bytes as f64);
     let mib = |rate: f64| rate / f64::from(1 << 20);
     let spread = format!("{:.0}..{:.0}", mib(rate.min), mib(rate.max));
     let memory = match series.peak_memory() {
         0 => "-".to_owned(),
-        bytes => format!("{:.1} MiB", mib(bytes as f64)),
+        bytes => format!("{:.0} MiB", mib(bytes as f64)),
     };
     format!(
-        "{name} {:>6.0} MiB/s {spread:>19} {:>5.2} s {memory:>10} {}\n",
+        "{name} {:>5.0} MiB/s {spread:>16} {:>4.1} s {memory:>7} {}\n",
         mib(rate.median),
         cpu.median,
         bar(shortest / seconds.median, BAR)

@@ -39,7 +39,7 @@ pub struct BenchArgs {
     pub size: Option<u64>,
 
     /// Thread counts to try, comma-separated; with a server, requests in flight [default:
-    /// 1,2,4,8,16,auto; 1,4,16,auto with a server]
+    /// 1,2,4,8,16,32,auto; 1,4,16,auto with a server]
     #[arg(short, long, alias = "connections", value_name = "N,..", value_delimiter = ',')]
     pub threads: Vec<Threads>,
 
@@ -96,7 +96,7 @@ impl BenchArgs {
 
     /// Numbers of threads to try.
     pub fn threads(&self) -> Vec<Threads> {
-        let unasked: &[usize] = if self.is_far() { &[1, 4, 16] } else { &[1, 2, 4, 8, 16] };
+        let unasked: &[usize] = if self.is_far() { &[1, 4, 16] } else { &[1, 2, 4, 8, 16, 32] };
         match self.threads.is_empty() {
             true => unasked.iter().map(|&n| n.into()).chain([Threads::Auto]).collect(),
             false => self.threads.clone(),

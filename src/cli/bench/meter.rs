@@ -1,8 +1,11 @@
 //! How far a sweep is: one line on a terminal, a line or a JSON event for each
 //! run, or nothing.
 
+use std::cell::RefCell;
+use std::time::{Duration, Instant};
+
 use pcopy::Threads;
-use pcopy::bench::{Outcome, Setting, Step};
+use pcopy::bench::{Forecast, Outcome, Setting, Step};
 use pcopy::size::exact;
 use serde_json::{Value, json};
 
@@ -15,6 +18,7 @@ pub struct Meter {
     way: Way,
     /// Whether the result of each run is told as well.
     verbose: bool,
+    forecast: RefCell<Forecast>,
 }
 
 /// The ways to show it.
@@ -42,21 +46,33 @@ impl Meter {
             // A line for each of hundreds of runs is asked for, or unwelcome.
             ProgressArg::Auto => Way::Silent,
         };
-        Meter { way, verbose: output.verbose }
+        Meter { way, verbose: output.verbose, forecast: RefCell::default() }
     }
 
-    /// The run that begins.
-    pub fn begin(&self, step: &Step<'_>) {
+    /// Shows the run `step` while `run` is at work, and what it came to.
+    pub fn during<E>(&self, step: &Step<'_>, run: impl FnOnce() -> Outcome<E>) -> Outcome<E> {
+        let left = self.forecast.borrow().left(step);
+        let shown = line(step) + &left.map(|left| format!(", {}", about(left))).unwrap_or_default();
         match self.way {
-            Way::Line => over_last_line(&line(step)),
-            Way::Plain => to_stderr(&format!("pcopy: {}", line(step))),
+            Way::Line => over_last_line(&shown),
+            Way::Plain => to_stderr(&format!("pcopy: {shown}")),
             Way::Json => event_to_stderr(&event("run", step)),
             Way::Silent => {}
         }
+        let begin = Instant::now();
+        let outcome = run();
+        let mut forecast = self.forecast.borrow_mut();
+        match &outcome {
+            Outcome::Ran(_) => forecast.ran(step.setting, begin.elapsed()),
+            _ => forecast.without(step.setting),
+        }
+        let next = Step { done: step.done + 1, ..*step };
+        self.end(step, &outcome, forecast.left(&next));
+        outcome
     }
 
-    /// What it came to.
-    pub fn end<E>(&self, step: &Step<'_>, outcome: &Outcome<E>) {
+    /// What it came to, and what is left.
+    fn end<E>(&self, step: &Step<'_>, outcome: &Outcome<E>, left: Option<Duration>) {
         let text = match outcome {
             Outcome::Ran(sample) => format!("{:.3} s", sample.seconds),
             Outcome::Unusable(reason) => reason.clone(),
@@ -69,6 +85,7 @@ impl Meter {
                     Outcome::Ran(sample) => event["seconds"] = json!(sample.seconds),
                     _ => event["unusable"] = json!(text),
                 }
+                event["seconds_left"] = json!(left.map(|left| left.as_secs_f64()));
                 event_to_stderr(&event);
             }
             _ if !self.verbose => {}
@@ -92,7 +109,19 @@ fn line(step: &Step<'_>) -> String {
         0 => "warm-up".to_owned(),
         round => format!("round {round}"),
     };
-    format!("{}/{} {round}: {}", step.done + 1, step.total, flags(step.setting))
+    // Which flag names an engine goes without saying, and a line has 80 columns.
+    let flags = flags(step.setting);
+    let setting = flags.strip_prefix("--engine ").unwrap_or(&flags);
+    format!("{}/{} {round}: {setting}", step.done + 1, step.total)
+}
+
+/// How long it takes from here, in a few words. The figures of a warm-up are rough.
+fn about(left: Duration) -> String {
+    match left.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s left"),
+        seconds @ 60..5400 => format!("{} min left", seconds.div_ceil(60)),
+        seconds => format!("{} h left", seconds.div_ceil(3600)),
+    }
 }
 
 /// The flags of a copy that mean a setting.
