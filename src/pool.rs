@@ -94,7 +94,9 @@ pub struct Control<'a> {
 pub struct RunReport {
     /// Workers, at most at one time.
     pub threads: usize,
-    /// What the thread controller tried, if it had anything to decide.
+    /// Longest request at the end, in bytes.
+    pub request: u64,
+    /// What the controller tried, if it had anything to decide.
     pub decisions: Option<String>,
 }
 

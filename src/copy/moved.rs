@@ -12,6 +12,8 @@ use crate::report::{FailedRange, Fallback};
 pub struct Moved {
     /// The engine in use at the end.
     pub engine: Option<&'static str>,
+    /// Longest request at the end, in bytes.
+    pub request: Option<u64>,
     /// Workers, at most at one time.
     pub threads: usize,
     /// Bytes copied.
@@ -45,7 +47,7 @@ impl Moved {
 
 impl Moved {
     pub fn record(&mut self, run: &pool::RunReport, transfer: &Transfer, progress: &Progress) {
-        self.threads = run.threads;
+        (self.threads, self.request) = (run.threads, Some(run.request));
         self.notes.extend(run.decisions.clone());
         self.failed = transfer.failed().into_iter().map(FailedRange::from).collect();
         self.fallbacks.extend(transfer.fallbacks());

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::page_cache::PageCachePolicy;
 use crate::io::{Fanout, Rebased, Sink, Source};
 use crate::plan::{Cursor, Plan};
-use crate::pool::controller::{Controller, Workers};
+use crate::pool::controller::{Controller, Ways, Workers};
 use crate::pool::{self, Assignment, Control, Observers, OnReadError, Transfer, Work};
 use crate::progress::{Event, Phase, Progress, Watch, lock};
 use crate::range::{ByteRange, RangeSet};
@@ -29,6 +29,8 @@ const MOST_RESERVED: usize = 1024;
 /// A transfer to the destinations that could be begun.
 pub struct Sent {
     pub transfer: Arc<Transfer>,
+    /// The choice between its engines, if there is one.
+    ways: Option<Ways>,
     /// Where there are several: what writes to all, and their numbers.
     several: Option<(Arc<Fanout>, Vec<usize>)>,
 }
@@ -249,7 +251,7 @@ impl Task<'_> {
             None => self.only_changed(&self.branches[0], sink.clone()),
             Some(_) => None,
         };
-        let made = self.selection.make(&EngineContext {
+        let site = EngineContext {
             source: &source,
             sink: &sink,
             only_changed: only_changed.as_ref(),
@@ -257,9 +259,11 @@ impl Task<'_> {
             dest_offset: self.mapping.to().start(),
             sink_len: first.len(),
             is_clone: first.is_clone(),
-            io_size: self.io_size,
+            io_size: self.io_size.max(self.buffer_size),
             capabilities: self.selection.capabilities(),
-        })?;
+        };
+        let is_decided = matches!(self.workers, Workers::Exactly(_)) || self.plan.stripes() <= 1;
+        let made = self.selection.make(&site, !is_decided)?;
         for fallback in &made.fallbacks {
             progress.event(Event::Fallback(fallback.clone()));
         }
@@ -312,7 +316,8 @@ impl Task<'_> {
             };
             observers = observers.settled(self.kept_holes.clone(), earlier, back);
         }
-        Ok(Sent { transfer: Arc::new(transfer.observed(observers)), several })
+        let transfer = Arc::new(transfer.observed(observers));
+        Ok(Sent { transfer, ways: made.ways, several })
     }
 
     /// Copies every stripe, and finds out which destinations took all of them.
@@ -337,7 +342,7 @@ impl Task<'_> {
             cursor: Cursor::new(&self.plan),
             checkpoint: Some(&checkpoint),
         };
-        let (run, result) = pool::run(&control, &work, self.controller());
+        let (run, result) = pool::run(&control, &work, self.controller(sent.ways));
         let troubles = std::mem::take(&mut *lock(&troubles));
         self.take_failures(sent, troubles);
         moved.record(&run, &sent.transfer, watch.progress);
@@ -393,12 +398,14 @@ impl Task<'_> {
 
     /// One stripe is copied without a thread of its own, unless that may take
     /// long: only the supervisor of threads makes checkpoints.
-    fn controller(&self) -> Controller {
+    fn controller(&self, ways: Option<Ways>) -> Controller {
         let is_long = self.options.limit_rate.is_some() || self.stripe_size > LONGEST_UNWATCHED;
-        match self.plan.stripes() {
+        let controller = match self.plan.stripes() {
             1 if is_long => Controller::fixed(1),
             stripes => self.workers.controller(stripes, self.io_size),
-        }
+        };
+        let controller = controller.growing_to(self.io_size.max(self.buffer_size));
+        ways.into_iter().fold(controller, Controller::choosing)
     }
 
     /// Copies `pieces` of the source to one destination once more, by the

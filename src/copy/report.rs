@@ -50,7 +50,13 @@ pub fn assemble(task: Task<'_>, moved: Moved, clock: &Clock) -> Report {
     report.bytes.copied = moved.copied;
     report.bytes.holes += moved.holes;
     report.bytes.failed = moved.failed_set().bytes();
-    report.engine = moved.engine.unwrap_or(report.engine);
+    if let Some(engine) = moved.engine.filter(|engine| *engine != report.engine) {
+        if moved.fallbacks.is_empty() {
+            report.engine_reason = format!("it copied faster here than {}", report.engine);
+        }
+        report.engine = engine;
+    }
+    report.io_size = moved.request.unwrap_or(report.io_size);
     if moved.threads > 0 {
         report.threads = moved.threads;
     }

@@ -5,7 +5,7 @@ use crate::digest::{Algorithm, ordered};
 use crate::endpoint::Origin;
 use crate::engine::Selection;
 use crate::error::Result;
-use crate::io::page_cache::CacheState;
+use crate::io::page_cache::{CacheState, LARGE};
 use crate::options::Options;
 use crate::plan;
 use crate::pool::Threads;
@@ -30,6 +30,10 @@ const INTO_MEMORY: u64 = 4 << 20;
 /// Into how many requests of that kind all bytes are cut at least, so that workers
 /// end at about the same time.
 const LEAST_REQUESTS: u64 = 64;
+
+/// What requests may grow to where each of them takes long. Measured on a file that
+/// answers after 20 ms: longer ones bring nothing more.
+const GROWN: u64 = 1 << 20;
 
 /// How the work is divided.
 pub struct Sizes {
@@ -90,6 +94,15 @@ pub fn sizes(
     let piece = (request / PIECES).clamp(SHORTEST_PIECE, LONGEST_PIECE).min(request);
     let buffer = if comes_in_pieces && !waits { piece } else { request };
     let workers = workers.bounded(options.request_memory(buffer));
+    let grown = buffer.max(GROWN);
+    let grows = options.io_size.is_none()
+        && pace.is_none()
+        && !waits
+        && bytes >= LARGE
+        && cache_state != CacheState::Warm
+        && !matches!(workers, Workers::Exactly(_))
+        && workers.bounded(options.request_memory(grown)) == workers;
+    let buffer = if grows { grown } else { buffer };
     let stripe = match options.stripe_size(origin.sector())? {
         _ if takes_turns => request,
         Some(bytes) => bytes,

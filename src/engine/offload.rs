@@ -225,6 +225,7 @@ fn copy_in_kernel(stripe: ByteRange, io: &mut StripeIo<'_>) -> Result<(), Halt> 
     while !rest.is_empty() {
         let at = rest.start();
         let (piece, after) = rest.split_at(at.saturating_add(io.kernel_io_size()));
+        io.check_heading(at)?;
         io.before_request(piece.len())?;
         let place = transfer.to_sink(piece).start();
         match io.waiting(at, || sys::copy_range(from, at, to, place, piece.len())) {

@@ -5,6 +5,7 @@ use super::{Capabilities, Engine, EngineContext, EngineEntry, Reflink, Support, 
 use crate::error::{Refusal, Remedy};
 use crate::io::Holes;
 use crate::io::page_cache::{CacheState, LARGE};
+use crate::pool::controller::Ways;
 use crate::report::Fallback;
 use crate::sparse::{Layout, Sparse};
 use crate::words::{Word, words};
@@ -45,6 +46,9 @@ impl EngineChoice {
 #[derive(Clone)]
 pub struct Selection {
     rows: Vec<&'static EngineEntry>,
+    /// Another one, which only reads in its own way, that may prove better where each
+    /// request takes long.
+    patient: Option<&'static EngineEntry>,
     /// Why the first of them.
     pub reason: String,
     capabilities: Capabilities,
@@ -76,7 +80,9 @@ pub fn select(choice: EngineChoice, capabilities: Capabilities) -> Result<Select
     let alone = must_share || choice != EngineChoice::Auto;
     let last = named("positioned").filter(|last| !alone && last.name != row.name);
     let rows = std::iter::once(row).chain(last).collect();
-    Ok(Selection { rows, reason: reason.to_owned(), capabilities })
+    let patient = named("direct").filter(|_| !alone && row.name == "positioned");
+    let patient = patient.filter(|_| may_be_read_past_cache(&capabilities));
+    Ok(Selection { rows, patient, reason: reason.to_owned(), capabilities })
 }
 
 /// Chooses for a source that is read as `layout` says, and says what becomes of
@@ -156,10 +162,23 @@ fn best_name(capabilities: &Capabilities) -> (&'static str, &'static str) {
     ("positioned", "serves every source and destination")
 }
 
+/// Whether requests past the page cache are a choice for a source that nobody knows
+/// to be good at them: whether they are shows when it is copied.
+fn may_be_read_past_cache(capabilities: &Capabilities) -> bool {
+    let Capabilities { source, .. } = capabilities;
+    source.direct.is_some()
+        && !source.spins()
+        && !capabilities.only_changed
+        && capabilities.bytes >= LARGE
+        && matches!(capabilities.cache_state, CacheState::Cold | CacheState::Unknown)
+}
+
 /// The engines of a copy, made.
 pub struct Made {
-    /// Best first.
+    /// Best first, but for a patient one before it.
     pub engines: Vec<Box<dyn Engine>>,
+    /// The choice between them while copying, if there is one.
+    pub ways: Option<Ways>,
     /// Those that did not work here after all.
     pub fallbacks: Vec<Fallback>,
 }
@@ -175,9 +194,11 @@ impl Selection {
         self.rows[0].io_size
     }
 
-    /// Whether it is better off with a destination whose storage is reserved.
+    /// Whether it is better off with a destination whose storage is reserved: not one
+    /// that is written through the page cache, which gathers what belongs together. A
+    /// file system in memory fills with zeros what it reserves, one byte after the other.
     pub fn wants_space(&self) -> bool {
-        self.rows[0].wants_space
+        self.rows[0].wants_space && self.capabilities.destination.direct.is_some()
     }
 
     /// Whether the destination may come to share storage with the source, so
@@ -196,13 +217,14 @@ impl Selection {
         &self.capabilities
     }
 
-    /// Makes the engines for open ends.
+    /// Makes the engines for open ends, where `choosing` also one that may prove better
+    /// while they copy.
     ///
     /// # Errors
     ///
     /// If none works; nothing has been written then.
-    pub fn make(&self, site: &EngineContext<'_>) -> Result<Made, Refusal> {
-        let mut made = Made { engines: Vec::new(), fallbacks: Vec::new() };
+    pub fn make(&self, site: &EngineContext<'_>, choosing: bool) -> Result<Made, Refusal> {
+        let mut made = Made { engines: Vec::new(), ways: None, fallbacks: Vec::new() };
         for (at, row) in self.rows.iter().enumerate() {
             match ((row.make)(site), self.rows.get(at + 1)) {
                 (Ok(engine), _) => {
@@ -221,6 +243,37 @@ impl Selection {
                 }
             }
         }
+        if choosing && self.other().is_some() {
+            made.choose(self.make_patient(site));
+        }
         Ok(made)
+    }
+
+    /// Name of the engine that may take the place of the one chosen while they copy,
+    /// because it proves better. What is shared already is not to be written again.
+    pub fn other(&self) -> Option<&'static str> {
+        let other = self.patient.or(self.rows.get(1).copied());
+        other.filter(|_| !self.may_share()).map(|row| row.name)
+    }
+
+    /// The engine that may prove better, which only reads in its own way.
+    fn make_patient(&self, site: &EngineContext<'_>) -> Option<Box<dyn Engine>> {
+        let mut capabilities = site.capabilities.clone();
+        capabilities.destination.direct = None;
+        // Nobody asked for it, so that nothing is said where it does not work.
+        (self.patient?.make)(&EngineContext { capabilities: &capabilities, ..*site }).ok()
+    }
+}
+
+impl Made {
+    /// Adds `patient`, and makes two engines a choice.
+    fn choose(&mut self, patient: Option<Box<dyn Engine>>) {
+        let first = usize::from(patient.is_some());
+        self.engines.splice(..0, patient);
+        if let [one, other] = &*self.engines {
+            let names = [one.name(), other.name()];
+            let patient = usize::from(names[0] != "direct");
+            self.ways = Some(Ways { names, first, patient });
+        }
     }
 }

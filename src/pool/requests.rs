@@ -4,7 +4,7 @@
 use super::Control;
 use crate::error::Error;
 use crate::progress::InFlight;
-use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 /// What went wrong, and where.
 pub struct FailedAt {
@@ -29,6 +29,35 @@ impl Ended {
     }
 }
 
+/// How requests are made, which may change while they are.
+pub(super) struct Heading {
+    request: AtomicU64,
+    way: AtomicUsize,
+}
+
+impl Heading {
+    /// By requests of up to `request` bytes, and the first way.
+    pub(super) fn new(request: u64) -> Heading {
+        Heading { request: AtomicU64::new(request), way: AtomicUsize::new(0) }
+    }
+
+    /// From now on by requests of up to `request` bytes, and the way of that number.
+    pub(super) fn set(&self, request: u64, way: usize) {
+        self.request.store(request, Relaxed);
+        self.way.store(way, Relaxed);
+    }
+
+    /// Longest request in bytes.
+    pub(super) fn request(&self) -> u64 {
+        self.request.load(Relaxed)
+    }
+
+    /// Number of the way to move bytes.
+    pub(super) fn way(&self) -> usize {
+        self.way.load(Relaxed)
+    }
+}
+
 /// What a worker asks before and during each of its requests.
 #[derive(Clone, Copy)]
 pub struct Requests<'a> {
@@ -36,6 +65,7 @@ pub struct Requests<'a> {
     /// Set with the first error of any worker.
     pub(super) stop: &'a AtomicBool,
     pub(super) in_flight: &'a InFlight,
+    pub(super) heading: &'a Heading,
 }
 
 impl<'a> Requests<'a> {

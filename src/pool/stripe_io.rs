@@ -30,6 +30,12 @@ pub enum Halt {
         /// What the system said.
         reason: String,
     },
+    /// Requests are made in another way from now on. Everything of the stripe
+    /// before `at` is done.
+    Superseded {
+        /// In bytes of the source.
+        at: u64,
+    },
     /// The caller asked to stop, or another worker met an error.
     Stopped,
     /// The job cannot go on.
@@ -56,6 +62,10 @@ pub struct StripeIo<'a> {
     buffer: &'a mut Buffer,
     /// The fingerprint being taken of the piece that is being moved.
     printer: Option<(Printer, Marks)>,
+    /// Longest request in bytes, and the way to make them, of what is being moved.
+    heading: (u64, usize),
+    /// Whether to stop where that has changed.
+    hears_change: bool,
 }
 
 impl<'a> StripeIo<'a> {
@@ -64,7 +74,37 @@ impl<'a> StripeIo<'a> {
         transfer: &'a Transfer,
         buffer: &'a mut Buffer,
     ) -> StripeIo<'a> {
-        StripeIo { post: Post { requests, transfer }, buffer, printer: None }
+        let heading = (requests.heading.request(), requests.heading.way());
+        let post = Post { requests, transfer };
+        StripeIo { post, buffer, printer: None, heading, hears_change: false }
+    }
+
+    /// Runs `moving` by requests as they are wanted now, the number of whose way it is
+    /// told. It ends with [`Halt::Superseded`] where they are wanted differently.
+    pub(super) fn heading_for(
+        &mut self,
+        moving: impl FnOnce(usize, &mut Self) -> Result<(), Halt>,
+    ) -> Result<(), Halt> {
+        let wanted = self.post.requests.heading;
+        self.heading = (wanted.request(), wanted.way());
+        self.hears_change = true;
+        let result = moving(self.heading.1, self);
+        self.hears_change = false;
+        result
+    }
+
+    /// To be called before each request at `at` of the source: hears whether requests
+    /// are wanted differently now.
+    ///
+    /// # Errors
+    ///
+    /// [`Halt::Superseded`].
+    pub fn check_heading(&self, at: u64) -> Result<(), Halt> {
+        let wanted = self.post.requests.heading;
+        match self.hears_change && self.heading != (wanted.request(), wanted.way()) {
+            true => Err(Halt::Superseded { at }),
+            false => Ok(()),
+        }
     }
 
     /// The transfer the stripe belongs to.
@@ -79,9 +119,9 @@ impl<'a> StripeIo<'a> {
 
     /// Longest request in bytes.
     pub fn io_size(&self) -> u64 {
-        let control = self.post.requests.control;
+        let (control, longest) = (self.post.requests.control, self.heading.0);
         // A rate is kept in small steps.
-        control.throttle.as_ref().map_or(control.io_size, |limit| control.io_size.min(limit.step()))
+        control.throttle.as_ref().map_or(longest, |limit| longest.min(limit.step()))
     }
 
     /// Longest request in bytes where none goes through a buffer.
@@ -137,6 +177,7 @@ impl<'a> StripeIo<'a> {
         sink: &dyn Sink,
         request: ByteRange,
     ) -> Result<(), Halt> {
+        self.check_heading(request.start())?;
         if let Some(stream) = self.transfer().reads.stream() {
             return self.copy_incoming(stream, sink, request);
         }

@@ -46,9 +46,10 @@ pub struct Transfer {
     pub reads_sink: bool,
     /// What becomes of the page cache.
     pub page_cache: PageCachePolicy,
-    /// Ways to move bytes, best first; unless the user named one, the last
-    /// serves everything.
+    /// Ways to move bytes; unless the user named one, the last serves everything.
     engines: Vec<Box<dyn Engine>>,
+    /// The first of them that has not given way.
+    left: AtomicUsize,
     /// Which of them is in use.
     engine: AtomicUsize,
     /// Bytes that were not moved but became, or stayed, holes.
@@ -90,6 +91,7 @@ impl Transfer {
             reads_sink: false,
             page_cache: PageCachePolicy::none(),
             engines,
+            left: AtomicUsize::new(0),
             engine: AtomicUsize::new(0),
             hole_bytes: AtomicU64::new(0),
             observers: Observers::none(),
@@ -144,7 +146,8 @@ impl Transfer {
                 Todo::Zeroes => io.look_at_zeroes(piece),
             };
             result.map_err(|halt| match halt {
-                Halt::Stopped => Ended::Stopped,
+                // The one is met only where an engine moves bytes, which then goes on.
+                Halt::Superseded { .. } | Halt::Stopped => Ended::Stopped,
                 Halt::Failed { at, error } => Ended::failed(at, error),
                 Halt::Unsupported { at, reason } => {
                     let engine = self.engine().name();
@@ -176,13 +179,21 @@ impl Transfer {
             return Ok(());
         }
         loop {
-            let current = self.engine.load(Ordering::Acquire);
-            match self.engines[current].copy(rest, io) {
+            let mut current = 0;
+            let moved = io.heading_for(|way, io| {
+                // What has given way is no choice any more.
+                let left = self.left.load(Ordering::Acquire);
+                current = way.min(self.engines.len() - 1).max(left);
+                self.engine.store(current, Ordering::Release);
+                self.engines[current].copy(rest, io)
+            });
+            match moved {
                 Err(Halt::Unsupported { at, reason }) => {
                     self.fall_back(current, reason, io)
                         .map_err(|error| Halt::Failed { at, error })?;
                     rest = rest.split_at(at).1;
                 }
+                Err(Halt::Superseded { at }) => rest = rest.split_at(at).1,
                 result => return result,
             }
         }
@@ -200,10 +211,8 @@ impl Transfer {
             let engine = self.engines[from].name();
             return Err(ErrorKind::EngineGaveWay { engine, reason }.into());
         };
-        let swap =
-            self.engine.compare_exchange(from, from + 1, Ordering::AcqRel, Ordering::Acquire);
         // Only the first worker to notice reports it.
-        if swap.is_ok() {
+        if self.left.fetch_max(from + 1, Ordering::AcqRel) <= from {
             let from = self.engines[from].name().to_owned();
             let fallback = Fallback { from, to: next.name().to_owned(), reason };
             lock(&self.record).fallbacks.push(fallback.clone());
@@ -214,7 +223,8 @@ impl Transfer {
 
     /// The engine in use now.
     pub fn engine(&self) -> &dyn Engine {
-        &*self.engines[self.engine.load(Ordering::Acquire)]
+        let left = self.left.load(Ordering::Acquire);
+        &*self.engines[self.engine.load(Ordering::Acquire).max(left)]
     }
 
     /// Wakes every thread that waits for a turn that will not come.

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use super::controller::Controller;
-use super::requests::{FailedAt, Requests};
+use super::requests::{FailedAt, Heading, Requests};
 use super::{Control, RunReport};
 use crate::cpu::{STACK, has_room_for_thread};
 use crate::error::{Error, ErrorKind, Result};
@@ -84,6 +84,8 @@ struct Run<'a, S> {
     steps: &'a S,
     /// Set with the first error: nobody takes a step any more.
     stop: AtomicBool,
+    /// What the controller wants of requests.
+    heading: Heading,
     /// How many workers there should be, and are.
     wanted: AtomicUsize,
     present: AtomicUsize,
@@ -105,6 +107,7 @@ pub fn run_steps<S: Steps>(
         control,
         steps,
         stop: AtomicBool::new(false),
+        heading: Heading::new(control.io_size),
         wanted: AtomicUsize::new(controller.threads()),
         present: AtomicUsize::new(0),
         surplus: AtomicUsize::new(0),
@@ -120,7 +123,8 @@ pub fn run_steps<S: Steps>(
         None if control.cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
         None => Ok(()),
     };
-    (RunReport { threads, decisions: controller.summary() }, ended)
+    let request = run.heading.request();
+    (RunReport { threads, request, decisions: controller.summary() }, ended)
 }
 
 impl<'a, S: Steps> Run<'a, S> {
@@ -143,8 +147,13 @@ impl<'a, S: Steps> Run<'a, S> {
         let (leave, left) = unbounded();
         let mut workers =
             Workers { run: self, scope, leave, handles: Vec::new(), spawned: 0, most: 0 };
+        if let Some(course) = controller.course() {
+            self.heading.set(course.request, course.way);
+        }
         workers.fill_up();
         let begin = Instant::now();
+        // The first window begins with the first request.
+        let _ = controller.sample(Duration::ZERO, self.control.progress.snapshot().copied);
         let mut next_tick = begin + controller.look_again_in();
         while self.present.load(Relaxed) > 0 {
             match left.recv_timeout(next_tick.saturating_duration_since(Instant::now())) {
@@ -180,8 +189,10 @@ impl<'a, S: Steps> Run<'a, S> {
         }
         let copied = self.control.progress.snapshot().copied;
         let Some(change) = controller.sample(begin.elapsed(), copied) else { return };
-        self.wanted.store(change.threads, Relaxed);
-        let event = Event::Threads { threads: change.threads, reason: change.reason };
+        let course = change.course;
+        self.heading.set(course.request, course.way);
+        self.wanted.store(course.threads, Relaxed);
+        let event = Event::Threads { threads: course.threads, reason: change.reason };
         self.control.progress.event(event);
         workers.fill_up();
     }
@@ -202,7 +213,12 @@ impl<'a, S: Steps> Run<'a, S> {
 
     fn work_until_done(&self, buffers: &mut S::Buffers) {
         let in_flight = self.control.progress.in_flight();
-        let requests = Requests { control: self.control, stop: &self.stop, in_flight: &in_flight };
+        let requests = Requests {
+            control: self.control,
+            stop: &self.stop,
+            in_flight: &in_flight,
+            heading: &self.heading,
+        };
         while !self.stopping() && !self.leave_if_too_many() {
             match self.steps.step(buffers, requests) {
                 Ok(true) => {}

@@ -4,13 +4,10 @@
 use std::time::Duration;
 
 use crate::engine::capabilities::Pace;
+use crate::pool::controller::AIM;
 
 /// Bytes of a request. Longer ones take longer to repeat, and more memory.
 const REQUEST: u64 = 4 << 20;
-
-/// Bytes a second that a copy aims at: what the fastest links to servers bring, and
-/// half of that again, because answers do not come evenly.
-const AIM: u64 = 3 << 29;
 
 /// Fewest requests under way unasked: while one is answered, another is written.
 const FEWEST: usize = 4;
@@ -39,7 +36,7 @@ pub(in crate::endpoint) fn of(latency: Duration, connections: Option<usize>) -> 
 
 /// What is under way is what arrives in a second times the seconds that each takes.
 fn unasked(latency: Duration) -> (usize, usize) {
-    let bytes = AIM as f64 * latency.as_secs_f64();
+    let bytes = AIM * latency.as_secs_f64();
     let wanted = (bytes / REQUEST as f64).ceil() as usize;
     let most = match latency {
         _ if latency < NEAR => MOST_NEAR,

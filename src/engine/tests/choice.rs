@@ -34,6 +34,64 @@ fn usual() -> Capabilities {
     }
 }
 
+/// While copying, another engine is tried only where it could be better and does the same.
+#[test]
+fn an_engine_may_be_replaced_by_one_that_proves_better() {
+    let check = |choice, expected: Option<&str>, change: &dyn Fn(&mut Capabilities)| {
+        let mut capabilities = usual();
+        change(&mut capabilities);
+        let selection = select(choice, capabilities).unwrap();
+        assert_eq!(selection.other(), expected, "{}", selection.name());
+    };
+    let auto = EngineChoice::Auto;
+    let from_network = |c: &mut Capabilities| {
+        (c.source, c.same_file_system) = (file_on(FileSystemKind::Fuse), false);
+    };
+    check(auto, Some("positioned"), &|_| {});
+    check(auto, Some("positioned"), &|c| (c.source, c.same_file_system) = (device(), false));
+    check(auto, Some("direct"), &from_network);
+    check(auto, None, &|c| {
+        from_network(c);
+        c.source.direct = None;
+    });
+    check(auto, None, &|c| {
+        from_network(c);
+        c.cache_state = CacheState::Warm;
+    });
+    check(auto, None, &|c| {
+        from_network(c);
+        c.source.rotational = Some(true);
+    });
+    check(auto, None, &|c| {
+        from_network(c);
+        c.only_changed = true;
+    });
+    check(auto, None, &|c| {
+        from_network(c);
+        c.bytes = 1 << 20;
+    });
+    // What is asked for stays, and what is shared is not written again.
+    check(EngineChoice::Positioned, None, &from_network);
+    check(EngineChoice::Offload, None, &|_| {});
+    check(auto, None, &|c| {
+        (c.source, c.destination) =
+            (file_on(FileSystemKind::Btrfs), file_on(FileSystemKind::Btrfs));
+    });
+}
+
+/// On tmpfs, reserving storage means filling it with zeros.
+#[test]
+fn storage_is_reserved_only_for_what_is_written_past_the_page_cache() {
+    let check = |expected: bool, destination: End| {
+        let (source, same_file_system) = (device(), false);
+        let about = Capabilities { source, destination, same_file_system, ..usual() };
+        let selection = select(EngineChoice::Direct, about).unwrap();
+        assert_eq!(selection.wants_space(), expected);
+    };
+    check(true, file_on(FileSystemKind::Ext));
+    check(false, End { direct: None, ..file_on(FileSystemKind::Tmpfs) });
+}
+
 #[test]
 fn the_engine_follows_from_what_the_copy_offers() {
     let check = |expected: &str, change: &dyn Fn(&mut Capabilities)| {

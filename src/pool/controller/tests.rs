@@ -4,12 +4,15 @@ use super::*;
 
 const MIB: f64 = (1 << 20) as f64;
 const REQUEST: u64 = 256 << 10;
+const GROWN: u64 = 1 << 20;
 
-/// A device that gives `rate(threads, seconds)` bytes a second, give or take
-/// `noise`, and a controller on it.
-struct Bench<F> {
+/// Bytes a second of a device by the course that is taken and the time in seconds.
+type Rate = Box<dyn Fn(Course, f64) -> f64>;
+
+/// A device that gives so many bytes a second, give or take `noise`, and a controller on it.
+struct Bench {
     controller: Controller,
-    rate: F,
+    rate: Rate,
     noise: f64,
     random: u64,
     now: Duration,
@@ -18,14 +21,19 @@ struct Bench<F> {
     spent: Vec<Duration>,
 }
 
-impl<F: Fn(usize, f64) -> f64> Bench<F> {
-    fn new(most: usize, rate: F) -> Bench<F> {
-        let controller = Controller::auto(most, REQUEST);
-        let spent = vec![Duration::ZERO; MOST_TRIED + 1];
+impl Bench {
+    /// On a device to which only the number of workers matters.
+    fn new(most: usize, rate: impl Fn(usize, f64) -> f64 + 'static) -> Bench {
+        let rate = move |course: Course, time: f64| rate(course.threads, time);
+        Bench::on(Controller::auto(most, REQUEST), rate)
+    }
+
+    fn on(controller: Controller, rate: impl Fn(Course, f64) -> f64 + 'static) -> Bench {
+        let (rate, spent) = (Box::new(rate), vec![Duration::ZERO; MOST_TRIED + 1]);
         Bench { controller, rate, noise: 0.0, random: 1, now: Duration::ZERO, copied: 0.0, spent }
     }
 
-    fn noise(mut self, noise: f64, seed: u64) -> Bench<F> {
+    fn noise(mut self, noise: f64, seed: u64) -> Bench {
         (self.noise, self.random) = (noise, seed);
         self
     }
@@ -39,37 +47,57 @@ impl<F: Fn(usize, f64) -> f64> Bench<F> {
         (self.random >> 33) as f64 / f64::from(1u32 << 30) - 1.0
     }
 
-    fn run(&mut self, seconds: f64) -> &mut Bench<F> {
+    fn run(&mut self, seconds: f64) -> &mut Bench {
         let end = self.now + Duration::from_secs_f64(seconds);
         while self.now < end {
             let step = self.controller.look_again_in();
-            let threads = self.controller.threads();
+            let course = self.controller.course().expect("it decides");
             let factor = 1.0 + self.noise * self.chance();
-            self.copied +=
-                (self.rate)(threads, self.now.as_secs_f64()) * factor * step.as_secs_f64();
+            let rate = (self.rate)(course, self.now.as_secs_f64());
+            self.copied += rate * factor * step.as_secs_f64();
             self.now += step;
-            self.spent[threads] += step;
+            self.spent[course.threads] += step;
             if let Some(change) = self.controller.sample(self.now, self.copied as u64) {
-                assert_eq!(change.threads, self.controller.threads());
-                assert_ne!(change.threads, threads, "a change is a change");
-                assert!((1..=MOST_TRIED).contains(&change.threads));
+                assert_eq!(Some(change.course), self.controller.course());
+                assert_ne!(change.course, course, "a change is a change");
+                assert!(change.reason.len() < 80, "{}", change.reason);
+                assert!((1..=MOST_TRIED).contains(&change.course.threads));
             }
         }
         self
     }
 
-    fn best(&self) -> usize {
+    fn best_course(&self) -> Course {
         self.controller.pilot.as_ref().unwrap().best
+    }
+
+    fn best(&self) -> usize {
+        self.best_course().threads
+    }
+
+    /// Bytes copied as a share of what `course` would have.
+    fn share_of_course(&self, course: Course) -> f64 {
+        self.copied / ((self.rate)(course, 0.0) * self.now.as_secs_f64())
     }
 
     /// Bytes copied as a share of what `threads` workers would have.
     fn share_of(&self, threads: usize) -> f64 {
-        self.copied / ((self.rate)(threads, 0.0) * self.now.as_secs_f64())
+        self.share_of_course(Course { threads, ..self.controller.course().unwrap() })
+    }
+
+    /// Bytes copied as a share of the best that any course without a change would have.
+    fn share_of_the_best(&self) -> f64 {
+        let requests = [REQUEST, GROWN];
+        let all = requests.into_iter().flat_map(|request| {
+            (1..=MOST_TRIED)
+                .flat_map(move |threads| [0, 1].map(|way| Course { threads, request, way }))
+        });
+        all.map(|course| self.share_of_course(course)).fold(f64::INFINITY, f64::min)
     }
 }
 
 /// A device that answers each request after 5 ms, `depth` of them at a time.
-fn latency_bound(depth: usize) -> impl Fn(usize, f64) -> f64 {
+fn latency_bound(depth: usize) -> impl Fn(usize, f64) -> f64 + Clone {
     move |threads, _| threads.min(depth) as f64 * REQUEST as f64 / 0.005
 }
 
@@ -197,7 +225,7 @@ fn a_fixed_number_is_exactly_that() {
 fn what_was_tried_is_told() {
     let mut bench = Bench::new(32, latency_bound(8));
     bench.run(0.5);
-    assert_eq!(bench.controller.summary().unwrap(), "threads: 2, 4, 8, 16, 8 (best 8)");
+    assert_eq!(bench.controller.summary().unwrap(), "threads: 2, 8, 16, 8 (best 8)");
     bench.run(600.0);
     let summary = bench.controller.summary().unwrap();
     assert!(summary.ends_with(", ... (best 8)") && summary.len() < 120, "{summary}");
@@ -208,7 +236,7 @@ fn nobody_is_hired_who_finds_no_work_or_takes_too_much_memory() {
     let check = |workers: Workers, stripes: u64, most: usize| {
         let controller = workers.controller(stripes, REQUEST);
         assert_eq!(controller.is_inline(), stripes <= 1);
-        let reachable = controller.pilot.as_ref().map_or(controller.threads, |pilot| pilot.most);
+        let reachable = controller.pilot.as_ref().map_or(controller.threads(), |pilot| pilot.most);
         assert_eq!(reachable, most, "{workers:?} for {stripes} stripes");
     };
     check(Workers::Exactly(8), 100, 8);
@@ -224,4 +252,108 @@ fn nobody_is_hired_who_finds_no_work_or_takes_too_much_memory() {
     check(Workers::Exactly(64).bounded_by(16 << 20, Some(128 << 20)), 100, 4);
     check(Workers::Exactly(64).bounded_by(16 << 20, Some(16 << 20)), 100, 1);
     check(Workers::auto().bounded_by(1 << 20, Some(48 << 20)), 100, 24);
+}
+
+/// A device that answers each request after `latency` seconds, and gives no more than
+/// `limit` bytes a second, however many there are.
+fn far_away(latency: f64, limit: f64) -> impl Fn(Course, f64) -> f64 {
+    move |course, _| {
+        let request = course.request as f64;
+        (course.threads as f64 * request / (latency + request / limit)).min(limit)
+    }
+}
+
+fn growing() -> Controller {
+    Controller::auto(MOST_TRIED, REQUEST).growing_to(GROWN)
+}
+
+#[test]
+fn where_latency_rules_a_job_of_one_second_comes_close_to_the_best_course() {
+    let mut bench = Bench::on(growing(), far_away(0.020, 800.0 * MIB));
+    bench.run(1.3);
+    assert!(bench.share_of_the_best() > 0.9, "{}", bench.share_of_the_best());
+    assert_eq!(bench.best_course().request, GROWN);
+    let summary = bench.controller.summary().unwrap();
+    assert!(summary.starts_with("threads: 2, 8 by 1 MiB, "), "{summary}");
+}
+
+/// The product of latency and rate, and a little more, is what stays.
+#[test]
+fn no_more_are_kept_than_latency_and_rate_ask_for() {
+    let check = |milliseconds: f64, mib: f64, most: usize| {
+        let mut bench = Bench::on(growing(), far_away(milliseconds / 1000.0, mib * MIB));
+        bench.run(1.5);
+        let product = milliseconds / 1000.0 * mib + 1.0;
+        let kept = bench.best() as f64;
+        assert!(kept >= product * 0.85 || bench.best() == MOST_TRIED, "{kept} of {product}");
+        assert!(bench.best() <= most, "{kept} of {product}");
+    };
+    check(20.0, 700.0, 16);
+    check(20.0, 400.0, 16);
+    check(10.0, 800.0, 16);
+    check(20.0, 100.0, 8);
+    check(100.0, 800.0, 32);
+}
+
+#[test]
+fn requests_stay_short_where_nobody_waits() {
+    let mut bench = Bench::on(growing(), far_away(0.0001, 2000.0 * MIB));
+    bench.run(30.0);
+    assert_eq!(bench.best_course().request, REQUEST);
+}
+
+const WAYS: Ways = Ways { names: ["direct", "positioned"], first: 1, patient: 0 };
+
+/// `factor` as fast by way 0.
+fn by_way(factor: f64, rate: impl Fn(Course, f64) -> f64) -> impl Fn(Course, f64) -> f64 {
+    move |course, time| rate(course, time) * if course.way == 0 { factor } else { 1.0 }
+}
+
+#[test]
+fn the_patient_way_is_taken_where_latency_rules_and_left_where_it_is_worse() {
+    let slow = || far_away(0.020, 800.0 * MIB);
+    let mut better = Bench::on(growing().choosing(WAYS), by_way(1.5, slow()));
+    better.run(1.0);
+    assert_eq!(better.best_course().way, 0);
+    assert!(better.share_of_the_best() > 0.85, "{}", better.share_of_the_best());
+    let summary = better.controller.summary().unwrap();
+    assert!(summary.starts_with("threads: 2, 8 direct by 1 MiB, "), "{summary}");
+    assert!(summary.ends_with(" direct)"), "{summary}");
+    for factor in [0.001, 0.3, 0.6, 0.8] {
+        let mut worse = Bench::on(growing().choosing(WAYS), by_way(factor, slow()));
+        worse.run(20.0);
+        assert_eq!(worse.best_course().way, 1, "{factor}");
+        assert!(worse.share_of_the_best() > 0.85, "{factor}: {}", worse.share_of_the_best());
+    }
+}
+
+#[test]
+fn a_way_that_is_slower_is_left_although_nothing_refuses_it() {
+    let offload = Ways { names: ["offload", "positioned"], first: 0, patient: 1 };
+    let fast = || far_away(0.0001, 1000.0 * MIB);
+    let mut bench = Bench::on(growing().choosing(offload), by_way(0.7, fast()));
+    bench.run(20.0);
+    assert_eq!(bench.best_course().way, 1);
+    assert!(bench.share_of_the_best() > 0.9, "{}", bench.share_of_the_best());
+    let mut bench = Bench::on(growing().choosing(offload), by_way(1.4, fast()));
+    bench.run(20.0);
+    assert_eq!(bench.best_course().way, 0);
+    assert!(bench.share_of_the_best() > 0.9, "{}", bench.share_of_the_best());
+}
+
+/// Whatever the latency, the limit, the other way and the noise: most of what the
+/// best course without a change would have brought.
+#[test]
+fn no_device_leads_far_astray() {
+    let mut random = crate::testing::Random::new(19);
+    for round in 0..2000 {
+        let latency = 0.0001 * 1.0072_f64.powi(random.below(1000) as i32);
+        let limit = 30.0 * MIB * 1.0042_f64.powi(random.below(1000) as i32);
+        let factor = 0.5 + random.below(100) as f64 / 66.0;
+        let device = by_way(factor, far_away(latency, limit));
+        let mut bench = Bench::on(growing().choosing(WAYS), device).noise(0.1, round);
+        bench.run(60.0);
+        let share = bench.share_of_the_best();
+        assert!(share > 0.75, "round {round}, {latency} s, {limit}, {factor}: {share}");
+    }
 }
