@@ -23,6 +23,7 @@ mod threads;
 mod throttle;
 mod transfer;
 mod workers;
+mod writers;
 
 #[cfg(test)]
 mod tests;

@@ -31,8 +31,8 @@ Misses stand here like hits. To see what suits your own disk, run `pcopy bench`.
 HISTORY = """\
 ## By commit
 
-What `scripts/compare-peers --record` measured of each commit is kept in performance.json. A point
-is the time of a peer over that of pcopy, in the same run, so that points of different machines
+The file performance.json keeps what `scripts/compare-peers --record` measured of each commit. A
+point is the time of a peer over that of pcopy, in the same run, so that points of different machines
 can stand side by side. Which peer it is, is written below.
 
 ![Time of a peer / time of pcopy, by commit](performance-history.svg)

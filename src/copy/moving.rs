@@ -1,6 +1,7 @@
 //! Moving the bytes: destinations are begun, engines made, stripes handed to the
 //! workers, and checkpoints made meanwhile.
 
+use std::fs::File;
 use std::sync::{Arc, Mutex};
 
 use super::branch::{Branch, Member};
@@ -316,7 +317,16 @@ impl Task<'_> {
             };
             observers = observers.settled(self.kept_holes.clone(), earlier, back);
         }
-        let transfer = Arc::new(transfer.observed(observers));
+        let transfer = transfer.observed(observers);
+        // A file is locked by who writes to it; a device takes several at once.
+        let is_file = |file: &File| file.metadata().is_ok_and(|facts| facts.is_file());
+        let is_one_file = transfer.sink.file().is_some_and(is_file) && !self.is_ordered();
+        // What is compared before it is written is read there, by all of them.
+        let is_read = self.room.is_some();
+        let transfer = match is_one_file && !is_read && self.workers.most() > 1 {
+            true => Arc::new(transfer.counting_writers()),
+            false => Arc::new(transfer),
+        };
         Ok(Sent { transfer, ways: made.ways, several })
     }
 
@@ -431,7 +441,16 @@ impl Task<'_> {
             self.origin.sector(),
             engines,
         );
-        let transfer = Arc::new(transfer.observed(observers));
+        let transfer = transfer.observed(observers);
+        // A file is locked by who writes to it; a device takes several at once.
+        let is_file = |file: &File| file.metadata().is_ok_and(|facts| facts.is_file());
+        let is_one_file = transfer.sink.file().is_some_and(is_file) && !self.is_ordered();
+        // What is compared before it is written is read there, by all of them.
+        let is_read = self.room.is_some();
+        let transfer = match is_one_file && !is_read && self.workers.most() > 1 {
+            true => Arc::new(transfer.counting_writers()),
+            false => Arc::new(transfer),
+        };
         // The counters are those of the copy, which is over.
         let progress = Progress::new();
         let control = self.options.control(self.io_size, Watch::new(&progress, watch.cancel));

@@ -380,8 +380,8 @@ impl Post<'_> {
 
     fn write_data(&self, sink: &dyn Sink, good: ByteRange, data: &[u8]) -> Result<(), Halt> {
         let target = self.transfer.to_sink(good);
-        let written =
-            self.waiting(good.start(), || transfer::write_full(sink, target.start(), data));
+        let write = || transfer::write_full(sink, target.start(), data);
+        let written = self.waiting(good.start(), || self.transfer.as_writer(good.len(), write));
         written.map_err(|stop| {
             let moved = as_u64(stop.moved);
             if self.transfer.reads.stream().is_some() {

@@ -10,6 +10,7 @@ use super::engine::{Engine, copy_buffered};
 use super::observers::{Observers, Todo};
 use super::requests::Ended;
 use super::stripe_io::{Halt, StripeIo};
+use super::writers::Writers;
 pub use crate::durable::checkpoint::Ledger;
 use crate::durable::intact::Written;
 use crate::error::{Error, ErrorKind};
@@ -56,6 +57,8 @@ pub struct Transfer {
     hole_bytes: AtomicU64,
     /// What looks at the bytes as they pass.
     observers: Observers,
+    /// Those that write at once, where that should be fewer than read.
+    writers: Option<Writers>,
     record: Mutex<Record>,
 }
 
@@ -95,6 +98,7 @@ impl Transfer {
             engine: AtomicUsize::new(0),
             hole_bytes: AtomicU64::new(0),
             observers: Observers::none(),
+            writers: None,
             record: Mutex::new(Record::default()),
         }
     }
@@ -104,6 +108,20 @@ impl Transfer {
     pub fn observed(mut self, observers: Observers) -> Transfer {
         self.observers = observers;
         self
+    }
+
+    /// Lets only as many workers write at once as get more written.
+    pub fn counting_writers(mut self) -> Transfer {
+        self.writers = Some(Writers::new());
+        self
+    }
+
+    /// Runs `write`, which writes `bytes` to the sink, when it may.
+    pub(super) fn as_writer<T>(&self, bytes: u64, write: impl FnOnce() -> T) -> T {
+        match &self.writers {
+            Some(writers) => writers.write(bytes, write),
+            None => write(),
+        }
     }
 
     /// What looks at the bytes as they pass.
@@ -181,7 +199,7 @@ impl Transfer {
         loop {
             let mut current = 0;
             let moved = io.heading_for(|way, io| {
-                // What has given way is no choice any more.
+                // An engine that has given way is not taken again.
                 let left = self.left.load(Ordering::Acquire);
                 current = way.min(self.engines.len() - 1).max(left);
                 self.engine.store(current, Ordering::Release);
