@@ -75,6 +75,9 @@ pub struct Step<'a> {
 /// first run, is not run again.
 pub const HOPELESS: f64 = 4.0;
 
+/// Seconds that a run must take to be spared: those of short ones say little, and cost little.
+const SPARED: f64 = 2.0;
+
 /// Runs every setting `rounds` times, and once before that does not count. Only of a
 /// setting that is hopelessly slow, that one run counts, and is the last.
 ///
@@ -128,7 +131,8 @@ pub fn sweep<E>(
 fn keep_hopeless(all: &mut [Series], first: &mut [Option<Sample>]) {
     let shortest = first.iter().flatten().map(|sample| sample.seconds).fold(f64::MAX, f64::min);
     for (series, first) in all.iter_mut().zip(first) {
-        if first.is_some_and(|sample| sample.seconds > shortest * HOPELESS) {
+        let least = SPARED.max(shortest * HOPELESS);
+        if first.is_some_and(|sample| sample.seconds > least) {
             series.samples.extend(first.take());
         }
     }
@@ -192,6 +196,14 @@ mod tests {
         let samples: Vec<_> = series.iter().map(|series| series.samples.len()).collect();
         assert_eq!(samples, [1, 2, 2]);
         assert_eq!(series[0].seconds().map(|seconds| seconds.median), Some(9.0));
+    }
+
+    #[test]
+    fn short_runs_are_repeated_however_they_compare() {
+        let (series, _) = sweep(&settings(), 2, |step| {
+            took(if step.setting.threads == Threads::Exactly(1) { 1.9 } else { 0.1 })
+        });
+        assert!(series.iter().all(|series| series.samples.len() == 2));
     }
 
     #[test]
