@@ -257,7 +257,7 @@ fn a_lie_in_one_folder_is_a_mismatch_there_alone() {
         let lie = ["inject=pwrite64:retval=700:when=1"];
         let (ended, log) = crate::batch::faults::traced(&scene, &[&part], &lie, &line);
         assert!(log.contains("INJECTED"), "{name}: {log}");
-        let report = ended.code(1).says(&["in 'more/there'", "read from the source"]).report();
+        let report = ended.code(1).says(&["in 'more/there'", "differ from the source"]).report();
         assert_eq!(report["items"]["mismatch"], 1, "{report}");
         assert_eq!(report["folders"][0]["outcome"], "complete", "{report}");
         for item in lines(&scene, "report").iter().filter(|item| item["name"] == name) {

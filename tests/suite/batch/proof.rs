@@ -181,7 +181,7 @@ mod lies {
         let ended = ended.code(code);
         if code == 1 {
             let text = &ended.stderr;
-            assert!(text.contains(name) && text.contains("read from the source"), "{text}");
+            assert!(text.contains(name) && text.contains("differ from the source"), "{text}");
         }
         let report = ended.report();
         (scene, files, report)
