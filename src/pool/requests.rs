@@ -31,6 +31,9 @@ impl Ended {
 
 /// How requests are made, which may change while they are.
 pub(super) struct Heading {
+    /// Longest request at the beginning, in bytes: the controller of many small files
+    /// counts by shorter ones, and lengthens requests, but shortens none.
+    first: u64,
     request: AtomicU64,
     way: AtomicUsize,
 }
@@ -38,12 +41,13 @@ pub(super) struct Heading {
 impl Heading {
     /// By requests of up to `request` bytes, and the first way.
     pub(super) fn new(request: u64) -> Heading {
-        Heading { request: AtomicU64::new(request), way: AtomicUsize::new(0) }
+        let (first, way) = (request, AtomicUsize::new(0));
+        Heading { first, request: AtomicU64::new(request), way }
     }
 
     /// From now on by requests of up to `request` bytes, and the way of that number.
     pub(super) fn set(&self, request: u64, way: usize) {
-        self.request.store(request, Relaxed);
+        self.request.store(request.max(self.first), Relaxed);
         self.way.store(way, Relaxed);
     }
 

@@ -189,7 +189,7 @@ fn every_step_around_the_bytes_fails() {
             (Target::new, "ftruncate", "error=EFBIG", "", Then::Stops),
             (Target::new, "ftruncate", "error=ENOSPC", "", Then::Stops),
             (Target::new, "fchmod", "error=EIO", "", Then::Stops),
-            (Target::new, "flock", "error=EAGAIN", "", Then::Stops),
+            (Target::new, "flock", "error=EAGAIN", "+", Then::Stops),
             (Target::new, "flock", "error=ENOLCK", "", Then::Fine),
             (Target::new, "openat", "error=EMFILE", "", Then::Stops),
             (Target::new, "openat", "error=EACCES", "", Then::Stops),

@@ -63,9 +63,7 @@ fn a_length_that_was_said_is_known_from_the_beginning() {
     assert_same(&scene.read("clamped"), &bytes[100..], "what exists");
     // In chunks, nobody knows before the end.
     let unknown = server(&bytes, Body::Chunked);
-    copy(&scene, &["-r", "-1000", &unknown.url("x"), "more"])
-        .code(3)
-        .says(&["before it has ended"]);
+    copy(&scene, &["-r", "-1000", &unknown.url("x"), "more"]).code(3).says(&["before it ends"]);
     copy(&scene, &["-r", "..300_001", &unknown.url("x"), "more"]).code(5);
     assert!(!scene.has("more"));
     let report = copy(&scene, &["--json", &unknown.url("x"), "other"]).code(0).report();
