@@ -170,7 +170,8 @@ pub fn patch(
 ) -> PyResult<String> {
     let wrong = |error: String| PyValueError::new_err(error);
     let offset: Size = offset.parse().map_err(|error| wrong(format!("offset: {error}")))?;
-    let given: Patching = serde_json::from_slice(wanted.as_bytes()).map_err(|error| wrong(error.to_string()))?;
+    let given: Patching =
+        serde_json::from_slice(wanted.as_bytes()).map_err(|error| wrong(error.to_string()))?;
     let job = PatchJob::new(path, offset, data)
         .keep_old(true)
         .grow(given.grow)
