@@ -5,7 +5,7 @@
 //! go on, which `shuttle` finds, and not a delay of a few milliseconds, which nobody does.
 
 use std::cell::Cell;
-use std::ops::{Add, Deref, DerefMut, Sub};
+use std::ops::{Add, AddAssign, Deref, DerefMut, Sub};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -49,6 +49,12 @@ impl Add<Duration> for Instant {
     type Output = Instant;
     fn add(self, time: Duration) -> Instant {
         Instant(self.0 + time)
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, time: Duration) {
+        self.0 += time;
     }
 }
 

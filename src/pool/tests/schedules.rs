@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use super::requests::{FailedAt, Requests};
+use super::writers::Writers;
 use super::*;
 use crate::digest::{Algorithm, Digester, hash_slice};
 use crate::engine::Positioned;
@@ -159,6 +160,29 @@ fn threads_that_cannot_be_had_cost_no_stripe() {
         ended.unwrap();
         assert!(report.threads >= 1);
         assert_eq!(steps.taken(), plan.iter().collect::<Vec<_>>());
+    });
+}
+
+/// One that leaves wakes those who may come in: nobody waits for ever, however many are let
+/// in at a time.
+#[test]
+fn every_writer_of_a_file_is_let_in() {
+    check(|| {
+        let (writers, written) = (Arc::new(Writers::new()), Arc::new(AtomicUsize::new(0)));
+        let write = |number: u64| {
+            let (writers, written) = (Arc::clone(&writers), Arc::clone(&written));
+            shuttle::thread::spawn(move || {
+                for _ in 0..3 {
+                    writers.write(number, || {
+                        shuttle::thread::yield_now();
+                        written.fetch_add(1, SeqCst);
+                    });
+                }
+            })
+        };
+        let all: Vec<_> = (1..=4).map(write).collect();
+        all.into_iter().for_each(|one| one.join().unwrap());
+        assert_eq!(written.load(SeqCst), 12);
     });
 }
 

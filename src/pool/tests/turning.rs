@@ -1,8 +1,8 @@
 //! Requests and ways that change in the middle of a stripe.
 
+use crate::sync::atomic::AtomicBool;
 use std::sync::Arc;
 use std::sync::Mutex;
-use std::sync::atomic::AtomicBool;
 
 use positioned_io::ReadAt;
 
