@@ -17,6 +17,7 @@ mod exit;
 mod fleet;
 mod hint;
 mod input;
+#[cfg(feature = "manual")]
 mod manual;
 mod map;
 mod pages;
@@ -58,11 +59,13 @@ pub fn run(words: Vec<OsString>) -> Exit {
         Some(Command::Bench(args)) => bench::run(args, &signals),
         Some(Command::Patch(args)) => patch::run(args, &signals),
         Some(Command::Verify(args)) => verify::run(args, &signals),
+        #[cfg(feature = "manual")]
         Some(Command::Completions(args)) => Ok(manual::completions(args)),
         Some(Command::Devices(args)) => Ok(devices::run(args)),
         Some(Command::Schema(args)) => Ok(schema::run(args)),
         Some(Command::Map(args)) => map::run(args, &signals),
         Some(Command::Job(args)) => fleet::run(args, &signals),
+        #[cfg(feature = "manual")]
         Some(Command::Man(args)) => manual::man(args, &signals),
         None => copy::run(&cli.copy, &signals),
     };

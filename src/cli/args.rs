@@ -19,6 +19,7 @@ use super::bench::BenchArgs;
 use super::devices::DevicesArgs;
 use super::evidence::EvidenceArgs;
 use super::fleet::{JobArgs, SharedArgs};
+#[cfg(feature = "manual")]
 use super::manual::{CompletionsArgs, ManArgs};
 use super::map::MapArgs;
 use super::pages::{help_end, help_end_of_copy};
@@ -65,7 +66,9 @@ pub enum Command {
     Devices(DevicesArgs),
     Schema(SchemaArgs),
     Map(MapArgs),
+    #[cfg(feature = "manual")]
     Completions(CompletionsArgs),
+    #[cfg(feature = "manual")]
     Man(ManArgs),
 }
 

@@ -83,9 +83,11 @@ impl<'a> Asked<'a> {
             Some(Command::Devices(args)) => {
                 return Asked { form: Form::Devices, json: args.json, dry_run, events: false };
             }
-            Some(
-                Command::Schema(_) | Command::Completions(_) | Command::Man(_) | Command::Map(_),
-            ) => {
+            #[cfg(feature = "manual")]
+            Some(Command::Completions(_) | Command::Man(_)) => {
+                return Asked { form: Form::Text, json: false, dry_run, events: false };
+            }
+            Some(Command::Schema(_) | Command::Map(_)) => {
                 return Asked { form: Form::Text, json: false, dry_run, events: false };
             }
         };

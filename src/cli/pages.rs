@@ -153,6 +153,7 @@ kB MB ... (1000), B, or s (logical sectors of the source).
 RANGE is A..B (B exclusive), A..=B (B inclusive), A+LEN, A.., ..B or -LEN (the last LEN bytes).";
 
 /// Files that `command` makes or reads besides those that are named.
+#[cfg(feature = "manual")]
 pub fn files(command: &str) -> Vec<(&'static str, &'static str)> {
     let (made, read): (&[_], &[_]) = match command {
         "pcopy" | "batch" => (&MADE, &READ),
@@ -163,6 +164,7 @@ pub fn files(command: &str) -> Vec<(&'static str, &'static str)> {
 }
 
 /// Variables that `command` looks at.
+#[cfg(feature = "manual")]
 pub fn environment(command: &str) -> &'static [(&'static str, &'static str)] {
     match command {
         "pcopy" | "batch" | "verify" | "bench" | "finish" => &ENVIRONMENT,
@@ -171,11 +173,13 @@ pub fn environment(command: &str) -> &'static [(&'static str, &'static str)] {
 }
 
 /// Files with credentials for servers.
+#[cfg(feature = "manual")]
 const READ: [(&str, &str); 2] = [
     ("~/.netrc", "names and passwords for servers, one line each"),
     ("~/.aws/credentials, ~/.aws/config", "keys, regions and addresses for S3, by --profile"),
 ];
 
+#[cfg(feature = "manual")]
 const ENVIRONMENT: [(&str, &str); 6] = [
     ("http_proxy, https_proxy, all_proxy, no_proxy", "proxies, as curl understands them"),
     ("SSL_CERT_FILE", "certificates to trust instead of those that are built in"),
@@ -186,6 +190,7 @@ const ENVIRONMENT: [(&str, &str); 6] = [
 ];
 
 /// Files that a copy makes beside its destination.
+#[cfg(feature = "manual")]
 const MADE: [(&str, &str); 3] = [
     ("DEST.pcopy-part", "the copy until it is complete; kept after an interruption"),
     (
