@@ -28,7 +28,7 @@ Misses stand here like hits. To see what suits your own disk, run `pcopy bench`.
 ![Throughput of pcopy and its peers](performance.svg)
 """
 
-HISTORY = """\
+HISTORY = """
 ## By commit
 
 The file performance.json keeps what `scripts/compare-peers --record` measured of each commit. A
