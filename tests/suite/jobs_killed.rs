@@ -137,10 +137,12 @@ fn of_64_who_begin_at_once_one_plans_and_one_commits() {
                 committed.push(pid);
             }
         }
-        assert_eq!(committed.len(), 1, "{committed:?}");
         assert_same(&scene.read("copy"), &source, "the copy");
         check_no_parts(&scene);
         let turns = turns(&scene);
+        // One that got no time for a whole lease may note the end once more.
+        let finishers = 1..=turns[END] as usize;
+        assert!(finishers.contains(&committed.len()), "{committed:?}, {turns:?}");
         let again: u32 = turns.values().map(|turns| turns - 1).sum();
         // Nobody was killed: a shard is copied once, but where a process got no time
         // for a whole lease.
