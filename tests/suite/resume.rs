@@ -594,6 +594,7 @@ fn the_command_in_the_message_resumes() {
 
 /// What the copy cannot begin with is refused, with or without `--restart`; only where
 /// something was left is it said that it is gone.
+#[cfg(unix)]
 #[test]
 fn a_restart_without_anything_left_is_refused_as_any_copy() {
     let ways = ["--reflink always", "--engine direct", "--engine splice", "--engine offload"];
