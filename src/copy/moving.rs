@@ -317,17 +317,21 @@ impl Task<'_> {
             };
             observers = observers.settled(self.kept_holes.clone(), earlier, back);
         }
-        let transfer = transfer.observed(observers);
-        // A file is locked by who writes to it; a device takes several at once.
+        let transfer = self.by_workers(transfer.observed(observers));
+        Ok(Sent { transfer, ways: made.ways, several })
+    }
+
+    /// The same for all workers. Of those that write to one file, only as many write at once
+    /// as bring more: a file is locked while it is written, and a device is not.
+    fn by_workers(&self, transfer: Transfer) -> Arc<Transfer> {
         let is_file = |file: &File| file.metadata().is_ok_and(|facts| facts.is_file());
         let is_one_file = transfer.sink.file().is_some_and(is_file) && !self.is_ordered();
         // What is compared before it is written is read there, by all of them.
         let is_read = self.room.is_some();
-        let transfer = match is_one_file && !is_read && self.workers.most() > 1 {
+        match is_one_file && !is_read && self.workers.most() > 1 {
             true => Arc::new(transfer.counting_writers()),
             false => Arc::new(transfer),
-        };
-        Ok(Sent { transfer, ways: made.ways, several })
+        }
     }
 
     /// Copies every stripe, and finds out which destinations took all of them.
@@ -441,16 +445,7 @@ impl Task<'_> {
             self.origin.sector(),
             engines,
         );
-        let transfer = transfer.observed(observers);
-        // A file is locked by who writes to it; a device takes several at once.
-        let is_file = |file: &File| file.metadata().is_ok_and(|facts| facts.is_file());
-        let is_one_file = transfer.sink.file().is_some_and(is_file) && !self.is_ordered();
-        // What is compared before it is written is read there, by all of them.
-        let is_read = self.room.is_some();
-        let transfer = match is_one_file && !is_read && self.workers.most() > 1 {
-            true => Arc::new(transfer.counting_writers()),
-            false => Arc::new(transfer),
-        };
+        let transfer = self.by_workers(transfer.observed(observers));
         // The counters are those of the copy, which is over.
         let progress = Progress::new();
         let control = self.options.control(self.io_size, Watch::new(&progress, watch.cancel));

@@ -45,7 +45,6 @@ fn either_side_of_a_comparison_may_be_an_address() {
     assert!(server.log().iter().all(|request| request.method == "GET"));
 }
 
-#[cfg(unix)]
 #[test]
 fn what_becomes_of_an_address_while_it_is_compared_is_said() {
     let (scene, bytes) = (Scene::new(), pattern(1, 9_000_001));

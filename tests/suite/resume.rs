@@ -594,7 +594,6 @@ fn the_command_in_the_message_resumes() {
 
 /// What the copy cannot begin with is refused, with or without `--restart`; only where
 /// something was left is it said that it is gone.
-#[cfg(unix)]
 #[test]
 fn a_restart_without_anything_left_is_refused_as_any_copy() {
     let ways = ["--reflink always", "--engine direct", "--engine splice", "--engine offload"];
@@ -631,7 +630,14 @@ fn a_restart_without_anything_left_is_refused_as_any_copy() {
             return skip("this file system shares extents");
         }
         scene.write(left, b"");
-        let ended = scene.run("--json --restart --reflink always source copy").code(5);
+        let ended = scene.run("--json --restart --reflink always source copy");
+        if cfg!(windows) {
+            // There, it is known before anything is discarded.
+            ended.code(3);
+            assert!(scene.has(left), "{left} was discarded");
+            continue;
+        }
+        let ended = ended.code(5);
         assert_eq!(ended.report()["error_kind"], "discarded", "{left}");
         assert_eq!(scene.names(), ["source"]);
     }

@@ -130,9 +130,10 @@ impl SharedUpload {
         self.requests.service.time()
     }
 
-    /// Takes back uploads of which nobody knows what the service calls them, one for each of
-    /// the times `since`, if it is certain that there are no others; what stays, and how to
-    /// abort it. The upload called `known` is not one of them.
+    /// Aborts the uploads whose names were never received, one for each of the times `since`,
+    /// unless there are more: then some belong to another program, and all of them stay.
+    /// Returns a note on those that stay, with the command that aborts them. `known` is not
+    /// one of them.
     pub fn clear_unheard(&self, since: &[&str], known: Option<&Upload>) -> Option<String> {
         let mut found = BTreeSet::new();
         for time in since {
