@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::{Abilities, Destination, Draft, End, Kind, Shape};
 use crate::durable::intact::Written;
 use crate::durable::open_file::OpenFile;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::io::guarded::{Guard, Guarded};
 use crate::io::{FileIo, Sink};
 use crate::progress::CancelToken;
@@ -31,6 +31,20 @@ pub(crate) struct Upload {
     pub id: String,
     /// Whether the service checks the parts, and the whole, by CRC-32C.
     pub checked: bool,
+}
+
+/// Why what several are to write has not begun.
+pub(crate) struct NotBegun {
+    pub error: Error,
+    /// Whether it is certain that nothing is left.
+    pub is_certain: bool,
+}
+
+impl<E: Into<Error>> From<E> for NotBegun {
+    /// Where nothing is left.
+    fn from(error: E) -> NotBegun {
+        NotBegun { error: error.into(), is_certain: true }
+    }
 }
 
 /// A part of the file, which is open for reading and writing.

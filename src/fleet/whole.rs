@@ -19,9 +19,10 @@ use super::plan::{Job, Plan};
 use super::record::BegunNote;
 use crate::address;
 use crate::durable::map::UploadPart;
+pub(crate) use crate::endpoint::shared::NotBegun;
 use crate::endpoint::shared::Upload;
 use crate::endpoint::{Destination, Kind, Origin};
-use crate::error::{Error, Refusal, Result, quoted};
+use crate::error::{Refusal, Result, quoted};
 use crate::io::Source;
 use crate::io::guarded::Guard;
 use crate::options::Options;
@@ -137,21 +138,6 @@ pub struct Begun {
     pub unheard: bool,
     /// Open, if it is a file.
     pub file: Option<File>,
-}
-
-/// Why nothing has begun.
-pub struct NotBegun {
-    /// Why.
-    pub error: Error,
-    /// Whether it is certain that nothing is left.
-    pub is_certain: bool,
-}
-
-impl<E: Into<Error>> From<E> for NotBegun {
-    /// Where nothing is left.
-    fn from(error: E) -> NotBegun {
-        NotBegun { error: error.into(), is_certain: true }
-    }
 }
 
 /// Parts of an upload that the service has, by their numbers, from 1.

@@ -17,7 +17,7 @@ use super::sink::Parts;
 use crate::address;
 use crate::durable::map::UploadPart;
 use crate::endpoint::http::fault::Fault;
-use crate::endpoint::shared::Upload;
+use crate::endpoint::shared::{NotBegun, Upload};
 use crate::endpoint::{Abilities, Destination, Draft, End, Kind, Shape};
 use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::guarded::{Guard, Guarded};
@@ -252,13 +252,6 @@ pub struct Beginning {
     pub upload: Upload,
     /// Whether another one may have begun before it, whose answer was lost.
     pub unheard: bool,
-}
-
-/// Why no upload has begun.
-pub struct NotBegun {
-    pub error: Error,
-    /// Whether it is certain that none has.
-    pub is_certain: bool,
 }
 
 /// Why there is no object.

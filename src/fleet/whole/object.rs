@@ -45,7 +45,7 @@ impl SharedObject {
         finish.records.values().flat_map(|record| record.parts.clone()).collect()
     }
 
-    /// Shards that hold parts of these `numbers`, or do not know their parts.
+    /// Shards that hold parts of these `numbers`.
     fn shards_of(&self, finish: &Finish<'_>, numbers: &[u32]) -> Vec<u32> {
         let start = finish.work.joined.plan.job.range.start();
         let holds = |record: &Record, number: u32| {
@@ -108,16 +108,12 @@ impl Whole for SharedObject {
     }
 
     fn begin(&self, _len: u64) -> Result<Begun, NotBegun> {
-        match self.object.begin() {
-            Ok(None) => Ok(Begun { upload: None, unheard: false, file: None }),
-            Ok(Some(Beginning { upload, unheard })) => {
-                Ok(Begun { upload: Some(upload), unheard, file: None })
+        Ok(match self.object.begin()? {
+            None => Begun { upload: None, unheard: false, file: None },
+            Some(Beginning { upload, unheard }) => {
+                Begun { upload: Some(upload), unheard, file: None }
             }
-            Err(refused) => {
-                let (error, is_certain) = (refused.error, refused.is_certain);
-                Err(NotBegun { error, is_certain })
-            }
-        }
+        })
     }
 
     fn take_back(&self, begun: &Begun) -> bool {
