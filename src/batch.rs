@@ -53,6 +53,7 @@ mod staging;
 mod tally;
 mod tree;
 mod unchanged;
+mod unnamed;
 mod wanted;
 pub(crate) mod why;
 mod work;

@@ -69,14 +69,14 @@ class Place:
         run(f"mkfs.{kind}", "-q", image)
         os.mkdir(folder)
         run("mount", "-o", "loop", image, folder)
-        self.undo.append(lambda: (run("umount", folder), os.remove(image)))
+        self.undo.append(lambda: (run("umount", folder), os.rmdir(folder), os.remove(image)))
         return folder
 
     def tmpfs(self, size):
         folder = self.path("tmpfs")
         os.mkdir(folder)
         run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder)
-        self.undo.append(lambda: run("umount", folder))
+        self.undo.append(lambda: (run("umount", folder), os.rmdir(folder)))
         return folder
 
     def loop_device(self, image):

@@ -1,6 +1,7 @@
 """Running commands in interleaved rounds and keeping what they took."""
 
 import copy
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -31,13 +32,17 @@ def with_earlier(runners):
 class Runner:
     """One command of a scenario: its name, what to run, what to do before and after."""
 
-    def __init__(self, name, commands, before=None, after=None, check=None, scale=1, inner=1):
+    def __init__(self, name, commands, before=None, after=None, check=None, scale=1, inner=1,
+                 clock=None):
         self.name = name
         self.commands = [[tools.path_of(words[0]) or words[0], *words[1:]] for words in commands]
         self.before, self.after, self.check = before, after, check
+        # Seconds, from what the commands printed, if these tell better than a clock around them.
+        self.clock = clock
         # What was run is 1/scale of the work; a time is the mean of `inner` repetitions.
         self.scale, self.inner = scale, inner
-        self.seconds, self.error = [], None
+        # Of the clock and of the processors.
+        self.seconds, self.processors, self.error = [], [], None
 
     def of_earlier(self):
         """The same by the earlier program."""
@@ -45,19 +50,19 @@ class Runner:
         earlier.name = BEFORE + self.name
         earlier.commands = [[word.replace(tools.PCOPY, against) for word in words]
                             for words in self.commands]
-        earlier.seconds = []
+        earlier.seconds, earlier.processors = [], []
         return earlier
 
     def run(self, counts):
         try:
-            total = 0
+            total, busy = 0, 0
             for _ in range(self.inner):
                 if self.before:
                     self.before()
-                begin = time.perf_counter()
-                for words in self.commands:
-                    run(words)
-                total += time.perf_counter() - begin
+                begin, begin_busy = time.perf_counter(), processors_of_children()
+                said = [run(words) for words in self.commands]
+                total += self.clock(said) if self.clock else time.perf_counter() - begin
+                busy += processors_of_children() - begin_busy
             if self.check and not counts:
                 self.check()
         except (OSError, subprocess.SubprocessError, AssertionError) as error:
@@ -68,6 +73,7 @@ class Runner:
                 self.after()
         if counts:
             self.seconds.append(total / self.inner * self.scale)
+            self.processors.append(busy / self.inner * self.scale)
 
     def result(self):
         if self.error or not self.seconds:
@@ -77,16 +83,23 @@ class Runner:
             "median": statistics.median(self.seconds),
             "min": min(self.seconds),
             "max": max(self.seconds),
+            "processors": statistics.median(self.processors),
         }
 
 
+def processors_of_children():
+    """Seconds that all processes that have ended took of the processors."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def run(words):
-    """Runs a command that must succeed."""
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.PIPE, check=False)
+    """Runs a command that must succeed and returns what it printed."""
+    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, check=False)
     if done.returncode != 0:
         text = done.stderr.decode(errors="replace").strip().splitlines()[:1]
         raise subprocess.SubprocessError(f"exit {done.returncode}: {''.join(text)}")
+    return done.stdout
 
 
 def peak_memory(words):

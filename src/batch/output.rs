@@ -30,6 +30,8 @@ pub struct Output {
     pending: AtomicUsize,
     /// Whether there is a file under the temporary name that is ours to remove.
     pub(super) made: AtomicBool,
+    /// Whether its file has no name yet, and none to be removed.
+    pub(super) unnamed: AtomicBool,
     /// What that file was when an earlier run had left it.
     pub(super) found: OnceLock<Metadata>,
     /// Which file is written.
@@ -74,6 +76,7 @@ impl Output {
             file: Mutex::new(None),
             pending: AtomicUsize::new(wanted.segments),
             made: AtomicBool::new(false),
+            unnamed: AtomicBool::new(false),
             found: OnceLock::new(),
             identity: OnceLock::new(),
             reopened: AtomicBool::new(false),
@@ -153,6 +156,11 @@ impl Output {
     /// Notes that so many bytes were moved.
     pub fn add_moved(&self, bytes: u64) {
         self.moved.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether each byte was written.
+    pub fn is_written_whole(&self) -> bool {
+        self.moved.load(Ordering::Relaxed) == self.wanted.len
     }
 
     /// Notes that an earlier run had copied so many bytes.

@@ -12,6 +12,7 @@ use super::group_sync::GroupSync;
 use super::handles::Handles;
 use super::output::Output;
 use super::refused::Refused;
+use super::unnamed::CanBeNamed;
 use super::wanted::Wanted;
 use super::why::{DESTINATION, Why};
 use crate::durable::trust::Trust;
@@ -61,8 +62,9 @@ pub struct Outputs {
     /// than the rest of the commit of a small file.
     pub(super) left_by_umask: u32,
     active: Mutex<HashMap<u32, Arc<Output>>>,
+    pub(super) can_be_named: CanBeNamed,
     /// Outputs with an open file, the least recently opened first.
-    open: Mutex<VecDeque<Arc<Output>>>,
+    pub(super) open: Mutex<VecDeque<Arc<Output>>>,
     /// How many sources may still be kept open.
     room: AtomicUsize,
 }
@@ -100,6 +102,7 @@ impl Outputs {
             ours: Mutex::default(),
             left_by_umask: sys::left_by_umask(0o777),
             active: Mutex::default(),
+            can_be_named: CanBeNamed::new(),
             open: Mutex::default(),
         }
     }
@@ -108,6 +111,11 @@ impl Outputs {
     pub fn with_room(mut self, room: usize) -> Outputs {
         self.room = AtomicUsize::new(room);
         self
+    }
+
+    /// How many files may be open at once.
+    pub(super) fn most_open(&self) -> usize {
+        self.handles.files
     }
 
     /// The number of the folder.
@@ -259,7 +267,11 @@ impl Outputs {
         let is_idle = |output: &Arc<Output>| {
             // Not waited for: the thread that has it uses it, and may wait for this list.
             let slot = output.file.try_lock();
-            slot.is_ok_and(|slot| slot.as_ref().is_some_and(|file| Arc::strong_count(file) == 1))
+            let has_name = !output.unnamed.load(Ordering::Acquire);
+            has_name
+                && slot.is_ok_and(|slot| {
+                    slot.as_ref().is_some_and(|file| Arc::strong_count(file) == 1)
+                })
         };
         let at = open.iter().position(is_idle)?;
         open.remove(at)

@@ -31,13 +31,16 @@ impl Outputs {
         let directory = self.directory_of(&output.wanted.name, true)?;
         let file = match &output.wanted.partial {
             Some(partial) => go_on(&directory, output.name(), partial)?,
-            None => self.create_part(output, &directory, how.keep)?,
+            None => match self.create_unnamed(output, &directory, how) {
+                Some(file) => file,
+                None => self.create_part(output, &directory, how.keep)?,
+            },
         };
         // None of those that the kernel makes up: a file could be made.
         let facts = sys::facts_of_known(&file)?;
         if output.wanted.partial.is_none() {
             lock(&self.ours).insert((facts.device, facts.inode));
-            output.made.store(true, Ordering::Release);
+            output.made.store(!output.unnamed.load(Ordering::Acquire), Ordering::Release);
         }
         // Set once: an output is created once.
         let _ = output.identity.set(facts);
@@ -134,7 +137,13 @@ impl Outputs {
                 return Ok(());
             }
         }
-        self.try_to("mode", output, || sys::set_mode(file, rights & self.left_by_umask))
+        let mode = rights & self.left_by_umask;
+        let has_it = output.unnamed.load(Ordering::Acquire)
+            && output.identity().is_some_and(|made| made.mode == mode);
+        if has_it {
+            return Ok(());
+        }
+        self.try_to("mode", output, || sys::set_mode(file, mode))
     }
 
     /// Does `step`, which an output needs for nothing. That it is refused is told
@@ -158,6 +167,9 @@ impl Outputs {
     pub fn publish(&self, output: &Output) -> io::Result<()> {
         let directory = self.directory_of(&output.wanted.name, false)?;
         let ours = output.identity.get().ok_or_else(|| io::Error::other("it was never made"))?;
+        if output.unnamed.load(Ordering::Acquire) {
+            return self.name(output, &directory);
+        }
         let replace = output.wanted.replace;
         if replace == Replace::Yes && output.wanted.partial.is_none() {
             let there = directory.facts(output.name())?;
@@ -209,6 +221,11 @@ impl Outputs {
     /// Removes what was written of an output that has not got its name.
     pub fn discard(&self, output: &Output) {
         let Some(ours) = output.identity.get() else { return };
+        if output.unnamed.load(Ordering::Acquire) {
+            // Gone when it is closed, and its number may be another's then.
+            lock(&self.ours).remove(&(ours.device, ours.inode));
+            return;
+        }
         if !output.made.load(Ordering::Acquire) {
             return;
         }
@@ -239,7 +256,7 @@ impl Outputs {
 
     /// Whether this run made the file. Where case does not count, two names of
     /// a list may lead to one.
-    fn is_ours(&self, facts: &Metadata) -> bool {
+    pub(super) fn is_ours(&self, facts: &Metadata) -> bool {
         lock(&self.ours).contains(&(facts.device, facts.inode))
     }
 
@@ -295,7 +312,7 @@ fn busy() -> io::Error {
     io::Error::other("another copy is writing it")
 }
 
-fn same_file() -> io::Error {
+pub(super) fn same_file() -> io::Error {
     io::Error::other("another item of the list has the same file here")
 }
 
@@ -311,7 +328,7 @@ pub(super) fn give_length(output: &Output, file: &std::fs::File) -> io::Result<(
 
 /// Sees to it that an output has its length when everything is written.
 pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()> {
-    if !output.grows.load(Ordering::Acquire) {
+    if !output.grows.load(Ordering::Acquire) || output.is_written_whole() {
         return Ok(());
     }
     sizing::fill_up(outputs.file(output)?.as_file(), output.wanted.len)

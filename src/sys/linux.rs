@@ -30,12 +30,12 @@ use std::borrow::Cow;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::raw::c_int;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FallocateFlags, RenameFlags, SeekFrom, major, minor};
+use rustix::fs::{CWD, FallocateFlags, RenameFlags, SeekFrom, major, minor};
 use rustix::ioctl;
 
 use super::{DeviceInfo, DiskRegion, FileKind, FileSystem};
@@ -275,11 +275,24 @@ pub(super) fn character_device(_file: &File) -> FileKind {
     FileKind::CharacterDevice
 }
 
-/// A file without a name in `directory`, for the owner alone.
-pub(super) fn create_unnamed(directory: impl AsFd) -> std::io::Result<File> {
+/// A file without a name in `directory`, with what the umask leaves of `mode`.
+pub(super) fn create_unnamed(directory: impl AsFd, mode: u32) -> std::io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(directory, ".", flags, Mode::RUSR | Mode::WUSR)?.into())
+    Ok(rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(mode))?.into())
+}
+
+/// Gives a file without a name the name `name` in `directory`.
+pub(super) fn name_unnamed(file: &File, directory: impl AsFd, name: &OsStr) -> io::Result<()> {
+    use rustix::fs::AtFlags;
+    match rustix::fs::linkat(file, "", &directory, name, AtFlags::EMPTY_PATH) {
+        // Before Linux 6.10, what this takes only some users have: open(2) has the other way.
+        Err(rustix::io::Errno::NOENT) => {
+            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+            Ok(rustix::fs::linkat(CWD, own, directory, name, AtFlags::SYMLINK_FOLLOW)?)
+        }
+        result => Ok(result?),
+    }
 }
 
 /// How a directory is opened that cannot be read: to reach what is in it.

@@ -168,7 +168,12 @@ pub fn devices() -> io::Result<Vec<Device>> {
 }
 
 /// Every file has a name here.
-pub(super) fn create_unnamed(_directory: impl AsFd) -> io::Result<File> {
+pub(super) fn create_unnamed(_directory: impl AsFd, _mode: u32) -> io::Result<File> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// Gives a file without a name the name `name`: there are none.
+pub(super) fn name_unnamed(_file: &File, _directory: impl AsFd, _name: &OsStr) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

@@ -73,10 +73,16 @@ impl Directory {
         Ok(fd.into())
     }
 
-    /// Creates a file without a name, for the owner alone. Fails where that is
-    /// not supported.
-    pub fn create_unnamed(&self) -> io::Result<File> {
-        super::create_unnamed(&self.fd)
+    /// Creates a file without a name, with what the umask leaves of `mode`. Fails
+    /// where that is not supported.
+    pub fn create_unnamed(&self, mode: u32) -> io::Result<File> {
+        super::create_unnamed(&self.fd, mode)
+    }
+
+    /// Gives `file`, which was made without a name in this directory, the name `name`,
+    /// which nothing has.
+    pub fn name_unnamed(&self, file: &File, name: &OsStr) -> io::Result<()> {
+        super::name_unnamed(file, &self.fd, name)
     }
 
     /// Creates `name`, which must not exist, as a second name for the storage of
@@ -201,7 +207,7 @@ impl Directory {
     /// What cannot be read cannot be synced by itself: its file system can, by a
     /// file in it, and otherwise all of them.
     fn sync_unread(&self) -> io::Result<()> {
-        match self.create_unnamed() {
+        match self.create_unnamed(0o600) {
             Ok(file) => super::sync_file_system(&file),
             Err(_) => {
                 rustix::fs::sync();

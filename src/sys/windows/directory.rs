@@ -88,7 +88,12 @@ impl Directory {
     }
 
     /// Every file has a name here.
-    pub fn create_unnamed(&self) -> io::Result<File> {
+    pub fn create_unnamed(&self, _mode: u32) -> io::Result<File> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
+    /// Gives a file without a name the name `name`: there are none.
+    pub fn name_unnamed(&self, _file: &File, _name: &OsStr) -> io::Result<()> {
         Err(io::ErrorKind::Unsupported.into())
     }
 
