@@ -158,11 +158,6 @@ impl Output {
         self.moved.fetch_add(bytes, Ordering::Relaxed);
     }
 
-    /// Whether each byte was written.
-    pub fn is_written_whole(&self) -> bool {
-        self.moved.load(Ordering::Relaxed) == self.wanted.len
-    }
-
     /// Notes that an earlier run had copied so many bytes.
     pub fn add_earlier(&self, bytes: u64) {
         self.earlier.fetch_add(bytes, Ordering::Relaxed);

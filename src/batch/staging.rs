@@ -328,7 +328,7 @@ pub(super) fn give_length(output: &Output, file: &std::fs::File) -> io::Result<(
 
 /// Sees to it that an output has its length when everything is written.
 pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()> {
-    if !output.grows.load(Ordering::Acquire) || output.is_written_whole() {
+    if !output.grows.load(Ordering::Acquire) {
         return Ok(());
     }
     sizing::fill_up(outputs.file(output)?.as_file(), output.wanted.len)

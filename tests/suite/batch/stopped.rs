@@ -149,6 +149,46 @@ fn copied(line: &str) -> u64 {
 }
 
 /// What was not tried stands nowhere but in the list, which is its own report.
+/// Whether a file can be without a name where the tests run.
+#[cfg(target_os = "linux")]
+fn has_unnamed_files(folder: &Path) -> bool {
+    use rustix::fs::{Mode, OFlags};
+    let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
+    rustix::fs::open(folder, flags, Mode::RUSR | Mode::WUSR).is_ok()
+}
+
+/// Small files have no name until they are complete: a run that is killed leaves none but
+/// the first, by which it finds out whether that is possible here.
+#[cfg(target_os = "linux")]
+#[test]
+fn killed_it_leaves_no_part_of_a_small_file() {
+    let (scene, image) = many();
+    if !has_unnamed_files(scene.folder()) {
+        return crate::common::skip("every file has a name here");
+    }
+    let mut running = start(&scene, SLOW);
+    running.wait_until_copied(3_000_000);
+    assert!(running.kill().was_killed());
+    assert!(assert_nothing_partial(&scene, &image) < ITEMS);
+    let parts = tree(&scene, "out").iter().filter(|name| is_left_over(name)).count();
+    assert!(parts <= 4, "{parts} parts, and each of four workers has one first file at most");
+    start(&scene, "--resume").end().code(0);
+    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
+    assert!(!tree(&scene, "out").iter().any(|name| is_left_over(name)));
+}
+
+/// What an earlier program left as a part goes when its file is copied.
+#[test]
+fn a_part_of_a_small_file_that_was_left_goes() {
+    let (scene, image) = many();
+    std::fs::create_dir_all(scene.path("out/d3")).unwrap();
+    scene.write("out/d3/f1998.pcopy-part", b"from before");
+    start(&scene, "").end().code(3);
+    start(&scene, "--resume").end().code(0);
+    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
+    assert!(!tree(&scene, "out").iter().any(|name| is_left_over(name)));
+}
+
 #[test]
 fn a_report_that_is_the_list_stays_until_the_batch_ends() {
     let (scene, image) = many();
