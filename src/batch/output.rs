@@ -1,6 +1,7 @@
 //! A file that a batch writes, and what is known of it on the way.
 
 use std::ffi::{OsStr, OsString};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
@@ -121,6 +122,16 @@ impl Output {
     /// Its file, if that is open.
     pub(super) fn open_file(&self) -> Option<Arc<FileIo>> {
         lock(&self.file).clone()
+    }
+
+    /// Makes sure that its file, which is `found`, has the length that it was given.
+    pub(super) fn check_length(&self, found: &Metadata) -> io::Result<()> {
+        let (found, wanted) = (found.size, self.wanted.len);
+        if found == wanted {
+            return Ok(());
+        }
+        let what = format!("it has {found} bytes, and was given {wanted}");
+        Err(io::Error::other(format!("somebody changed it during the copy: {what}")))
     }
 
     /// Notes that it cannot be completed. The first reason stands.

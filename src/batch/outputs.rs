@@ -12,7 +12,7 @@ use super::group_sync::GroupSync;
 use super::handles::Handles;
 use super::output::Output;
 use super::refused::Refused;
-use super::unnamed::CanBeNamed;
+use super::unnamed;
 use super::wanted::Wanted;
 use super::why::{DESTINATION, Why};
 use crate::durable::trust::Trust;
@@ -62,9 +62,9 @@ pub struct Outputs {
     /// than the rest of the commit of a small file.
     pub(super) left_by_umask: u32,
     active: Mutex<HashMap<u32, Arc<Output>>>,
-    pub(super) can_be_named: CanBeNamed,
+    pub(super) unnamed_on: unnamed::Device,
     /// Outputs with an open file, the least recently opened first.
-    pub(super) open: Mutex<VecDeque<Arc<Output>>>,
+    open: Mutex<VecDeque<Arc<Output>>>,
     /// How many sources may still be kept open.
     room: AtomicUsize,
 }
@@ -102,7 +102,7 @@ impl Outputs {
             ours: Mutex::default(),
             left_by_umask: sys::left_by_umask(0o777),
             active: Mutex::default(),
-            can_be_named: CanBeNamed::new(),
+            unnamed_on: unnamed::Device::new(),
             open: Mutex::default(),
         }
     }
@@ -113,9 +113,9 @@ impl Outputs {
         self
     }
 
-    /// How many files may be open at once.
-    pub(super) fn most_open(&self) -> usize {
-        self.handles.files
+    /// Whether one more file may be open that is not closed to make room.
+    pub(super) fn have_room_for_one(&self) -> bool {
+        lock(&self.open).len() < self.handles.files
     }
 
     /// The number of the folder.

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::commit::{GROUP, GROUP_BYTES, GROUP_UNSYNCED};
+use super::commit::{GROUP, GROUP_BYTES, GROUP_UNNAMED};
 use super::once::Once;
 use super::output::Output;
 use super::outputs::{Outputs, storage_error};
@@ -61,7 +61,7 @@ impl Root {
         let mut waiting = lock(&self.waiting);
         waiting.push(output);
         let sum = self.waiting_bytes.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        let most = if self.outputs.group_sync().is_some() { GROUP } else { GROUP_UNSYNCED };
+        let most = if self.outputs.have_unnamed() { GROUP_UNNAMED } else { GROUP };
         if waiting.len() < most && sum < GROUP_BYTES {
             return None;
         }

@@ -29,15 +29,13 @@ impl Outputs {
     /// The file for an output.
     pub(super) fn create(&self, output: &Output, how: Make) -> io::Result<Arc<FileIo>> {
         let directory = self.directory_of(&output.wanted.name, true)?;
-        let file = match &output.wanted.partial {
-            Some(partial) => go_on(&directory, output.name(), partial)?,
+        let (file, facts) = match &output.wanted.partial {
+            Some(partial) => with_facts(go_on(&directory, output.name(), partial)?)?,
             None => match self.create_unnamed(output, &directory, how) {
-                Some(file) => file,
-                None => self.create_part(output, &directory, how.keep)?,
+                Some(made) => made,
+                None => with_facts(self.create_part(output, &directory, how.keep)?)?,
             },
         };
-        // None of those that the kernel makes up: a file could be made.
-        let facts = sys::facts_of_known(&file)?;
         if output.wanted.partial.is_none() {
             lock(&self.ours).insert((facts.device, facts.inode));
             output.made.store(!output.unnamed.load(Ordering::Acquire), Ordering::Release);
@@ -137,13 +135,7 @@ impl Outputs {
                 return Ok(());
             }
         }
-        let mode = rights & self.left_by_umask;
-        let has_it = output.unnamed.load(Ordering::Acquire)
-            && output.identity().is_some_and(|made| made.mode == mode);
-        if has_it {
-            return Ok(());
-        }
-        self.try_to("mode", output, || sys::set_mode(file, mode))
+        self.try_to("mode", output, || sys::set_mode(file, rights & self.left_by_umask))
     }
 
     /// Does `step`, which an output needs for nothing. That it is refused is told
@@ -182,11 +174,7 @@ impl Outputs {
         }
         // Last: what a name leads to may change at any time.
         let found = check_is_at(&directory, &output.written_name(), output, ours)?;
-        let wanted = output.wanted.len;
-        if found.size != wanted {
-            let what = format!("it has {} bytes, and was given {wanted}", found.size);
-            return Err(io::Error::other(format!("somebody changed it during the copy: {what}")));
-        }
+        output.check_length(&found)?;
         if output.wanted.partial.is_some() {
             return Ok(());
         }
@@ -294,6 +282,12 @@ fn remove_closed(directory: &Directory, name: &OsStr, ours: &Metadata) -> io::Re
     }
 }
 
+/// `file`, which could be made or opened: it is none of those that the kernel makes up.
+fn with_facts(file: std::fs::File) -> io::Result<(std::fs::File, Metadata)> {
+    let facts = sys::facts_of_known(&file)?;
+    Ok((file, facts))
+}
+
 /// The file that an earlier run gave its name, to write what it lacks.
 fn go_on(directory: &Directory, name: &OsStr, partial: &Partial) -> io::Result<std::fs::File> {
     match part::find(directory, name)? {
@@ -335,7 +329,7 @@ pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()>
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::handles::Handles;
     use super::super::outputs::{Make, OpenFolder, Previous};
     use super::super::wanted::Wanted;
@@ -348,7 +342,7 @@ mod tests {
     const NAMES: [&str; 3] = ["x", "x", "other"];
 
     /// Outputs with these names. No more than `open` of them stay open.
-    fn outputs(
+    pub fn outputs(
         folder: &Path,
         names: &[impl AsRef<Path>],
         open: usize,
@@ -373,7 +367,7 @@ mod tests {
         )
     }
 
-    fn write(outputs: &Outputs, output: &Arc<Output>, text: &[u8]) {
+    pub fn write(outputs: &Outputs, output: &Arc<Output>, text: &[u8]) {
         super::super::outputs::write(outputs, output, 0, text).unwrap();
     }
 

@@ -286,13 +286,17 @@ pub(super) fn create_unnamed(directory: impl AsFd, mode: u32) -> std::io::Result
 pub(super) fn name_unnamed(file: &File, directory: impl AsFd, name: &OsStr) -> io::Result<()> {
     use rustix::fs::AtFlags;
     match rustix::fs::linkat(file, "", &directory, name, AtFlags::EMPTY_PATH) {
-        // Before Linux 6.10, what this takes only some users have: open(2) has the other way.
-        Err(rustix::io::Errno::NOENT) => {
-            let own = format!("/proc/self/fd/{}", file.as_raw_fd());
-            Ok(rustix::fs::linkat(CWD, own, directory, name, AtFlags::SYMLINK_FOLLOW)?)
-        }
+        // Before Linux 6.10, what this takes only some users have.
+        Err(rustix::io::Errno::NOENT) => name_by_proc(file, directory, name),
         result => Ok(result?),
     }
+}
+
+/// The same in the way that open(2) has for everybody.
+fn name_by_proc(file: &File, directory: impl AsFd, name: &OsStr) -> io::Result<()> {
+    use rustix::fs::AtFlags;
+    let own = format!("/proc/self/fd/{}", file.as_raw_fd());
+    Ok(rustix::fs::linkat(CWD, own, directory, name, AtFlags::SYMLINK_FOLLOW)?)
 }
 
 /// How a directory is opened that cannot be read: to reach what is in it.
@@ -311,7 +315,25 @@ pub(super) fn clone_file(_from: &File, _directory: impl AsFd, _name: &OsStr) -> 
 
 #[cfg(test)]
 mod tests {
-    use super::any;
+    use super::{any, create_unnamed, name_by_proc, name_unnamed};
+
+    #[test]
+    fn a_file_gets_its_name_later_and_replaces_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = std::fs::File::open(folder.path()).unwrap();
+        let Ok(file) = create_unnamed(&directory, 0o600) else { return };
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        name_unnamed(&file, &directory, "one".as_ref()).unwrap();
+        let other = create_unnamed(&directory, 0o600).unwrap();
+        name_by_proc(&other, &directory, "two".as_ref()).unwrap();
+        std::io::Write::write_all(&mut &other, b"two").unwrap();
+        let third = create_unnamed(&directory, 0o600).unwrap();
+        for name in [name_unnamed, name_by_proc] {
+            let taken = name(&third, &directory, "two".as_ref()).unwrap_err();
+            assert_eq!(taken.kind(), std::io::ErrorKind::AlreadyExists);
+        }
+        assert_eq!(std::fs::read(folder.path().join("two")).unwrap(), b"two");
+    }
 
     #[test]
     fn what_stands_on_several_disks_spins_if_one_of_them_does() {
