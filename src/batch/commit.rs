@@ -41,10 +41,6 @@ use crate::sys;
 /// Outputs that wait for their commit, at most. Their files are open.
 pub const GROUP: usize = 128;
 
-/// The same of files without a name, of which none is synced: the kernel finds in the
-/// caches of the processor what it needs to name them.
-pub const GROUP_UNNAMED: usize = 16;
-
 /// Bytes that wait for their commit, at most: what a crash costs.
 pub const GROUP_BYTES: u64 = 256 << 20;
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
-use super::commit::{GROUP, GROUP_BYTES, GROUP_UNNAMED};
+use super::commit::{GROUP, GROUP_BYTES};
 use super::once::Once;
 use super::output::Output;
 use super::outputs::{Outputs, storage_error};
@@ -17,6 +17,10 @@ use super::why::Why;
 use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::progress::lock;
+
+/// Outputs without a name that wait for their commit, at most. None of them is synced, and
+/// the kernel finds in the caches of the processor what it needs to name them.
+const GROUP_UNNAMED: usize = 16;
 
 /// One of the folders.
 pub struct Root {

@@ -329,47 +329,14 @@ pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()>
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::super::handles::Handles;
-    use super::super::outputs::{Make, OpenFolder, Previous};
-    use super::super::wanted::Wanted;
+mod tests {
+    use super::super::tests::{outputs, write};
     use super::*;
-    use crate::durable::trust::Trust;
     use crate::testing::Random;
 
     /// Two of one name, as names are that differ in case alone where case does
     /// not count, and another.
     const NAMES: [&str; 3] = ["x", "x", "other"];
-
-    /// Outputs with these names. No more than `open` of them stay open.
-    pub fn outputs(
-        folder: &Path,
-        names: &[impl AsRef<Path>],
-        open: usize,
-        replace: Replace,
-    ) -> Outputs {
-        let wanted = |name: &Path| Wanted {
-            len: 3,
-            segments: 1,
-            bytes: 3,
-            replace,
-            ..Wanted::of(name.into())
-        };
-        let wanted = names.iter().map(|name| wanted(name.as_ref())).collect();
-        let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
-        let (directory, path) = (Directory::open(folder).unwrap(), folder.to_owned());
-        Outputs::new(
-            OpenFolder { number: 0, directory, path },
-            wanted,
-            Previous { discard: true, resume: true, trust: Trust::Own },
-            handles,
-            false,
-        )
-    }
-
-    pub fn write(outputs: &Outputs, output: &Arc<Output>, text: &[u8]) {
-        super::super::outputs::write(outputs, output, 0, text).unwrap();
-    }
 
     #[test]
     fn two_items_with_one_file_do_not_take_each_others_part() {

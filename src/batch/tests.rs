@@ -1,13 +1,21 @@
-//! How many workers a batch gets.
+//! How many workers a batch gets; and outputs for the tests of other files.
 
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ByteRange;
 use crate::batch::Batch;
+use crate::batch::handles::Handles;
+use crate::batch::output::Output;
+use crate::batch::outputs::{self, OpenFolder, Outputs, Previous};
 use crate::batch::plan::BatchPlan;
 use crate::batch::queue::{LARGEST_GAP, Together};
+use crate::batch::wanted::Wanted;
+use crate::durable::trust::Trust;
 use crate::manifest::{Item, Runs};
 use crate::pool::controller::{Controller, Workers};
+use crate::sys::{Directory, Replace};
 
 const TOGETHER: Together = Together { request: 1 << 20, gap: LARGEST_GAP };
 
@@ -50,4 +58,30 @@ fn auto_takes_as_many_workers_as_the_storage_rewards() {
     for threads in [1, 3, 64] {
         assert_eq!(on_patient_storage(controller(Workers::Exactly(threads))), threads);
     }
+}
+
+/// Outputs of three bytes with these names. No more than `open` of them stay open.
+pub(super) fn outputs(
+    folder: &Path,
+    names: &[impl AsRef<Path>],
+    open: usize,
+    replace: Replace,
+) -> Outputs {
+    let wanted =
+        |name: &Path| Wanted { len: 3, segments: 1, bytes: 3, replace, ..Wanted::of(name.into()) };
+    let wanted = names.iter().map(|name| wanted(name.as_ref())).collect();
+    let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
+    let (directory, path) = (Directory::open(folder).unwrap(), folder.to_owned());
+    Outputs::new(
+        OpenFolder { number: 0, directory, path },
+        wanted,
+        Previous { discard: true, resume: true, trust: Trust::Own },
+        handles,
+        false,
+    )
+}
+
+/// Writes `text` from the start of an output.
+pub(super) fn write(outputs: &Outputs, output: &Arc<Output>, text: &[u8]) {
+    outputs::write(outputs, output, 0, text).unwrap();
 }

@@ -112,12 +112,12 @@ impl Outputs {
     }
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
 mod tests {
     use std::path::Path;
     use std::sync::Arc;
 
-    use super::super::staging::tests::{outputs, write};
+    use super::super::tests::{outputs, write};
     use super::*;
 
     const AT_ONCE: Make = Make { keep: false, at_once: true };

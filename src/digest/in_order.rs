@@ -4,7 +4,7 @@
 //! there hashes it, and then those that wait for their turn behind it. A worker whose
 //! piece starts elsewhere leaves a copy of it and goes on, so that nobody sleeps until
 //! a turn comes: being woken takes as long as hashing a piece. Only so many bytes may
-//! wait; whoever finds no room does, and the copy is held back to the speed of the hash.
+//! wait. Who finds no room waits, and the copy is held back to the speed of the hash.
 
 use std::collections::BTreeMap;
 
