@@ -4,7 +4,8 @@
 //! there hashes it, and then those that wait for their turn behind it. A worker whose
 //! piece starts elsewhere leaves a copy of it and goes on, so that nobody sleeps until
 //! a turn comes: being woken takes as long as hashing a piece. Only so many bytes may
-//! wait. Who finds no room waits, and the copy is held back to the speed of the hash.
+//! wait, zeros among them: nobody could stop the hashing of a hole of a TiB. Who finds no
+//! room waits, and the copy is held back to the speed of the hash.
 
 use std::collections::BTreeMap;
 
@@ -14,17 +15,11 @@ use super::{Algorithm, Digest, Hasher};
 use crate::cpu::{into_inner, lock};
 use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Bytes that may wait: several requests of 1 MiB, and little beside the 16 MiB that a copy
-/// may take besides its requests.
-#[cfg(not(test))]
-const ROOM: usize = 4 << 20;
-/// Two pieces of the tests of schedules; larger ones find none.
-#[cfg(test)]
-const ROOM: usize = 8;
-
 /// The hasher, handed from piece to piece in ascending order.
 pub(super) struct InOrder {
     algorithm: Algorithm,
+    /// Bytes that may wait.
+    room: u64,
     turn: Mutex<Turn>,
     moved: Condvar,
 }
@@ -37,9 +32,7 @@ struct Turn {
     /// Pieces that wait for their turn, by where they start.
     waiting: BTreeMap<u64, Waiting>,
     /// Bytes that wait or are about to.
-    taken: usize,
-    /// Buffers that were used before: the first use of memory is slow.
-    spare: Vec<Vec<u8>>,
+    taken: u64,
 }
 
 enum Waiting {
@@ -65,9 +58,13 @@ impl InOrder {
             hasher: Some(Hasher::new(algorithm)),
             waiting: BTreeMap::new(),
             taken: 0,
-            spare: Vec::new(),
         };
-        InOrder { algorithm, turn: Mutex::new(turn), moved: Condvar::new() }
+        InOrder { algorithm, room: 0, turn: Mutex::new(turn), moved: Condvar::new() }
+    }
+
+    /// Has up to so many bytes wait.
+    pub fn set_room(&mut self, room: u64) {
+        self.room = room;
     }
 
     /// Which digest it is.
@@ -94,32 +91,32 @@ impl InOrder {
             {
                 return Some(hasher);
             }
-            if let Content::Zeroes(len) = content {
-                turn.waiting.insert(start, Waiting::Zeroes(len));
-                return None;
-            }
-            if let Content::Data(data) = content
-                && turn.taken.saturating_add(data.len()) <= ROOM
-            {
-                return self.leave(turn, start, data);
+            if turn.taken.saturating_add(content.len()) <= self.room {
+                return self.leave(turn, start, content);
             }
             turn = self.moved.wait(turn).unwrap_or_else(PoisonError::into_inner);
         }
         None
     }
 
-    /// Has a copy of `data` wait. Its turn may have come before it was made.
-    fn leave(&self, mut turn: MutexGuard<'_, Turn>, start: u64, data: &[u8]) -> Option<Hasher> {
-        turn.taken += data.len();
-        let mut buffer = turn.spare.pop().unwrap_or_default();
+    /// Has a copy of `content` wait. Its turn may have come before it was made.
+    fn leave(
+        &self,
+        mut turn: MutexGuard<'_, Turn>,
+        start: u64,
+        content: Content<'_>,
+    ) -> Option<Hasher> {
+        turn.taken += content.len();
         drop(turn);
-        buffer.clear();
-        buffer.extend_from_slice(data);
+        let waiting = match content {
+            Content::Data(data) => Waiting::Data(data.to_vec()),
+            Content::Zeroes(len) => Waiting::Zeroes(len),
+        };
         let mut turn = lock(&self.turn);
         let hasher = if turn.next == start { turn.hasher.take() } else { None };
         match hasher {
-            Some(_) => turn.give_back(buffer),
-            None => drop(turn.waiting.insert(start, Waiting::Data(buffer))),
+            Some(_) => turn.taken -= content.len(),
+            None => drop(turn.waiting.insert(start, waiting)),
         }
         hasher
     }
@@ -138,15 +135,16 @@ impl InOrder {
                 drop(turn);
                 return self.moved.notify_all();
             };
+            // Those without room are woken when there is a lot.
+            turn.taken -= waiting.content().len();
+            let has_room = turn.taken <= self.room / 2;
             drop(turn);
-            let content = waiting.content();
-            next += content.len();
-            if !feed(&mut hasher, content, state) {
-                return;
-            }
-            if let Waiting::Data(buffer) = waiting {
-                lock(&self.turn).give_back(buffer);
+            if has_room {
                 self.moved.notify_all();
+            }
+            next += waiting.content().len();
+            if !feed(&mut hasher, waiting.content(), state) {
+                return;
             }
         }
     }
@@ -156,7 +154,7 @@ impl InOrder {
     pub fn wake(&self) {
         // A thread that looked before the change either waits by now or still holds
         // the lock: taken once, none can miss the call.
-        drop(lock(&self.turn));
+        lock(&self.turn).waiting.clear();
         self.moved.notify_all();
     }
 
@@ -164,17 +162,6 @@ impl InOrder {
     pub fn finish(self, len: u64) -> Option<Digest> {
         let turn = into_inner(self.turn);
         (turn.next == len).then_some(turn.hasher?.finalize())
-    }
-}
-
-impl Turn {
-    /// A buffer whose bytes do not wait any more.
-    fn give_back(&mut self, buffer: Vec<u8>) {
-        self.taken -= buffer.len();
-        let kept: usize = self.spare.iter().map(Vec::capacity).sum();
-        if kept + buffer.capacity() <= ROOM {
-            self.spare.push(buffer);
-        }
     }
 }
 

@@ -274,7 +274,8 @@ fn names_are_those_of_the_command_line() {
 #[test]
 fn nobody_waits_for_a_turn_while_there_is_room() {
     let bytes: Vec<u8> = (1..=24).collect();
-    let digester = Digester::new(&[Algorithm::Sha256, Algorithm::Md5], ByteRange::to(24));
+    let algorithms = [Algorithm::Sha256, Algorithm::Md5];
+    let digester = Digester::new(&algorithms, ByteRange::to(24)).with_room(16);
     for at in [4, 8, 0, 20, 16, 12] {
         digester.update(at as u64, &bytes[at..at + 4]).unwrap();
     }

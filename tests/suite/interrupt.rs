@@ -37,6 +37,24 @@ fn an_interrupted_copy_leaves_no_final_name_and_dies_by_the_signal() {
     }
 }
 
+/// Zeros of a hole are hashed by one worker, and the others are far ahead of it.
+#[test]
+fn an_interrupt_is_heard_while_a_hole_is_hashed() {
+    let scene = Scene::new();
+    scene.source("source", 4 << 20);
+    let source = std::fs::File::options().write(true).open(scene.path("source")).unwrap();
+    // Minutes of hashing.
+    if source.set_len(64 << 30).is_err() {
+        return skip("this file system has no files of 64 GiB");
+    }
+    let line = "--digest md5 -t 3 --progress json source copy";
+    let mut running = scene.pcopy(line.split(' ')).start();
+    running.wait_until_copied(1 << 20);
+    running.signal(Signal::INT);
+    running.end().died_by(Signal::INT);
+    assert!(!scene.has("copy"));
+}
+
 /// nohup(1), `trap ''`: the copy goes on.
 #[test]
 fn a_signal_that_the_caller_ignores_stays_ignored() {

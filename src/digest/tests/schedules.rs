@@ -42,7 +42,8 @@ fn hand_over(digester: &Digester, at: u64) -> Result<(), Abandoned> {
 
 fn digester() -> Digester {
     let algorithms = [Algorithm::Sha256, Algorithm::Blake3, Algorithm::Md5, Algorithm::Crc32c];
-    Digester::new(&algorithms, ByteRange::to(PIECE * PIECES))
+    // Two pieces may wait for each of the two that need an order.
+    Digester::new(&algorithms, ByteRange::to(PIECE * PIECES)).with_room(4 * PIECE)
 }
 
 #[test]
