@@ -443,7 +443,8 @@ fn streams_several_destinations_and_verifying_leave_the_page_cache_as_it_was() {
         ("verify source copy", false),
         ("verify source copy", true),
     ] {
-        // A page on its way to a busy disk cannot be dropped: one of three will do.
+        // A page on its way to a busy disk cannot be dropped, and what was read ahead may come
+        // late: one of three will do, and a third. Not dropped, all of it would stay.
         let more = (0..3).map(|_| {
             forget_source(&scene);
             if half {
@@ -456,7 +457,7 @@ fn streams_several_destinations_and_verifying_leave_the_page_cache_as_it_was() {
             left().saturating_sub(before)
         });
         let mut tried = more.inspect(|more| println!("{line}, half: {half}: {more} bytes more"));
-        assert!(tried.any(|more| more <= LEN / 8), "{line}, half: {half}: each time more");
+        assert!(tried.any(|more| more <= LEN / 3), "{line}, half: {half}: each time more");
     }
     for line in ["source -", "verify source copy"] {
         assert_eq!(scene.read("source").len(), LEN);
