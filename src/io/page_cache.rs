@@ -123,15 +123,18 @@ impl PageCachePolicy {
     pub fn before(&self, source: &dyn Source, part: ByteRange) -> bool {
         match self.cache_state {
             _ if !self.drop_source => true,
-            CacheState::Cold => false,
-            CacheState::Mixed => self.found.cached(source.size(), part, &|window| {
-                let (mut cached, mut is_known) = (0, false);
-                source.for_each_place(window, &mut |file, place| {
-                    is_known = true;
-                    cached += sys::cached_bytes(file, place).unwrap_or(place.len());
+            state @ (CacheState::Cold | CacheState::Mixed) => {
+                // Also of what is cold: what lies ahead may be somebody's.
+                let cached = self.found.cached(source.size(), part, &|window| {
+                    let (mut cached, mut is_known) = (0, false);
+                    source.for_each_place(window, &mut |file, place| {
+                        is_known = true;
+                        cached += sys::cached_bytes(file, place).unwrap_or(place.len());
+                    });
+                    is_known.then_some(cached)
                 });
-                is_known.then_some(cached)
-            }),
+                cached && state == CacheState::Mixed
+            }
             _ => true,
         }
     }
@@ -174,9 +177,14 @@ impl PageCachePolicy {
         }
     }
 
-    /// When nothing more will be read.
+    /// When nothing more will be read. What the system has read ahead, behind the end
+    /// of a range say, goes as well.
     pub fn finish_reading(&self, source: &dyn Source) {
-        for range in std::mem::take(&mut *lock(&self.read)).all.iter() {
+        let mut read = std::mem::take(&mut *lock(&self.read)).all;
+        if !read.is_empty() {
+            read.merge(&self.found.not_cached(source.size()));
+        }
+        for range in read.iter() {
             source.for_each_place(range, &mut sys::drop_cached);
         }
     }
@@ -202,8 +210,7 @@ impl Found {
         let mut found = lock(&self.0);
         for window in first..end + AHEAD {
             found.entry(window).or_insert_with(|| {
-                let start = window.saturating_mul(WINDOW).min(size);
-                let range = ByteRange::between(start, start.saturating_add(WINDOW).min(size));
+                let range = range_of(window, size);
                 ask(range).is_none_or(|cached| cached > range.len() / 8)
             });
         }
@@ -213,6 +220,19 @@ impl Found {
         }
         as_u64(cached) * 8 > end - first
     }
+
+    /// What was asked for and was not in the page cache, of a file of `size` bytes.
+    fn not_cached(&self, size: u64) -> RangeSet {
+        let found = lock(&self.0);
+        let windows = found.iter().filter(|(_, cached)| !**cached);
+        windows.map(|(window, _)| range_of(*window, size)).collect()
+    }
+}
+
+/// The bytes of a window in a file of `size` bytes.
+fn range_of(window: u64, size: u64) -> ByteRange {
+    let start = window.saturating_mul(WINDOW).min(size);
+    ByteRange::between(start, start.saturating_add(WINDOW).min(size))
 }
 
 impl Behind {
