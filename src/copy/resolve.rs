@@ -25,10 +25,6 @@ use crate::range::{ByteRange, Mapping, RangeSet};
 use crate::safety::{protection, roles};
 use crate::sparse::{Layout, Preallocate, Sparse};
 
-/// Bytes that may wait to be hashed in order: several requests of 1 MiB, and little beside
-/// the 16 MiB that a copy may take besides its requests.
-const DIGEST_ROOM: u64 = 4 << 20;
-
 /// What is asked for: both ends open, nothing looked at.
 pub struct Request<'a> {
     pub origin: Arc<dyn Origin>,
@@ -248,8 +244,7 @@ impl Task<'_> {
         self.branches.iter().any(|branch| branch.abilities.ordered)
     }
 
-    /// Computes the digests of the range, and those of its pieces. One worker never waits
-    /// for a turn; nor has a file of a batch more, of which there may be many at once.
+    /// Computes the digests of the range, and those of its pieces.
     pub fn digester(&self) -> Digester {
         match self.open_ended {
             true => Digester::open_ended(&self.digests, self.mapping.from().start()),
@@ -258,7 +253,6 @@ impl Task<'_> {
                 None => Digester::new(&self.digests, self.mapping.from()),
             },
         }
-        .with_room(if self.workers.most() > 1 { DIGEST_ROOM } else { 0 })
         .with_pieces(&self.digest_pieces)
     }
 

@@ -97,19 +97,6 @@ impl Digester {
         Digester { range, open_ended: false, end, seen, state, methods, pieces: Vec::new() }
     }
 
-    /// Has up to so many bytes wait for their turn, as copies, where an algorithm knows
-    /// one order only. Without that, a call waits until everything before it was hashed.
-    #[must_use]
-    pub fn with_room(mut self, bytes: u64) -> Digester {
-        let ordered = self.methods.iter().filter(|method| method.waits()).count() as u64;
-        for method in &mut self.methods {
-            if let Method::InOrder(turns) = method {
-                turns.set_room(bytes / ordered);
-            }
-        }
-        self
-    }
-
     /// Computes the same digests also of each piece of so many bytes, counted from
     /// the start of the range, for each of `lengths`.
     #[must_use]

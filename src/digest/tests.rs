@@ -269,17 +269,3 @@ fn names_are_those_of_the_command_line() {
     assert!(!ordered(&UNORDERED));
     assert!(ordered(&[Algorithm::Blake3, Algorithm::Xxh3]));
 }
-
-/// One thread hands over what comes behind before what comes first: it would wait for itself.
-#[test]
-fn nobody_waits_for_a_turn_while_there_is_room() {
-    let bytes: Vec<u8> = (1..=24).collect();
-    let algorithms = [Algorithm::Sha256, Algorithm::Md5];
-    let digester = Digester::new(&algorithms, ByteRange::to(24)).with_room(16);
-    for at in [4, 8, 0, 20, 16, 12] {
-        digester.update(at as u64, &bytes[at..at + 4]).unwrap();
-    }
-    for digest in digester.finish().expect("all of it was handed over") {
-        assert_eq!(digest, hash_slice(digest.algorithm(), &bytes));
-    }
-}

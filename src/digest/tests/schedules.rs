@@ -42,8 +42,7 @@ fn hand_over(digester: &Digester, at: u64) -> Result<(), Abandoned> {
 
 fn digester() -> Digester {
     let algorithms = [Algorithm::Sha256, Algorithm::Blake3, Algorithm::Md5, Algorithm::Crc32c];
-    // Two pieces may wait for each of the two that need an order.
-    Digester::new(&algorithms, ByteRange::to(PIECE * PIECES)).with_room(4 * PIECE)
+    Digester::new(&algorithms, ByteRange::to(PIECE * PIECES))
 }
 
 #[test]
