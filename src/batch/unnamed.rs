@@ -52,7 +52,7 @@ impl Outputs {
         if !self.have_room_for_one() {
             return None;
         }
-        let made = directory.create_unnamed(0o600);
+        let made = directory.create_unnamed();
         let made = made.and_then(|file| sys::facts_of_known(&file).map(|facts| (file, facts)));
         match (made, self.unnamed_on.get()) {
             (Ok((file, facts)), Some(&device)) => {

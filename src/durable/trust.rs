@@ -103,7 +103,7 @@ impl Own {
     /// As a file that is made in `directory` shows it.
     fn as_made_in(directory: &Directory) -> io::Result<Own> {
         // Without a name it changes nothing, not even the time of the directory.
-        let facts = match directory.create_unnamed(0o600).and_then(|file| sys::facts(&file)) {
+        let facts = match directory.create_unnamed().and_then(|file| sys::facts(&file)) {
             Ok(facts) => facts,
             Err(_) => Own::facts_of_named(directory)?,
         };

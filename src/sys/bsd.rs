@@ -130,7 +130,7 @@ pub fn devices() -> io::Result<Vec<Device>> {
 }
 
 /// Every file has a name here.
-pub(super) fn create_unnamed(_directory: impl AsFd, _mode: u32) -> io::Result<File> {
+pub(super) fn create_unnamed(_directory: impl AsFd) -> io::Result<File> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

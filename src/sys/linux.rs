@@ -275,11 +275,11 @@ pub(super) fn character_device(_file: &File) -> FileKind {
     FileKind::CharacterDevice
 }
 
-/// A file without a name in `directory`, with what the umask leaves of `mode`.
-pub(super) fn create_unnamed(directory: impl AsFd, mode: u32) -> std::io::Result<File> {
+/// A file without a name in `directory`, for the owner alone.
+pub(super) fn create_unnamed(directory: impl AsFd) -> std::io::Result<File> {
     use rustix::fs::{Mode, OFlags};
     let flags = OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC;
-    Ok(rustix::fs::openat(directory, ".", flags, Mode::from_raw_mode(mode))?.into())
+    Ok(rustix::fs::openat(directory, ".", flags, Mode::RUSR | Mode::WUSR)?.into())
 }
 
 /// Gives a file without a name the name `name` in `directory`.
@@ -321,13 +321,13 @@ mod tests {
     fn a_file_gets_its_name_later_and_replaces_none() {
         let folder = tempfile::tempdir().unwrap();
         let directory = std::fs::File::open(folder.path()).unwrap();
-        let Ok(file) = create_unnamed(&directory, 0o600) else { return };
+        let Ok(file) = create_unnamed(&directory) else { return };
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
         name_unnamed(&file, &directory, "one".as_ref()).unwrap();
-        let other = create_unnamed(&directory, 0o600).unwrap();
+        let other = create_unnamed(&directory).unwrap();
         name_by_proc(&other, &directory, "two".as_ref()).unwrap();
         std::io::Write::write_all(&mut &other, b"two").unwrap();
-        let third = create_unnamed(&directory, 0o600).unwrap();
+        let third = create_unnamed(&directory).unwrap();
         for name in [name_unnamed, name_by_proc] {
             let taken = name(&third, &directory, "two".as_ref()).unwrap_err();
             assert_eq!(taken.kind(), std::io::ErrorKind::AlreadyExists);

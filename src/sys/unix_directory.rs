@@ -73,10 +73,10 @@ impl Directory {
         Ok(fd.into())
     }
 
-    /// Creates a file without a name, with what the umask leaves of `mode`. Fails
-    /// where that is not supported.
-    pub fn create_unnamed(&self, mode: u32) -> io::Result<File> {
-        super::create_unnamed(&self.fd, mode)
+    /// Creates a file without a name, for the owner alone. Fails where that is
+    /// not supported.
+    pub fn create_unnamed(&self) -> io::Result<File> {
+        super::create_unnamed(&self.fd)
     }
 
     /// Gives `file`, which was made without a name in this directory, the name `name`,
@@ -207,7 +207,7 @@ impl Directory {
     /// What cannot be read cannot be synced by itself: its file system can, by a
     /// file in it, and otherwise all of them.
     fn sync_unread(&self) -> io::Result<()> {
-        match self.create_unnamed(0o600) {
+        match self.create_unnamed() {
             Ok(file) => super::sync_file_system(&file),
             Err(_) => {
                 rustix::fs::sync();

@@ -91,7 +91,7 @@ mod tests {
             fs::hard_link(inside.join("folder/new"), inside.join("second")).unwrap();
             fs::remove_file(inside.join("folder/new")).unwrap();
             let folder = crate::sys::Directory::open(&inside.join("folder")).unwrap();
-            if let Ok(unnamed) = folder.create_unnamed(0o600) {
+            if let Ok(unnamed) = folder.create_unnamed() {
                 folder.name_unnamed(&unnamed, "named".as_ref()).unwrap();
             }
             fs::read(inside.join("second")).unwrap()

@@ -88,7 +88,7 @@ impl Directory {
     }
 
     /// Every file has a name here.
-    pub fn create_unnamed(&self, _mode: u32) -> io::Result<File> {
+    pub fn create_unnamed(&self) -> io::Result<File> {
         Err(io::ErrorKind::Unsupported.into())
     }
 

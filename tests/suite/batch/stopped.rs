@@ -157,6 +157,14 @@ fn has_unnamed_files(folder: &Path) -> bool {
     rustix::fs::statfs(folder).is_ok_and(|system| MAGIC.contains(&(system.f_type as u64)))
 }
 
+/// Resumes without waiting for the disk: every file is there, and nothing beside them.
+#[track_caller]
+fn assert_is_resumed_without_sync(scene: &Scene, image: &[u8]) {
+    start(scene, "--no-sync --resume").end().code(0);
+    assert_eq!(assert_nothing_partial(scene, image), ITEMS);
+    assert!(!tree(scene, "out").iter().any(|name| is_left_over(name)));
+}
+
 /// A run that is killed leaves no part but the first of each worker, which shows whether
 /// files can do without.
 #[cfg(target_os = "linux")]
@@ -173,9 +181,7 @@ fn killed_it_leaves_no_part_of_a_small_file_that_is_not_synced() {
     assert!((1..ITEMS).contains(&complete), "{complete}");
     let parts = tree(&scene, "out").iter().filter(|name| is_left_over(name)).count();
     assert!(parts <= 4, "{parts} parts, and each of four workers has one first file at most");
-    start(&scene, "--no-sync --resume").end().code(0);
-    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
-    assert!(!tree(&scene, "out").iter().any(|name| is_left_over(name)));
+    assert_is_resumed_without_sync(&scene, &image);
 }
 
 /// A name that somebody takes before its file is complete stays with what took it.
@@ -201,9 +207,7 @@ fn a_part_of_a_small_file_that_was_left_goes() {
     std::fs::create_dir_all(scene.path("out/d3")).unwrap();
     scene.write("out/d3/f1998.pcopy-part", b"from before");
     start(&scene, "--no-sync").end().code(3);
-    start(&scene, "--no-sync --resume").end().code(0);
-    assert_eq!(assert_nothing_partial(&scene, &image), ITEMS);
-    assert!(!tree(&scene, "out").iter().any(|name| is_left_over(name)));
+    assert_is_resumed_without_sync(&scene, &image);
 }
 
 /// What was not tried stands nowhere but in the list, which is its own report.
