@@ -198,7 +198,7 @@ impl Controller {
     /// How long until a further sample is of use.
     pub fn look_again_in(&self) -> Duration {
         match &self.pilot {
-            Some(pilot) if pilot.is_trying() => WINDOW / 4,
+            Some(pilot) if pilot.is_trying() => WINDOW / 8,
             _ => WINDOW + WINDOW / 4,
         }
     }

@@ -37,6 +37,9 @@ const CHANCES: u32 = 3;
 /// waited for, where hardly anything comes.
 const PATIENCE: u32 = 4;
 
+/// A course this many times as fast as the best one is better, however short the look.
+const PLAIN: f64 = 2.0;
+
 /// Windows that make up the current rate while nothing is tried.
 const RECENT: usize = 4;
 
@@ -99,8 +102,9 @@ pub(super) struct Pilot {
     /// the sum of their rates.
     misses: u32,
     sum: f64,
-    /// Begin of the current window.
+    /// Begin of the current window, and of the course.
     window: Option<(Duration, u64)>,
+    begun: (Duration, u64),
     /// Rates of the last windows while resting.
     recent: Vec<f64>,
     /// When to try something again, and how long to rest after it.
@@ -130,6 +134,7 @@ impl Pilot {
             misses: 0,
             sum: 0.0,
             window: None,
+            begun: (Duration::ZERO, 0),
             recent: Vec::new(),
             next_trial: Duration::ZERO,
             rest: SHORTEST_REST,
@@ -154,19 +159,27 @@ impl Pilot {
     /// Why the course is another one from now on, if it is.
     pub fn sample(&mut self, now: Duration, copied: u64) -> Option<String> {
         let Some((since, before)) = self.window else {
+            if self.steps == 1 {
+                self.begun = (now, copied);
+            }
             self.window = Some((now, copied));
             return None;
         };
-        let (time, bytes) = (now.saturating_sub(since), copied.saturating_sub(before));
+        let (mut time, bytes) = (now.saturating_sub(since), copied.saturating_sub(before));
         let Course { threads, request, .. } = self.course;
         // The first window begins with the first requests, so that one of each is enough.
         let requests =
             if self.steps == 1 && self.reference == 0.0 { 1 } else { REQUESTS_IN_WINDOW };
         let enough = (threads as u64).saturating_mul(requests * request);
-        let rate = bytes as f64 / time.as_secs_f64();
+        let mut rate = bytes as f64 / time.as_secs_f64();
         // A course that stays far behind the best one is not waited for.
         let is_late = time >= self.took * PATIENCE && rate < self.reference * COLLAPSE;
-        if time < WINDOW || bytes < enough && !is_late {
+        let (begun, before) = self.begun;
+        let of_course = (now.saturating_sub(begun), copied.saturating_sub(before));
+        if self.is_plain(of_course.0, of_course.1) {
+            // Requests that are answered in this window were made before it.
+            (time, rate) = (of_course.0, of_course.1 as f64 / of_course.0.as_secs_f64());
+        } else if time < WINDOW || bytes < enough && !is_late {
             return None;
         }
         self.window = Some((now, copied));
@@ -184,8 +197,28 @@ impl Pilot {
         debug_assert_ne!(course, self.course, "a change is a change");
         let reason =
             format!("{}/s with {threads}, {word}{}", human(rate as u64), self.new_in(course));
-        self.set(course);
+        self.set((now, copied), course);
         Some(reason)
+    }
+
+    /// Whether the first answers to a course with more workers, which brought `bytes` in
+    /// `time`, say already that many more are needed: they took long, and yet it is far
+    /// better than what was before.
+    fn is_plain(&self, time: Duration, bytes: u64) -> bool {
+        let Course { threads, request, .. } = self.course;
+        let rate = bytes as f64 / time.as_secs_f64();
+        self.phase == Phase::Climbing
+            && bytes >= (threads as u64).saturating_mul(request)
+            && rate > self.reference * PLAIN
+            && self.needs_a_stride(rate / threads as f64)
+    }
+
+    /// Whether so many times as many workers, of which each by itself has this rate, are no
+    /// more than are needed. By Little's law, what is under way is what arrives in a second
+    /// times the seconds that each takes.
+    fn needs_a_stride(&self, alone: f64) -> bool {
+        let stride = self.course.threads.saturating_mul(STRIDE);
+        AIM / alone >= stride as f64
     }
 
     /// What of `course` besides the number of workers is new, for people.
@@ -204,14 +237,14 @@ impl Pilot {
         self.ways.and_then(|ways| ways.names.get(way).copied()).unwrap_or_default()
     }
 
-    fn set(&mut self, course: Course) {
+    fn set(&mut self, begun: (Duration, u64), course: Course) {
         let Course { request, way, .. } = self.course;
         if (course.request, course.way) != (request, way) {
             self.alone = 0.0;
         }
         self.course = course;
         // A worker that starts or goes now must not count for either course.
-        self.window = None;
+        (self.window, self.begun) = (None, begun);
         self.steps += 1;
         if self.trail.len() < LONGEST_TRAIL {
             self.trail.push(course);
@@ -235,13 +268,10 @@ impl Pilot {
     fn further(&mut self) -> Course {
         let Course { threads, request, way } = self.course;
         let double = threads.saturating_mul(2);
-        // Little's law: what is under way is what arrives in a second times the
-        // seconds that each takes.
-        let wanted = AIM / self.alone;
-        let stride = threads.saturating_mul(STRIDE);
-        if wanted < stride as f64 {
+        if !self.needs_a_stride(self.alone) {
             return Course { threads: double.min(self.most), request, way };
         }
+        let stride = threads.saturating_mul(STRIDE);
         let mut next = Course { threads: stride.min(self.most), request, way };
         if !std::mem::replace(&mut self.adapted, true) {
             next.request = self.longest.max(request);

@@ -278,6 +278,30 @@ fn where_latency_rules_a_job_of_one_second_comes_close_to_the_best_course() {
 }
 
 /// The product of latency and rate, and a little more, is what stays.
+/// Storage that answers requests 22 ms after they are made, however many there are.
+#[test]
+fn the_first_late_answers_are_enough() {
+    let answer = Duration::from_millis(22);
+    let mut controller = growing();
+    let (mut now, mut begun, mut copied) = (Duration::ZERO, Duration::ZERO, 0);
+    assert_eq!(controller.sample(now, copied), None);
+    let mut rounds = 0;
+    while controller.threads() < MOST_TRIED {
+        let course = controller.course().unwrap();
+        let was = now;
+        now += controller.look_again_in();
+        // Whatever was under way when the course changed comes as late.
+        let answers = |time: Duration| (time - begun).as_millis() / answer.as_millis();
+        let came = (answers(now) - answers(was)) as u64;
+        copied += came * course.threads as u64 * course.request;
+        if controller.sample(now, copied).is_some() {
+            (begun, rounds) = (now, rounds + 1);
+        }
+        assert!(now < answer * 4, "{rounds} steps after {now:?}");
+    }
+    assert_eq!(rounds, 2);
+}
+
 #[test]
 fn no_more_are_kept_than_latency_and_rate_ask_for() {
     let check = |milliseconds: f64, mib: f64, most: usize| {
