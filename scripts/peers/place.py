@@ -1,8 +1,6 @@
 """Where a comparison happens: a scratch folder, file systems and devices in
 it, the page cache, and the clean-up of all that whatever happens."""
 
-import ctypes
-import mmap
 import os
 import shutil
 import signal
@@ -10,6 +8,10 @@ import subprocess
 import sys
 import tempfile
 import time
+
+
+# What is written when it does not matter what.
+PIECE = b"x" * (1 << 20)
 
 
 def run(*words):
@@ -134,12 +136,14 @@ class Place:
 
 
 def touch_memory(size):
-    """Uses so much memory once and gives it back.
+    """Uses twice so much memory once, as pages of a file, and gives it back.
 
     On a virtual machine that returns free memory to its host, the first use of
-    memory is several times slower than the second."""
-    memory = mmap.mmap(-1, size)
-    ctypes.memset(ctypes.addressof(ctypes.c_char.from_buffer(memory)), 1, size)
+    memory is several times slower than the second. Pages of a file come in larger
+    pieces than those of a process, so that the one kind does not stand for the other."""
+    with tempfile.TemporaryFile(dir="/var/tmp", buffering=0) as file:
+        for _ in range(0, 2 * size, len(PIECE)):
+            file.write(PIECE)
 
 
 def warm(path, limit=None):
