@@ -40,7 +40,7 @@ def point(result):
     around = {"load": about["load"], "processors": about["processors"]}
     for goal in result["targets"]:
         # Its first target that names a peer says with whom it competes.
-        words = re.match(r"(?!best |one )(.+) / (pcopy|auto)\b", goal["what"])
+        words = re.match(r"(?!best |one |the slower )(.+) / (pcopy|auto)\b", goal["what"])
         if words and goal["value"]:
             return {"peer": words[1], "ratio": float(goal["value"]), **around}
     own = next(iter(common.ours(result)), None)
@@ -70,9 +70,13 @@ def is_busy(kept):
 
 
 def series(history, name):
-    """The points of a scenario in order: commit, day, ratio, whether others were at work, peer."""
-    return [(entry["commit"], entry["day"], kept["ratio"], is_busy(kept), kept["peer"])
-            for entry in history for kept in [entry["scenarios"].get(name)] if kept]
+    """The points of a scenario in order: commit, day, ratio, whether others were at work, peer.
+    Only those that say the same as the last: compared with another peer, a ratio is another."""
+    points = [(entry["commit"], entry["day"], kept["ratio"], is_busy(kept), kept["peer"])
+              for entry in history for kept in [entry["scenarios"].get(name)] if kept]
+    # The fastest of its peers has a name where no target speaks of it.
+    same = lambda peer: peer == points[-1][4] or peer == "fastest peer"
+    return [point for point in points if same(point[4])]
 
 
 def picture(history, style, text):
