@@ -201,7 +201,7 @@ def footer(results):
 
 # One chart a scenario, side by side: bars of throughput, pcopy in colour.
 CHARTS = ["S1", "S2", "S3", "S3f"]
-BAR, GAP, LABEL, WIDTH = 16, 6, 215, 760
+BAR, GAP, LABEL, WIDTH = 16, 6, 230, 760
 
 # On paper and on a light screen black on white; on a dark screen the other way round.
 STYLE = """\
