@@ -102,9 +102,9 @@ pub(super) struct Pilot {
     /// the sum of their rates.
     misses: u32,
     sum: f64,
-    /// Begin of the current window, and of the course.
+    /// Begin of the current window, and of the course with its workers.
     window: Option<(Duration, u64)>,
-    begun: (Duration, u64),
+    begun: Option<(Duration, u64)>,
     /// Rates of the last windows while resting.
     recent: Vec<f64>,
     /// When to try something again, and how long to rest after it.
@@ -134,7 +134,7 @@ impl Pilot {
             misses: 0,
             sum: 0.0,
             window: None,
-            begun: (Duration::ZERO, 0),
+            begun: None,
             recent: Vec::new(),
             next_trial: Duration::ZERO,
             rest: SHORTEST_REST,
@@ -159,9 +159,7 @@ impl Pilot {
     /// Why the course is another one from now on, if it is.
     pub fn sample(&mut self, now: Duration, copied: u64) -> Option<String> {
         let Some((since, before)) = self.window else {
-            if self.steps == 1 {
-                self.begun = (now, copied);
-            }
+            self.begun.get_or_insert((now, copied));
             self.window = Some((now, copied));
             return None;
         };
@@ -174,7 +172,7 @@ impl Pilot {
         let mut rate = bytes as f64 / time.as_secs_f64();
         // A course that stays far behind the best one is not waited for.
         let is_late = time >= self.took * PATIENCE && rate < self.reference * COLLAPSE;
-        let (begun, before) = self.begun;
+        let (begun, before) = self.begun.unwrap_or((since, before));
         let of_course = (now.saturating_sub(begun), copied.saturating_sub(before));
         if self.is_plain(of_course.0, of_course.1) {
             // Requests that are answered in this window were made before it.
@@ -183,7 +181,7 @@ impl Pilot {
             return None;
         }
         self.window = Some((now, copied));
-        self.last_took = time;
+        self.last_took = time.max(WINDOW);
         self.alone = self.alone.max(rate / threads as f64);
         let (course, word) = match self.phase {
             Phase::Climbing => self.climb(now, rate),
@@ -202,13 +200,16 @@ impl Pilot {
     }
 
     /// Whether the first answers to a course with more workers, which brought `bytes` in
-    /// `time`, say already that many more are needed: they took long, and yet it is far
-    /// better than what was before.
+    /// `time`, say already that many more are needed: each worker had one, hardly two, it
+    /// took long, and yet it is far better than what was before.
     fn is_plain(&self, time: Duration, bytes: u64) -> bool {
         let Course { threads, request, .. } = self.course;
+        let one_each = (threads as u64).saturating_mul(request);
         let rate = bytes as f64 / time.as_secs_f64();
         self.phase == Phase::Climbing
-            && bytes >= (threads as u64).saturating_mul(request)
+            && threads < self.most
+            && time >= WINDOW / 4
+            && (one_each..one_each.saturating_mul(2)).contains(&bytes)
             && rate > self.reference * PLAIN
             && self.needs_a_stride(rate / threads as f64)
     }
@@ -242,9 +243,10 @@ impl Pilot {
         if (course.request, course.way) != (request, way) {
             self.alone = 0.0;
         }
-        self.course = course;
-        // A worker that starts or goes now must not count for either course.
-        (self.window, self.begun) = (None, begun);
+        // A worker that starts or goes now must not count for either course. Only where
+        // none goes do answers say from the beginning what the course brings.
+        self.begun = (course.threads > self.course.threads).then_some(begun);
+        (self.window, self.course) = (None, course);
         self.steps += 1;
         if self.trail.len() < LONGEST_TRAIL {
             self.trail.push(course);
