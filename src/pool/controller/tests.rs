@@ -317,10 +317,10 @@ fn answers_that_come_later_with_more_workers_are_waited_for() {
         2 => Duration::from_millis(11),
         threads => {
             let bytes = (threads as u64 * course.request) as f64;
-            Duration::from_secs_f64(bytes / (61.0 * MIB))
+            Duration::from_secs_f64(bytes / (40.0 * MIB))
         }
     };
-    let taken = courses(growing(), latency, Duration::from_millis(380));
+    let taken = courses(growing(), latency, Duration::from_millis(450));
     let courses: Vec<_> =
         taken.iter().map(|(course, _)| (course.threads, course.request)).collect();
     assert_eq!(courses[..2], [(2, REQUEST), (8, GROWN)], "{taken:?}");
@@ -329,7 +329,7 @@ fn answers_that_come_later_with_more_workers_are_waited_for() {
 
 #[test]
 fn a_slow_start_is_not_taken_for_latency() {
-    let starts = |_: Course, time: f64| if time < 0.003 { 0.0 } else { 480.0 * MIB };
+    let starts = |_: Course, time: f64| if time < 0.008 { 0.0 } else { 480.0 * MIB };
     let mut bench = Bench::on(growing(), starts);
     bench.run(1.0);
     assert_eq!(bench.best_course().request, REQUEST);
