@@ -10,10 +10,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::{Sink, Source, as_u64};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::thread;
 use crate::sys;
 
 /// Copies smaller than this leave everything where it is: the user who made them
@@ -81,6 +83,11 @@ const AHEAD: u64 = 8;
 /// How many windows are remembered: 16 GiB, more than the workers of one copy
 /// are apart.
 const WINDOWS: usize = 4096;
+
+/// For how many milliseconds, one after the other, what is still being read ahead and
+/// cannot be dropped before is waited for: as long as a busy disk takes for 8 MiB, and no
+/// longer, because it may be another program that holds it there.
+const LATE: [u64; 6] = [1, 2, 4, 8, 16, 0];
 
 impl PageCachePolicy {
     /// Everything stays as it comes.
@@ -178,14 +185,23 @@ impl PageCachePolicy {
     }
 
     /// When nothing more will be read. What the system has read ahead, behind the end
-    /// of a range say, goes as well.
+    /// of a range say, goes as well, for which it may have to come first.
     pub fn finish_reading(&self, source: &dyn Source) {
         let mut read = std::mem::take(&mut *lock(&self.read)).all;
-        if !read.is_empty() {
-            read.merge(&self.found.not_cached(source.size()));
+        if read.is_empty() {
+            return;
         }
-        for range in read.iter() {
-            source.for_each_place(range, &mut sys::drop_cached);
+        let mut ahead = self.found.not_cached(source.size());
+        ahead.subtract(&read);
+        read.merge(&ahead);
+        for milliseconds in LATE {
+            for range in read.iter() {
+                source.for_each_place(range, &mut sys::drop_cached);
+            }
+            if !is_cached(source, &ahead) {
+                return;
+            }
+            thread::sleep(Duration::from_millis(milliseconds));
         }
     }
 
@@ -197,6 +213,17 @@ impl PageCachePolicy {
             sink.for_each_place(range, &mut sys::drop_cached);
         }
     }
+}
+
+/// Whether the page cache has anything of `ranges`, if the system says.
+fn is_cached(source: &dyn Source, ranges: &RangeSet) -> bool {
+    let mut cached = 0;
+    for range in ranges.iter() {
+        source.for_each_place(range, &mut |file, place| {
+            cached += sys::cached_bytes(file, place).unwrap_or(0);
+        });
+    }
+    cached > 0
 }
 
 impl Found {
