@@ -297,4 +297,25 @@ mod tests {
         assert!(peak(stripes, 64 << 20, 8) <= 22 + 8);
         assert!(peak(stripes, 64 << 20, 32) <= 22 + 32);
     }
+
+    /// The digest is the same without subtrees, chunk by chunk, and takes a multiple of
+    /// the time.
+    #[test]
+    fn pieces_are_hashed_in_the_largest_subtrees_that_they_cover() {
+        let len = (10 << 20) + 100;
+        let tree = Tree::new(len);
+        assert_eq!(tree.subtree_at(0, len), Some(LARGEST));
+        assert_eq!(tree.subtree_at(0, 5000), Some(4096));
+        assert_eq!(tree.subtree_at(CHUNK, len - CHUNK), Some(CHUNK));
+        assert_eq!(tree.subtree_at(2 << 20, 3 << 20), Some(LARGEST));
+        assert_eq!(tree.subtree_at(2 << 20, CHUNK - 1), None, "less than a chunk");
+        assert_eq!(tree.subtree_at(100, 5000), None, "not at the beginning of a chunk");
+        // The right edge is no power of two.
+        assert_eq!(tree.subtree_at(10 << 20, 100), Some(100));
+        assert_eq!(tree.subtree_at(10 << 20, 99), None);
+        assert_eq!(Tree::new(CHUNK).subtree_at(0, CHUNK), None, "the root is no subtree");
+        let open = Tree::open_ended(len);
+        assert_eq!(open.subtree_at(0, len), None, "it may be the root");
+        assert_eq!(open.subtree_at(LARGEST, len - LARGEST), Some(LARGEST));
+    }
 }

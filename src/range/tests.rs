@@ -50,6 +50,8 @@ fn constructors() {
     assert_eq!(ByteRange::with_len(u64::MAX, 0), ByteRange::new(u64::MAX, u64::MAX));
     assert_eq!(ByteRange::with_len(u64::MAX, 1), None);
     assert_eq!(ByteRange::between(3, 9).to_string(), "3..9");
+    assert_eq!(format!("{:?}", ByteRange::between(3, 9)), "3..9");
+    assert_eq!((as_u64(7), as_usize(7)), (7, 7));
     assert_eq!(serde_json::to_string(&ByteRange::to(9)).unwrap(), r#"{"start":0,"end":9}"#);
 }
 

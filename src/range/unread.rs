@@ -165,4 +165,21 @@ mod tests {
         assert_eq!(taken, [range(0, 5), range(5, 10), range(10, 20), range(30, 31)]);
         assert!(unread.is_empty());
     }
+
+    #[test]
+    fn what_is_read_after_all_is_taken_out_whatever_the_reason_was() {
+        let mut unread = Unread::new();
+        assert!(unread.is_empty());
+        let parts = [(0, 4, "a"), (8, 12, "b")];
+        let failed = |(start, end, error): (u64, u64, &str)| Failed {
+            range: range(start, end),
+            error: error.into(),
+        };
+        unread.extend(parts.map(failed));
+        assert_eq!((unread.is_empty(), unread.len()), (false, 2));
+        unread.remove(&[range(2, 10)].into_iter().collect());
+        assert_eq!(unread.ranges().as_slice(), [range(0, 2), range(10, 12)]);
+        unread.remove(&range(0, 12).into());
+        assert_eq!((unread.is_empty(), unread.len()), (true, 0));
+    }
 }
