@@ -179,6 +179,7 @@ mod tests {
         }
         assert_eq!(&covered, todo);
         assert_eq!(plan.bytes(), todo.bytes());
+        assert_eq!((plan.stripe_size(), &plan.pieces()), (stripe_size, todo));
         assert_eq!(plan.stripe(plan.stripes()), None);
     }
 

@@ -275,6 +275,30 @@ fn damage_is_told_from_a_missing_end() {
     assert!(reason(crlf.as_bytes()).contains("version \"1\\r\""));
 }
 
+/// Of nothing, a map says nothing: neither where it begins nor where it ends.
+#[test]
+fn an_empty_part_changes_no_map_and_an_empty_map_becomes_its_part() {
+    let part = Map { identity: None, ..sample() };
+    let empty = Map::default();
+    assert_eq!(empty.with(part.clone()), part);
+    assert_eq!(part.with(empty.clone()), part);
+    let far = Map { extent: range(1 << 40, 1 << 40), ..empty };
+    assert_eq!(part.with(far.clone()).extent, part.extent);
+    assert_eq!(far.with(part.clone()).extent, part.extent);
+}
+
+#[test]
+fn a_full_disk_is_told_from_other_errors() {
+    let error = |kind| {
+        let (operation, path) = ("write", PathBuf::from("map"));
+        MapError::Io { operation, path, source: std::io::Error::from(kind) }
+    };
+    assert!(error(std::io::ErrorKind::StorageFull).is_of_space());
+    assert!(error(std::io::ErrorKind::QuotaExceeded).is_of_space());
+    assert!(!error(std::io::ErrorKind::PermissionDenied).is_of_space());
+    assert!(!MapError::whole("no map").is_of_space());
+}
+
 #[test]
 fn half_a_million_blocks_make_the_round_trip() {
     let done = (0..250_000).map(|index| range(index * 4096, index * 4096 + 512)).collect();
