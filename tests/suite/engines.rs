@@ -417,6 +417,7 @@ fn a_file_written_in_place_stays_in_the_page_cache_if_it_was_there() {
 
 /// The system reads ahead, also behind the end of what is asked for: that goes, and what
 /// somebody else had there stays.
+#[cfg(target_os = "linux")]
 #[test]
 fn nothing_stays_that_was_read_ahead() {
     let scene = Scene::new();
@@ -442,6 +443,7 @@ fn nothing_stays_that_was_read_ahead() {
 
 /// Bytes of the source that the page cache has before and after a run, some of them
 /// another's, a little behind what the run reads.
+#[cfg(target_os = "linux")]
 fn left_of_another(scene: &Scene, line: &str) -> (usize, usize) {
     use std::io::{Read, Seek, SeekFrom, sink};
     const OF_ANOTHER: u64 = 4 << 20;
