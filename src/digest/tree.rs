@@ -310,12 +310,26 @@ mod tests {
         assert_eq!(tree.subtree_at(2 << 20, 3 << 20), Some(LARGEST));
         assert_eq!(tree.subtree_at(2 << 20, CHUNK - 1), None, "less than a chunk");
         assert_eq!(tree.subtree_at(100, 5000), None, "not at the beginning of a chunk");
-        // The right edge is no power of two.
+        // At the right edge, of any length.
         assert_eq!(tree.subtree_at(10 << 20, 100), Some(100));
         assert_eq!(tree.subtree_at(10 << 20, 99), None);
-        assert_eq!(Tree::new(CHUNK).subtree_at(0, CHUNK), None, "the root is no subtree");
+        assert_eq!(Tree::new(CHUNK).subtree_at(0, CHUNK), None, "it is the root");
         let open = Tree::open_ended(len);
         assert_eq!(open.subtree_at(0, len), None, "it may be the root");
         assert_eq!(open.subtree_at(LARGEST, len - LARGEST), Some(LARGEST));
+    }
+
+    #[test]
+    fn a_part_of_which_the_beginning_is_missing_has_no_value() {
+        let (part, half) = (ByteRange::between(1 << 20, 2 << 20), 1 << 19);
+        let bytes = vec![7; half as usize];
+        let state = DigestState::new();
+        let tree = Tree::part(part, 4 << 20);
+        tree.update(half, Content::Data(&bytes), &state);
+        assert!(tree.finish(part.len()).is_none());
+        let tree = Tree::part(part, 4 << 20);
+        tree.update(half, Content::Data(&bytes), &state);
+        tree.update(0, Content::Data(&bytes), &state);
+        assert!(tree.finish(part.len()).is_some());
     }
 }

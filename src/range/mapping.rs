@@ -121,4 +121,14 @@ mod tests {
         assert_eq!(Mapping::new(last, u64::MAX - 2).unwrap().to().end(), u64::MAX);
         assert_eq!(Mapping::identity(ByteRange::between(5, 9)).to().start(), 5);
     }
+
+    #[test]
+    fn a_set_of_the_destination_is_found_in_the_source_as_far_as_it_is_mapped() {
+        let range = |(start, end)| ByteRange::between(start, end);
+        let mapping = Mapping::new(range((100, 200)), 1000).unwrap();
+        let set: RangeSet =
+            [(0, 1010), (1050, 1060), (1090, 1200)].map(range).into_iter().collect();
+        let found = mapping.set_to_source(&set);
+        assert_eq!(found.as_slice(), [(100, 110), (150, 160), (190, 200)].map(range));
+    }
 }
