@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::common::{Scene, has_tools, is_root, skip};
+use crate::common::{Scene, compiled, has_tools, is_root, skip};
 
 /// The folder `NAME.below` of a scene, seen as `NAME` with the oddities asked for.
 pub struct Odd {
@@ -114,17 +114,7 @@ fn build() -> Result<PathBuf, String> {
         return Err("needs libfuse3-dev".to_owned());
     }
     let flags = String::from_utf8(flags.stdout).expect("flags are text");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/privileged/oddfs.c");
-    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join("oddfs");
-    // Under a name of its own first: another test run may be using the program.
-    let made = program.with_extension(std::process::id().to_string());
-    let mut command = Command::new("gcc");
-    command.args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
-    command.arg(&made).arg(source).args(flags.split_whitespace());
-    let built = command.output().expect("gcc runs");
-    assert!(built.status.success(), "oddfs.c: {}", String::from_utf8_lossy(&built.stderr));
-    std::fs::rename(&made, &program).expect("the program gets its name");
-    Ok(program)
+    Ok(compiled("privileged/oddfs.c", &flags))
 }
 
 /// With no switch it is a file system like any other, so that what fails with

@@ -517,6 +517,24 @@ fn is_installed(tool: &str) -> bool {
     std::env::split_paths(&path).chain(sbin).any(|folder| folder.join(tool).is_file())
 }
 
+/// The program made of the C file `source` of the tests, by gcc and with `flags`.
+#[cfg(target_os = "linux")]
+pub fn compiled(source: &str, flags: &str) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests").join(source);
+    let name = source.file_stem().expect("it has a name");
+    let program = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    // Under a name of its own first: another test run may be using the program.
+    let made = program.with_extension(std::process::id().to_string());
+    let mut command = Command::new("gcc");
+    command.args(["-O1", "-Wall", "-Wextra", "-Werror", "-pthread", "-o"]);
+    command.arg(&made).arg(&source).args(flags.split_whitespace());
+    let built = command.output().expect("gcc runs");
+    let said = String::from_utf8_lossy(&built.stderr);
+    assert!(built.status.success(), "{}: {said}", source.display());
+    std::fs::rename(&made, &program).expect("the program gets its name");
+    program
+}
+
 /// Whether this runs as root; a skip if not.
 #[cfg(unix)]
 pub fn is_root() -> bool {

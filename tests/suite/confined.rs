@@ -3,7 +3,7 @@
 
 use std::process::Command;
 
-use crate::common::{Scene, program};
+use crate::common::{Scene, compiled, has_tools, program, skip};
 use crate::inject::can_inject;
 
 /// How often a run with these words asks to be confined, and whether it ended well.
@@ -65,4 +65,93 @@ fn links_and_places_that_are_not_there_yet_are_written_to() {
     scene.run("--also far/second source third").code(0);
     scene.run("--map far/map --digest md5 --digest-file far/sums source fourth").code(0);
     assert!(scene.read("far/second") == bytes && scene.read("fourth") == bytes);
+}
+
+/// Every form of a copy that writes in `folder`, with the attacks that find their aim where
+/// nothing keeps them from it: a link for each name, and a link for the folder.
+const FORMS: [(&str, &[&str]); 15] = [
+    ("source folder/copy", &["link", "folder"]),
+    ("--resume source folder/copy", &["link", "folder"]),
+    ("-f source folder/old", &["link", "folder"]),
+    ("-p --engine positioned -t 2 source folder/copy", &["link", "folder"]),
+    ("--engine mmap --verify source folder/copy", &["link", "folder"]),
+    (
+        "--limit-rate 8M --checkpoint-every 0 --map folder/map source folder/copy",
+        &["link", "folder"],
+    ),
+    ("--also folder/second source folder/copy", &["link", "folder"]),
+    ("--split 100K source folder/copy", &["link", "folder"]),
+    ("--digest md5 --digest-file folder/sums source folder/copy", &["link", "folder"]),
+    ("--log folder/log source folder/copy", &["link", "folder"]),
+    ("source list.csv folder", &["link", "folder"]),
+    ("-R tree folder", &["link", "folder"]),
+    ("batch --source source --into folder list.csv", &["link", "folder"]),
+    // Where files can be without a name until they are complete, no name can be a link.
+    ("batch --no-sync --source source --into folder list.csv", &["folder"]),
+    // Nothing is created.
+    ("--in-place source folder/old", &[]),
+];
+
+/// A folder to copy into, one elsewhere with the file to be harmed, and what is copied.
+fn attacked() -> Scene {
+    let scene = Scene::new();
+    scene.source("source", 300_000);
+    for folder in ["folder", "else", "tree"] {
+        std::fs::create_dir(scene.path(folder)).unwrap();
+    }
+    scene.write("folder/old", &[1; 300_000]);
+    scene.write("else/victim", b"not to be changed");
+    scene.write("tree/file", b"in a folder");
+    scene.write("list.csv", b"name,start,end\na,0,10\nb,10,200000\n");
+    scene
+}
+
+/// With every other defence against links taken away, and with an attacker who is never too
+/// late, the kernel alone keeps all forms of a copy from writing elsewhere. Where it does not,
+/// the same attacks find their aim.
+#[test]
+fn the_kernel_alone_keeps_attacks_from_their_aim() {
+    if !cfg!(target_arch = "x86_64") {
+        return skip("knows the registers of x86-64 alone");
+    }
+    if !has_tools(&["gcc"]) || !can_inject() {
+        return;
+    }
+    let undefended = compiled("suite/undefended.c", "");
+    let has_landlock = Command::new(&undefended).arg("landlock").status().unwrap().success();
+    if !has_landlock {
+        return skip("needs a kernel with Landlock");
+    }
+    let mut attacks = 0;
+    for (line, finding) in FORMS {
+        for (attack, aim) in [("link", "else/victim"), ("folder", "else")] {
+            for sandbox in ["", "--no-sandbox"] {
+                let scene = attacked();
+                let real = scene.path(".").canonicalize().unwrap();
+                let mut run = scene.tool(undefended.to_str().unwrap(), [attack]);
+                run.command.args([real.join(aim), real.join("folder"), program()]);
+                run.command.args(line.split_whitespace()).args(sandbox.split_whitespace());
+                let ended = run.run();
+                let said = ended.stderr.lines().last().unwrap_or_default();
+                let tried = said.strip_prefix("undefended: attacks: ").and_then(|n| n.parse().ok());
+                let tried: u32 =
+                    tried.unwrap_or_else(|| panic!("{attack}, {line}: {}", ended.stderr));
+                let names: Vec<_> = std::fs::read_dir(scene.path("else")).unwrap().collect();
+                let is_harmed =
+                    names.len() != 1 || scene.read("else/victim") != b"not to be changed";
+                let what = format!("{attack}, {line} {sandbox}: {}", ended.stderr);
+                if sandbox.is_empty() {
+                    assert!(!is_harmed, "{what}");
+                    attacks += tried;
+                } else if finding.contains(&attack) {
+                    assert!(is_harmed, "{what}");
+                }
+            }
+        }
+    }
+    println!(
+        "measured: attacks on the kernel's confinement alone: {attacks} attacks in {} copies, \
+         nothing changed elsewhere; without it they found their aim",
+        2 * FORMS.len()
+    );
 }
