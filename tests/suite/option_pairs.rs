@@ -303,9 +303,10 @@ fn check(settings: &[&Setting], world: World) {
     if code == 2 || code == 3 {
         let is_expected = match verdict {
             Verdict::Usage => code == 2 || wish.is_refused(world) || wish.is_particular,
-            Verdict::Refused => code == 3,
             // What is shared is written as a whole.
-            _ => wish.is_particular && (code == 3 || wish.only_changed),
+            _ if wish.only_changed && wish.is_particular => true,
+            Verdict::Refused => code == 3,
+            _ => wish.is_particular && code == 3,
         };
         assert!(is_expected, "{context}: {verdict:?} was expected");
         assert_eq!(found, before, "{context}: something has changed");
