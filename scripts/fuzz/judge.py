@@ -336,11 +336,11 @@ class Played:
         must("panicked" not in err, "panic:", err[-600:])
         said = cases.words_said(attempt)
         wrong = any(option[0] == "--expect" and option[2] == "wrong" for option in attempt["options"])
-        allowed = self.allowed(attempt, wrong)
+        allowed = self.allowed(attempt, wrong, held)
         must(code in allowed, f"exit code {code}, allowed are {sorted(allowed)}:", err.strip()[-600:] or out[-600:])
         is_complete = code == 0 and "--dry-run" not in said
         for index, path in enumerate(self.dests):
-            self.check_bytes(path, is_complete, code, held[index], self.read(path))
+            self.check_bytes(path, attempt, is_complete, code, held[index], self.read(path))
         if not self.dests:
             self.check_stream(out, is_complete)
         self.check_names(is_complete, code, names, "--dry-run" in said)
@@ -348,7 +348,7 @@ class Played:
         if self.dests and (out or code >= 0):
             self.check_report(attempt, code, out)
 
-    def allowed(self, attempt, wrong):
+    def allowed(self, attempt, wrong, held):
         if wrong and "--dry-run" not in cases.words_said(attempt):
             # A stream has left the process before its digest is known; a copy that must not
             # be resumed is refused first.
@@ -358,6 +358,9 @@ class Played:
         if cases.may_be_refused(self.case, attempt) or not self.is_continued(attempt):
             codes |= {2, 3, 5 if cases.may_be_refused(self.case, attempt) else 3}
         if self.lacks_map and attempt["how"] == "--resume":
+            codes.add(3)
+        if self.case["dest"]["kind"] == "new" and len(self.dests) > 1 and any(one is not None for one in held):
+            # One of them is complete already: the others go on without it.
             codes.add(3)
         if "signal" in attempt:
             codes.add(-getattr(signal, f"SIG{attempt['signal']}"))
@@ -369,7 +372,7 @@ class Played:
         """Whether it says what is to be done with what an earlier run left."""
         return bool(attempt["how"]) or attempt is self.case["attempts"][0] or not self.dests
 
-    def check_bytes(self, path, is_complete, code, held, now):
+    def check_bytes(self, path, attempt, is_complete, code, held, now):
         kind, name = self.case["dest"]["kind"], os.path.basename(path)
         whole, old = self.whole, self.old
         if self.case["split"]:
@@ -384,15 +387,18 @@ class Played:
         elif code in (2, 3, 0):
             must(now == held, name, f"was changed, with exit code {code}")
         elif kind == "new":
-            # A signal may come when the name was given already, by this run or by one before;
-            # and where one of several destinations fails, the others become complete.
-            may_be_there = code < 0 or held == whole or code == 5 and len(self.dests) > 1
-            must(now is None or now == whole and may_be_there, name, f"is there, with exit code {code}")
+            must(now is None or now == whole and (held == whole or self.may_have_name(attempt, code)),
+                 name, f"is there, with exit code {code}")
         elif kind == "force":
-            must(now == held or now == whole and code < 0 or self.case["split"] and code < 0,
+            must(now == held or now == whole and self.may_have_name(attempt, code) or self.case["split"] and code < 0,
                  name, f"is neither the old one nor complete, with exit code {code}")
         else:
             self.check_place(name, old, now)
+
+    def may_have_name(self, attempt, code):
+        """Whether a run that has not succeeded may have given the final name: a signal or an
+        error came after that, or another of several destinations failed."""
+        return code < 0 or code == 5 and (len(self.dests) > 1 or bool(attempt.get("switches")))
 
     def check_place(self, name, old, now):
         must(len(old) <= len(now) <= len(self.whole), name, f"has {len(now)} bytes")

@@ -219,6 +219,10 @@ impl Ledger for Record<'_> {
         self.sink.as_ref().map_or(Ok(()), |sink| sink.sync_data())
     }
 
+    fn secure_names(&self) -> io::Result<()> {
+        self.branch.draft.as_ref().map_or(Ok(()), |draft| draft.secure_names())
+    }
+
     fn done(&self) -> RangeSet {
         let mut done = self.transfer.recorded();
         // Asked after `done` was taken: what fails later is not in it.

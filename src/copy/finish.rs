@@ -104,19 +104,21 @@ impl Task<'_> {
     ///
     /// [`ErrorKind::DestinationChanged`] among others.
     pub fn check_intact(&mut self, sent: &Sent, moved: &Moved, cancel: &CancelToken) -> Result<()> {
-        let source = self.origin.source();
+        let (source, mapping) = (self.origin.source(), self.mapping);
         let mut holes = self.kept_holes.clone();
         holes.merge(&sent.transfer.holes);
         holes.merge(&moved.failed_set());
-        let written = Written {
-            source: &*source,
-            range: self.mapping.from(),
-            to: self.mapping.to().start(),
-            holes,
-            made: sent.transfer.made_holes(),
-        };
         self.each(|_, branch| {
             let Some(draft) = &branch.draft else { return Ok(()) };
+            let mut holes = holes.clone();
+            holes.merge(&branch.left_zeros(mapping));
+            let written = Written {
+                source: &*source,
+                range: mapping.from(),
+                to: mapping.to().start(),
+                holes,
+                made: sent.transfer.made_holes(),
+            };
             let lost: RangeSet = draft.lost(&written, cancel)?;
             branch.invalidate(&sent.transfer, &lost)?;
             draft.check_written(&lost)

@@ -15,6 +15,7 @@ use crate::options::Options;
 use crate::plan::Cursor;
 use crate::pool::{self, Transfer};
 use crate::progress::{Phase, Watch};
+use crate::range::{Mapping, RangeSet};
 
 /// What a destination holds before it is written, and what was found of that.
 pub struct Update {
@@ -71,6 +72,12 @@ impl Branch {
         let existing = existing.ok_or_else(|| Refusal::WriteOnly { path: path() })?;
         self.update = Some(Update { existing, counts: Arc::default() });
         Ok(())
+    }
+
+    /// What was left alone because zeros were there already, in bytes of the source.
+    pub fn left_zeros(&self, mapping: Mapping) -> RangeSet {
+        let zeros = self.update.as_ref().map(|update| update.counts.zeros()).unwrap_or_default();
+        zeros.iter().map(|part| mapping.to_source(part)).collect()
     }
 
     /// Bytes that were written because they differed, and bytes that were equal.

@@ -46,6 +46,16 @@ pub trait Ledger {
     /// Of the system. Never to be retried.
     fn sync_data(&self) -> std::io::Result<()>;
 
+    /// Waits until the names are durable by which a later run finds what is written: a
+    /// map must not speak of a file that nobody finds.
+    ///
+    /// # Errors
+    ///
+    /// Of the system. Never to be retried.
+    fn secure_names(&self) -> std::io::Result<()> {
+        Ok(())
+    }
+
     /// What has been written so far.
     fn done(&self) -> RangeSet;
 
@@ -180,8 +190,7 @@ impl Checkpointer {
             return Ok(());
         }
         if !due {
-            self.begin();
-            return Ok(());
+            return self.begin(ledger);
         }
         self.save(ledger)?;
         drop(closed);
@@ -194,11 +203,25 @@ impl Checkpointer {
 
     /// Makes a map that records nothing. That it cannot be made ends no copy: the
     /// first one that records something will say so.
-    fn begin(&self) {
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Sync`].
+    fn begin(&self, ledger: &dyn Ledger) -> Result<()> {
         lock(&self.last).begun = true;
+        self.synced(ledger, ledger.secure_names())?;
         let (identity, extent) = (Some(self.identity.clone()), self.extent);
         let (done, failed) = (RangeSet::new(), RangeSet::new());
         let _ = self.file.save(&Map { identity, done, failed, extent });
+        Ok(())
+    }
+
+    /// How a sync of `ledger` ended: after an error none proves anything any more.
+    fn synced(&self, ledger: &dyn Ledger, ended: std::io::Result<()>) -> Result<()> {
+        ended.map_err(|source| {
+            lock(&self.last).broken = true;
+            ErrorKind::Sync { path: ledger.destination().to_owned(), source }.into()
+        })
     }
 
     /// No more checkpoints: called before the copy gets its name, so that none
@@ -221,12 +244,8 @@ impl Checkpointer {
             return Err(ErrorKind::Sync { path, source }.into());
         }
         let map = self.snapshot(ledger);
-        ledger.sync_data().map_err(|source| {
-            lock(&self.last).broken = true;
-            let path = ledger.destination().to_owned();
-            ErrorKind::Sync { path, source }
-        })?;
-        self.write(&map)
+        self.synced(ledger, ledger.sync_data())?;
+        self.write(&map, ledger)
     }
 
     /// Records what is done when `error` has ended the copy, as far as it can
@@ -263,7 +282,7 @@ impl Checkpointer {
     ///
     /// [`ErrorKind::Journal`].
     pub fn save_synced(&self, ledger: &dyn Ledger) -> Result<()> {
-        self.write(&self.snapshot(ledger))
+        self.write(&self.snapshot(ledger), ledger)
     }
 
     /// Takes back that `wrong` is done, also in the map on the disk if there is
@@ -319,7 +338,8 @@ impl Checkpointer {
         }
     }
 
-    fn write(&self, map: &Map) -> Result<()> {
+    fn write(&self, map: &Map, ledger: &dyn Ledger) -> Result<()> {
+        self.synced(ledger, ledger.secure_names())?;
         let room = lock(&self.room).take();
         if let Some(room) = &room {
             // Cut, not only closed: some file systems clear away later.

@@ -96,8 +96,9 @@ pub fn remove(directory: &Directory, name: &OsStr, ours: Ours<'_>) -> io::Result
 
 /// Removes the temporaries of the file `of` that killed runs have left: regular
 /// files of this user with one name, that begin as `beginning` or are shorter,
-/// and that nobody is writing. Whether there were any. Best effort: one that
-/// stays is in nobody's way.
+/// and that nobody is writing. After a power cut, one may begin with zeros, because
+/// what was to be there is not on the disk. Whether there were any. Best effort: one
+/// that stays is in nobody's way.
 pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) -> bool {
     let names = directory.names(|name| is_temporary_of(name, of)).unwrap_or_default();
     let clear = |name: &OsString| {
@@ -113,7 +114,9 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
             && !part::is_busy(&file)
             // Where numbers are made up, a lock says nothing either.
             && looked.is_some_and(|looked| looked.same_thing(&facts))
-            && begins_as(&mut file, beginning).unwrap_or(false);
+            && start_of(&mut file, beginning.len()).is_ok_and(|start| {
+                beginning.starts_with(&start) || start.iter().all(|&byte| byte == 0)
+            });
         is_ours && remove(directory, name, Ours { file: &file, facts: &facts }).unwrap_or(false)
     };
     // All of them: `any` would stop at the first.
@@ -126,9 +129,14 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
 ///
 /// Of the system.
 pub fn begins_as(file: &mut impl Read, beginning: &[u8]) -> io::Result<bool> {
+    Ok(beginning.starts_with(&start_of(file, beginning.len())?))
+}
+
+/// The first `len` bytes of `file`, or as many as there are.
+fn start_of(file: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
     let mut start = Vec::new();
-    file.take(beginning.len() as u64).read_to_end(&mut start)?;
-    Ok(beginning.starts_with(&start))
+    file.take(len as u64).read_to_end(&mut start)?;
+    Ok(start)
 }
 
 /// Makes sure that a file can get another name in `directory`, if a program serves

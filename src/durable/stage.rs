@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::intact;
 use super::open_file::{OpenFile, resize};
@@ -50,6 +51,8 @@ pub struct Stage {
     is_made: bool,
     /// Whether it began as a clone of the source.
     is_clone: bool,
+    /// Whether its name is on the disk for certain.
+    is_secured: AtomicBool,
 }
 
 impl Stage {
@@ -88,7 +91,14 @@ impl Stage {
     pub fn of_several(target: StagedTarget, file: File, len: u64) -> Stage {
         let path = target.part_path();
         let file = OpenFile { io: Arc::new(FileIo::new(file, len)), path, grows: false };
-        Stage { file, target, is_named: false, is_made: false, is_clone: false }
+        Stage {
+            file,
+            target,
+            is_named: false,
+            is_made: false,
+            is_clone: false,
+            is_secured: AtomicBool::new(false),
+        }
     }
 
     fn create(target: StagedTarget, blank: Blank<'_>) -> Result<Stage> {
@@ -114,7 +124,14 @@ impl Stage {
         })?;
         let grows = grows || blank.open_ended && sizing::is_in_doubt(&file);
         let file = OpenFile { io: Arc::new(FileIo::new(file, blank.len)), path, grows };
-        Ok(Stage { file, target, is_named: false, is_made: true, is_clone })
+        Ok(Stage {
+            file,
+            target,
+            is_named: false,
+            is_made: true,
+            is_clone,
+            is_secured: AtomicBool::new(false),
+        })
     }
 
     fn resume(target: StagedTarget, earlier: Previous, blank: Blank<'_>) -> Result<Stage> {
@@ -130,7 +147,14 @@ impl Stage {
         let grows = facts.size != blank.len && resize(&file, &path, blank.len, blank.gaps)?;
         let file = OpenFile { io: Arc::new(FileIo::new(file, blank.len)), path, grows };
         let is_named = earlier.committed;
-        Ok(Stage { file, target, is_named, is_made: false, is_clone: false })
+        Ok(Stage {
+            file,
+            target,
+            is_named,
+            is_made: false,
+            is_clone: false,
+            is_secured: AtomicBool::new(false),
+        })
     }
 
     /// What is written.
@@ -141,6 +165,20 @@ impl Stage {
     /// Whether it has all the bytes of the source already, in the same storage.
     pub fn is_clone(&self) -> bool {
         self.is_clone
+    }
+
+    /// Waits until the name under which it is written is on the disk, unless it was
+    /// already: on some file systems the sync of a file does not cover that.
+    ///
+    /// # Errors
+    ///
+    /// Of the system. Never to be retried.
+    pub fn secure_name(&self) -> io::Result<()> {
+        if !self.is_secured.load(Ordering::Acquire) {
+            self.target.directory.sync()?;
+            self.is_secured.store(true, Ordering::Release);
+        }
+        Ok(())
     }
 
     /// Takes back what was done to begin: a new part goes away. What an earlier

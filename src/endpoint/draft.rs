@@ -1,5 +1,6 @@
 //! What a destination becomes when it is begun.
 
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -128,6 +129,15 @@ pub trait Draft: Send + Sync {
         }
         let path = self.path().to_owned();
         self.sink().sync_data().map_err(|source| ErrorKind::Sync { path, source }.into())
+    }
+
+    /// Waits until the names are durable by which a later run finds it.
+    ///
+    /// # Errors
+    ///
+    /// Of the system. Never to be retried.
+    fn secure_names(&self) -> io::Result<()> {
+        Ok(())
     }
 
     /// Whether what was synced stays, come what may.

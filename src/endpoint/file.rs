@@ -1,6 +1,7 @@
 //! A file that is made, or replaced, when it is complete: written beside its final
 //! name, under one that nobody looks at.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -195,6 +196,10 @@ impl Draft for Stage {
     fn settle(&self, rights: Option<u32>) -> Result<Vec<String>> {
         Stage::file(self).fill_up()?;
         rights.map_or(Ok(Vec::new()), |rights| self.set_final_mode(rights))
+    }
+
+    fn secure_names(&self) -> io::Result<()> {
+        self.secure_name()
     }
 
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {

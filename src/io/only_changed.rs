@@ -10,15 +10,16 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use crossbeam::queue::ArrayQueue;
 
 use super::buffer::Buffer;
 use super::fingerprint::{Marked, Marks};
 use super::{Sink, Source, ZEROES, as_u64, as_usize, transfer};
-use crate::range::{ByteRange, align_down};
+use crate::progress::lock;
+use crate::range::{ByteRange, RangeSet, align_down};
 
 /// Smallest block that is told apart, in bytes: a page of the page cache, below
 /// which every system reads and writes whole ones.
@@ -66,6 +67,7 @@ impl Room {
 pub struct Counts {
     written: AtomicU64,
     equal: AtomicU64,
+    zeros: Mutex<RangeSet>,
 }
 
 impl Counts {
@@ -79,9 +81,22 @@ impl Counts {
         self.equal.load(Relaxed)
     }
 
-    fn add(&self, equal: bool, bytes: u64) {
-        let counter = if equal { &self.equal } else { &self.written };
-        counter.fetch_add(bytes, Relaxed);
+    /// Where zeros were the same already, in bytes of the destination: blocks that may
+    /// be holes there, and were not made so.
+    pub fn zeros(&self) -> RangeSet {
+        lock(&self.zeros).clone()
+    }
+
+    fn add_written(&self, bytes: u64) {
+        self.written.fetch_add(bytes, Relaxed);
+    }
+
+    fn add_equal(&self, place: ByteRange) {
+        self.equal.fetch_add(place.len(), Relaxed);
+    }
+
+    fn add_zeros(&self, place: ByteRange) {
+        lock(&self.zeros).insert(place);
     }
 }
 
@@ -172,7 +187,7 @@ impl OnlyChanged {
     /// what the beginning of `place` holds. Returns how far it got.
     fn write_changed(&self, place: ByteRange, data: &[u8], known: &[u8]) -> io::Result<usize> {
         if known == data {
-            self.counts.add(true, place.len());
+            self.leave(place, data);
             return Ok(data.len());
         }
         let bytes = |part: ByteRange| {
@@ -184,21 +199,36 @@ impl OnlyChanged {
         };
         let mut moved = 0;
         for Run { place, equal } in self.runs(place, same) {
-            if !equal && let Err(stop) = self.write_run(place, &data[bytes(place)]) {
+            if equal {
+                self.leave(place, &data[bytes(place)]);
+            } else if let Err(stop) = self.write_run(place, &data[bytes(place)]) {
                 moved += stop.moved;
                 // The next call meets the error where it is.
                 return if moved > 0 { Ok(moved) } else { Err(stop.error) };
             }
-            self.counts.add(equal, if equal { place.len() } else { 0 });
             moved += as_usize(place.len());
         }
         Ok(moved)
     }
 
+    /// Counts `data`, which is at `place` already.
+    fn leave(&self, place: ByteRange, data: &[u8]) {
+        self.counts.add_equal(place);
+        let is_zero = |block: ByteRange| {
+            let start = as_usize(block.start() - place.start());
+            all_zero(&data[start..start + as_usize(block.len())])
+        };
+        for Run { place, equal } in self.runs(place, is_zero) {
+            if equal {
+                self.counts.add_zeros(place);
+            }
+        }
+    }
+
     fn write_run(&self, place: ByteRange, data: &[u8]) -> Result<(), transfer::Stop> {
         let written = transfer::write_full(&*self.sink, place.start(), data);
         let moved = written.as_ref().map_or_else(|stop| stop.moved, |()| data.len());
-        self.counts.add(false, as_u64(moved));
+        self.counts.add_written(as_u64(moved));
         written
     }
 
@@ -207,7 +237,7 @@ impl OnlyChanged {
             return Ok(());
         }
         self.sink.write_zeroes(place)?;
-        self.counts.add(false, place.len());
+        self.counts.add_written(place.len());
         Ok(())
     }
 }
@@ -252,7 +282,8 @@ impl Sink for OnlyChanged {
                 for Run { place, equal } in self.runs(place, is_zero) {
                     if equal {
                         self.write_zero_run(pending)?;
-                        self.counts.add(true, place.len());
+                        self.counts.add_equal(place);
+                        self.counts.add_zeros(place);
                         pending = ByteRange::between(place.end(), place.end());
                     } else {
                         pending = ByteRange::between(pending.start(), place.end());

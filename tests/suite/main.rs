@@ -29,6 +29,8 @@ mod copy;
 #[cfg(target_os = "linux")]
 mod crash;
 #[cfg(target_os = "linux")]
+mod crash_states;
+#[cfg(target_os = "linux")]
 mod ddrescue;
 mod digest;
 #[cfg(target_os = "linux")]

@@ -399,6 +399,25 @@ fn holes_are_made_only_where_there_are_no_zeros() {
     assert_eq!(scene.path("image").metadata().unwrap().modified().unwrap(), before);
 }
 
+/// Of a stream nothing can be read again to see that a hole holds what was to be there.
+#[test]
+fn zeros_of_a_stream_may_be_holes_already() {
+    let scene = Scene::new();
+    const MIB: usize = 1 << 20;
+    for (len, old) in [(3 * MIB, 2 * MIB), (10_000, 3000)] {
+        let mut new = vec![0; len];
+        new[len / 2..len / 2 + 100].fill(7);
+        std::fs::File::create(scene.path("image"))
+            .and_then(|file| file.set_len(old as u64))
+            .unwrap();
+        let line = "--only-changed --in-place --json --io-size 64K - image";
+        let ended = scene.pcopy(line.split_whitespace()).with_input(&new).code(0);
+        assert_same(&scene.read("image"), &new, "the image");
+        let (written, equal) = counts(&ended);
+        assert_eq!(written + equal, len as u64);
+    }
+}
+
 #[test]
 fn what_it_cannot_do_is_refused_with_what_helps() {
     let scene = Scene::new();

@@ -208,6 +208,11 @@ impl Draft for SplitDraft {
         self.each(|stage| stage.file().sync())
     }
 
+    fn secure_names(&self) -> io::Result<()> {
+        // With the last one, those before it: they lie in one directory.
+        self.stages.last().map_or(Ok(()), Stage::secure_name)
+    }
+
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
         let mut lost = RangeSet::new();
         for (number, stage) in self.stages.iter().enumerate() {
