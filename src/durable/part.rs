@@ -9,7 +9,7 @@
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::recheck;
 use super::trust;
@@ -44,18 +44,21 @@ pub fn create(directory: &Directory, name: &OsStr) -> io::Result<File> {
 ///
 /// `WouldBlock` if another run keeps it: it has taken the file for one that was left.
 pub fn locked(file: File) -> io::Result<File> {
-    for _ in 0..MOMENTS {
-        if !is_busy(&file) {
-            return Ok(file);
-        }
-        std::thread::sleep(MOMENT);
+    match is_busy_after(&file, LOOK) {
+        true => Err(io::ErrorKind::WouldBlock.into()),
+        false => Ok(file),
     }
-    Err(io::ErrorKind::WouldBlock.into())
 }
 
 /// How long a look at a file that was just made takes, at most: it is empty.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// How long a process that another thread has started is the same program as this one,
+/// at most, and has its files open.
+const FORK: Duration = Duration::from_millis(50);
+
+/// Between two tries to lock a file.
 const MOMENT: Duration = Duration::from_millis(1);
-const MOMENTS: u32 = 200;
 
 /// Looks at `name`, and takes the lock if it is a file.
 ///
@@ -76,7 +79,7 @@ pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
         }
         result => result?,
     };
-    if is_busy(&file) {
+    if stays_busy(&file) {
         return Ok(Found::Busy);
     }
     // Between the look and the lock the run that had it may have ended and
@@ -112,6 +115,24 @@ const PRIVATE: u32 = 0o600;
 /// reason to refuse.
 pub fn is_busy(file: &File) -> bool {
     matches!(sys::try_lock(file), Err(TryLockError::WouldBlock))
+}
+
+/// Whether another run is writing `file` for longer than a moment. What a run of this
+/// process has just let go of may still be locked by a process that another thread was
+/// starting: until that is another program, it has the same files open.
+pub fn stays_busy(file: &File) -> bool {
+    is_busy_after(file, FORK)
+}
+
+fn is_busy_after(file: &File, patience: Duration) -> bool {
+    let begun = Instant::now();
+    while is_busy(file) {
+        if begun.elapsed() >= patience {
+            return true;
+        }
+        std::thread::sleep(MOMENT);
+    }
+    false
 }
 
 /// Whether another run is writing the file `name` where it is. What cannot be
@@ -181,6 +202,25 @@ mod tests {
     use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
     use super::*;
+
+    /// A child of a fork has the files of its parent open, locks and all.
+    #[cfg(unix)]
+    #[test]
+    fn what_a_child_keeps_locked_for_a_moment_is_not_busy() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        let name = std::ffi::OsStr::new("part");
+        let file = create(&directory, name).unwrap();
+        // Of a run that has ended, which had it open under one more descriptor.
+        let kept = file.try_clone().unwrap();
+        drop(file);
+        assert!(matches!(find(&directory, name), Ok(Found::Busy)));
+        std::thread::scope(|scope| {
+            let looking = scope.spawn(|| find(&directory, name).unwrap());
+            drop(kept);
+            assert!(matches!(looking.join().unwrap(), Found::Left(..)));
+        });
+    }
 
     /// Others look at it all the time.
     #[test]

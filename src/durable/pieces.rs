@@ -64,7 +64,7 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
 }
 
 fn claim_whole(file: &File, path: &Path) -> Result<Claim, Refusal> {
-    match part::is_busy(file) {
+    match part::stays_busy(file) {
         true => Err(Refusal::Busy { path: path.to_owned() }),
         false => Ok(Claim::Whole),
     }

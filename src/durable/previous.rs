@@ -97,13 +97,13 @@ pub fn map_of_device(path: &Path) -> PathBuf {
     PathBuf::from(sibling_name(&sys::device_name(path), MAP_SUFFIX))
 }
 
-/// Takes the lock that says "a run is writing this"; see [`part::is_busy`].
+/// Takes the lock that says "a run is writing this"; see [`part::stays_busy`].
 ///
 /// # Errors
 ///
 /// [`Refusal::Busy`] if another run has it.
 pub fn lock_destination(file: &File, path: &Path) -> Result<(), Refusal> {
-    match part::is_busy(file) {
+    match part::stays_busy(file) {
         true => Err(Refusal::Busy { path: path.to_owned() }),
         false => Ok(()),
     }
