@@ -39,6 +39,8 @@ pub struct Branch {
     pub draft: Option<Box<dyn Draft>>,
     /// The same, where progress is recorded.
     pub checkpointer: Option<Checkpointer>,
+    /// Whether bytes may have been written to it.
+    pub written: bool,
     /// What of it was found to be wrong, in bytes of the source.
     distrusted: Mutex<RangeSet>,
     /// Whether it has its final name.
@@ -86,6 +88,7 @@ impl Branch {
             update: None,
             draft: None,
             checkpointer: None,
+            written: false,
             distrusted: Mutex::default(),
             named: false,
             error: None,
@@ -126,7 +129,10 @@ impl Branch {
     /// Takes away what this run has written, and its map. What an earlier run
     /// wrote stays, and so does what cannot be taken away, and the map that tells of it.
     pub fn discard(&mut self) {
-        if let Some(draft) = self.draft.take() {
+        if let Some(draft) = self.draft.take()
+            // Cutting off what an existing file has got would not bring back the rest.
+            && !(self.abilities.in_place && self.written)
+        {
             self.left = draft.discard();
         }
         if let Some(checkpointer) = self.checkpointer.take() {

@@ -113,6 +113,23 @@ fn an_unexpected_digest_commits_no_destination() {
     assert_eq!(scene.names(), ["source"]);
 }
 
+/// In place, they keep what was written, behind their former ends as well.
+#[test]
+fn an_unexpected_digest_cuts_nothing_off_in_place() {
+    let scene = Scene::new();
+    let bytes = scene.source("source", 10_000);
+    for name in ["a", "b"] {
+        scene.write(name, &[7; 12_000]);
+    }
+    let line = "--in-place --dest-offset 4096 --expect crc32c:00000000 --also b source a";
+    scene.run(line).code(4);
+    let expected = [&[7; 4096][..], &bytes].concat();
+    for name in ["a", "b"] {
+        assert_same(&scene.read(name), &expected, name);
+    }
+    assert_eq!(scene.names(), ["a", "b", "source"]);
+}
+
 /// A disk that is too small from the beginning is left out before the first byte.
 #[cfg(unix)]
 #[test]
