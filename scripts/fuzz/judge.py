@@ -11,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import threading
+import time
 
 import cases
 
@@ -121,7 +122,7 @@ class Played:
         if "oddfs" in self.folders:
             self.bed.places.all["oddfs"].set_switches(case["switches"])
         for folder in self.folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
             os.mkdir(folder)
             with open(os.path.join(folder, "bystander"), "wb") as file:
                 file.write(b"not touched")
@@ -499,7 +500,16 @@ class Played:
         if "oddfs" in self.folders:
             self.bed.places.all["oddfs"].set_switches([])
         for folder in self.folders.values():
-            shutil.rmtree(folder, ignore_errors=True)
+            remove(folder)
+
+
+def remove(folder):
+    """Some file systems keep a file for a while after the program that had it open is dead."""
+    for _ in range(100):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.exists(folder):
+            return
+        time.sleep(0.1)
 
 
 def write(path, parts, length):
