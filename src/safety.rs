@@ -371,4 +371,17 @@ mod tests {
         let there = meet(&partition, ten, &disk, ByteRange::new(1009, 1019).expect("in order"));
         assert!(matches!(there, Meeting::Overlap("device")));
     }
+
+    /// What fits exactly fits.
+    #[test]
+    fn one_byte_more_than_there_is_room_for_is_refused() {
+        let path = Path::new("copy");
+        for (needed, fits) in [(0, true), (99, true), (100, true), (101, false)] {
+            assert_eq!(check_space(path, needed, Ok(100)).is_ok(), fits, "{needed} bytes");
+            assert_eq!(check_length(path, needed, 100).is_ok(), fits, "{needed} bytes");
+        }
+        // Where the system does not say, the writes will.
+        let unknown = Err(std::io::ErrorKind::Unsupported.into());
+        assert!(check_space(path, u64::MAX, unknown).is_ok());
+    }
 }

@@ -341,3 +341,29 @@ fn place_of(path: &Path) -> Option<(Thing, OsString)> {
     }
     None
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever named an option is told of that, whichever of the two came first.
+    #[test]
+    fn a_clash_is_told_by_the_option_that_makes_it() {
+        let known = |what: &'static str, path: &str| Known {
+            role: Role::Side,
+            what: what.into(),
+            path: path.into(),
+        };
+        let (option, other) = (known("--log", "a"), known("--map", "b"));
+        let (source, part) = (known("the source", "c"), known("the part", "d"));
+        let said = |known: &Known, added: &Known| {
+            Clash { known: known.clone(), added: added.clone() }.to_string()
+        };
+        let by_option = "--log: it would replace 'c', the source";
+        assert_eq!(said(&source, &option), by_option);
+        assert_eq!(said(&option, &source), by_option);
+        assert_eq!(said(&option, &other), "--map: it would replace 'a', the file of --log");
+        let both = "'c' and 'd' are the same file: the source, and the part";
+        assert_eq!(said(&source, &part), both);
+    }
+}
