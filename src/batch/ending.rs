@@ -286,7 +286,8 @@ impl BatchWork<'_, '_> {
                 let place = ByteRange::with_len(at, range.len()).unwrap_or_default();
                 holes.merge(&unreadable.within(place).iter().filter_map(back).collect());
                 let (source, to, made) = (source.source(), at, output.made_holes());
-                let written = Written { source: &*source, range, to, holes, made };
+                let zeros = RangeSet::new();
+                let written = Written { source: &*source, range, to, holes, zeros, made };
                 let lost = written.lost(file, &path, self.cancel)?;
                 if let Some(first) = lost.iter().next() {
                     return Ok(first.rebase(range.start(), at));

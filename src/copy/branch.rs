@@ -257,7 +257,8 @@ impl Ledger for Record<'_> {
         let mut holes = self.done().missing_from(mapping.from());
         holes.merge(&self.transfer.holes);
         let (range, to, made) = (mapping.from(), mapping.to().start(), self.transfer.made_holes());
-        Written { source: &*self.transfer.source, range, to, holes, made }.probably_lost(file)
+        let (source, zeros) = (&*self.transfer.source, self.branch.left_zeros(mapping));
+        Written { source, range, to, holes, zeros, made }.probably_lost(file)
     }
 
     fn beyond(&self) -> ByteRange {

@@ -110,13 +110,12 @@ impl Task<'_> {
         holes.merge(&moved.failed_set());
         self.each(|_, branch| {
             let Some(draft) = &branch.draft else { return Ok(()) };
-            let mut holes = holes.clone();
-            holes.merge(&branch.left_zeros(mapping));
             let written = Written {
                 source: &*source,
                 range: mapping.from(),
                 to: mapping.to().start(),
-                holes,
+                holes: holes.clone(),
+                zeros: branch.left_zeros(mapping),
                 made: sent.transfer.made_holes(),
             };
             let lost: RangeSet = draft.lost(&written, cancel)?;

@@ -114,6 +114,8 @@ pub struct Written<'a> {
     pub to: u64,
     /// What of the range was not written, or was made a hole.
     pub holes: RangeSet,
+    /// Zeros that were there already, in bytes of the source: each may be a hole.
+    pub zeros: RangeSet,
     /// Bytes that became holes on the way, nobody knows where.
     pub made: u64,
 }
@@ -227,6 +229,8 @@ impl Written<'_> {
             let back = |part: ByteRange| part.rebase(self.to, self.range.start());
             missing.merge(&holes_of(file, place).iter().filter_map(back).collect());
         }
+        // Not before: every gap costs a call, and there may be a gap for each second block.
+        missing.subtract(&self.zeros);
         if self.made > 0 && missing.bytes() <= self.made { RangeSet::new() } else { missing }
     }
 }

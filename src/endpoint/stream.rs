@@ -198,7 +198,14 @@ impl Draft for StreamDraft {
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
         let Some(Standing { file, at }) = &self.standing else { return Ok(RangeSet::new()) };
         let (range, holes) = (written.range, RangeSet::new());
-        let written = Written { source: written.source, range, to: *at, holes, made: 0 };
+        let written = Written {
+            source: written.source,
+            range,
+            to: *at,
+            holes,
+            zeros: RangeSet::new(),
+            made: 0,
+        };
         written.lost_unread(file, &self.path, cancel)
     }
 

@@ -341,7 +341,8 @@ impl Ledger for Transfer {
         holes.merge(&self.holes);
         let (range, to) = (self.mapping.from(), self.mapping.to().start());
         let made = self.made_holes();
-        Written { source: &*self.source, range, to, holes, made }.probably_lost(file)
+        let zeros = RangeSet::new();
+        Written { source: &*self.source, range, to, holes, zeros, made }.probably_lost(file)
     }
 
     fn distrusted(&self) -> RangeSet {

@@ -139,6 +139,7 @@ impl SplitDraft {
             range,
             to,
             holes,
+            zeros: all.zeros.within(range),
             made: all.made,
         })
     }
