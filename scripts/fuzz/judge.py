@@ -392,7 +392,9 @@ class Played:
                  name, f"is there, with exit code {code}")
         elif kind == "force":
             # Of a set, some files may be replaced already.
-            must(now == held or self.may_have_name(attempt, code) and (now == whole or self.case["split"]),
+            parts = self.case["split"] and isinstance(now, list) and all(
+                part in (old or []) or index < len(whole) and part == whole[index] for index, part in enumerate(now))
+            must(now == held or self.may_have_name(attempt, code) and (now == whole or parts),
                  name, f"is neither the old one nor complete, with exit code {code}")
         else:
             self.check_place(name, old, now)
@@ -420,7 +422,8 @@ class Played:
         now = self.all_names()
         if is_complete:
             made = {name for name in now - self.before if not self.is_destination(name)}
-            if any(switch.startswith("ino=") for switch in self.case["switches"]):
+            was_killed = any(one.get("signal") == "KILL" for one in self.case["attempts"])
+            if was_killed and any(switch.startswith("ino=") for switch in self.case["switches"]):
                 # Where numbers of files are made up, what a killed run left is not known to be ours.
                 made = {name for name in made if not name.endswith(".tmp")}
             must(not made, "left behind:", sorted(made))

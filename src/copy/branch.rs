@@ -39,8 +39,6 @@ pub struct Branch {
     pub draft: Option<Box<dyn Draft>>,
     /// The same, where progress is recorded.
     pub checkpointer: Option<Checkpointer>,
-    /// Whether bytes may have been written to it.
-    pub written: bool,
     /// What of it was found to be wrong, in bytes of the source.
     distrusted: Mutex<RangeSet>,
     /// Whether it has its final name.
@@ -88,7 +86,6 @@ impl Branch {
             update: None,
             draft: None,
             checkpointer: None,
-            written: false,
             distrusted: Mutex::default(),
             named: false,
             error: None,
@@ -115,7 +112,17 @@ impl Branch {
 
     /// Leaves it out from now on. What was written of it goes away.
     pub fn fail(&mut self, error: Error) {
+        let is_wrong = error.outcome() == Outcome::Mismatch;
         self.error.get_or_insert(error);
+        if is_wrong { self.discard_wrong() } else { self.discard() }
+    }
+
+    /// Takes away what is not what was expected, and its map. In place all of it is
+    /// there, and cutting it off would not bring back what was there before.
+    pub fn discard_wrong(&mut self) {
+        if self.abilities.in_place {
+            drop(self.draft.take());
+        }
         self.discard();
     }
 
@@ -129,10 +136,7 @@ impl Branch {
     /// Takes away what this run has written, and its map. What an earlier run
     /// wrote stays, and so does what cannot be taken away, and the map that tells of it.
     pub fn discard(&mut self) {
-        if let Some(draft) = self.draft.take()
-            // Cutting off what an existing file has got would not bring back the rest.
-            && !(self.abilities.in_place && self.written)
-        {
+        if let Some(draft) = self.draft.take() {
             self.left = draft.discard();
         }
         if let Some(checkpointer) = self.checkpointer.take() {

@@ -206,7 +206,7 @@ impl Task<'_> {
     /// hold that is not what was expected is of no use to any.
     pub fn keep(&mut self, sent: &Sent, moved: &mut Moved, error: &Error) {
         if !self.is_alone() && error.outcome() == Outcome::Mismatch {
-            self.branches.iter_mut().for_each(Branch::discard);
+            self.branches.iter_mut().for_each(Branch::discard_wrong);
             return;
         }
         if self.reads_once() {

@@ -147,7 +147,6 @@ impl Task<'_> {
         for number in 0..self.branches.len() {
             let result = self.begin_record(number);
             self.settle_result(number, result)?;
-            self.branches[number].written = true;
         }
         Ok(sent)
     }

@@ -111,6 +111,8 @@ struct Last {
     saved: bool,
     /// Whether there may be one that records nothing.
     begun: bool,
+    /// Whether the names are on the disk of what is written.
+    secured: bool,
     /// Whether a sync or a save has failed: from then on a sync proves nothing.
     broken: bool,
 }
@@ -127,7 +129,8 @@ impl Checkpointer {
         resumed: bool,
     ) -> Checkpointer {
         let at = Instant::now();
-        let last = Last { at, copied: 0, saved: resumed, begun: false, broken: false };
+        let last =
+            Last { at, copied: 0, saved: resumed, begun: false, secured: false, broken: false };
         Checkpointer {
             file,
             identity,
@@ -201,7 +204,7 @@ impl Checkpointer {
         Ok(())
     }
 
-    /// Makes a map that records nothing. That it cannot be made ends no copy: the
+    /// Makes a map that records nothing. That the map cannot be made ends no copy: the
     /// first one that records something will say so.
     ///
     /// # Errors
@@ -209,10 +212,19 @@ impl Checkpointer {
     /// [`ErrorKind::Sync`].
     fn begin(&self, ledger: &dyn Ledger) -> Result<()> {
         lock(&self.last).begun = true;
-        self.synced(ledger, ledger.secure_names())?;
+        self.secure_names(ledger)?;
         let (identity, extent) = (Some(self.identity.clone()), self.extent);
         let (done, failed) = (RangeSet::new(), RangeSet::new());
         let _ = self.file.save(&Map { identity, done, failed, extent });
+        Ok(())
+    }
+
+    /// Sees to it once, before the first map, that it speaks of nothing that nobody finds.
+    fn secure_names(&self, ledger: &dyn Ledger) -> Result<()> {
+        if !lock(&self.last).secured {
+            self.synced(ledger, ledger.secure_names())?;
+            lock(&self.last).secured = true;
+        }
         Ok(())
     }
 
@@ -245,7 +257,8 @@ impl Checkpointer {
         }
         let map = self.snapshot(ledger);
         self.synced(ledger, ledger.sync_data())?;
-        self.write(&map, ledger)
+        self.secure_names(ledger)?;
+        self.write(&map)
     }
 
     /// Records what is done when `error` has ended the copy, as far as it can
@@ -275,14 +288,14 @@ impl Checkpointer {
         self.save(ledger)
     }
 
-    /// Records what is done, when the caller has just synced the data and
-    /// nothing has been written since.
+    /// Records what is done, when the caller has just synced the data, or has at least
+    /// tried to, with its name, and nothing has been written since.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::Journal`].
     pub fn save_synced(&self, ledger: &dyn Ledger) -> Result<()> {
-        self.write(&self.snapshot(ledger), ledger)
+        self.write(&self.snapshot(ledger))
     }
 
     /// Takes back that `wrong` is done, also in the map on the disk if there is
@@ -338,8 +351,7 @@ impl Checkpointer {
         }
     }
 
-    fn write(&self, map: &Map, ledger: &dyn Ledger) -> Result<()> {
-        self.synced(ledger, ledger.secure_names())?;
+    fn write(&self, map: &Map) -> Result<()> {
         let room = lock(&self.room).take();
         if let Some(room) = &room {
             // Cut, not only closed: some file systems clear away later.

@@ -44,7 +44,7 @@ pub fn create(directory: &Directory, name: &OsStr) -> io::Result<File> {
 ///
 /// `WouldBlock` if another run keeps it: it has taken the file for one that was left.
 pub fn locked(file: File) -> io::Result<File> {
-    match is_busy_after(&file, LOOK) {
+    match lasts(LOOK, || is_busy(&file)) {
         true => Err(io::ErrorKind::WouldBlock.into()),
         false => Ok(file),
     }
@@ -121,12 +121,18 @@ pub fn is_busy(file: &File) -> bool {
 /// process has just let go of may still be locked by a process that another thread was
 /// starting: until that is another program, it has the same files open.
 pub fn stays_busy(file: &File) -> bool {
-    is_busy_after(file, FORK)
+    stays(|| is_busy(file))
 }
 
-fn is_busy_after(file: &File, patience: Duration) -> bool {
+/// Whether `is_locked` for longer than such a moment.
+pub fn stays(is_locked: impl FnMut() -> bool) -> bool {
+    lasts(FORK, is_locked)
+}
+
+/// Whether `is_locked` for as long as `patience`.
+fn lasts(patience: Duration, mut is_locked: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
-    while is_busy(file) {
+    while is_locked() {
         if begun.elapsed() >= patience {
             return true;
         }
@@ -138,7 +144,7 @@ fn is_busy_after(file: &File, patience: Duration) -> bool {
 /// Whether another run is writing the file `name` where it is. What cannot be
 /// opened says nothing.
 pub fn is_written(directory: &Directory, name: &OsStr) -> bool {
-    directory.open_to_read(name).is_ok_and(|file| is_busy(&file))
+    directory.open_to_read(name).is_ok_and(|file| stays_busy(&file))
 }
 
 /// A file that is open, and what it was when its name was last asked for.
@@ -204,9 +210,12 @@ mod tests {
     use super::*;
 
     /// A child of a fork has the files of its parent open, locks and all.
-    #[cfg(unix)]
     #[test]
     fn what_a_child_keeps_locked_for_a_moment_is_not_busy() {
+        if sys::WINDOWS_NAMES {
+            // No process begins as a copy of another one there.
+            return;
+        }
         let folder = tempfile::tempdir().unwrap();
         let directory = Directory::open(folder.path()).unwrap();
         let name = std::ffi::OsStr::new("part");
@@ -216,7 +225,15 @@ mod tests {
         drop(file);
         assert!(matches!(find(&directory, name), Ok(Found::Busy)));
         std::thread::scope(|scope| {
-            let looking = scope.spawn(|| find(&directory, name).unwrap());
+            let (say, begun) = std::sync::mpsc::channel();
+            let (directory, name) = (&directory, &name);
+            let looking = scope.spawn(move || {
+                say.send(()).unwrap();
+                find(directory, name).unwrap()
+            });
+            begun.recv().unwrap();
+            // Long enough for a look that does not wait; nothing fails if it is not.
+            std::thread::sleep(5 * MOMENT);
             drop(kept);
             assert!(matches!(looking.join().unwrap(), Found::Left(..)));
         });

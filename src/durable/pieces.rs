@@ -43,7 +43,12 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
         // Nothing is written, so it is in nobody's way.
         return Ok(Claim::Piece);
     }
-    match sys::try_lock_range(file, to) {
+    let mut locked = Ok(false);
+    part::stays(|| {
+        locked = sys::try_lock_range(file, to);
+        matches!(locked, Ok(false))
+    });
+    match locked {
         Ok(true) => {}
         Ok(false) if beyond.is_empty() => {
             return Err(Refusal::PieceBusy { path: path.to_owned(), range: to });

@@ -10,7 +10,6 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::intact;
 use super::open_file::{OpenFile, resize};
@@ -51,8 +50,6 @@ pub struct Stage {
     is_made: bool,
     /// Whether it began as a clone of the source.
     is_clone: bool,
-    /// Whether its name is on the disk for certain.
-    is_secured: AtomicBool,
 }
 
 impl Stage {
@@ -91,14 +88,7 @@ impl Stage {
     pub fn of_several(target: StagedTarget, file: File, len: u64) -> Stage {
         let path = target.part_path();
         let file = OpenFile { io: Arc::new(FileIo::new(file, len)), path, grows: false };
-        Stage {
-            file,
-            target,
-            is_named: false,
-            is_made: false,
-            is_clone: false,
-            is_secured: AtomicBool::new(false),
-        }
+        Stage { file, target, is_named: false, is_made: false, is_clone: false }
     }
 
     fn create(target: StagedTarget, blank: Blank<'_>) -> Result<Stage> {
@@ -124,14 +114,7 @@ impl Stage {
         })?;
         let grows = grows || blank.open_ended && sizing::is_in_doubt(&file);
         let file = OpenFile { io: Arc::new(FileIo::new(file, blank.len)), path, grows };
-        Ok(Stage {
-            file,
-            target,
-            is_named: false,
-            is_made: true,
-            is_clone,
-            is_secured: AtomicBool::new(false),
-        })
+        Ok(Stage { file, target, is_named: false, is_made: true, is_clone })
     }
 
     fn resume(target: StagedTarget, earlier: Previous, blank: Blank<'_>) -> Result<Stage> {
@@ -147,14 +130,7 @@ impl Stage {
         let grows = facts.size != blank.len && resize(&file, &path, blank.len, blank.gaps)?;
         let file = OpenFile { io: Arc::new(FileIo::new(file, blank.len)), path, grows };
         let is_named = earlier.committed;
-        Ok(Stage {
-            file,
-            target,
-            is_named,
-            is_made: false,
-            is_clone: false,
-            is_secured: AtomicBool::new(false),
-        })
+        Ok(Stage { file, target, is_named, is_made: false, is_clone: false })
     }
 
     /// What is written.
@@ -167,18 +143,14 @@ impl Stage {
         self.is_clone
     }
 
-    /// Waits until the name under which it is written is on the disk, unless it was
-    /// already: on some file systems the sync of a file does not cover that.
+    /// Waits until the name under which it is written is on the disk: on some file
+    /// systems the sync of a file does not cover that.
     ///
     /// # Errors
     ///
     /// Of the system. Never to be retried.
     pub fn secure_name(&self) -> io::Result<()> {
-        if !self.is_secured.load(Ordering::Acquire) {
-            self.target.directory.sync()?;
-            self.is_secured.store(true, Ordering::Release);
-        }
-        Ok(())
+        self.target.directory.sync()
     }
 
     /// Takes back what was done to begin: a new part goes away. What an earlier

@@ -346,7 +346,7 @@ fn place_of(path: &Path) -> Option<(Thing, OsString)> {
 mod tests {
     use super::*;
 
-    /// Whoever named an option is told of that, whichever of the two came first.
+    /// An option is told to those who named it, whichever of the two came first.
     #[test]
     fn a_clash_is_told_by_the_option_that_makes_it() {
         let known = |what: &'static str, path: &str| Known {

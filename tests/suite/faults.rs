@@ -269,3 +269,36 @@ fn data_is_synced_before_the_map_and_before_the_name() {
     let after_data = order.rfind('w').expect("something was written");
     assert!(order[after_data..].contains("sns"), "{order}");
 }
+
+/// The sync of the directory at the end fails, once or from then on: it is not tried again,
+/// and if it can be recorded what was copied, a resume ends well.
+#[test]
+fn a_directory_that_cannot_be_synced_at_the_end_is_not_synced_again() {
+    if !can_inject() {
+        return;
+    }
+    let target = Target::new();
+    let whole = target.run(&["fsync:error=EIO:when=10000".to_owned()]);
+    whole.ended.code(0);
+    let syncs = whole.log.lines().filter(|line| line.contains(" fsync(")).count();
+    for lasting in ["", "+"] {
+        let target = Target::new();
+        let what = format!("fsync:error=EIO:when={syncs}{lasting}");
+        let injected = target.run(std::slice::from_ref(&what));
+        let failed = injected.log.lines().find(|line| line.contains("(INJECTED)"));
+        let call = failed.and_then(|line| line.split_once(" fsync(")).expect(&what).1;
+        let descriptor = call.split(')').next().expect("an argument");
+        assert!(descriptor.contains('<') && !descriptor.contains("/copy"), "{what}: {call}");
+        let again = format!(" fsync({descriptor})");
+        let is_again = injected.after_the_fault().any(|line| line.contains(&again));
+        assert!(!is_again, "{what}: {again}\n{}", injected.log);
+        injected.ended.code(5);
+        target.check_names(false, &what);
+        // Where no sync works any more, there is no map either, and the copy is complete.
+        if lasting.is_empty() {
+            target.resume(&what);
+        } else {
+            assert!(target.scene.read("copy") == target.bytes, "{what}");
+        }
+    }
+}

@@ -2,8 +2,8 @@
  * Runs a program with its defences against links taken away, and attacks it: what is left
  * to keep it from writing elsewhere is the kernel.
  *
- *     undefended link VICTIM FOLDER PROGRAM [ARGUMENT...]
- *     undefended folder OTHER FOLDER PROGRAM [ARGUMENT...]
+ *     undefended link VICTIM FOLDER NUMBER PROGRAM [ARGUMENT...]
+ *     undefended folder OTHER FOLDER NUMBER PROGRAM [ARGUMENT...]
  *     undefended landlock             exits with 0 if the kernel has it
  *
  * Every system call that names a file is changed before the kernel sees it: none refuses
@@ -11,7 +11,8 @@
  * (O_EXCL), and none goes by a folder that was opened before: names in it are looked up
  * along the path again. With `link`, whatever name below FOLDER is about to be created is
  * a link to VICTIM by then. With `folder`, FOLDER itself is a link to OTHER from the first
- * creation in it on.
+ * creation in it on. That is so for creation NUMBER alone, counted from 1, or with 0 for
+ * all of them.
  *
  * The last line, on standard error, says how often that was done: "undefended: attacks: 2".
  * The exit code is that of the program, or 99 if this one fails.
@@ -61,7 +62,7 @@ static struct thread threads[THREADS];
 static char paths[DESCRIPTORS][PATH_MAX];
 
 static const char *aim, *folder;
-static int is_folder_attack, attacks;
+static int is_folder_attack, attacks, number, creations;
 
 static void fail(const char *what)
 {
@@ -148,7 +149,7 @@ static int is_below(const char *path)
 static void attack(const char *path)
 {
     char away[PATH_MAX];
-    if (!is_below(path))
+    if (!is_below(path) || (++creations != number && number))
         return;
     if (!is_folder_attack) {
         /* What is there already is opened, not created. */
@@ -280,19 +281,20 @@ int main(int count, char **words)
 {
     if (count == 2 && strcmp(words[1], "landlock") == 0)
         return syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION) < 1;
-    if (count < 5 || (strcmp(words[1], "link") && strcmp(words[1], "folder"))) {
-        fprintf(stderr, "usage: undefended link|folder TARGET FOLDER PROGRAM [ARGUMENT...]\n");
+    if (count < 6 || (strcmp(words[1], "link") && strcmp(words[1], "folder"))) {
+        fprintf(stderr, "usage: undefended link|folder TARGET FOLDER NUMBER PROGRAM [ARGUMENT...]\n");
         return 99;
     }
     is_folder_attack = strcmp(words[1], "folder") == 0;
     aim = words[2];
     folder = words[3];
+    number = atoi(words[4]);
     pid_t first = fork();
     if (first == 0) {
         if (ptrace(PTRACE_TRACEME, 0, 0, 0) || raise(SIGSTOP))
             fail("cannot be traced");
-        execv(words[4], words + 4);
-        fail(words[4]);
+        execv(words[5], words + 5);
+        fail(words[5]);
     }
     int status;
     if (first < 0 || waitpid(first, &status, 0) != first || !WIFSTOPPED(status))

@@ -100,3 +100,29 @@ fn a_draft_is_seen_from_its_publication_on() {
     Named::look(&path).unwrap().draft(&|| true).unwrap().discard();
     assert_eq!(names_in(dir.path()), ["x"]);
 }
+
+/// What a killed run has left goes, also where a power cut kept its beginning from the
+/// disk; a file of somebody else with such a name stays.
+#[test]
+fn temporaries_are_cleared_by_what_they_begin_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = Arc::new(Directory::open(dir.path()).unwrap());
+    for (content, goes) in [
+        (&b"a map and more"[..], true),
+        (b"a m", true),
+        (b"", true),
+        (b"\0\0\0\0\0 and more", true),
+        (b"\0\0", true),
+        (b"a man and more", false),
+        (b"\0\0\0\0x and more", false),
+    ] {
+        let temporary = Temporary::create(&directory, OsStr::new("x")).unwrap();
+        let path = dir.path().join(temporary.name());
+        assert!(!clear_temporaries(&directory, OsStr::new("x"), b"a map"), "it is in use");
+        drop(temporary);
+        fs::write(&path, content).unwrap();
+        assert_eq!(clear_temporaries(&directory, OsStr::new("x"), b"a map"), goes, "{content:?}");
+        assert_eq!(path.exists(), !goes, "{content:?}");
+        let _ = fs::remove_file(&path);
+    }
+}

@@ -210,8 +210,8 @@ impl Draft for SplitDraft {
     }
 
     fn secure_names(&self) -> io::Result<()> {
-        // With the last one, those before it: they lie in one directory.
-        self.stages.last().map_or(Ok(()), Stage::secure_name)
+        // All of them lie in one directory, and are there from the beginning.
+        self.stages[0].secure_name()
     }
 
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {

@@ -241,14 +241,6 @@ impl Draft for GrowingDraft {
         self.ended()?.sync()
     }
 
-    fn secure_names(&self) -> io::Result<()> {
-        match self.ended.get() {
-            Some(draft) => draft.secure_names(),
-            // With the last one, those before it: they lie in one directory.
-            None => lock(&self.sink.begun).stages.last().map_or(Ok(()), Stage::secure_name),
-        }
-    }
-
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
         self.ended()?.lost(written, cancel)
     }
