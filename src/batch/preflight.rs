@@ -60,12 +60,16 @@ pub fn open_root(path: &Path, make: bool, made: &OnceLock<Metadata>) -> Result<D
             if is_new_among_devices(path) {
                 return Err(Refusal::AmongDevices { path: path.to_owned(), exists: false }.into());
             }
-            std::fs::create_dir(path).and_then(|()| {
-                let root = Directory::open(path)?;
-                // Set once: a batch is checked once.
-                let _ = made.set(root.own_facts()?);
-                Ok(root)
-            })
+            match std::fs::create_dir(path) {
+                // Another run was faster, and it is theirs.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Directory::open(path),
+                result => result.and_then(|()| {
+                    let root = Directory::open(path)?;
+                    // Set once: a batch is checked once.
+                    let _ = made.set(root.own_facts()?);
+                    Ok(root)
+                }),
+            }
         }
         result => result,
     };

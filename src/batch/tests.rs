@@ -1,7 +1,8 @@
 //! How many workers a batch gets; and outputs for the tests of other files.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, OnceLock};
 use std::time::Duration;
 
 use crate::ByteRange;
@@ -10,6 +11,7 @@ use crate::batch::handles::Handles;
 use crate::batch::output::Output;
 use crate::batch::outputs::{self, OpenFolder, Outputs, Previous};
 use crate::batch::plan::BatchPlan;
+use crate::batch::preflight::open_root;
 use crate::batch::queue::{LARGEST_GAP, Together};
 use crate::batch::wanted::Wanted;
 use crate::durable::trust::Trust;
@@ -57,6 +59,28 @@ fn auto_takes_as_many_workers_as_the_storage_rewards() {
     assert_eq!(on_patient_storage(controller(Workers::UpTo(3))), 3);
     for threads in [1, 3, 64] {
         assert_eq!(on_patient_storage(controller(Workers::Exactly(threads))), threads);
+    }
+}
+
+/// Many runs of one job begin at once, and one of them makes the directory.
+#[test]
+fn a_directory_that_another_run_has_just_made_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..200 {
+        let path = folder.path().join(round.to_string());
+        let makers = AtomicUsize::new(0);
+        let (path, makers, start) = (&path, &makers, &Barrier::new(4));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(move || {
+                    let made = OnceLock::new();
+                    start.wait();
+                    open_root(path, true, &made).expect("it is there, or is made");
+                    makers.fetch_add(usize::from(made.get().is_some()), SeqCst);
+                });
+            }
+        });
+        assert_eq!(makers.load(SeqCst), 1, "one of them would remove it again");
     }
 }
 
