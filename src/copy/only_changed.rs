@@ -58,23 +58,26 @@ fn nothing_to_update(branch: &Branch) -> Refusal {
 }
 
 impl Branch {
-    /// Finds out what the destination holds, where that is to be compared.
+    /// Finds out what the destination holds, where that is to be compared with a source
+    /// that can be read again, or only `once`.
     ///
     /// # Errors
     ///
     /// [`Refusal::WriteOnly`].
-    pub fn look_at_existing(&mut self, options: &Options) -> Result<()> {
+    pub fn look_at_existing(&mut self, options: &Options, once: bool) -> Result<()> {
         if !options.only_changed {
             return Ok(());
         }
         let existing = self.destination.as_ref().and_then(|destination| destination.existing());
         let path = || self.path().to_owned();
         let existing = existing.ok_or_else(|| Refusal::WriteOnly { path: path() })?;
-        self.update = Some(Update { existing, counts: Arc::default() });
+        let counts = Arc::new(if once { Counts::with_zeros() } else { Counts::default() });
+        self.update = Some(Update { existing, counts });
         Ok(())
     }
 
-    /// What was left alone because zeros were there already, in bytes of the source.
+    /// What was left alone because zeros were there already, in bytes of a source that
+    /// can be read only once.
     pub fn left_zeros(&self, mapping: Mapping) -> RangeSet {
         let zeros = self.update.as_ref().map(|update| update.counts.zeros()).unwrap_or_default();
         zeros.iter().map(|part| mapping.to_source(part)).collect()

@@ -137,7 +137,7 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
         writes_source |= looked.writes_source;
         notes.extend(looked.notes);
         branch.report.segments = destination.segments();
-        branch.look_at_existing(options)?;
+        branch.look_at_existing(options, origin.read_order().stream().is_some())?;
     }
     check_distinct(&*origin, &branches)?;
     let wanted = options.wanted(from);

@@ -114,7 +114,8 @@ pub struct Written<'a> {
     pub to: u64,
     /// What of the range was not written, or was made a hole.
     pub holes: RangeSet,
-    /// Zeros that were there already, in bytes of the source: each may be a hole.
+    /// Zeros that were there already, in bytes of a source that can be read only once: each
+    /// may be a hole.
     pub zeros: RangeSet,
     /// Bytes that became holes on the way, nobody knows where.
     pub made: u64,

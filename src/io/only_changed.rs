@@ -67,10 +67,16 @@ impl Room {
 pub struct Counts {
     written: AtomicU64,
     equal: AtomicU64,
-    zeros: Mutex<RangeSet>,
+    /// Where somebody asks for it.
+    zeros: Option<Mutex<RangeSet>>,
 }
 
 impl Counts {
+    /// Ones that know the places of zeros as well, of a source that nobody can read again.
+    pub fn with_zeros() -> Counts {
+        Counts { zeros: Some(Mutex::default()), ..Counts::default() }
+    }
+
     /// Bytes that differed, and were written or made zeros.
     pub fn written(&self) -> u64 {
         self.written.load(Relaxed)
@@ -84,7 +90,7 @@ impl Counts {
     /// Where zeros were the same already, in bytes of the destination: blocks that may
     /// be holes there, and were not made so.
     pub fn zeros(&self) -> RangeSet {
-        lock(&self.zeros).clone()
+        self.zeros.as_ref().map(|zeros| lock(zeros).clone()).unwrap_or_default()
     }
 
     fn add_written(&self, bytes: u64) {
@@ -96,7 +102,9 @@ impl Counts {
     }
 
     fn add_zeros(&self, place: ByteRange) {
-        lock(&self.zeros).insert(place);
+        if let Some(zeros) = &self.zeros {
+            lock(zeros).insert(place);
+        }
     }
 }
 
@@ -214,6 +222,9 @@ impl OnlyChanged {
     /// Counts `data`, which is at `place` already.
     fn leave(&self, place: ByteRange, data: &[u8]) {
         self.counts.add_equal(place);
+        if self.counts.zeros.is_none() {
+            return;
+        }
         let is_zero = |block: ByteRange| {
             let start = as_usize(block.start() - place.start());
             all_zero(&data[start..start + as_usize(block.len())])
