@@ -94,11 +94,14 @@ pub fn remove(directory: &Directory, name: &OsStr, ours: Ours<'_>) -> io::Result
     }
 }
 
+/// Bytes that a disk writes as a whole, at the least.
+const SECTOR: usize = 512;
+
 /// Removes the temporaries of the file `of` that killed runs have left: regular
 /// files of this user with one name, that begin as `beginning` or are shorter,
-/// and that nobody is writing. After a power cut, one may begin with zeros, because
-/// what was to be there is not on the disk. Whether there were any. Best effort: one
-/// that stays is in nobody's way.
+/// and that nobody is writing. After a power cut, one may begin with a sector of zeros,
+/// because what was to be there is not on the disk. Whether there were any. Best effort:
+/// one that stays is in nobody's way.
 pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) -> bool {
     let names = directory.names(|name| is_temporary_of(name, of)).unwrap_or_default();
     let clear = |name: &OsString| {
@@ -114,8 +117,9 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
             && !part::is_busy(&file)
             // Where numbers are made up, a lock says nothing either.
             && looked.is_some_and(|looked| looked.same_thing(&facts))
-            && start_of(&mut file, beginning.len()).is_ok_and(|start| {
-                beginning.starts_with(&start) || start.iter().all(|&byte| byte == 0)
+            && start_of(&mut file, SECTOR).is_ok_and(|start| {
+                let head = &start[..start.len().min(beginning.len())];
+                beginning.starts_with(head) || start.iter().all(|&byte| byte == 0)
             });
         is_ours && remove(directory, name, Ours { file: &file, facts: &facts }).unwrap_or(false)
     };
