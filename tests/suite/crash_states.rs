@@ -286,10 +286,10 @@ impl Job {
         }
     }
 
-    /// Whether a resume refuses to go on, and changes nothing: one of several destinations
+    /// Whether a resume may refuse to go on, and then changes nothing: one of several destinations
     /// is complete, and the other one is resumed by itself; or files of a set have got
     /// their names in another order than they were given them, and no map knows of it.
-    fn is_refused(&self, state: &Files) -> bool {
+    fn may_be_refused(&self, state: &Files) -> bool {
         let is_left = |end: &str| {
             [part_of(end), self.map_of(end)].iter().any(|name| state.contains_key(name))
         };
@@ -297,7 +297,7 @@ impl Job {
         self.line.contains("--also")
             && self.ends.keys().any(|end| state.contains_key(*end) && !is_left(end))
             || self.line.contains("--split")
-                && !state.contains_key("copy.001.pcopy-map")
+                && !state.get("copy.001.pcopy-map").is_some_and(|map| records(map))
                 && named.any(|is| !is)
                 && named.any(|is| is)
     }
@@ -366,6 +366,11 @@ fn check_place(content: &[u8], old: &[u8], new: &[u8], what: &str) {
         };
         assert!(was(old) || was(new), "{what}: sector {number} is neither old nor new");
     }
+}
+
+/// Whether `map` calls anything done.
+fn records(map: &[u8]) -> bool {
+    map.windows(3).any(|text| text == b" +\n")
 }
 
 /// What `map` calls done is in `data`.
@@ -583,8 +588,7 @@ fn check_all(job: &Job, scene: &Scene, states: &BTreeSet<Files>, most: usize) {
         lay_out(scene, state);
         let ended = scene.pcopy(job.words("--resume")).run();
         let (code, said, found) = (ended.status.code(), &ended.stderr, content_of(scene));
-        if job.is_refused(state) {
-            assert_eq!(code, Some(3), "{what}: {said}");
+        if job.may_be_refused(state) && code == Some(3) {
             assert!(found == *state, "{what}: refused, there are {:?}", found.keys());
         } else {
             assert_eq!(code, Some(0), "{what}: {said}");
@@ -650,12 +654,12 @@ fn every_state_that_a_power_cut_may_leave_is_resumed() {
         let scene = scene();
         for speed in [SLOWLY, ""] {
             let states = recorded(&job, &scene, &job.before(), speed);
-            let records = |map: &Vec<u8>| map.windows(3).any(|text| text == b" +\n");
             let maps =
                 states.iter().flat_map(BTreeMap::iter).filter(|(name, _)| name.ends_with("map"));
             let has_recorded = maps.filter(|(_, map)| records(map)).count() > 0;
             let has_maps = !speed.is_empty() && !job.line.starts_with("batch");
-            assert_eq!(has_recorded, has_maps, "{}, {speed}: maps that record something", job.what);
+            // A quick one on a slow machine has maps as well.
+            assert!(has_recorded || !has_maps, "{}: no map records anything", job.what);
             check_all(&job, &scene, &states, 40);
             runs += 1;
             count += states.len();

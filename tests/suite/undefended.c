@@ -218,6 +218,8 @@ static void enters(struct thread *thread)
         regs.rdx &= ~(word)(O_NOFOLLOW | O_EXCL);
         break;
     case SYS_newfstatat:
+    case SYS_utimensat:
+        /* Without a name, the call is on a descriptor. */
         if (!follow(thread->id, &regs, 1, &regs.rdi, &regs.rsi, path))
             return;
         regs.r10 &= ~(word)AT_SYMLINK_NOFOLLOW;
@@ -226,11 +228,6 @@ static void enters(struct thread *thread)
         if (!follow(thread->id, &regs, 1, &regs.rdi, &regs.rsi, path))
             return;
         regs.rdx &= ~(word)AT_SYMLINK_NOFOLLOW;
-        break;
-    case SYS_utimensat:
-        if (!regs.rsi || !follow(thread->id, &regs, 1, &regs.rdi, &regs.rsi, path))
-            return;
-        regs.r10 &= ~(word)AT_SYMLINK_NOFOLLOW;
         break;
     case SYS_fchownat:
         if (!follow(thread->id, &regs, 1, &regs.rdi, &regs.rsi, path))
