@@ -53,24 +53,13 @@ pub fn open_root(path: &Path, make: bool, made: &OnceLock<Metadata>) -> Result<D
         return Err(Refusal::Other(what).into());
     }
     let opened = match Directory::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            if !make {
-                return Err(Refusal::NoSuchDirectory { path: path.to_owned() }.into());
-            }
-            if is_new_among_devices(path) {
-                return Err(Refusal::AmongDevices { path: path.to_owned(), exists: false }.into());
-            }
-            match std::fs::create_dir(path) {
-                // Another run was faster, and it is theirs.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Directory::open(path),
-                result => result.and_then(|()| {
-                    let root = Directory::open(path)?;
-                    // Set once: a batch is checked once.
-                    let _ = made.set(root.own_facts()?);
-                    Ok(root)
-                }),
-            }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !make => {
+            return Err(Refusal::NoSuchDirectory { path: path.to_owned() }.into());
         }
+        Err(error) if error.kind() == io::ErrorKind::NotFound && is_new_among_devices(path) => {
+            return Err(Refusal::AmongDevices { path: path.to_owned(), exists: false }.into());
+        }
+        Err(error) if error.kind() == io::ErrorKind::NotFound => make_root(path, made),
         result => result,
     };
     let root = opened.and_then(|root| root.check_writable().map(|()| root));
@@ -81,6 +70,18 @@ pub fn open_root(path: &Path, make: bool, made: &OnceLock<Metadata>) -> Result<D
         }
         _ => Ok(root),
     }
+}
+
+fn make_root(path: &Path, made: &OnceLock<Metadata>) -> io::Result<Directory> {
+    match std::fs::create_dir(path) {
+        // Another run was faster, and it is theirs.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Directory::open(path),
+        result => result?,
+    }
+    let root = Directory::open(path)?;
+    // Set once: a batch is checked once.
+    let _ = made.set(root.own_facts()?);
+    Ok(root)
 }
 
 /// What stands under the names of the batch: refused, or to be replaced.

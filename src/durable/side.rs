@@ -45,14 +45,8 @@ const DIGITS: usize = 16;
 /// 2^64 names unless somebody guesses them.
 const TRIES: u32 = 100;
 
-/// A name for what takes the place of `name` in a moment: nobody's, as far as
-/// chance goes.
-pub fn nobody_has(name: &OsStr) -> OsString {
-    random_name(name)
-}
-
-/// A name for a temporary of the file `name`: nobody's, as far as chance goes.
-fn random_name(name: &OsStr) -> OsString {
+/// A name for what is to be the file `name` later: nobody's, as far as chance goes.
+pub fn random_name(name: &OsStr) -> OsString {
     sibling_name(&hidden(name), &format!("{MARK}{}{END}", random_digits()))
 }
 

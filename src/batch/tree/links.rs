@@ -99,7 +99,7 @@ impl Branches<'_, '_> {
         if !is_taken {
             return make(name);
         }
-        let aside = side::nobody_has(name);
+        let aside = side::random_name(name);
         make(&aside)?;
         directory.rename(&aside, name, Replace::Yes).inspect_err(|_| {
             // The name is random, and what has it was made a moment ago.

@@ -127,3 +127,44 @@ fn temporaries_are_cleared_by_what_they_begin_with() {
         assert_eq!((is_cleared, path.exists()), (goes, !goes), "{content:?}");
     }
 }
+
+#[test]
+fn another_name_is_tried_only_where_one_is_taken() {
+    let tried = |results: &[io::ErrorKind]| {
+        let mut count = 0;
+        let made = until_new(|| {
+            count += 1;
+            results.get(count - 1).map_or(Ok(()), |&kind| Err(kind.into()))
+        });
+        (count, made.map_err(|error| error.kind()))
+    };
+    use io::ErrorKind::{AlreadyExists, PermissionDenied};
+    assert_eq!(tried(&[]), (1, Ok(())));
+    assert_eq!(tried(&[AlreadyExists, AlreadyExists]), (3, Ok(())));
+    assert_eq!(tried(&[AlreadyExists, PermissionDenied]), (2, Err(PermissionDenied)));
+    assert_eq!(tried(&[AlreadyExists; 1000]), (TRIES as usize, Err(AlreadyExists)));
+}
+
+/// A link of this user is followed, also to another one; one that leads to itself is not.
+#[test]
+fn links_of_this_user_lead_to_what_is_replaced() {
+    if sys::WINDOWS_NAMES {
+        // Whether a user may make links is another question there.
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name| dir.path().join(name);
+    fs::create_dir(path("folder")).unwrap();
+    let link = |folder: &str, name: &str, target: &str| {
+        let folder = Directory::open(&path(folder)).unwrap();
+        folder.make_link(OsStr::new(name), Path::new(target)).unwrap();
+    };
+    link("", "first", "folder/second");
+    link("folder", "second", "../file");
+    Named::look(&path("first")).unwrap().write(b"new", &|| true).unwrap();
+    assert_eq!(fs::read(path("file")).unwrap(), b"new");
+    assert!(path("first").is_symlink() && path("folder/second").is_symlink());
+    link("", "loop", "loop");
+    let error = Named::look(&path("loop")).err().unwrap();
+    assert_eq!(error.to_string(), "too many symbolic links lead to each other");
+}
