@@ -65,6 +65,14 @@ impl Scene {
         std::fs::write(&path, bytes).unwrap_or_else(|error| panic!("{path:?}: {error}"));
     }
 
+    /// Sets the permission bits of a file or folder.
+    #[cfg(unix)]
+    #[track_caller]
+    pub fn set_mode(&self, name: impl AsRef<Path>, mode: u32) {
+        let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(self.path(name), permissions).expect("a mode can be set");
+    }
+
     #[track_caller]
     pub fn read(&self, name: impl AsRef<Path>) -> Vec<u8> {
         let path = self.path(name);
@@ -92,6 +100,26 @@ impl Scene {
         let mut command = Command::new(program());
         command.args(arguments).current_dir(self.folder());
         Run { command, watch: watch_is_wanted() }
+    }
+
+    /// The same by a user who is not root, which must be able to enter the folder; `None`
+    /// where root cannot become another one.
+    #[cfg(unix)]
+    pub fn pcopy_of_a_user(&self, line: &str) -> Option<Run> {
+        if !rustix::process::geteuid().is_root() {
+            return Some(self.pcopy(line.split_whitespace()));
+        }
+        if !has_tools(&["setpriv"]) {
+            return None;
+        }
+        // Where the tests were built may be closed to others.
+        let own = self.path("pcopy");
+        if !own.exists() {
+            std::fs::copy(program(), &own).expect("the program can be copied");
+        }
+        let mut run = self.tool("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups"]);
+        run.command.arg(own).args(line.split_whitespace());
+        Some(run)
     }
 
     /// Any other program, to be run in the folder.

@@ -1,7 +1,7 @@
 //! Whose the leftovers are that a run resumes or discards, and whose map: what
 //! another user made or could have written is not taken for ours.
 
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::os::unix::fs::{MetadataExt, chown};
 
 use crate::common::{Ended, Scene, assert_same, is_root, wait_until};
 
@@ -32,10 +32,6 @@ fn interrupt(scene: &Scene, options: &str) {
 
 fn give_to(scene: &Scene, name: &str, user: u32) {
     chown(scene.path(name), Some(user), Some(user)).unwrap();
-}
-
-fn set_mode(scene: &Scene, name: &str, mode: u32) {
-    std::fs::set_permissions(scene.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn mode(scene: &Scene, name: &str) -> u32 {
@@ -104,8 +100,8 @@ fn what_root_left_is_said_to_be_of_root() {
         return;
     }
     let (scene, _) = interrupted("");
-    set_mode(&scene, ".", 0o777);
-    set_mode(&scene, "source", 0o644);
+    scene.set_mode(".", 0o777);
+    scene.set_mode("source", 0o644);
     let program = crate::common::program();
     for options in ["", "--resume", "--restart"] {
         let mut run = scene.tool("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups"]);
@@ -140,7 +136,7 @@ fn what_others_could_have_written_is_not_believed() {
     for name in ["copy.pcopy-part", "copy.pcopy-map"] {
         for bits in [0o666, 0o602] {
             let (scene, bytes) = interrupted("");
-            set_mode(&scene, name, bits);
+            scene.set_mode(name, bits);
             let says = ["could be written by other users", name, "--restart", "--trust-leftovers"];
             refused(&scene, "--resume source copy", &says);
             let report =
@@ -149,7 +145,7 @@ fn what_others_could_have_written_is_not_believed() {
             assert!(report["notes"].to_string().contains("trusts all leftovers"), "{report}");
             assert_same(&scene.read("copy"), &bytes, name);
             let (scene, bytes) = interrupted("");
-            set_mode(&scene, name, bits);
+            scene.set_mode(name, bits);
             scene.run("--restart source copy").code(0);
             assert_same(&scene.read("copy"), &bytes, name);
         }
@@ -161,8 +157,8 @@ fn what_others_could_have_written_is_not_believed() {
 fn a_resumed_part_is_private_while_it_is_filled() {
     for (options, bits) in [("", 0o644), ("", 0o400), ("--trust-leftovers", 0o666)] {
         let (scene, bytes) = interrupted("");
-        set_mode(&scene, "source", 0o644);
-        set_mode(&scene, "copy.pcopy-part", bits);
+        scene.set_mode("source", 0o644);
+        scene.set_mode("copy.pcopy-part", bits);
         let slow = "--reflink never -t 1 --io-size 64KiB --limit-rate 1MiB --progress json";
         let line = format!("{slow} --resume {options} source copy");
         let mut running = scene.pcopy(line.split_whitespace()).start();

@@ -16,20 +16,16 @@ fn mode(scene: &Scene, name: &str) -> u32 {
     scene.path(name).metadata().unwrap().mode() & 0o7777
 }
 
-fn set_mode(scene: &Scene, name: &str, mode: u32) {
-    std::fs::set_permissions(scene.path(name), std::fs::Permissions::from_mode(mode)).unwrap();
-}
-
 #[test]
 fn a_new_file_has_what_the_umask_leaves() {
     for (umask, expected) in [("0", 0o666), ("022", 0o644), ("077", 0o600), ("027", 0o640)] {
         let scene = Scene::new();
         scene.source("source", 5000);
-        set_mode(&scene, "source", 0o666);
+        scene.set_mode("source", 0o666);
         under_umask(&scene, umask, "source copy").run().code(0);
         assert_eq!(mode(&scene, "copy"), expected, "umask {umask}");
         // What a carve holds is another file than the image.
-        set_mode(&scene, "source", 0o400);
+        scene.set_mode("source", 0o400);
         under_umask(&scene, umask, "-r 1..5000 source carve").run().code(0);
         assert_eq!(mode(&scene, "carve"), expected, "umask {umask}, a carve");
     }
@@ -45,8 +41,8 @@ fn a_copy_of_a_whole_file_has_no_more_rights_than_the_file() {
         for (name, len) in [("source", 5000), ("other", 5000), ("empty", 0)] {
             scene.source(name, len);
         }
-        set_mode(&scene, "source", before);
-        set_mode(&scene, "empty", before);
+        scene.set_mode("source", before);
+        scene.set_mode("empty", before);
         if scene.path("source").metadata().is_err() || std::fs::read(scene.path("source")).is_err()
         {
             // Not root: what nobody may read is not copied.
@@ -99,7 +95,7 @@ fn an_access_list_of_the_source_gives_its_group_no_more() {
     }
     let scene = Scene::new();
     scene.source("source", 5000);
-    set_mode(&scene, "source", 0o600);
+    scene.set_mode("source", 0o600);
     if !scene.tool("setfacl", ["-m", "u:1234:rw", "source"]).run().status.success() {
         return skip("the temporary folder has no access lists");
     }

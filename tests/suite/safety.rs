@@ -324,39 +324,20 @@ fn a_link_that_leads_nowhere_is_not_written_through() {
 #[cfg(unix)]
 #[test]
 fn what_permissions_forbid() {
-    use std::os::unix::fs::PermissionsExt;
     let scene = Scene::new();
-    let root = rustix::process::geteuid().is_root();
-    if root && !crate::common::has_tools(&["setpriv"]) {
-        return;
-    }
-    // A copy of the program where another user can reach it.
-    std::fs::copy(crate::common::program(), scene.path("pcopy")).unwrap();
-    let mode = |name: &str, mode| {
-        let permissions = std::fs::Permissions::from_mode(mode);
-        std::fs::set_permissions(scene.path(name), permissions).unwrap();
-    };
     scene.source("source", 1000);
     scene.source("secret", 1000);
     scene.write("present", b"precious");
     std::fs::create_dir(scene.path("folder")).unwrap();
-    for (name, bits) in
-        [("", 0o755), ("pcopy", 0o755), ("folder", 0o555), ("secret", 0), ("present", 0o444)]
-    {
-        mode(name, bits);
+    for (name, bits) in [("", 0o755), ("folder", 0o555), ("secret", 0), ("present", 0o444)] {
+        scene.set_mode(name, bits);
     }
-    let as_user = |line: &str| {
-        let me = scene.path("pcopy").into_os_string();
-        let words = line.split_whitespace().map(Into::into);
-        if root {
-            let user = ["--reuid=65534", "--regid=65534", "--clear-groups", "--"];
-            let user = user.into_iter().map(Into::into);
-            return scene.tool("setpriv", user.chain([me]).chain(words)).run();
-        }
-        scene.tool(me.to_str().unwrap(), words.collect::<Vec<std::ffi::OsString>>()).run()
-    };
+    if scene.pcopy_of_a_user("").is_none() {
+        return;
+    }
+    let as_user = |line: &str| scene.pcopy_of_a_user(line).expect("as before").run();
     scene.write("folder/old", b"old");
-    mode("folder/old", 0o666);
+    scene.set_mode("folder/old", 0o666);
     for line in ["-f source folder/old", "-n -f source folder/old"] {
         as_user(line).code(3).says(&["cannot replace", "--in-place", "Permission denied"]);
     }
@@ -366,7 +347,7 @@ fn what_permissions_forbid() {
     as_user("secret copy").code(3).says(&["secret", "Permission denied"]);
     as_user("--in-place source present").code(3).says(&["present", "Permission denied"]);
     assert_same(&scene.read("present"), b"precious", "the file that may not be written");
-    mode("folder", 0o755);
+    scene.set_mode("folder", 0o755);
     assert_eq!(std::fs::read_dir(scene.path("folder")).unwrap().count(), 0);
 }
 

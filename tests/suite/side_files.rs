@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
-use crate::common::{Ended, Scene, assert_same, has_tools, pattern, skip};
+use crate::common::{Ended, Run, Scene, assert_same, has_tools, pattern, skip};
 use crate::inject::can_inject;
 
 /// Invariant I12, over every form of the command.
@@ -205,6 +205,41 @@ fn a_report_on_a_mount_point_is_written_where_it_is() {
         assert_eq!((code, text.lines().count()), (Some(0), count), "{line}: {text}");
     }
     assert!(!scene.names().iter().any(|name| name.ends_with(".tmp")), "{:?}", scene.names());
+}
+
+/// A file may be for a user to write, and its folder not: then it has no other to take its
+/// place, and one with two names might be somebody else's as well.
+#[test]
+fn a_report_in_a_folder_that_may_not_be_written_is_written_where_it_is() {
+    let scene = Scene::new();
+    scene.source("src", 100_000);
+    scene.write("l.csv", b"name,start,len\na,0,100\nb,5,6\n");
+    std::fs::create_dir(scene.path("closed")).expect("a folder");
+    let old = b"what was there, and is longer than some lines of a report".repeat(9);
+    scene.write("closed/report", &old);
+    for (name, mode) in [("", 0o777), ("closed/report", 0o666), ("closed", 0o555)] {
+        scene.set_mode(name, mode);
+    }
+    let run = |line: &str| {
+        let line = format!("batch l.csv --source src {line}");
+        scene.pcopy_of_a_user(&line).map(Run::run)
+    };
+    let inode = |name| scene.path(name).metadata().expect("it is there").ino();
+    let before = inode("closed/report");
+    let Some(ended) = run("--into o --report closed/report") else { return };
+    ended.code(0);
+    let text = String::from_utf8(scene.read("closed/report")).expect("text");
+    assert_eq!((text.lines().count(), inode("closed/report")), (2, before), "{text}");
+    let ended = run("--into new --report closed/none").expect("as before");
+    ended.code(3).says(&["closed/none", "Permission denied"]);
+    scene.set_mode("closed", 0o755);
+    std::fs::hard_link(scene.path("closed/report"), scene.path("closed/other")).expect("a link");
+    scene.set_mode("closed", 0o555);
+    let ended = run("--into new --report closed/report").expect("as before");
+    ended.code(3).says(&["closed/report", "it has another name as well"]);
+    assert_eq!(scene.read("closed/report"), text.as_bytes());
+    scene.set_mode("closed", 0o755);
+    assert!(!scene.has("new"), "before anything was copied");
 }
 
 /// A killed run may leave temporaries; the next one of the job clears them away.

@@ -153,7 +153,7 @@ fn links_of_this_user_lead_to_what_is_replaced() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    let path = |name| dir.path().join(name);
+    let path = |name: &str| dir.path().join(name);
     fs::create_dir(path("folder")).unwrap();
     let link = |folder: &str, name: &str, target: &str| {
         let folder = Directory::open(&path(folder)).unwrap();
