@@ -18,7 +18,6 @@ use std::fs::FileTimes;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
 
 use super::claim::Claim;
 use super::group_sync::GroupSync;
@@ -33,7 +32,7 @@ use crate::durable::map::Identity;
 use crate::error::{Error, ErrorKind, Result, SourceChange, chain};
 use crate::io::fingerprint::Fingerprint;
 use crate::io::{FileIo, transfer};
-use crate::manifest::Item;
+use crate::manifest::{Details, Item};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
 use crate::sys;
@@ -323,7 +322,7 @@ impl Commit<'_> {
                 self.outputs.give_mode(&member.output, file.as_file(), rights)?;
             }
         }
-        if let Some(time) = details().find_map(|details| details.mtime).and_then(moment) {
+        if let Some(time) = details().find_map(Details::modified) {
             let times = FileTimes::new().set_modified(time);
             let set = || file.as_file().set_times(times);
             self.outputs.try_to("time", &member.output, set)?;
@@ -485,15 +484,4 @@ pub fn hash_range(
         }
     }
     Ok(Some(hashers.into_iter().map(Hasher::finalize).collect()))
-}
-
-/// Seconds and nanoseconds since 1970 as a time, if the system can express it.
-fn moment((seconds, nanoseconds): (i64, u32)) -> Option<SystemTime> {
-    let whole = Duration::from_secs(seconds.unsigned_abs());
-    let base = if seconds < 0 {
-        SystemTime::UNIX_EPOCH.checked_sub(whole)?
-    } else {
-        SystemTime::UNIX_EPOCH.checked_add(whole)?
-    };
-    base.checked_add(Duration::from_nanos(u64::from(nanoseconds)))
 }

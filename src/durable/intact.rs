@@ -8,6 +8,9 @@
 //! calls. Where the answer is not what it should be, the bytes decide: some
 //! file systems make holes of zeros, and some change the numbers of files.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};

@@ -159,24 +159,23 @@ pub struct Ours<'a> {
 impl Ours<'_> {
     /// Whether `there`, which `name` is, is this file. Numbers tell that at no
     /// cost. Where they are others, as on file systems that make them up at each
-    /// look or of each path, the bytes decide.
+    /// look or of each path, the bytes decide: files that are made within one tick of
+    /// the clock differ in nothing else. Only what is empty, or cannot be read by its
+    /// name, is told by what else is known of it.
     pub fn is(&self, directory: &Directory, name: &OsStr, there: &Metadata) -> bool {
         if there.same_thing(self.facts) {
             return true;
         }
         // Not every system can still tell of a file that has got another name.
         let now = sys::facts(self.file).unwrap_or_else(|_| self.facts.clone());
-        let is_file = |facts: &Metadata| facts.node == FileKind::File;
-        is_file(&now) && is_file(there) && now.size == there.size && {
-            is_alike(&now, there) && now.changed == there.changed
-                || self.has_bytes_of(directory, name, &now)
+        if now.node != FileKind::File || there.node != FileKind::File || now.size != there.size {
+            return false;
         }
-    }
-
-    fn has_bytes_of(&self, directory: &Directory, name: &OsStr, now: &Metadata) -> bool {
-        // Empty files have nothing that tells one from another.
         let theirs = if now.size > 0 { directory.open_to_read(name).ok() } else { None };
-        theirs.is_some_and(|theirs| recheck::are_equal(self.file, &theirs, now.size))
+        match theirs {
+            Some(theirs) => recheck::are_equal(self.file, &theirs, now.size),
+            None => is_alike(&now, there) && now.changed == there.changed,
+        }
     }
 }
 
@@ -261,5 +260,41 @@ mod tests {
             });
             assert!(made.is_ok(), "round {round}: {made:?}");
         }
+    }
+
+    /// Where the numbers are others, nothing but the same bytes makes it the same file.
+    #[test]
+    fn another_file_is_ours_by_its_bytes_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let write = |name: &str, bytes: &str| std::fs::write(path(name), bytes).unwrap();
+        write("ours", "some bytes");
+        write("same", "some bytes");
+        write("longer", "some bytes and more");
+        write("other", "sane bytes");
+        write("empty", "");
+        write("nothing", "");
+        std::fs::create_dir(path("folder")).unwrap();
+        // By all but its bytes and its change time, it may be the same.
+        let time = std::fs::metadata(path("ours")).unwrap().modified().unwrap();
+        let set_time = |name: &str, time| {
+            File::options().write(true).open(path(name)).unwrap().set_modified(time).unwrap();
+        };
+        set_time("other", time);
+        set_time("nothing", time - Duration::from_secs(1));
+        let is = |ours: &str, there: &str| {
+            let file = File::open(path(ours)).unwrap();
+            let facts = sys::facts(&file).unwrap();
+            let name = OsStr::new(there);
+            let there = directory.facts(name).unwrap().unwrap();
+            Ours { file: &file, facts: &facts }.is(&directory, name, &there)
+        };
+        for (there, expected) in
+            [("ours", true), ("same", true), ("longer", false), ("other", false), ("folder", false)]
+        {
+            assert_eq!(is("ours", there), expected, "{there}");
+        }
+        assert!(!is("empty", "nothing"), "no bytes tell one from another");
     }
 }

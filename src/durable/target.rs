@@ -264,4 +264,22 @@ mod tests {
             sibling_name(OsStr::new(&long_b), PART_SUFFIX)
         );
     }
+
+    /// A name that fits stays as it is, and no name is shorter than it must be.
+    #[test]
+    fn only_a_name_that_does_not_fit_is_cut() {
+        let of = |len: usize| sibling_name(OsStr::new(&"a".repeat(len)), PART_SUFFIX);
+        let most = sys::NAME_MAX - PART_SUFFIX.len();
+        assert_eq!(of(most), OsString::from("a".repeat(most) + PART_SUFFIX));
+        let cut = of(most + 1).into_string().unwrap();
+        assert!(cut.len() == sys::NAME_MAX && cut.contains('~'), "{cut}");
+    }
+
+    /// Values that are published with the function: other versions must find the same names.
+    #[test]
+    fn the_hash_of_a_name_is_fnv_1a() {
+        assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
+    }
 }

@@ -6,6 +6,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -60,6 +61,13 @@ pub struct Details {
     /// The least length of the destination, where a file ends in a hole that
     /// no item covers.
     pub file_len: Option<u64>,
+}
+
+impl Details {
+    /// The time of modification as the system has it, if it can express that.
+    pub fn modified(&self) -> Option<SystemTime> {
+        self.mtime.and_then(time::of_system)
+    }
 }
 
 /// The bytes of an item.

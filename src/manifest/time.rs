@@ -2,6 +2,8 @@
 //! (`2026-11-20T12:56:24Z`). A time is whole seconds since 1970 in UTC,
 //! rounded down, and the nanoseconds since.
 
+use std::time::{Duration, SystemTime};
+
 const NANOSECONDS: u32 = 1_000_000_000;
 
 /// The time a text tells. One without a zone, as file systems that keep local
@@ -95,6 +97,17 @@ fn fraction(digits: &str) -> Option<u32> {
     format!("{:0<9}", &digits[..digits.len().min(9)]).parse().ok()
 }
 
+/// Seconds since 1970 and nanoseconds as a time of the system, if it can express it.
+pub fn of_system((seconds, nanoseconds): (i64, u32)) -> Option<SystemTime> {
+    let whole = Duration::from_secs(seconds.unsigned_abs());
+    let base = if seconds < 0 {
+        SystemTime::UNIX_EPOCH.checked_sub(whole)?
+    } else {
+        SystemTime::UNIX_EPOCH.checked_add(whole)?
+    };
+    base.checked_add(Duration::from_nanos(u64::from(nanoseconds)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -138,5 +151,14 @@ mod tests {
         ] {
             check(wrong, None);
         }
+    }
+
+    #[test]
+    fn times_of_the_system_lie_on_both_sides_of_1970() {
+        let (epoch, half) = (SystemTime::UNIX_EPOCH, Duration::from_millis(500));
+        assert_eq!(of_system((0, 0)), Some(epoch));
+        assert_eq!(of_system((3, 500_000_000)), Some(epoch + Duration::from_secs(3) + half));
+        assert_eq!(of_system((-1, 500_000_000)), Some(epoch - half));
+        assert_eq!(of_system((-7, 0)), Some(epoch - Duration::from_secs(7)));
     }
 }

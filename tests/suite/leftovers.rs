@@ -116,6 +116,23 @@ fn what_root_left_is_said_to_be_of_root() {
     }
 }
 
+/// A run may be killed when the part has the mode of its source already, and its name not.
+#[test]
+fn a_part_that_its_owner_may_not_write_is_resumed() {
+    let (scene, bytes) = interrupted("");
+    scene.set_mode(".", 0o777);
+    for name in ["copy.pcopy-part", "copy.pcopy-map", "source"] {
+        if is_root() {
+            give_to(&scene, name, NOBODY);
+        }
+    }
+    scene.set_mode("copy.pcopy-part", 0o400);
+    let Some(run) = scene.pcopy_of_a_user("--resume source copy") else { return };
+    run.run().code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+    assert!(!scene.has("copy.pcopy-part") && !scene.has("copy.pcopy-map"));
+}
+
 /// What is written under one name shows under all of them.
 #[test]
 fn a_part_with_more_than_one_name_is_never_written() {
