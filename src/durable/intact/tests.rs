@@ -98,7 +98,7 @@ impl Copied {
     /// Whether the file system makes no holes of zeros by itself.
     fn is_sure(&self) -> bool {
         use sys::FileSystemKind::{Btrfs, Ext, Tmpfs, Xfs};
-        let kind = sys::file_system(&self.open()).map(|system| system.kind);
+        let kind = sys::file_system(self.open()).map(|system| system.kind);
         matches!(kind, Ok(Btrfs | Ext | Tmpfs | Xfs))
     }
 }
