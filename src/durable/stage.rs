@@ -281,3 +281,23 @@ fn not_found_at(target: &StagedTarget, name: &OsStr, source: io::Error) -> Error
     let (step, path) = ("find what was copied at", target.directory_path.join(name));
     ErrorKind::Destination { step, path, source }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Another run, or somebody else, may be faster than the look before.
+    #[test]
+    fn a_part_that_appears_meanwhile_is_a_leftover_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = StagedTarget::look_at(folder.path().join("copy"), true).unwrap();
+        let part = target.part_path();
+        std::fs::write(&part, "theirs").unwrap();
+        let blank = Blank { len: 10, open_ended: false, gaps: false, like: None };
+        let error = Stage::begin(target, blank, Start::Fresh).err().unwrap();
+        let ErrorKind::Refused(Refusal::Leftover { resumable: true, path }) = error.kind() else {
+            panic!("{error:?}")
+        };
+        assert_eq!((path, std::fs::read(&part).unwrap()), (&part, b"theirs".to_vec()));
+    }
+}

@@ -177,13 +177,15 @@ fn a_name_leads_to_ours_or_to_the_same_bytes() {
     is_still_at(&name, &ours).unwrap();
     fs::rename(&path, &aside).unwrap();
     is_still_at(&name, &ours).unwrap_err();
-    for (content, is_ours) in [
+    for (content, is_same) in [
         ("some bytes", true),
         ("some bytes and more", false),
         ("some byte", false),
         ("same bytes", false),
     ] {
         fs::write(&path, content).unwrap();
+        // On Windows, a file that is open for reading alone cannot be synced.
+        let is_ours = is_same && !sys::WINDOWS_NAMES;
         assert_eq!(is_still_at(&name, &ours).is_ok(), is_ours, "{content}");
     }
 }
