@@ -116,6 +116,7 @@ impl Scene {
         let own = self.path("pcopy");
         if !own.exists() {
             std::fs::copy(program(), &own).expect("the program can be copied");
+            self.set_mode(&own, 0o755);
         }
         let mut run = self.tool("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups"]);
         run.command.arg(own).args(line.split_whitespace());
@@ -481,7 +482,7 @@ impl Ended {
 }
 
 /// Bytes in which no two places look alike, so that a piece in the wrong place
-/// shows. Different seeds differ everywhere. Made by what is compiled to be fast:
+/// shows. Those of two seeds are alike only by chance. Made by what is compiled to be fast:
 /// nearly every test begins with some.
 pub fn pattern(seed: u64, len: usize) -> Vec<u8> {
     pattern_at(seed, 0, len)
