@@ -50,10 +50,15 @@ def changes_of(listed):
 
 
 class File:
-    """A source file with changes in it."""
+    """A source file with changes in it.
 
-    def __init__(self, text, changes):
-        self.text = text
+    Functions that the compiler may run as well are not those of one program for all changes:
+    they ask for the number when they run. So `const fn` becomes `fn`, but for those of the
+    names in `constants`, which the compiler does run.
+    """
+
+    def __init__(self, text, changes, constants):
+        self.text, self.constants = text, constants
         self.lines = [0]
         for line in text.split(b"\n"):
             self.lines.append(self.lines[-1] + len(line) + 1)
@@ -74,7 +79,7 @@ class File:
         """Why `change` cannot be made this way; `None` if it can."""
         begin, end = self.at(change.span["start"]), self.at(change.span["end"])
         node = self.tree.root_node.descendant_for_byte_range(begin, max(begin, end - 1))
-        if is_constant(node):
+        if self.is_constant(node):
             return "it is computed by the compiler"
         call = f"crate::mutation::is({change.number})"
         if change.genre == "FnValue" and "impl " in (change.result or ""):
@@ -83,8 +88,6 @@ class File:
             while node and node.type != "function_item":
                 node = node.parent
             body = node.child_by_field_name("body")
-            if is_constant(body):
-                return "it is computed by the compiler"
             text = f" if {call} {{ return {change.replacement}; }} "
             self.inserted.setdefault(body.start_byte + 1, []).append((change, text))
             return None
@@ -129,6 +132,16 @@ class File:
         self.wrapped.setdefault((node.start_byte, node.end_byte), []).append((change, call, variant))
         return None
 
+    def is_constant(self, node):
+        """Whether the compiler computes `node` itself, which cannot ask the environment."""
+        while node:
+            if node.type in ("const_item", "static_item", "array_type", "macro_invocation", "attribute_item"):
+                return True
+            if node.type == "function_item":
+                return is_const_fn(node) and node.child_by_field_name("name").text.decode() in self.constants
+            node = node.parent
+        return False
+
     def slice(self, begin, end):
         return self.text[begin:end].decode()
 
@@ -139,6 +152,8 @@ class File:
         return "".join(self.out)
 
     def render(self, node):
+        if node.type == "const" and node.parent.type == "function_modifiers" and not self.is_constant(node):
+            return
         key = (node.start_byte, node.end_byte)
         wrapped = self.wrapped.pop(key, None)
         if wrapped:
@@ -169,16 +184,9 @@ class File:
         self.out.append(self.slice(begin, end))
 
 
-def is_constant(node):
-    """Whether the compiler computes `node` itself, which cannot ask the environment."""
-    while node:
-        if node.type in ("const_item", "static_item", "array_type", "macro_invocation", "attribute_item"):
-            return True
-        if node.type == "function_item":
-            modifiers = [child for child in node.children if child.type == "function_modifiers"]
-            return any(b"const" in child.text for child in modifiers)
-        node = node.parent
-    return False
+def is_const_fn(function):
+    return any(child.type == "function_modifiers" and any(word.type == "const" for word in child.children)
+               for child in function.children)
 
 
 def blamed(text, begin, end):

@@ -186,6 +186,48 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_map_begins_with_a_status_line() {
+        for good in ["0x10 ?", "0x10 * 1", "16 / 12", "0X10 - 1", "020 + 1", "0 F 3", "0 G 1 # end"]
+        {
+            assert_eq!(Reader::default().line(good.as_bytes()), Ok(None), "{good}");
+        }
+        for bad in [
+            "0x10",
+            "0x10 X 1",
+            "0x10 ?? 1",
+            "place ? 1",
+            "+1 ? 1",
+            "08 ? 1",
+            "0x10 ? 0",
+            "0x10 ? first",
+            "0x10 ? 1 1",
+        ] {
+            let read = Reader::default().line(bad.as_bytes());
+            assert_eq!(read, Err(MapFault::StatusLine), "{bad}");
+        }
+    }
+
+    /// As in C, which is how ddrescue reads them.
+    #[test]
+    fn numbers_are_decimal_octal_or_hexadecimal() {
+        for (word, expected) in [
+            ("0", Some(0)),
+            ("31", Some(31)),
+            ("037", Some(31)),
+            ("0x1F", Some(31)),
+            ("0X1f", Some(31)),
+            ("038", None),
+            ("0x", None),
+            ("+1", None),
+            ("0x+1", None),
+            ("-1", None),
+            ("", None),
+        ] {
+            assert_eq!(number(word.as_bytes()), expected, "{word}");
+        }
+    }
+
     /// What readers of maps rely on: a line at a time, and no gap.
     #[test]
     fn blocks_follow_each_other() {

@@ -127,6 +127,7 @@ mod tests {
         let all = bytes(lengths);
         let len = all.len() as u64;
         assert_eq!((segments.len(), segments.count()), (len, lengths.len() as u64), "{lengths:?}");
+        assert_eq!(segments.is_empty(), len == 0, "{lengths:?}");
         for start in 0..=len + 2 {
             for end in start..=len + 2 {
                 let mut found = Vec::new();

@@ -10,6 +10,7 @@ use proptest::prelude::*;
 fn check(input: &str, expected: Result<RangeSpec, usize>) {
     let found = input.parse::<RangeSpec>().map_err(|error| {
         assert_eq!(error.input(), input);
+        assert!(error.to_string().starts_with(error.message()) && !error.message().is_empty());
         error.column()
     });
     assert_eq!(found, expected, "{input:?}");
@@ -298,6 +299,34 @@ fn misfit_messages() {
         let error = input.parse::<RangeSpec>().unwrap().resolve(source_len, 512).unwrap_err();
         assert_eq!(error.to_string(), expected);
         assert_eq!(error.source_len(), source_len);
+        assert_eq!(Ok(error.spec()), input.parse());
+    }
+}
+
+#[test]
+fn ranges_of_numbers_are_bytes() {
+    let bytes = ByteRange::between(5, 9);
+    assert_eq!(RangeSpec::from(bytes), RangeSpec::Bounds(Bytes(5), Bytes(9)));
+    assert_eq!(RangeSpec::from(5..9), RangeSpec::Bounds(Bytes(5), Bytes(9)));
+    assert_eq!(RangeSpec::from(5..), RangeSpec::From(Bytes(5)));
+    assert_eq!(RangeSpec::from(..), RangeSpec::All);
+}
+
+#[test]
+fn a_range_counts_sectors_if_one_of_its_ends_does() {
+    for (input, expected) in [
+        ("..", false),
+        ("1..2", false),
+        ("1s..2000", true),
+        ("1..=2s", true),
+        ("512+1s", true),
+        ("512..", false),
+        ("1s..", true),
+        ("-1s", true),
+        ("-512", false),
+    ] {
+        let spec: RangeSpec = input.parse().unwrap();
+        assert_eq!(spec.counts_sectors(), expected, "{input}");
     }
 }
 
