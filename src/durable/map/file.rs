@@ -111,12 +111,9 @@ impl MapFile {
         let path = self.path();
         let Some(file) = self.open()? else { return Ok(None) };
         let facts = sys::facts(&file).map_err(|error| failed("look at", &path, error))?;
-        let mut bytes = Vec::new();
-        let reading = |error| failed("read", &path, error);
-        file.take(LONGEST_MAP + 1).read_to_end(&mut bytes).map_err(reading)?;
-        if bytes.len() as u64 > LONGEST_MAP {
-            return Err(unusable(&path, "too long for a map"));
-        }
+        let bytes = all_of(file, LONGEST_MAP)
+            .map_err(|error| failed("read", &path, error))?
+            .ok_or_else(|| unusable(&path, "too long for a map"))?;
         let wrap = |source| MapError::Unusable { path: path.clone(), source: Box::new(source) };
         Map::from_bytes(&bytes).map(|map| Some((map, facts))).map_err(wrap)
     }
@@ -273,6 +270,13 @@ enum Standing {
     /// A map, or the beginning of one.
     Map(File, Metadata),
     Other,
+}
+
+/// All bytes of `input`, or `None` if there are more than `longest`.
+pub(super) fn all_of(input: impl Read, longest: u64) -> io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    input.take(longest + 1).read_to_end(&mut bytes)?;
+    Ok((bytes.len() as u64 <= longest).then_some(bytes))
 }
 
 fn failed(operation: &'static str, path: &Path, source: io::Error) -> MapError {

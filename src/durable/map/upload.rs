@@ -74,6 +74,15 @@ mod tests {
     use crate::range::{ByteRange, RangeSet};
 
     #[test]
+    fn only_two_words_say_whether_something_was_checked() {
+        for (value, expected) in
+            [("yes", Some(true)), ("no", Some(false)), ("", None), ("No", None)]
+        {
+            assert_eq!(yes_or_no(value), expected, "{value}");
+        }
+    }
+
+    #[test]
     fn an_upload_is_the_same_after_it_was_saved() {
         let part = |tag: &str| UploadPart { crc32c: 0xe306_9283, tag: tag.to_owned() };
         let parts = [(1, part("\"a b\"")), (10_000, part("odd\n\\tag"))].into_iter().collect();

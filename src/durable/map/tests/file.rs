@@ -1,3 +1,4 @@
+use super::super::file::all_of;
 use super::*;
 use std::fs;
 use std::path::Path;
@@ -120,4 +121,42 @@ fn a_damaged_file_is_refused_with_its_path_and_the_reason() {
     fs::write(file.path(), "0 ? 1\n0 1 +\n5 1 +\n").unwrap();
     let text = chain(&file.load().expect_err("a gap"));
     assert!(text.contains("m\" as a map: line 3: the block at 0x5 leaves a gap"), "{text}");
+}
+
+#[test]
+fn what_is_too_long_for_a_map_is_not_read() {
+    for (len, expected) in [(0, Some(0)), (7, Some(7)), (8, Some(8)), (9, None), (100, None)] {
+        let bytes = vec![1; len];
+        assert_eq!(all_of(&bytes[..], 8).unwrap().map(|read| read.len()), expected, "{len}");
+    }
+}
+
+#[test]
+fn what_has_the_name_of_a_map_is_looked_at_and_nothing_is_followed() {
+    let (dir, file) = fixture("m");
+    assert!(file.look().unwrap().is_none() && file.was_a_map().unwrap());
+    fs::write(file.path(), b"").unwrap();
+    assert!(file.was_a_map().unwrap(), "nothing is lost with it");
+    fs::write(file.path(), "precious").unwrap();
+    assert!(file.look().unwrap().is_some() && !file.was_a_map().unwrap());
+    file.save(&sample()).expect_err("something else is there");
+    fs::remove_file(file.path()).unwrap();
+    file.save(&sample()).unwrap();
+    assert!(file.look().unwrap().is_some() && file.was_a_map().unwrap());
+
+    // Without the folder there is no map. What is in place of the folder is an error.
+    let nowhere = MapFile::new(&dir.path().join("none/m")).unwrap();
+    assert!(nowhere.load().unwrap().is_none() && nowhere.look().unwrap().is_none());
+    let under_a_file = MapFile::new(&dir.path().join("m/m")).unwrap();
+    assert!(under_a_file.load().is_err() && under_a_file.look().is_err());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_in_place_of_a_map_is_named() {
+    let (dir, file) = fixture("m");
+    fs::write(dir.path().join("theirs"), sample().to_bytes()).unwrap();
+    std::os::unix::fs::symlink("theirs", file.path()).unwrap();
+    let text = chain(&file.load().expect_err("a link"));
+    assert!(text.contains("a symbolic link, which a save would replace"), "{text}");
 }

@@ -1,5 +1,5 @@
 use super::*;
-use proptest::collection::vec;
+use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 
 #[test]
@@ -325,7 +325,24 @@ fn any_object() -> impl Strategy<Value = ObjectId> {
         }),
         any::<(u64, Option<String>)>()
             .prop_map(|(number, serial)| ObjectId::Device { number, serial }),
+        any::<(String, Option<String>)>()
+            .prop_map(|(tag, version)| ObjectId::Remote { tag, version }),
+        any_upload(),
     ]
+}
+
+fn any_upload() -> impl Strategy<Value = ObjectId> {
+    let part = any::<(u32, String)>().prop_map(|(crc32c, tag)| UploadPart { crc32c, tag });
+    let parts = btree_map(any::<u32>(), part, 0..4);
+    (any::<(String, String, u64, bool)>(), parts).prop_map(
+        |((id, begun, part_size, checked), parts)| ObjectId::Upload {
+            id,
+            begun,
+            part_size,
+            checked,
+            parts,
+        },
+    )
 }
 
 prop_compose! {

@@ -98,6 +98,46 @@ fn a_part_is_known_by_its_time_of_creation() {
     check(file(1, Some(5)), file(2, None), Some(Evidence::AllBytes));
 }
 
+/// A copy of the source has another time of creation, and so has one whose file system
+/// makes them up.
+#[test]
+fn a_source_that_was_made_at_another_time_is_looked_at_in_places() {
+    let with = |born_ns| {
+        let mut identity = identity();
+        identity.source.id = file(77, born_ns);
+        identity
+    };
+    assert_eq!(found(&with(Some(5)), &with(Some(5))), []);
+    assert_eq!(found(&with(Some(5)), &with(None)), []);
+    let wanted = [("source-created-ns".to_owned(), Evidence::Places)];
+    assert_eq!(found(&with(Some(5)), &with(Some(6))), wanted);
+}
+
+/// What a server hands out may be exchanged without a trace.
+#[test]
+fn what_no_server_describes_is_read_again() {
+    let with = |kind: &str, id: Option<ObjectId>, mtime_ns| {
+        let mut identity = identity();
+        let source = Source { kind: kind.to_owned(), id, mtime_ns, ..source(&identity) };
+        identity.source = source;
+        identity
+    };
+    let tag = || Some(ObjectId::Remote { tag: "1".to_owned(), version: None });
+    for (job, is_recognizable) in [
+        (with("http", None, None), false),
+        (with("s3", None, None), false),
+        (with("http", None, Some(1)), true),
+        (with("s3", tag(), None), true),
+        (with("file", None, None), true),
+        (with("block-device", None, None), true),
+    ] {
+        assert_eq!(job.source.is_recognizable(), is_recognizable);
+        let evidence: Vec<_> = found(&job, &job).into_iter().map(|(_, what)| what).collect();
+        assert_eq!(evidence.is_empty(), is_recognizable);
+        assert!(evidence.iter().all(|what| *what == Evidence::AllBytes));
+    }
+}
+
 /// Disks are numbered anew at each boot. Another adapter shows another serial
 /// number of the same disk, and so does another disk.
 #[test]
@@ -121,6 +161,7 @@ fn a_disk_is_known_by_its_serial_and_without_one_by_its_number() {
     check((8, None), (8, None), None);
     check((8, None), (9, None), Some(("source-device-number", Places)));
     check((8, None), (8, Some("S1")), Some(("source-device-number", Places)));
+    check((8, Some("S1")), (8, None), Some(("source-serial", Places)));
 }
 
 #[test]
