@@ -75,6 +75,46 @@ mod tests {
         whole.pieces(size).map(part).collect()
     }
 
+    #[test]
+    fn only_what_needs_no_order_is_folded_and_a_tree_at_whole_subtrees() {
+        for (algorithm, size, expected) in [
+            (Algorithm::Blake3, 512, false),
+            (Algorithm::Blake3, 1024, true),
+            (Algorithm::Blake3, 1536, false),
+            (Algorithm::Blake3, 1 << 30, true),
+            (Algorithm::Crc32c, 1, true),
+            (Algorithm::Crc32c, 1000, true),
+            (Algorithm::Sha256, 1024, false),
+            (Algorithm::Md5, 1 << 20, false),
+        ] {
+            assert_eq!(folds(algorithm, size), expected, "{algorithm} {size}");
+        }
+        let bytes = [7; 2048];
+        for algorithm in Algorithm::ALL {
+            // No parts, and one that is all of it, need no folding.
+            let whole =
+                DigestPart { range: ByteRange::to(2048), digest: hash_slice(algorithm, &bytes) };
+            assert_eq!(fold(algorithm, 0, &[]), Some(hash_slice(algorithm, b"")));
+            assert_eq!(fold(algorithm, 1, &[]), None);
+            assert_eq!(
+                fold(algorithm, 2048, std::slice::from_ref(&whole)),
+                Some(whole.digest.clone())
+            );
+            assert_eq!(fold(algorithm, 2049, &[whole]), None);
+            let half = |number: u64| DigestPart {
+                range: ByteRange::between(number * 1024, (number + 1) * 1024),
+                digest: hash_slice(algorithm, &bytes[..1024]),
+            };
+            let (halves, expected) = match folds(algorithm, 1024) {
+                true => (parts_of(&bytes, 0, 1024, algorithm), Some(hash_slice(algorithm, &bytes))),
+                false => (vec![half(0), half(1)], None),
+            };
+            assert_eq!(fold(algorithm, 2048, &halves), expected, "{algorithm}");
+            let other = if algorithm == Algorithm::Md5 { Algorithm::Sha1 } else { Algorithm::Md5 };
+            assert_eq!(fold(other, 2048, &halves), None, "{algorithm}");
+        }
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(300))]
         #[test]

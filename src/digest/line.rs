@@ -71,4 +71,16 @@ mod tests {
         check(Algorithm::Xxh3, "disk.img", "XXH3 (disk.img) = 72dcb18b67a17dff");
         check(Algorithm::Xxh3, "a\nb", "\\XXH3 (a\\nb) = 72dcb18b67a17dff");
     }
+
+    #[test]
+    fn a_line_of_a_part_is_a_comment_with_its_range() {
+        let digest = hash_slice(Algorithm::Xxh3, b"123456789");
+        for (part, expected) in [
+            (None, "# XXH3 (x.img) = 72dcb18b67a17dff"),
+            (Some(ByteRange::between(3, 12)), "# XXH3 (x.img 3..12) = 72dcb18b67a17dff"),
+        ] {
+            let comment = comment(&digest, Path::new("x.img"), part);
+            assert_eq!(String::from_utf8_lossy(&comment), expected);
+        }
+    }
 }

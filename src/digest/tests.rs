@@ -9,6 +9,7 @@ use std::thread;
 
 use super::*;
 use crate::range::ByteRange;
+use crate::words::Word;
 
 /// Algorithms that take pieces in any order.
 const UNORDERED: [Algorithm; 2] = [Algorithm::Blake3, Algorithm::Crc32c];
@@ -268,4 +269,42 @@ fn names_are_those_of_the_command_line() {
     assert_eq!(serde_json::to_value(&digest).expect("serializes"), "e3069283");
     assert!(!ordered(&UNORDERED));
     assert!(ordered(&[Algorithm::Blake3, Algorithm::Xxh3]));
+    for algorithms in [&UNORDERED[..], &[], &[Algorithm::Blake3, Algorithm::Xxh3], &Algorithm::ALL]
+    {
+        let digester = Digester::new(algorithms, ByteRange::to(3));
+        assert_eq!(digester.is_ordered(), ordered(algorithms), "{algorithms:?}");
+    }
+}
+
+#[test]
+fn each_algorithm_is_told_from_the_others_in_a_line() {
+    let lines: Vec<_> = Algorithm::ALL.iter().map(|one| one.about()).collect();
+    for (line, tool) in lines.iter().zip(["b3", "sha256", "sha1", "md5", "rhash", "xxh"]) {
+        assert!(line.contains(&format!("as {tool}")), "{line}");
+    }
+}
+
+/// What differs from an expected digest, or was not computed, is refused by name.
+#[test]
+fn every_digest_that_is_expected_must_be_there() {
+    let [found, other] = [b"abc", b"abd"].map(|bytes| hash_slice(Algorithm::Sha256, bytes));
+    let found = [hash_slice(Algorithm::Md5, b"abc"), found];
+    let expected = |digest: &Digest| -> Expectation {
+        format!("{}:{digest}", digest.algorithm()).parse().expect("a digest")
+    };
+    check(&found, &[]).expect("nothing is expected");
+    check(&found, &[expected(&found[1]), expected(&found[0])]).expect("both are there");
+    let by_checks: [fn(&[Digest], &[Expectation]) -> Result<(), _>; 2] = [check, check_stated];
+    for (by, is_stated) in by_checks.into_iter().zip([false, true]) {
+        let error = by(&found, &[expected(&found[0]), expected(&other)]).unwrap_err();
+        let ErrorKind::DigestMismatch { algorithm, actual, expected: wanted, stated } =
+            error.into_kind()
+        else {
+            panic!("another error");
+        };
+        assert_eq!((algorithm, stated), ("sha256", is_stated));
+        assert_eq!((actual, wanted), (found[1].to_string(), other.to_string()));
+        let error = by(&found[..1], &[expected(&found[1])]).unwrap_err();
+        assert!(error.to_string().contains("unknown"), "{error}");
+    }
 }
