@@ -107,6 +107,7 @@ mod tests {
             let there = mapping.to_destination(asked);
             prop_assert_eq!(there.len(), asked.intersect(from).len());
             prop_assert!(mapping.to().contains(there));
+            prop_assert_eq!((mapping.len(), mapping.is_empty()), (len, len == 0));
             if !there.is_empty() {
                 prop_assert_eq!(mapping.to_source(there), asked.intersect(from));
                 prop_assert_eq!(there.start().wrapping_add(mapping.grid()), asked.intersect(from).start());
