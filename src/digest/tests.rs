@@ -9,7 +9,7 @@ use std::thread;
 
 use super::*;
 use crate::range::ByteRange;
-use crate::words::Word;
+use crate::words::{self, Word};
 
 /// Algorithms that take pieces in any order.
 const UNORDERED: [Algorithm; 2] = [Algorithm::Blake3, Algorithm::Crc32c];
@@ -198,6 +198,18 @@ fn an_empty_range_and_no_algorithms_are_complete() {
 }
 
 #[test]
+fn no_bytes_change_nothing_wherever_they_are() {
+    let digester = Digester::new(&Algorithm::ALL, ByteRange::between(10, 13));
+    for at in [0, 10, 12, 13, 99] {
+        digester.update(at, b"").expect("not abandoned");
+    }
+    digester.update(10, b"abc").expect("not abandoned");
+    digester.update(10, b"").expect("not abandoned");
+    let expected: Vec<_> = Algorithm::ALL.iter().map(|&one| hash_slice(one, b"abc")).collect();
+    assert_eq!(digester.finish(), Some(expected));
+}
+
+#[test]
 fn digests_come_once_each_in_the_order_they_were_named() {
     let algorithms =
         [Algorithm::Xxh3, Algorithm::Blake3, Algorithm::Xxh3, Algorithm::Md5, Algorithm::Blake3];
@@ -262,6 +274,7 @@ fn names_are_those_of_the_command_line() {
     for (algorithm, name) in Algorithm::ALL.into_iter().zip(names) {
         assert_eq!(algorithm.to_string(), name);
         assert_eq!(name.parse(), Ok(algorithm));
+        assert_eq!((algorithm.word(), words::parse(name)), (name, Ok(algorithm)));
         assert_eq!(serde_json::to_value(algorithm).expect("serializes"), name);
         assert_eq!(hash_slice(algorithm, b"").bytes().len(), algorithm.digest_len());
     }
@@ -287,7 +300,7 @@ fn each_algorithm_is_told_from_the_others_in_a_line() {
 /// What differs from an expected digest, or was not computed, is refused by name.
 #[test]
 fn every_digest_that_is_expected_must_be_there() {
-    let [found, other] = [b"abc", b"abd"].map(|bytes| hash_slice(Algorithm::Sha256, bytes));
+    let [found, other] = [b"abc", b"abx"].map(|bytes| hash_slice(Algorithm::Sha256, bytes));
     let found = [hash_slice(Algorithm::Md5, b"abc"), found];
     let expected = |digest: &Digest| -> Expectation {
         format!("{}:{digest}", digest.algorithm()).parse().expect("a digest")

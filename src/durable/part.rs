@@ -66,6 +66,15 @@ const MOMENT: Duration = Duration::from_millis(1);
 ///
 /// Of the system.
 pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
+    find_unless(stays_busy, directory, name)
+}
+
+/// As [`find`], where `is_busy` tells whether another run is writing a file.
+fn find_unless(
+    is_busy: impl FnOnce(&File) -> bool,
+    directory: &Directory,
+    name: &OsStr,
+) -> io::Result<Found> {
     let Some(found) = directory.facts(name)? else { return Ok(Found::Nothing) };
     if found.node != FileKind::File {
         return Ok(Found::NoFile);
@@ -79,7 +88,7 @@ pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
         }
         result => result?,
     };
-    if stays_busy(&file) {
+    if is_busy(&file) {
         return Ok(Found::Busy);
     }
     // Between the look and the lock the run that had it may have ended and
@@ -223,19 +232,18 @@ mod tests {
         let kept = file.try_clone().unwrap();
         drop(file);
         assert!(matches!(find(&directory, name), Ok(Found::Busy)));
-        std::thread::scope(|scope| {
-            let (say, begun) = std::sync::mpsc::channel();
-            let (directory, name) = (&directory, &name);
-            let looking = scope.spawn(move || {
-                say.send(()).unwrap();
-                find(directory, name).unwrap()
-            });
-            begun.recv().unwrap();
-            // Long enough for a look that does not wait; nothing fails if it is not.
-            std::thread::sleep(5 * MOMENT);
-            drop(kept);
-            assert!(matches!(looking.join().unwrap(), Found::Left(..)));
-        });
+        let (mut kept, mut looks) = (Some(kept), 0);
+        let stays = |file: &File| {
+            lasts(Duration::from_secs(600), || {
+                looks += 1;
+                if looks == 3 {
+                    kept = None;
+                }
+                is_busy(file)
+            })
+        };
+        assert!(matches!(find_unless(stays, &directory, name), Ok(Found::Left(..))));
+        assert_eq!(looks, 3);
     }
 
     /// Others look at it all the time.
