@@ -312,4 +312,23 @@ mod tests {
         let root = Own { owner: 0, has_modes: true };
         assert_eq!(root.check(&ours(), Write), Err(Doubt::Owner(1000)), "root has its own");
     }
+
+    /// What was found out of a file holds for no other, and not for what it has become.
+    #[test]
+    fn what_was_found_out_holds_as_long_as_nothing_changes() {
+        let before = ours();
+        assert!(is_unchanged(&before, &before.clone()));
+        let changes: [fn(&mut Metadata); 5] = [
+            |facts| facts.owner = 0,
+            |facts| facts.group = 0,
+            |facts| facts.mode = 0o602,
+            |facts| facts.links = 2,
+            |facts| facts.inode += 1,
+        ];
+        for (number, change) in changes.into_iter().enumerate() {
+            let mut after = before.clone();
+            change(&mut after);
+            assert!(!is_unchanged(&before, &after), "change {number}");
+        }
+    }
 }

@@ -128,6 +128,40 @@ fn a_part_that_its_owner_may_not_write_is_resumed() {
     assert!(!scene.has("copy.pcopy-part") && !scene.has("copy.pcopy-map"));
 }
 
+/// Nothing that a user can do makes the part of another one private.
+#[test]
+fn a_part_of_another_user_is_resumed_by_root_alone() {
+    if !is_root() {
+        return;
+    }
+    let (scene, bytes) = interrupted("");
+    for (name, mode) in [(".", 0o777), ("copy.pcopy-part", 0o666), ("copy.pcopy-map", 0o644)] {
+        scene.set_mode(name, mode);
+    }
+    let line = "--resume --trust-leftovers source copy";
+    let Some(run) = scene.pcopy_of_a_user(line) else { return };
+    run.run().code(3).says(&["copy.pcopy-part", "only that user and root can resume it"]);
+    scene.run(line).code(0);
+    assert_same(&scene.read("copy"), &bytes, "the copy");
+}
+
+/// What cannot be opened for another reason than its mode keeps that mode.
+#[test]
+fn a_part_that_runs_as_a_program_stays_as_it_is() {
+    let (scene, _) = interrupted("");
+    std::fs::copy("/bin/sleep", scene.path("copy.pcopy-part")).unwrap();
+    scene.set_mode("copy.pcopy-part", 0o500);
+    let mut program = std::process::Command::new(scene.path("copy.pcopy-part"));
+    let mut running = program.arg("600").spawn().unwrap();
+    for options in ["--resume", "--restart"] {
+        let ended = scene.run(&format!("{options} source copy"));
+        ended.code(3).says(&["copy.pcopy-part", "busy"]);
+        assert_eq!(mode(&scene, "copy.pcopy-part"), 0o500, "{options}");
+    }
+    running.kill().unwrap();
+    running.wait().unwrap();
+}
+
 /// What is written under one name shows under all of them.
 #[test]
 fn a_part_with_more_than_one_name_is_never_written() {
