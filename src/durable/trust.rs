@@ -331,4 +331,25 @@ mod tests {
             assert!(!is_unchanged(&before, &after), "change {number}");
         }
     }
+    #[test]
+    fn what_is_said_of_a_doubt_names_what_would_help() {
+        use Purpose::{Believe, Discard, Keep, Write};
+        use Remedy::{Force, Restart, TrustLeftovers};
+        let (owner, links, mode) = (Doubt::Owner(7), Doubt::Links(2), Doubt::Mode(0o666));
+        for (doubt, purpose, trust, expected, remedies) in [
+            (owner, Write, Trust::Anybody, "only that user and root", &[Restart][..]),
+            (owner, Write, Trust::Own, "neither resumed nor discarded", &[TrustLeftovers]),
+            (owner, Believe, Trust::Anybody, "neither resumed nor discarded", &[TrustLeftovers]),
+            (owner, Discard, Trust::Own, "neither resumed nor discarded", &[TrustLeftovers]),
+            (owner, Keep, Trust::Own, "not taken for complete", &[Force, TrustLeftovers]),
+            (links, Write, Trust::Own, "so it is not written", &[Restart]),
+            (links, Believe, Trust::Own, "is not believed", &[Restart, TrustLeftovers]),
+            (mode, Write, Trust::Own, "is not believed", &[Restart, TrustLeftovers]),
+        ] {
+            let said = refusal(Path::new("x"), doubt, purpose, trust);
+            let Refusal::NotOurs { so, remedies: found, .. } = said else { panic!("{said:?}") };
+            assert!(so.contains(expected), "{doubt:?} {purpose:?}: {so}");
+            assert_eq!(found, remedies, "{doubt:?} {purpose:?}");
+        }
+    }
 }
