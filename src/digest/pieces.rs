@@ -241,4 +241,19 @@ mod tests {
         digester.abandon();
         assert!(digester.update(0, &[1; 5]).is_err());
     }
+
+    /// Also of what waits for its turn in a piece.
+    #[test]
+    fn pieces_that_are_abandoned_take_in_nothing_more() {
+        let pieces = Pieces::new(&ALL, ByteRange::to(30), 10, false);
+        pieces.add(20, Content::Data(&[1; 5])).expect("not abandoned");
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| pieces.add(5, Content::Data(&[1; 5])));
+            pieces.abandon();
+            waiting.join().expect("no panic").expect_err("abandoned");
+        });
+        pieces.add(25, Content::Data(&[1; 5])).expect_err("abandoned");
+        pieces.add(10, Content::Data(&[1; 5])).expect_err("abandoned");
+        assert!(pieces.take().iter().all(|piece| piece.digests.is_empty()));
+    }
 }

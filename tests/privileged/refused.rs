@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Ended, Scene, assert_same, has_tools, pattern, program, skip};
+use crate::common::{Ended, Scene, assert_same, copy_program, has_tools, pattern, program, skip};
 use crate::devices::{Loop, Mount, possible, tool};
 
 const MIB: usize = 1 << 20;
@@ -142,7 +142,7 @@ fn another_users_file_in_a_sticky_folder_is_not_replaced() {
         return;
     }
     let scene = scene();
-    std::fs::copy(program(), scene.path("pcopy")).expect("a copy for others");
+    copy_program(&program(), &scene.path("pcopy"));
     let mode = |name: &str, mode| {
         let mode = std::fs::Permissions::from_mode(mode);
         std::fs::set_permissions(scene.path(name), mode).expect("a mode");

@@ -115,7 +115,7 @@ impl Scene {
         // Where the tests were built may be closed to others.
         let own = self.path("pcopy");
         if !own.exists() {
-            std::fs::copy(program(), &own).expect("the program can be copied");
+            copy_program(&program(), &own);
             self.set_mode(&own, 0o755);
         }
         let mut run = self.tool("setpriv", ["--reuid=65534", "--regid=65534", "--clear-groups"]);
@@ -135,6 +135,15 @@ impl Scene {
     pub fn run(&self, line: &str) -> Ended {
         self.pcopy(line.split_whitespace()).run()
     }
+}
+
+/// Makes `to` a copy of the program `from` that can be run at once. Another process writes it:
+/// what this one has open for writing, a child that another test begins has open for a moment
+/// as well, and the system runs no file that somebody may write.
+#[cfg(unix)]
+pub fn copy_program(from: &Path, to: &Path) {
+    let done = Command::new("cp").arg(from).arg(to).status().expect("cp is there");
+    assert!(done.success(), "cp {from:?} {to:?}");
 }
 
 /// The program under test.

@@ -2,8 +2,9 @@
 //! another user made or could have written is not taken for ours.
 
 use std::os::unix::fs::{MetadataExt, chown};
+use std::path::Path;
 
-use crate::common::{Ended, Scene, assert_same, is_root, wait_until};
+use crate::common::{Ended, Scene, assert_same, copy_program, is_root, wait_until};
 
 const LEN: usize = 4 << 20;
 
@@ -149,7 +150,8 @@ fn a_part_of_another_user_is_resumed_by_root_alone() {
 #[test]
 fn a_part_that_runs_as_a_program_stays_as_it_is() {
     let (scene, _) = interrupted("");
-    std::fs::copy("/bin/sleep", scene.path("copy.pcopy-part")).unwrap();
+    std::fs::remove_file(scene.path("copy.pcopy-part")).unwrap();
+    copy_program(Path::new("/bin/sleep"), &scene.path("copy.pcopy-part"));
     scene.set_mode("copy.pcopy-part", 0o500);
     let mut program = std::process::Command::new(scene.path("copy.pcopy-part"));
     let mut running = program.arg("600").spawn().unwrap();

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::batch::{scene, tree};
-use crate::common::{assert_same, has_tools, program};
+use crate::common::{assert_same, copy_program, has_tools, program};
 
 /// Fragments of all files interleaved, so that all are begun before any is
 /// complete, each file in a directory of its own.
@@ -94,7 +94,7 @@ fn files_that_nobody_may_write_are_made_within_few_open_files() {
     if rustix::process::geteuid().is_root() {
         run.command.args(["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]);
         // Where the tests were built may be nobody else's to enter.
-        std::fs::copy(program(), scene.path("pcopy")).expect("it can be copied");
+        copy_program(&program(), &scene.path("pcopy"));
     } else {
         std::os::unix::fs::symlink(program(), scene.path("pcopy")).expect("a link");
     }
