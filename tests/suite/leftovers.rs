@@ -155,13 +155,17 @@ fn a_part_that_runs_as_a_program_stays_as_it_is() {
     scene.set_mode("copy.pcopy-part", 0o500);
     let mut program = std::process::Command::new(scene.path("copy.pcopy-part"));
     let mut running = program.arg("600").spawn().unwrap();
-    for options in ["--resume", "--restart"] {
+    let found = ["--resume", "--restart"].map(|options| {
         let ended = scene.run(&format!("{options} source copy"));
-        ended.code(3).says(&["copy.pcopy-part", "busy"]);
-        assert_eq!(mode(&scene, "copy.pcopy-part"), 0o500, "{options}");
-    }
+        (ended, mode(&scene, "copy.pcopy-part"))
+    });
+    // Before anything can fail here.
     running.kill().unwrap();
     running.wait().unwrap();
+    for (ended, mode) in found {
+        ended.code(3).says(&["copy.pcopy-part", "busy"]);
+        assert_eq!(mode, 0o500);
+    }
 }
 
 /// What is written under one name shows under all of them.
