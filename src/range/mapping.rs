@@ -121,6 +121,7 @@ mod tests {
         assert!(Mapping::new(last, u64::MAX - 1).is_none());
         assert_eq!(Mapping::new(last, u64::MAX - 2).unwrap().to().end(), u64::MAX);
         assert_eq!(Mapping::identity(ByteRange::between(5, 9)).to().start(), 5);
+        assert!(Mapping::to_start(ByteRange::between(5, 5)).is_empty());
     }
 
     #[test]
