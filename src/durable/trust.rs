@@ -331,6 +331,7 @@ mod tests {
             assert!(!is_unchanged(&before, &after), "change {number}");
         }
     }
+
     #[test]
     fn what_is_said_of_a_doubt_names_what_would_help() {
         use Purpose::{Believe, Discard, Keep, Write};

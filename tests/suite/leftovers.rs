@@ -4,7 +4,7 @@
 use std::os::unix::fs::{MetadataExt, chown};
 use std::path::Path;
 
-use crate::common::{Ended, Scene, assert_same, copy_program, is_root, wait_until};
+use crate::common::{Ended, Scene, assert_same, copy_program, is_root, skip, wait_until};
 
 const LEN: usize = 4 << 20;
 
@@ -133,7 +133,7 @@ fn a_part_that_its_owner_may_not_write_is_resumed() {
 #[test]
 fn a_part_of_another_user_is_resumed_by_root_alone() {
     if !is_root() {
-        return;
+        return skip("needs root");
     }
     let (scene, bytes) = interrupted("");
     for (name, mode) in [(".", 0o777), ("copy.pcopy-part", 0o666), ("copy.pcopy-map", 0o644)] {
