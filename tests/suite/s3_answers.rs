@@ -36,7 +36,7 @@ fn an_answer_that_is_not_of_the_service_completes_nothing() {
         });
         let words = ["source", "s3://b/x"];
         let ended = copy(&scene, &service, &[&["--max-retries", "1"][..], &words].concat());
-        ended.code(5).says(&["CompleteMultipartUploadResult", "--resume"]);
+        ended.code(5).says(&["CompleteMultipartUpload", "--resume"]);
         assert_eq!((service.get("/b/x"), open(&service), maps(&scene).len()), (None, 1, 1));
         phase.store(1, SeqCst);
         copy(&scene, &service, &[&["--resume"], &words[..]].concat()).code(0);

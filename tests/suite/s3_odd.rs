@@ -54,6 +54,18 @@ fn where_only_parts_have_checksums_they_go_without() {
     assert_eq!((open(&service), maps(&scene).len()), (0, 0));
 }
 
+/// Services do not agree on the name of the answer; an upload is completed once.
+#[test]
+fn an_answer_to_the_completion_may_have_another_name() {
+    let (scene, service) = (Scene::new(), S3::new());
+    let source = scene.source("source", 2 * PART + 1);
+    copy(&scene, &service, &["source", "s3://b/responded"]).code(0);
+    assert_same(&service.get("/b/responded").unwrap(), &source, "the object");
+    let log = service.server.log();
+    let ends = log.iter().filter(|one| one.method == "POST" && one.target.contains("uploadId"));
+    assert_eq!(ends.count(), 1);
+}
+
 /// The upload begins, and nobody hears what it is called.
 #[test]
 fn an_upload_that_nobody_has_heard_of_is_found_and_taken_back() {

@@ -221,7 +221,8 @@ impl Requests {
             // It may be said to be well before it is known whether it is.
             match problem(&answer) {
                 Some(_) => Err(self.service.fault(status, &headers, &answer)),
-                None => element(&answer, "CompleteMultipartUploadResult").map(drop),
+                // A result, or a response, as moto says since 5.2.
+                None => element(&answer, "CompleteMultipartUpload").map(drop),
             }
         })
     }

@@ -431,10 +431,11 @@ impl Service {
         let tag = format!("\"{}-{}\"", hex(&Md5::digest(&sums)), named.len());
         state.uploads.remove(id);
         let stored = state.put(path, bytes, Some(tag));
-        let body = format!(
-            "<CompleteMultipartUploadResult><ETag>{}</ETag></CompleteMultipartUploadResult>",
-            stored.tag.replace('"', "&quot;")
-        );
+        // As some services call it.
+        let name = if path.ends_with("/responded") { "Response" } else { "Result" };
+        let name = format!("CompleteMultipartUpload{name}");
+        let tag = stored.tag.replace('"', "&quot;");
+        let body = format!("<{name}><ETag>{tag}</ETag></{name}>");
         Reply { body: body.into_bytes(), ..Reply::status(200) }
     }
 }
