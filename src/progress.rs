@@ -105,9 +105,9 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// Progress up to here survives a crash.
+    /// What was done so far survives a crash.
     Checkpoint {
-        /// Bytes that are recorded.
+        /// Bytes of this run that are recorded. More may have been written.
         bytes: u64,
     },
     /// Anything else worth a line with `-v`.

@@ -195,12 +195,12 @@ impl Checkpointer {
         if !due {
             return self.begin(ledger);
         }
-        self.save(ledger)?;
+        let bytes = self.record(ledger)?;
         drop(closed);
         // Counted from the end: a slow disk must not spend all its time on checkpoints.
         let mut last = lock(&self.last);
         (last.at, last.copied) = (Instant::now(), copied);
-        progress.event(Event::Checkpoint { bytes: copied });
+        progress.event(Event::Checkpoint { bytes });
         Ok(())
     }
 
@@ -249,16 +249,22 @@ impl Checkpointer {
     ///
     /// [`ErrorKind::Sync`] or [`ErrorKind::Journal`].
     pub fn save(&self, ledger: &dyn Ledger) -> Result<()> {
+        self.record(ledger).map(drop)
+    }
+
+    /// As [`save`](Checkpointer::save), and says how many bytes of this run are recorded.
+    fn record(&self, ledger: &dyn Ledger) -> Result<u64> {
         // Invariant I9: a second sync may report success for data that is lost.
         if lock(&self.last).broken {
             let path = ledger.destination().to_owned();
             let source = std::io::Error::other("an earlier checkpoint failed");
             return Err(ErrorKind::Sync { path, source }.into());
         }
-        let map = self.snapshot(ledger);
+        let (map, bytes) = self.snapshot(ledger);
         self.synced(ledger, ledger.sync_data())?;
         self.secure_names(ledger)?;
-        self.write(&map)
+        self.write(&map)?;
+        Ok(bytes)
     }
 
     /// Records what is done when `error` has ended the copy, as far as it can
@@ -295,7 +301,7 @@ impl Checkpointer {
     ///
     /// [`ErrorKind::Journal`].
     pub fn save_synced(&self, ledger: &dyn Ledger) -> Result<()> {
-        self.write(&self.snapshot(ledger))
+        self.write(&self.snapshot(ledger).0)
     }
 
     /// Takes back that `wrong` is done, also in the map on the disk if there is
@@ -333,22 +339,28 @@ impl Checkpointer {
         })
     }
 
-    fn snapshot(&self, ledger: &dyn Ledger) -> Map {
+    /// What a map is to say now, and how many of its bytes are done by this run. These may
+    /// be fewer than have been written: a part of an upload counts when it is complete.
+    fn snapshot(&self, ledger: &dyn Ledger) -> (Map, u64) {
         let mut done = ledger.done();
         done.merge(&self.settled);
         done.subtract(&ledger.distrusted());
         // Asked after what is done, too. A run that finds a file shorter than its map says
         // takes it for one that was cut.
         done.remove(ledger.beyond());
+        let mut own = done.clone();
+        own.subtract(&self.settled);
+        let bytes = own.bytes();
         let failed = ledger.unreadable();
         let extent = self.extent;
         let mut identity = self.identity.clone();
         // Asked after what is done: it tells of all of that, and maybe of more.
         identity.destination.id = ledger.object().or(identity.destination.id);
-        match &self.of_the_user {
+        let map = match &self.of_the_user {
             None => Map { identity: Some(identity), done, failed, extent },
             Some(map) => map.with(Map { identity: None, done, failed, extent }),
-        }
+        };
+        (map, bytes)
     }
 
     fn write(&self, map: &Map) -> Result<()> {
@@ -408,82 +420,4 @@ impl Checkpointer {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::durable::map::{Destination, Mode, Source};
-    use crate::engine::Positioned;
-    use crate::io::memory::Memory;
-    use crate::io::transfer::write_full;
-    use crate::pool::Transfer;
-    use crate::range::Mapping;
-    use crate::testing::{Faulty, Operation, Rule, Volatile};
-    use std::sync::Arc;
-
-    /// Two errors can meet: a write fails at the start of the range while a
-    /// sync fails, and only one of them is reported. Whichever it is, the data
-    /// is lost, and a second sync would say that it is not.
-    #[test]
-    fn after_a_failed_sync_nothing_is_recorded_whatever_ended_the_job() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = MapFile::new(&folder.path().join("map")).unwrap();
-        let medium = Faulty::new(Memory::zeroed(512)).with(Rule::on(Operation::Sync).call(1));
-        let disk = Arc::new(Volatile::new(medium));
-        let source = (Arc::new(Memory::zeroed(512)) as Arc<_>, "source".into());
-        let range = ByteRange::to(512);
-        let sink = (Arc::clone(&disk) as Arc<_>, "sink".into());
-        let transfer =
-            Transfer::new(source, sink, Mapping::to_start(range), 512, vec![Box::new(Positioned)]);
-        let every = Duration::ZERO;
-        let settled = RangeSet::new();
-        let identity = identity(range);
-        let checkpointer = Checkpointer::new(file, identity, every, range, settled, false);
-
-        write_full(&*disk, 0, &[1; 512]).unwrap();
-        transfer.record_done(range);
-        let error = checkpointer.save(&transfer).unwrap_err();
-        assert!(matches!(error.kind(), ErrorKind::Sync { .. }), "{error}");
-        let (path, source) = ("sink".into(), std::io::ErrorKind::StorageFull.into());
-        let other = ErrorKind::Write { path, range, source }.into();
-        checkpointer.keep(&transfer, &other).unwrap();
-        assert!(!checkpointer.has_saved(), "the map would be ahead of the data");
-    }
-
-    /// A checkpoint that is due while the copy is being committed would leave a
-    /// map beside a file that is complete.
-    #[test]
-    fn after_the_close_no_map_is_written() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = MapFile::new(&folder.path().join("map")).unwrap();
-        let source = (Arc::new(Memory::zeroed(512)) as Arc<_>, "source".into());
-        let sink = (Arc::new(Memory::zeroed(512)) as Arc<_>, "sink".into());
-        let range = ByteRange::to(512);
-        let transfer =
-            Transfer::new(source, sink, Mapping::to_start(range), 512, vec![Box::new(Positioned)]);
-        let (every, settled) = (Duration::ZERO, RangeSet::new());
-        let checkpointer = Checkpointer::new(file, identity(range), every, range, settled, false);
-        let progress = Progress::new();
-        progress.add_copied(1);
-        checkpointer.tick(&transfer, &progress).unwrap();
-        assert!(checkpointer.has_saved());
-        checkpointer.remove().unwrap();
-        checkpointer.close();
-        progress.add_copied(1);
-        checkpointer.tick(&transfer, &progress).unwrap();
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
-    }
-
-    fn identity(range: ByteRange) -> Identity {
-        let (path, kind) = (std::path::PathBuf::from("/x"), "file".to_owned());
-        let source = Source {
-            path: path.clone(),
-            kind: kind.clone(),
-            size: 512,
-            mtime_ns: None,
-            ctime_ns: None,
-            may_change: false,
-            id: None,
-        };
-        let destination = Destination { path, offset: 0, kind, mode: Mode::New, id: None };
-        Identity { source, range, destination, list: None }
-    }
-}
+mod tests;

@@ -204,7 +204,7 @@ fn resume_after(scene: &Scene, mut remount: impl FnMut()) {
         let line = format!("{options} {line}");
         let slow = format!("--limit-rate 4MiB {line}");
         let mut running = scene.pcopy(slow.split_whitespace()).start();
-        running.wait_for_line(|line| line.contains(r#""checkpoint""#));
+        running.wait_until_recorded(1);
         assert!(running.kill().was_killed());
         remount();
         let report: Value = scene.run(&format!("{line} --resume --json")).code(0).report();

@@ -59,7 +59,7 @@ fn late(scene: &Scene, disk: &Mounted, bytes: &[u8]) {
     let copy = disk.folder().join("copy");
     let line = format!("{SLOW} --preallocate off --progress json -v source {}", copy.display());
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    running.wait_for_line(|line| line.contains("checkpoint: "));
+    running.wait_until_recorded(1);
     fill(disk.folder());
     let ended = running.end();
     stopped(&ended, &["No space left on device"]);

@@ -154,10 +154,7 @@ fn a_device_that_was_cut_short_is_resumed() {
         );
         let slow = "--limit-rate 4MiB --checkpoint-every 0 --progress json";
         let mut running = scene.pcopy(format!("{line} {slow}").split_whitespace()).start();
-        running.wait_for_line(|line| {
-            let event: serde_json::Value = serde_json::from_str(line).unwrap_or_default();
-            event["event"] == "checkpoint" && event["bytes"].as_u64() >= Some(5 << 20)
-        });
+        running.wait_until_recorded(5 << 20);
         running.signal(signal);
         running.end();
         device.flush();

@@ -240,7 +240,7 @@ fn a_copy_to_a_device_that_is_killed_goes_on() {
         let line = format!("--limit-rate 1MiB --progress json -v {job}");
         let mut running = scene.pcopy(line.split_whitespace()).start();
         for _ in 0..=round % 4 {
-            running.wait_for_line(|line| line.contains("checkpoint: "));
+            running.wait_until_recorded(1);
         }
         running.child.kill().expect("it is running");
         running.end();

@@ -3,7 +3,6 @@
 use crate::common::{Scene, assert_same, pattern};
 use crate::devices::{Loop, possible};
 use crate::server::s3::S3;
-use crate::server::way::Way;
 
 const MIB: usize = 1 << 20;
 
@@ -18,11 +17,10 @@ fn a_range_of_a_device_becomes_an_object() {
     let bytes = pattern(5, 40 * MIB);
     scene.write("disk", &bytes);
     let device = Loop::new(&scene.path("disk"), 4096);
-    let way = Way::to(service.server.address(), |_| None);
     let started = |words: &[&str], address: &str| {
         let job = ["-r", "1MiB+33MiB", "--checkpoint-every", "0", "--threads", "1", &device.path];
         let mut run = scene.pcopy(words.iter().chain(&job).copied().chain([address]));
-        run.command.envs(service.environment()).env("AWS_ENDPOINT_URL_S3", way.url());
+        run.command.envs(service.environment());
         run
     };
     let words = ["--digest", "sha256", "--json"];
@@ -30,16 +28,14 @@ fn a_range_of_a_device_becomes_an_object() {
     assert_same(&service.get("/b/whole").unwrap(), &bytes[MIB..34 * MIB], "the object");
     assert_eq!(report["source"]["kind"], "block-device", "{report}");
 
-    let begin = way.sent();
-    let mut running = started(&[], "s3://b/killed").start();
-    while way.sent() < begin + 20 * MIB as u64 && running.child.try_wait().unwrap().is_none() {
-        std::thread::yield_now();
-    }
+    let slow = ["--limit-rate", "16MiB", "--progress", "json"];
+    let mut running = started(&slow, "s3://b/killed").start();
+    let recorded = running.wait_until_recorded(8 * MIB as u64);
     assert!(running.kill().was_killed());
     assert_eq!(service.get("/b/killed"), None);
     let report = started(&["--resume", "--json"], "s3://b/killed").run().code(0).report();
     let resumed = report["bytes"]["resumed"].as_u64().unwrap();
-    assert!(resumed >= 8 * MIB as u64, "{report}");
+    assert!(resumed >= recorded, "{recorded} recorded: {report}");
     assert_same(&service.get("/b/killed").unwrap(), &bytes[MIB..34 * MIB], "resumed");
     assert_eq!(service.state(|state| state.uploads.len()), 0);
 }

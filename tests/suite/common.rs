@@ -378,6 +378,18 @@ impl Running {
         });
     }
 
+    /// Waits until `bytes` or more are recorded as safe, and says how many are; needs
+    /// `--progress json`. What has only moved may be copied again after a kill.
+    #[track_caller]
+    pub fn wait_until_recorded(&mut self, bytes: u64) -> u64 {
+        let safe = |line: &str| {
+            let event: Value = serde_json::from_str(line).unwrap_or_default();
+            event["bytes"].as_u64().filter(|_| event["event"] == "checkpoint")
+        };
+        let line = self.wait_for_line(|line| safe(line) >= Some(bytes));
+        safe(&line).expect("just seen")
+    }
+
     /// Ends it where it stands, whatever it is doing.
     pub fn kill(mut self) -> Ended {
         // It may have ended by itself.

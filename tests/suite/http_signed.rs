@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 
-use crate::common::{Scene, assert_same, has_tools, wait_until};
+use crate::common::{Scene, assert_same, has_tools};
 use crate::services::Service;
 
 /// What every one of them does: ranges, in parallel, and resumed; what signs an
@@ -26,13 +26,12 @@ fn check(scene: &Scene, url: &str, bytes: &[u8], secret: &str) {
     let slow = ["--limit-rate", "4M", "--checkpoint-every", "0", "--progress", "json"];
     let words = small.iter().chain(&slow).copied().chain([url, "killed"]);
     let mut running = scene.pcopy(words).start();
-    running.wait_until_copied(1 << 20);
-    wait_until("that is recorded", || scene.has("killed.pcopy-map"));
+    let recorded = running.wait_until_recorded(1 << 20);
     assert!(running.kill().was_killed());
     let map = String::from_utf8_lossy(&scene.read("killed.pcopy-map")).into_owned();
     assert!(!map.contains(secret), "{map}");
     let report = copy(&["--resume", "--json", url, "killed"]).code(0).report();
-    assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{report}");
+    assert!(report["bytes"]["resumed"].as_u64() >= Some(recorded), "{report}");
     assert_same(&scene.read("killed"), bytes, "resumed");
 }
 

@@ -69,9 +69,10 @@ fn a_piece_that_another_run_writes_is_refused() {
 #[test]
 fn each_of_the_killed_runs_is_resumed_by_its_own_map() {
     let (scene, source) = scene(4);
-    let all: Vec<Running> = (0..4).map(|number| begin(&scene, number)).collect();
-    let maps = || scene.names().iter().filter(|name| name.contains(".pcopy-map")).count();
-    wait_until("each has a map", || maps() == 4);
+    let mut all: Vec<Running> = (0..4).map(|number| begin(&scene, number)).collect();
+    for running in &mut all {
+        running.wait_until_recorded(1);
+    }
     for running in all {
         running.kill().was_killed();
     }

@@ -27,18 +27,10 @@ fn kill_at_half(scene: &Scene, options: &str) -> u64 {
         "{SMALL} --limit-rate 2MiB --checkpoint-every 0 --progress json -v {options} source copy"
     );
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    let half = LEN as u64 / 2;
-    let line = running.wait_for_line(|line| checkpoint(line) >= Some(half));
-    let recorded = checkpoint(&line).expect("just seen");
+    let recorded = running.wait_until_recorded(LEN as u64 / 2);
     running.child.kill().expect("it is running");
     running.end();
     recorded
-}
-
-/// The bytes in a line that says that so many are safe.
-fn checkpoint(line: &str) -> Option<u64> {
-    let rest = line.split("checkpoint: ").nth(1)?;
-    rest.split(' ').next()?.parse().ok()
 }
 
 fn resume(scene: &Scene, options: &str) -> Ended {
@@ -170,7 +162,7 @@ fn a_map_of_ddrescue_stays_when_all_is_there() {
         if kill {
             let slow = "--limit-rate 1MiB --checkpoint-every 0 --progress json -v source copy";
             let mut running = scene.pcopy(format!("{line} {slow}").split(' ')).start();
-            running.wait_for_line(|line| checkpoint(line) > Some(0));
+            running.wait_until_recorded(1);
             assert!(running.kill().was_killed());
         }
         let report = scene.run(&format!("{line} --json source copy")).code(0).report();
@@ -479,7 +471,7 @@ fn one_stripe_is_recorded_as_it_goes() {
     let line =
         format!("{job} --limit-rate 1MiB --checkpoint-every 0 --progress json -v source copy");
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    running.wait_for_line(|line| checkpoint(line) > Some(0));
+    running.wait_until_recorded(1);
     running.child.kill().expect("it is running");
     running.end();
     let report = scene.run(&format!("{job} --json --resume source copy")).code(0).report();

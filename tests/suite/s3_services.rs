@@ -58,7 +58,7 @@ fn check_resume(service: &Service) {
         let words: Vec<&str> = line.split(' ').collect();
         let progress = ["--progress", "json"];
         let mut running = told(service, &scene, &[&progress[..], &words].concat()).start();
-        running.wait_until_copied(3 * PART as u64);
+        running.wait_until_recorded(PART as u64);
         assert!(running.kill().was_killed());
         let again = format!("{word} --json {}", line.replace("--limit-rate 20M ", ""));
         let report = copy(service, &scene, &again).code(0).report();

@@ -269,10 +269,7 @@ const SLOW: &str = "--limit-rate 2MiB --checkpoint-every 0 --progress json -v -t
 fn kill(scene: &Scene, line: &str, bytes: u64) {
     let line = format!("{line} {SLOW}");
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    running.wait_for_line(|line| {
-        let rest = line.split("checkpoint: ").nth(1).and_then(|rest| rest.split(' ').next());
-        rest.and_then(|text| text.parse::<u64>().ok()) >= Some(bytes)
-    });
+    running.wait_until_recorded(bytes);
     running.child.kill().expect("it is running");
     running.end();
 }
