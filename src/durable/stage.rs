@@ -300,4 +300,17 @@ mod tests {
         };
         assert_eq!((path, std::fs::read(&part).unwrap()), (&part, b"theirs".to_vec()));
     }
+
+    /// Nobody knows how long it becomes, and yet it may be written out of order, unless
+    /// the file system fills what is skipped.
+    #[test]
+    fn a_part_of_an_unknown_length_grows_only_where_lengths_are_in_doubt() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = StagedTarget::look_at(folder.path().join("copy"), true).unwrap();
+        let blank = Blank { len: 10, open_ended: true, gaps: false, like: None };
+        let stage = Stage::begin(target, blank, Start::Fresh).unwrap();
+        let file = stage.file();
+        assert_eq!(file.grows, sizing::is_in_doubt(file.as_file()));
+        assert_eq!(file.reach(), 10);
+    }
 }

@@ -1,7 +1,8 @@
 //! Leftovers on file systems that keep neither owners nor modes, or give every
 //! file to one user: what they say of a file is not evidence against it.
 
-use std::os::unix::fs::MetadataExt;
+use std::fs::Permissions;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::common::{Scene, assert_same, has_tools, is_root};
@@ -33,6 +34,15 @@ impl Drop for Shown {
     }
 }
 
+/// Interrupts a copy of `source` in the middle.
+fn interrupt(scene: &Scene) {
+    let slow = "-t 2 --io-size 64KiB --limit-rate 2MiB --progress json source shown/copy";
+    let mut running = scene.pcopy(slow.split(' ')).start();
+    running.wait_until_copied(2 << 20);
+    running.signal(rustix::process::Signal::INT);
+    running.end().died_by(rustix::process::Signal::INT);
+}
+
 #[test]
 fn a_copy_is_resumed_where_the_file_system_keeps_no_owners_or_modes() {
     if !is_root() || !has_tools(&["bindfs"]) {
@@ -46,11 +56,7 @@ fn a_copy_is_resumed_where_the_file_system_keeps_no_owners_or_modes() {
         let scene = Scene::new();
         let bytes = scene.source("source", LEN);
         let shown = Shown::new(&scene, options);
-        let slow = "-t 2 --io-size 64KiB --limit-rate 2MiB --progress json source shown/copy";
-        let mut running = scene.pcopy(slow.split(' ')).start();
-        running.wait_until_copied(2 << 20);
-        running.signal(rustix::process::Signal::INT);
-        running.end().died_by(rustix::process::Signal::INT);
+        interrupt(&scene);
         let part = scene.path("shown/copy.pcopy-part").metadata().expect("a part");
         assert_eq!((part.uid(), part.mode() & 0o022), (owner, 0o022), "{options:?}");
         let before = std::fs::read_dir(&shown.folder).expect("it is there").count();
@@ -61,6 +67,36 @@ fn a_copy_is_resumed_where_the_file_system_keeps_no_owners_or_modes() {
         let note = "the file system keeps no owners or modes";
         assert!(report["notes"].to_string().contains(note), "{report}");
         assert_same(&scene.read("shown/copy"), &bytes, "the copy");
+        drop(shown);
+    }
+}
+
+/// Where every file looks the same, a refusal to change a mode says nothing of this one.
+/// Where files have modes, one that others may read is not written.
+#[test]
+fn a_part_that_cannot_be_made_private_is_written_only_where_nothing_is_private() {
+    if !is_root() || !has_tools(&["bindfs"]) {
+        return;
+    }
+    for (options, has_modes) in [
+        (&["--chmod-deny", "-p", "0666", "--force-user=nobody"][..], false),
+        (&["--chmod-deny", "-p", "0666"], false),
+        (&["--chmod-deny"], true),
+    ] {
+        let scene = Scene::new();
+        let bytes = scene.source("source", LEN);
+        let shown = Shown::new(&scene, options);
+        interrupt(&scene);
+        let part = scene.path("below/copy.pcopy-part");
+        std::fs::set_permissions(&part, Permissions::from_mode(0o644)).expect("it is there");
+        let ended = scene.run("--resume --json source shown/copy");
+        if has_modes {
+            ended.code(5).says(&["make private", "copy.pcopy-part"]);
+        } else {
+            let report = ended.code(0).report();
+            assert!(report["bytes"]["resumed"].as_u64() > Some(0), "{options:?}: {report}");
+            assert_same(&scene.read("shown/copy"), &bytes, "the copy");
+        }
         drop(shown);
     }
 }

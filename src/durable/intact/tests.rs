@@ -122,6 +122,16 @@ fn halved() -> Option<Copied> {
 }
 
 #[test]
+fn every_hole_of_a_file_is_found_from_its_beginning_on() {
+    let Some(copied) = halved() else { return };
+    let holes = [ByteRange::to(TO), ByteRange::between(TO + LEN / 2, TO + LEN)];
+    if copied.is_sure() {
+        let found = holes_of(&copied.open(), ByteRange::to(TO + LEN));
+        assert_eq!(found, holes.into_iter().collect());
+    }
+}
+
+#[test]
 fn what_became_a_hole_is_lost_where_it_differs() {
     assert!(Copied::new().lost().unwrap().is_empty());
     let Some(mut copied) = halved() else { return };
