@@ -366,4 +366,22 @@ mod tests {
         let both = "'c' and 'd' are the same file: the source, and the part";
         assert_eq!(said(&source, &part), both);
     }
+
+    /// What is read may be written, once.
+    #[test]
+    fn a_source_that_is_written_is_a_destination_from_then_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        std::fs::write(path("file"), "x").unwrap();
+        std::fs::hard_link(path("file"), path("other")).unwrap();
+        for roles in [[Role::Read, Role::Destination], [Role::Destination, Role::Read]] {
+            let mut known = Roles::default();
+            for role in roles {
+                known.add(role, "first", &path("file")).unwrap();
+            }
+            known.add(Role::Read, "again", &path("other")).unwrap();
+            let clash = known.add(Role::Destination, "second", &path("other")).unwrap_err();
+            assert_eq!(clash.known.role, Role::Destination, "{roles:?}");
+        }
+    }
 }

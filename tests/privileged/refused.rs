@@ -243,6 +243,8 @@ fn a_loop_device_and_its_own_file_overlap() {
     for text in [
         "--in-place -r 0+1MiB --dest-offset 6MiB LOOP image",
         "--to-device -r 1MiB+1MiB image PART",
+        // Behind the first MiB it is in the file at once, whose time moves by this copy.
+        "--engine direct --to-device -r 0+2MiB image PART",
         "--to-device -r 0+1MiB --dest-offset 5MiB PART LOOP",
         "--in-place -r 0+512 --dest-offset 0 ABOVE image",
     ] {
@@ -308,7 +310,10 @@ fn what_lies_on_an_image_is_not_read_onto_itself() {
     for line in ["inner/file outer/a", "outer/file inner/a", "-r 0+4096 image elsewhere"] {
         scene.run(line).code(0);
     }
+    // Another device on the same image.
     let device = Loop::new(Path::new(&nested.image), 512);
+    let line = format!("-r 0+4096 {} outer/new", device.path);
+    scene.run(&line).code(3).says(&["lies on the device being read", "--allow-same-device"]);
     for file in ["outer/file", "inner/file"] {
         let line = format!("-n --to-device {file} {}", device.path);
         scene.run(&line).code(3).says(&["holds"]);
@@ -360,6 +365,26 @@ fn an_image_that_is_mounted_elsewhere_is_not_written() {
     let node = std::fs::File::open(&device.path).expect("the device");
     scene.run("--in-place other image").code(0);
     drop(node);
+}
+
+/// The map of a device lies in the working directory: nothing else is written there.
+#[test]
+fn the_map_of_a_device_is_no_other_file_of_the_copy() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = scene();
+    scene.write("image", &vec![0; 4 * MIB]);
+    let device = Loop::new(&scene.path("image"), 512);
+    let name = Path::new(&device.path).file_name().expect("a name").to_string_lossy().into_owned();
+    for option in ["--digest-file", "--log"] {
+        let line = format!(
+            "--to-device -r 0..4096 --digest md5 {option} {name}.pcopy-map source {}",
+            device.path
+        );
+        scene.run(&line).code(3).says(&[option, "the map of the destination"]);
+        assert_same(&scene.read("image"), &vec![0; 4 * MIB], option);
+    }
 }
 
 /// The map of a device lies in the working directory, which may be that of devices.
