@@ -382,7 +382,7 @@ fn the_map_of_a_device_is_no_other_file_of_the_copy() {
             "--to-device -r 0..4096 --digest md5 {option} {name}.pcopy-map source {}",
             device.path
         );
-        scene.run(&line).code(3).says(&[option, "the map of the destination"]);
+        scene.run(&line).code(2).says(&[option, "the map of the destination"]);
         assert_same(&scene.read("image"), &vec![0; 4 * MIB], option);
     }
 }
