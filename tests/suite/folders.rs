@@ -143,7 +143,7 @@ fn several_directories_get_the_same() {
     std::fs::remove_file(scene.path("three/all/to a file")).unwrap();
     std::fs::create_dir(scene.path("three/all/to a file")).unwrap();
     std::fs::create_dir(scene.path("four")).unwrap();
-    let ended = scene.run("-R -p all four --also three").code(3);
+    let ended = scene.run("-R -p --resume all four --also three").code(3);
     ended.says(&["'three/all", "is a folder, and a link is"]);
     assert_eq!(std::fs::read_dir(scene.path("four")).unwrap().count(), 0);
     targets.iter().for_each(|to| set_mode(&scene.path(to).join("all/closed"), 0o700));
