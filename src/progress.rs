@@ -105,9 +105,11 @@ pub enum Event {
         /// Why.
         reason: String,
     },
-    /// What was done so far survives a crash.
+    /// What is recorded survives a crash; more may have been written.
     Checkpoint {
-        /// Bytes of this run that are recorded. More may have been written.
+        /// The destination, as the map names it: one of several, or one file of many.
+        path: PathBuf,
+        /// Bytes of it that this run has recorded.
         bytes: u64,
     },
     /// Anything else worth a line with `-v`.

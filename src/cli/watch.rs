@@ -12,7 +12,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use pcopy::error::escaped;
+use pcopy::error::{escaped, quoted};
 use pcopy::range::{Failed, Unread};
 use pcopy::{CancelToken, Event, Phase, Progress, Snapshot};
 
@@ -263,8 +263,8 @@ impl<'a> Watch<'a> {
             Event::Threads { threads, reason } if self.verbose => {
                 format!("{threads} threads: {reason}")
             }
-            Event::Checkpoint { bytes } if self.verbose => {
-                format!("checkpoint: {bytes} bytes are safe")
+            Event::Checkpoint { path, bytes } if self.verbose => {
+                format!("checkpoint: {bytes} bytes of {} are safe", quoted(path))
             }
             Event::Note(note) if self.verbose => note.clone(),
             _ => return,

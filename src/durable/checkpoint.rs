@@ -200,7 +200,7 @@ impl Checkpointer {
         // Counted from the end: a slow disk must not spend all its time on checkpoints.
         let mut last = lock(&self.last);
         (last.at, last.copied) = (Instant::now(), copied);
-        progress.event(Event::Checkpoint { bytes });
+        progress.event(Event::Checkpoint { path: self.identity.destination.path.clone(), bytes });
         Ok(())
     }
 

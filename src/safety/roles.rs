@@ -367,7 +367,7 @@ mod tests {
         assert_eq!(said(&source, &part), both);
     }
 
-    /// What is read may be written, once.
+    /// A file that is read may be a destination as well, but not two.
     #[test]
     fn a_source_that_is_written_is_a_destination_from_then_on() {
         let folder = tempfile::tempdir().unwrap();

@@ -57,7 +57,7 @@ fn early(scene: &Scene, disk: &Mounted) {
 /// Somebody else takes the room while the copy runs, which has reserved none.
 fn late(scene: &Scene, disk: &Mounted, bytes: &[u8]) {
     let copy = disk.folder().join("copy");
-    let line = format!("{SLOW} --preallocate off --progress json -v source {}", copy.display());
+    let line = format!("{SLOW} --preallocate off --progress json source {}", copy.display());
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_recorded(1);
     fill(disk.folder());

@@ -243,7 +243,8 @@ fn a_loop_device_and_its_own_file_overlap() {
     for text in [
         "--in-place -r 0+1MiB --dest-offset 6MiB LOOP image",
         "--to-device -r 1MiB+1MiB image PART",
-        // Behind the first MiB it is in the file at once, whose time moves by this copy.
+        // What is written behind the first MiB changes the time of the source, which is
+        // no fault of the source.
         "--engine direct --to-device -r 0+2MiB image PART",
         "--to-device -r 0+1MiB --dest-offset 5MiB PART LOOP",
         "--in-place -r 0+512 --dest-offset 0 ABOVE image",
@@ -367,7 +368,7 @@ fn an_image_that_is_mounted_elsewhere_is_not_written() {
     drop(node);
 }
 
-/// The map of a device lies in the working directory: nothing else is written there.
+/// The map of a device lies in the working directory, and nothing else gets its name.
 #[test]
 fn the_map_of_a_device_is_no_other_file_of_the_copy() {
     if !possible(&[]) {

@@ -382,9 +382,16 @@ impl Running {
     /// `--progress json`. What has only moved may be copied again after a kill.
     #[track_caller]
     pub fn wait_until_recorded(&mut self, bytes: u64) -> u64 {
+        self.wait_until_recorded_of("", bytes)
+    }
+
+    /// The same of one destination, whose path ends in `name`.
+    #[track_caller]
+    pub fn wait_until_recorded_of(&mut self, name: &str, bytes: u64) -> u64 {
         let safe = |line: &str| {
             let event: Value = serde_json::from_str(line).unwrap_or_default();
-            event["bytes"].as_u64().filter(|_| event["event"] == "checkpoint")
+            let is_it = event["destination"].as_str().is_some_and(|path| path.ends_with(name));
+            event["bytes"].as_u64().filter(|_| event["event"] == "checkpoint" && is_it)
         };
         let line = self.wait_for_line(|line| safe(line) >= Some(bytes));
         safe(&line).expect("just seen")

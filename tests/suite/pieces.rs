@@ -10,7 +10,7 @@ use crate::common::{Running, Scene, assert_same, pattern, wait_until};
 const PIECE: usize = 1 << 20;
 
 /// Slow enough to be met on the way, and in small requests.
-const SLOW: &str = "--limit-rate 1MiB --io-size 64KiB --checkpoint-every 0 --progress json";
+const SLOW: &str = "--limit-rate 512KiB --io-size 64KiB --checkpoint-every 0 --progress json";
 
 /// The words that copy piece `number` in place.
 fn words(number: usize) -> String {
@@ -74,7 +74,7 @@ fn each_of_the_killed_runs_is_resumed_by_its_own_map() {
         running.wait_until_recorded(1);
     }
     for running in all {
-        running.kill().was_killed();
+        assert!(running.kill().was_killed());
     }
     for number in [2, 0, 3, 1] {
         scene.run(&words(number)).code(3).says(&["--resume"]);
@@ -92,7 +92,7 @@ fn the_map_of_a_killed_run_is_not_in_the_way_of_another_piece() {
     let (scene, source) = scene(2);
     let first = begin(&scene, 0);
     wait_until("it has a map", || scene.has("image.pcopy-map"));
-    first.kill().was_killed();
+    assert!(first.kill().was_killed());
     let map = scene.read("image.pcopy-map");
     scene.run(&words(1)).code(0);
     scene.run(&format!("--restart {}", words(1))).code(0);
@@ -109,7 +109,7 @@ fn the_map_of_a_run_of_no_bytes_goes_when_that_is_resumed() {
     let (scene, _) = scene(1);
     let first = begin(&scene, 0);
     wait_until("it has a map", || scene.has("image.pcopy-map"));
-    first.kill().was_killed();
+    assert!(first.kill().was_killed());
     let file = MapFile::new(&scene.path("image.pcopy-map")).expect("a name");
     let Map { identity, .. } = file.load().expect("a map").expect("it is there");
     let mut identity = identity.expect("it is ours");

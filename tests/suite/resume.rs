@@ -24,7 +24,7 @@ fn killed(options: &str) -> (Scene, Vec<u8>, u64) {
 /// Kills a copy when half of it has been recorded, and says how much had.
 fn kill_at_half(scene: &Scene, options: &str) -> u64 {
     let line = format!(
-        "{SMALL} --limit-rate 2MiB --checkpoint-every 0 --progress json -v {options} source copy"
+        "{SMALL} --limit-rate 2MiB --checkpoint-every 0 --progress json {options} source copy"
     );
     let mut running = scene.pcopy(line.split_whitespace()).start();
     let recorded = running.wait_until_recorded(LEN as u64 / 2);
@@ -160,7 +160,7 @@ fn a_map_of_ddrescue_stays_when_all_is_there() {
         scene.write("dd.map", map.replace("0X", "0x").as_bytes());
         let line = format!("{SMALL} --in-place --resume --map dd.map");
         if kill {
-            let slow = "--limit-rate 1MiB --checkpoint-every 0 --progress json -v source copy";
+            let slow = "--limit-rate 1MiB --checkpoint-every 0 --progress json source copy";
             let mut running = scene.pcopy(format!("{line} {slow}").split(' ')).start();
             running.wait_until_recorded(1);
             assert!(running.kill().was_killed());
@@ -468,8 +468,7 @@ fn one_stripe_is_recorded_as_it_goes() {
     let scene = Scene::new();
     let bytes = scene.source("source", LEN);
     let job = "--stripe-size 16MiB --io-size 64KiB";
-    let line =
-        format!("{job} --limit-rate 1MiB --checkpoint-every 0 --progress json -v source copy");
+    let line = format!("{job} --limit-rate 1MiB --checkpoint-every 0 --progress json source copy");
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_recorded(1);
     running.child.kill().expect("it is running");

@@ -9,9 +9,14 @@ use crate::s3_upload::{PART, came, copy, maps, open};
 use crate::server::s3::{Fate, Manners, S3};
 use crate::server::{Reply, Request};
 
-/// What gateways, and services that break in the middle of a word, say.
-const ODD: [&str; 4] =
-    ["", "<html><body>please log in</body></html>", "<?xml version=\"1.0\"?>\n<Err", "well"];
+/// What gateways, services that break in the middle of a word, and echoes say.
+const ODD: [&str; 5] = [
+    "",
+    "<html><body>please log in</body></html>",
+    "<?xml version=\"1.0\"?>\n<Err",
+    "well",
+    "<CompleteMultipartUpload><Part/></CompleteMultipartUpload>",
+];
 
 fn said(body: &str) -> Fate {
     Fate::Refused(Reply { body: body.as_bytes().to_vec(), ..Reply::status(200) })
@@ -36,7 +41,7 @@ fn an_answer_that_is_not_of_the_service_completes_nothing() {
         });
         let words = ["source", "s3://b/x"];
         let ended = copy(&scene, &service, &[&["--max-retries", "1"][..], &words].concat());
-        ended.code(5).says(&["CompleteMultipartUpload", "--resume"]);
+        ended.code(5).says(&["CompleteMultipartUploadResult", "--resume"]);
         assert_eq!((service.get("/b/x"), open(&service), maps(&scene).len()), (None, 1, 1));
         phase.store(1, SeqCst);
         copy(&scene, &service, &[&["--resume"], &words[..]].concat()).code(0);

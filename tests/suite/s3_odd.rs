@@ -190,13 +190,28 @@ fn an_interrupted_upload_says_how_to_go_on() {
     use rustix::process::Signal;
     let scene = Scene::new();
     let source = scene.source("source", 3 * PART);
-    let words =
-        ["--threads", "1", "--limit-rate", "4M", "--progress", "json", "source", "s3://b/x"];
+    let words = [
+        "--threads",
+        "1",
+        "--limit-rate",
+        "4M",
+        "--progress",
+        "json",
+        "--checkpoint-every",
+        "0",
+        "source",
+        "s3://b/x",
+    ];
     let service = S3::new();
     let mut running = crate::s3_upload::told(&scene, &service, &words).start();
     running.wait_until_copied(PART as u64 + 1);
     running.signal(Signal::INT);
     let ended = running.end().died_by(Signal::INT);
+    for line in ended.stderr.lines().filter(|line| line.contains("\"checkpoint\"")) {
+        let event: serde_json::Value = serde_json::from_str(line).expect("an event");
+        let bytes = event["bytes"].as_u64().expect("a count");
+        assert_eq!(bytes % PART as u64, 0, "a part that is not complete is called safe: {line}");
+    }
     let command = crate::common::advised(&ended.stderr).expect("advice");
     assert!(command.contains("--resume"), "{command}");
     assert!(ended.stderr.contains("abort-multipart-upload"), "{}", ended.stderr);

@@ -135,14 +135,14 @@ fn a_copy_of_pieces_resumes() {
     let line =
         "--progress json --limit-rate 4000000 --checkpoint-every 0.01 -t 1 --io-size 64KiB d.001 o";
     let mut running = scene.pcopy(line.split(' ')).start();
-    running.wait_until_copied(2_000_000);
-    running.kill();
+    running.wait_until_recorded(2_000_000);
+    assert!(running.kill().was_killed());
     let ended = scene.run("--resume --json d.001 o").code(0);
     assert!(ended.report()["bytes"]["resumed"].as_u64().unwrap() > 0, "{}", ended.out());
     assert_same(&scene.read("o"), &bytes, "resumed");
     let mut running = scene.pcopy(format!("-f {line}").split(' ')).start();
-    running.wait_until_copied(2_000_000);
-    running.kill();
+    running.wait_until_recorded(2_000_000);
+    assert!(running.kill().was_killed());
     scene.write("d.001", &vec![7; 1_000_000]);
     scene.run("-f --resume d.001 o").code(3).says(&["--restart"]);
 }
@@ -350,9 +350,9 @@ fn segments_that_were_interrupted_are_resumed() {
     let words = || line.split_whitespace();
     for signal in [None, Some(rustix::process::Signal::INT)] {
         let mut running = scene.pcopy(words()).start();
-        running.wait_until_copied(3_000_000);
+        running.wait_until_recorded(3_000_000);
         match signal {
-            None => drop(running.kill()),
+            None => assert!(running.kill().was_killed()),
             Some(signal) => {
                 running.signal(signal);
                 running.end().died_by(signal).says(&["--resume"]);
@@ -369,8 +369,8 @@ fn segments_that_were_interrupted_are_resumed() {
         }
     }
     let mut running = scene.pcopy(words()).start();
-    running.wait_until_copied(3_000_000);
-    running.kill();
+    running.wait_until_recorded(3_000_000);
+    assert!(running.kill().was_killed());
     std::fs::remove_file(scene.path("d.002.pcopy-part")).unwrap();
     scene.run("--split 1000000 --resume source d").code(3).says(&["d.002.pcopy-part' is gone"]);
     // Fewer and longer ones take the place of all of them.

@@ -118,7 +118,9 @@ impl Show {
             Event::Threads { threads, reason } => {
                 json!({"event": "threads", "threads": threads, "reason": reason})
             }
-            Event::Checkpoint { bytes } => json!({"event": "checkpoint", "bytes": bytes}),
+            Event::Checkpoint { path, bytes } => json!({
+                "event": "checkpoint", "destination": path.to_string_lossy(), "bytes": bytes
+            }),
             Event::Note(note) => json!({"event": "note", "text": note}),
             _ => return,
         };

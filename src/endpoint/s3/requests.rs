@@ -221,8 +221,12 @@ impl Requests {
             // It may be said to be well before it is known whether it is.
             match problem(&answer) {
                 Some(_) => Err(self.service.fault(status, &headers, &answer)),
-                // A result, or a response, as moto says since 5.2.
-                None => element(&answer, "CompleteMultipartUpload").map(drop),
+                None => element(&answer, "CompleteMultipartUploadResult")
+                    // As moto calls it.
+                    .or_else(|odd| {
+                        element(&answer, "CompleteMultipartUploadResponse").map_err(|_| odd)
+                    })
+                    .map(drop),
             }
         })
     }

@@ -174,12 +174,11 @@ fn a_killed_batch_is_resumed_in_every_folder() {
     for folder in ["x", "y"] {
         std::fs::create_dir(scene.path(folder)).unwrap();
     }
-    let line = "--limit-rate 30MiB --checkpoint-every 0.1 --progress json -t 2 \
+    let line = "--limit-rate 16MiB --checkpoint-every 0.1 --progress json -t 2 \
                 small large x --also y";
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    // The two folders take turns: by the third record, the other one has its own.
-    for _ in 0..3 {
-        running.wait_until_recorded(9 << 20);
+    for name in ["x/large", "y/large"] {
+        running.wait_until_recorded_of(name, 9 << 20);
     }
     assert!(running.kill().was_killed());
     scene.run("small large x --also y").code(3).says(&["--resume"]);

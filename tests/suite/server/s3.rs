@@ -431,7 +431,7 @@ impl Service {
         let tag = format!("\"{}-{}\"", hex(&Md5::digest(&sums)), named.len());
         state.uploads.remove(id);
         let stored = state.put(path, bytes, Some(tag));
-        // As some services call it.
+        // Not every service calls it a result.
         let name = if path.ends_with("/responded") { "Response" } else { "Result" };
         let name = format!("CompleteMultipartUpload{name}");
         let tag = stored.tag.replace('"', "&quot;");
