@@ -22,7 +22,7 @@ PATIENCE = 180
 LEFT = re.compile(
     r"(copy|other\d)(\.\d{3,4})?\.(pcopy-part|(\d+-\d+\.)?pcopy-map)"
     r"|\.(copy|other\d|m|[a-z0-9.]+\.pcopy-map)(\.\d{3,4})?(\.pcopy-map)?\.pcopy-[0-9a-f]{16}\.tmp"
-    r"|m|loop\d+\.pcopy-map|\.loop\d+\.pcopy-map\.pcopy-[0-9a-f]{16}\.tmp|\.fuse_hidden.*")
+    r"|\.trial\.pcopy-[0-9a-f]{16}\.tmp|m|loop\d+\.pcopy-map|\.loop\d+\.pcopy-map\.pcopy-[0-9a-f]{16}\.tmp|\.fuse_hidden.*")
 
 OUTCOMES = {0: "complete", 1: "partial", 2: "refused", 3: "refused", 4: "mismatch", 5: "failed"}
 

@@ -1,7 +1,6 @@
 //! What a batch does before its first byte: opens, looks, refuses, plans. Writes
 //! nothing but the folders themselves, and not those if it refuses.
 
-use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -318,6 +317,6 @@ pub(super) fn refused(errors: &ManifestErrors) -> Error {
 ///
 /// [`Refusal::NoRename`].
 fn check_renames(root: &Directory, path: &Path) -> Result<(), Refusal> {
-    side::check_renames(root, OsStr::new("batch"))
+    side::check_renames(root)
         .map_err(|source| Refusal::NoRename { directory: path.to_owned(), source })
 }

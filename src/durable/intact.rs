@@ -181,6 +181,10 @@ impl Written<'_> {
             while !rest.is_empty() {
                 let found = first_difference_in(self.source, there, place, rest, cancel);
                 let Some(part) = found.map_err(|source| {
+                    // A source on a server says so by an error.
+                    if cancel.is_cancelled() {
+                        return ErrorKind::Cancelled;
+                    }
                     let (step, path) = ("read back", path.to_owned());
                     ErrorKind::Destination { step, path, source }
                 })?

@@ -25,6 +25,7 @@ pub use named::{Draft, Named};
 pub use temporary::Temporary;
 
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read};
 
@@ -97,6 +98,15 @@ const SECTOR: usize = 512;
 /// because what was to be there is not on the disk. Whether there were any. Best effort:
 /// one that stays is in nobody's way.
 pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) -> bool {
+    clear(directory, of, |start| {
+        let head = &start[..start.len().min(beginning.len())];
+        beginning.starts_with(head) || start.iter().all(|&byte| byte == 0)
+    })
+}
+
+/// Removes the temporaries of the file `of` that nobody is writing and whose first sector
+/// is one `is_left` of a killed run. Whether there were any.
+fn clear(directory: &Directory, of: &OsStr, is_left: impl Fn(&[u8]) -> bool) -> bool {
     let names = directory.names(|name| is_temporary_of(name, of)).unwrap_or_default();
     let clear = |name: &OsString| {
         let looked = directory.facts(name).ok().flatten();
@@ -111,10 +121,7 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
             && !part::is_busy(&file)
             // Where numbers are made up, a lock says nothing either.
             && looked.is_some_and(|looked| looked.same_thing(&facts))
-            && start_of(&mut file, SECTOR).is_ok_and(|start| {
-                let head = &start[..start.len().min(beginning.len())];
-                beginning.starts_with(head) || start.iter().all(|&byte| byte == 0)
-            });
+            && start_of(&mut file, SECTOR).is_ok_and(|start| is_left(&start));
         is_ours && remove(directory, name, Ours { file: &file, facts: &facts }).unwrap_or(false)
     };
     // All of them: `any` would stop at the first.
@@ -137,20 +144,50 @@ fn start_of(file: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
+/// What an empty file is for that only shows what becomes of files in its directory.
+const TRIAL: &str = "trial";
+
+/// Makes an empty file that shows what becomes of files in `directory`, and tells its name.
+/// Those that killed runs have left go away first: no other run looks for them.
+///
+/// # Errors
+///
+/// Of the system.
+pub fn make_trial(directory: &Directory) -> io::Result<(OsString, File)> {
+    clear(directory, OsStr::new(TRIAL), <[u8]>::is_empty);
+    make_locked(directory, OsStr::new(TRIAL))
+}
+
+/// Makes a file under a random name for what is to be the file `of`, for its owner alone,
+/// and locks it, so that nobody takes it for one that was left.
+fn make_locked(directory: &Directory, of: &OsStr) -> io::Result<(OsString, File)> {
+    let make = || {
+        let name = random_name(of);
+        directory.create_new(&name).map(|file| (name, file))
+    };
+    let (name, file) = until_new(make)?;
+    // A file system without locks is not a reason to refuse.
+    let _ = part::is_busy(&file);
+    Ok((name, file))
+}
+
 /// Makes sure that a file can get another name in `directory`, if a program serves
-/// its file system, as those do that have objects and no files: found out with a
-/// temporary of the file `of`, because a copy would find it out in the end.
+/// its file system, as those do that have objects and no files: a copy would find it out
+/// in the end.
 ///
 /// # Errors
 ///
 /// Why it cannot. What cannot be tried is not an error.
-pub fn check_renames(directory: &Directory, of: &OsStr) -> io::Result<()> {
+pub fn check_renames(directory: &Directory) -> io::Result<()> {
     let is_served = |system: sys::FileSystem| system.kind == FileSystemKind::Fuse;
-    let (before, after) = (random_name(of), random_name(of));
-    if !sys::file_system(directory).is_ok_and(is_served) || directory.create_new(&before).is_err() {
+    if !sys::file_system(directory).is_ok_and(is_served) {
         return Ok(());
     }
+    let Ok((before, file)) = make_trial(directory) else { return Ok(()) };
+    let after = random_name(OsStr::new(TRIAL));
     let renamed = directory.rename(&before, &after, Replace::Yes);
+    // Some give a file that is removed while it is open a name of their own until then.
+    drop(file);
     // Best effort: both names are new, and nobody else knows them.
     let _ = directory.remove(if renamed.is_ok() { &after } else { &before });
     match renamed {

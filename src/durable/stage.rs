@@ -17,7 +17,7 @@ use super::part::{self, Ours};
 use super::previous::{Previous, Start};
 use super::side;
 use super::sizing;
-use super::target::{MAP_SUFFIX, StagedTarget, sibling_name};
+use super::target::StagedTarget;
 use crate::error::{ErrorKind, Refusal, Result};
 use crate::io::FileIo;
 use crate::preserve;
@@ -60,9 +60,7 @@ impl Stage {
     ///
     /// A file-system error, with nothing left behind that was not there before.
     pub fn begin(target: StagedTarget, blank: Blank<'_>, start: Start) -> Result<Stage> {
-        // As a map is saved: what a killed run leaves of it is cleared away likewise.
-        let map = sibling_name(&target.name, MAP_SUFFIX);
-        side::check_renames(&target.directory, &map).map_err(|source| Refusal::NoRename {
+        side::check_renames(&target.directory).map_err(|source| Refusal::NoRename {
             directory: target.directory_path.clone(),
             source,
         })?;

@@ -14,14 +14,13 @@
 //! file are as open to others as those of the part. That is found out by making
 //! a file, when there is a doubt and only then.
 
-use std::ffi::OsString;
 use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::part::{self, Ours};
+use super::side;
 use crate::error::{Refusal, Remedy, quoted};
 use crate::sys::{self, Directory, Metadata};
 
@@ -111,10 +110,7 @@ impl Own {
     }
 
     fn facts_of_named(directory: &Directory) -> io::Result<Metadata> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let unused = format!(".pcopy-{}-{}", std::process::id(), now.as_nanos());
-        let name = OsString::from(unused);
-        let file = directory.create_new(&name)?;
+        let (name, file) = side::make_trial(directory)?;
         let facts = sys::facts(&file)?;
         part::check_is_at(directory, &name, Ours { file: &file, facts: &facts })?;
         directory.remove(&name)?;

@@ -154,6 +154,28 @@ fn a_store_without_renames_is_refused_at_once() {
     }
 }
 
+/// A run that was killed while it tried that leaves an empty file, which the next one
+/// takes away; bytes, and files of other names, are not of a trial.
+#[test]
+fn what_is_left_of_a_trial_of_renames_goes_away() {
+    let (scene, bytes) = scene();
+    let Some(odd) = Odd::new(&scene, "odd", &[]) else { return };
+    let left = |name: &str| format!(".trial.pcopy-{name}.tmp");
+    scene.write(odd.below(left("0123456789abcdef")), b"");
+    scene.write(odd.below(left("0123456789abcdea")), b"bytes");
+    scene.write(odd.below(left("notes")), b"");
+    for line in ["source odd/x", "source list.csv odd"] {
+        scene.write(odd.below(left("fedcba9876543210")), b"");
+        scene.run(line).code(0);
+        let names = std::fs::read_dir(odd.folder()).expect("a folder").flatten();
+        let mut hidden: Vec<_> = names.map(|entry| entry.file_name()).collect();
+        hidden.retain(|name| name.as_encoded_bytes().starts_with(b"."));
+        hidden.sort();
+        assert_eq!(hidden, [left("0123456789abcdea"), left("notes")], "{line}");
+    }
+    assert_same(&std::fs::read(odd.below("x")).expect("it is there"), &bytes, "the copy");
+}
+
 /// Too late to be known: what is complete stays, and the message says where.
 #[test]
 fn a_copy_that_does_not_get_its_name_in_the_end_is_named() {

@@ -90,9 +90,17 @@ impl Mounted {
         tool("mount", ["-o".as_ref(), OsStr::new(&options), self.folder.as_os_str()]);
     }
 
+    /// Takes it down, and waits until nobody has it: another test that has begun a namespace
+    /// of mounts meanwhile keeps it alive, as it is.
     fn unmount(&mut self) {
         tool("umount", [&self.folder]);
         self.mounted = false;
+        let is_attached = || {
+            let devices = std::fs::read_dir("/sys/block").expect("the devices");
+            let files = devices.flatten().map(|device| device.path().join("loop/backing_file"));
+            files.flat_map(std::fs::read_to_string).any(|file| Path::new(file.trim()) == self.image)
+        };
+        wait_until("nobody has it mounted", || !is_attached());
     }
 
     /// Takes the power away. With `log`, what is in the log reaches the disk

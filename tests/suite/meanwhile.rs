@@ -284,9 +284,11 @@ fn a_file_that_another_run_writes_in_place_is_not_replaced() {
     let jobs = ["-f small copy", "-f --also b small copy", "-f -n small copy"];
     let batch = "batch list.csv --source small --into . --force";
     let running = in_the_middle(&scene, "--in-place source copy");
+    running.stand_still();
     for job in jobs.iter().chain([&batch]) {
         scene.run(job).code(3).says(&["another copy is writing", "copy'"]);
     }
+    running.signal(rustix::process::Signal::CONT);
     running.end().code(0);
     assert_same(&scene.read("copy"), &source, "what was written in place");
     scene.run(jobs[0]).code(0);

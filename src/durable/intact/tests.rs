@@ -32,6 +32,22 @@ impl Source for Read {
     }
 }
 
+/// A source that somebody ends while it is read, as one on a server is.
+struct Ended(CancelToken);
+
+impl ReadAt for Ended {
+    fn read_at(&self, _: u64, _: &mut [u8]) -> io::Result<usize> {
+        self.0.cancel();
+        Err(io::Error::other("interrupted"))
+    }
+}
+
+impl Source for Ended {
+    fn size(&self) -> u64 {
+        FROM + LEN
+    }
+}
+
 /// A source without zeros, its copy, and what is said to be written.
 struct Copied {
     folder: tempfile::TempDir,
@@ -163,6 +179,16 @@ fn a_source_that_can_be_read_once_is_judged_by_holes_and_another_by_its_error() 
     copied.source.error = Some(io::ErrorKind::PermissionDenied);
     let error = copied.lost().unwrap_err();
     assert!(matches!(error.kind(), ErrorKind::Destination { .. }), "{error:?}");
+}
+
+#[test]
+fn a_source_that_is_ended_while_it_is_compared_is_no_fault_of_the_copy() {
+    let Some(copied) = halved() else { return };
+    let cancel = CancelToken::new();
+    let written = Written { source: &Ended(cancel.clone()), ..copied.written() };
+    let file = FileIo::new(copied.open(), TO + LEN);
+    let error = written.lost(&file, &copied.path(), &cancel).unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Cancelled), "{error}");
 }
 
 #[test]

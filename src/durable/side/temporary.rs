@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::sync::Arc;
 
-use super::{random_name, remove, until_new};
+use super::{make_locked, remove};
 use crate::durable::part::{self, Ours};
 use crate::sys::{self, Directory, Metadata, Replace};
 
@@ -27,13 +27,7 @@ impl Temporary {
     /// Of the system.
     pub fn create(directory: &Arc<Directory>, of: &OsStr) -> io::Result<Temporary> {
         let directory = Arc::clone(directory);
-        let make = || {
-            let name = random_name(of);
-            directory.create_new(&name).map(|file| (name, file))
-        };
-        let (name, file) = until_new(make)?;
-        // A file system without locks is not a reason to refuse.
-        let _ = part::is_busy(&file);
+        let (name, file) = make_locked(&directory, of)?;
         let facts = sys::facts(&file)?;
         Ok(Temporary { directory, name, file, facts })
     }

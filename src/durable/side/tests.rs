@@ -168,3 +168,22 @@ fn links_of_this_user_lead_to_what_is_replaced() {
     let error = Named::look(&path("loop")).err().unwrap();
     assert_eq!(error.to_string(), "too many symbolic links lead to each other");
 }
+
+/// No other run looks for a trial: the next one clears away what killed runs have left,
+/// and nothing else.
+#[test]
+fn a_trial_clears_away_those_that_were_left() {
+    let dir = tempfile::tempdir().unwrap();
+    let directory = Directory::open(dir.path()).unwrap();
+    let name = |digit: char| format!(".trial.pcopy-{}.tmp", digit.to_string().repeat(DIGITS));
+    fs::write(dir.path().join(name('0')), "").unwrap();
+    // Of a user, for another purpose, and of a run that is at work.
+    fs::write(dir.path().join(name('1')), "bytes").unwrap();
+    fs::write(dir.path().join(".copy.pcopy-0000000000000000.tmp"), "").unwrap();
+    let (held, _file) = make_trial(&directory).unwrap();
+    let (other, file) = make_trial(&directory).unwrap();
+    let mut expected = [".copy.pcopy-0000000000000000.tmp".into(), name('1').into(), held, other];
+    expected.sort();
+    assert_eq!(names_in(dir.path()), expected);
+    assert_eq!(file.metadata().unwrap().len(), 0);
+}
