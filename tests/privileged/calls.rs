@@ -1,6 +1,7 @@
 //! Calls that a file system refuses although the copy could do without them: on a
 //! folder that misbehaves, in folders that let others only write, without /proc.
 
+use std::ffi::OsString;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::Path;
 
@@ -171,7 +172,7 @@ fn what_is_left_of_a_trial_of_renames_goes_away() {
         let mut hidden: Vec<_> = names.map(|entry| entry.file_name()).collect();
         hidden.retain(|name| name.as_encoded_bytes().starts_with(b"."));
         hidden.sort();
-        assert_eq!(hidden, [left("0123456789abcdea"), left("notes")], "{line}");
+        assert_eq!(hidden, [left("0123456789abcdea"), left("notes")].map(OsString::from), "{line}");
     }
     assert_same(&std::fs::read(odd.below("x")).expect("it is there"), &bytes, "the copy");
 }
