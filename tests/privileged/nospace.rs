@@ -5,8 +5,9 @@ use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
 use rustix::fs::{FallocateFlags, fallocate};
+use rustix::process::Signal;
 
-use crate::common::{Ended, Scene, assert_same, has_tools, is_root};
+use crate::common::{Ended, Running, Scene, assert_same, has_tools, is_root};
 use crate::disks::{Mounted, tool};
 
 const LEN: usize = 8 << 20;
@@ -39,6 +40,14 @@ fn fill(folder: &Path) {
     let _ = filler.sync_all();
 }
 
+/// Fills it while `running` stands still: what gives back room to record what it did must
+/// not give it to whatever fills the disk.
+fn fill_under(running: &Running, folder: &Path) {
+    running.stand_still();
+    fill(folder);
+    running.signal(Signal::CONT);
+}
+
 /// Takes away what fills it. Emptied first: XFS frees what was removed later.
 fn make_room(folder: &Path) {
     let filler = folder.join("filler");
@@ -60,7 +69,7 @@ fn late(scene: &Scene, disk: &Mounted, bytes: &[u8]) {
     let line = format!("{SLOW} --preallocate off --progress json source {}", copy.display());
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_recorded(1);
-    fill(disk.folder());
+    fill_under(&running, disk.folder());
     let ended = running.end();
     stopped(&ended, &["No space left on device"]);
     assert!(!copy.exists());
@@ -84,7 +93,7 @@ fn before_the_first_map(scene: &Scene, disk: &Mounted, bytes: &[u8], options: &s
     );
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_copying();
-    fill(disk.folder());
+    fill_under(&running, disk.folder());
     stopped(&running.end(), &["No space left on device"]);
     make_room(disk.folder());
     let report = scene.run(&format!("--json --resume {job}")).code(0).report();
@@ -112,7 +121,7 @@ fn a_disk_that_fills_up_under_a_segment() {
     let line = format!("{SLOW} --preallocate off --progress json {job}");
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_copied(4 << 20);
-    fill(disk.folder());
+    fill_under(&running, disk.folder());
     stopped(&running.end(), &["No space left on device"]);
     let parts = ["copy.001", "copy.002", "copy.003"];
     let mut may: Vec<String> = parts.iter().map(|name| format!("{name}.pcopy-part")).collect();
