@@ -363,6 +363,9 @@ class Played:
         if self.case["dest"]["kind"] == "new" and len(self.dests) > 1 and any(one is not None for one in held):
             # One of them is complete already: the others go on without it.
             codes.add(3)
+        if self.case["dest"]["kind"] == "new" and attempt["how"] == "--restart" and any(one is not None for one in held):
+            # Killed between the final name and the end of the map: it is complete, and stays.
+            codes.add(3)
         if "signal" in attempt:
             codes.add(-getattr(signal, f"SIG{attempt['signal']}"))
         if attempt.get("switches"):
