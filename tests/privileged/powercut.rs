@@ -237,7 +237,7 @@ fn a_copy_to_a_device_that_is_killed_goes_on() {
         scene.write("image", &vec![0; BEHIND_HEAD + LEN]);
         let device = Loop::new(&scene.path("image"), 512);
         let job = format!("{JOB} --to-device --dest-offset {BEHIND_HEAD} source {}", device.path);
-        let line = format!("--limit-rate 1MiB --progress json {job}");
+        let line = format!("--limit-rate 256KiB --progress json {job}");
         let mut running = scene.pcopy(line.split_whitespace()).start();
         for _ in 0..=round % 4 {
             running.wait_until_recorded(1);

@@ -109,6 +109,25 @@ fn files_are_synced_before_they_are_renamed_and_their_directories_after() {
     }
 }
 
+/// Who wants no sync gets none, however many files there are.
+#[test]
+fn without_syncs_none_is_made() {
+    if !can_inject() {
+        return;
+    }
+    for rows in [1, 10] {
+        let (scene, _) = scene();
+        ten(&scene);
+        let list = String::from_utf8(scene.read("list.csv")).unwrap();
+        let first: Vec<&str> = list.lines().take(1 + rows).collect();
+        scene.write("list.csv", first.join("\n").as_bytes());
+        let line = "batch list.csv --source image --into out -t 1 --no-sync";
+        let (ended, log) = traced(&scene, &[], &["trace=fsync,fdatasync,syncfs,sync"], line);
+        ended.code(0);
+        assert!(!log.contains("sync"), "{log}");
+    }
+}
+
 /// What could not be read has a map beside it; a file that has one is not
 /// complete, whatever its length, and what is missing, and that alone, is
 /// read again.

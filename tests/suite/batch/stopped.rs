@@ -375,6 +375,39 @@ fn resume(scene: &Scene) -> u64 {
     copied(last)
 }
 
+/// What is not what was expected is of no use to a later run, nor is its map.
+#[test]
+fn a_large_file_of_another_digest_leaves_nothing() {
+    let scene = Scene::new();
+    let len = 72 << 20;
+    scene.source("image", len);
+    let digest = "0".repeat(64);
+    scene.write("list.csv", format!("name,start,len,sha256\nlarge,0,{len},{digest}\n").as_bytes());
+    start(&scene, "--checkpoint-every 0").end().code(1).says(&["large", "not as expected"]);
+    let left: Vec<_> = std::fs::read_dir(scene.path("out")).expect("a folder").collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+/// All of it is copied: what was recorded of that is not done again.
+#[cfg(unix)]
+#[test]
+fn a_large_file_that_is_being_verified_goes_on() {
+    let (scene, image) = large();
+    let line = "--resume --verify --limit-rate 48MiB --io-size 1MiB --checkpoint-every 0.1 \
+                --progress json";
+    let mut running = start(&scene, line);
+    running.wait_for_line(|line| {
+        let event: Value = serde_json::from_str(line).unwrap_or_default();
+        event["verified"].as_u64() > Some(0)
+    });
+    running.signal(Signal::TERM);
+    running.end().died_by(Signal::TERM).says(&["--resume"]);
+    assert!(scene.has("out/large.pcopy-part") && scene.has("out/large.pcopy-map"));
+    let report = start(&scene, "--resume --verify --json").end().code(0).report();
+    assert!(report["resumed"].as_u64() > Some(LARGE as u64 / 2), "{report}");
+    assert_large(&scene, &image);
+}
+
 #[test]
 fn a_large_file_goes_on_from_its_map() {
     let (scene, image) = large();
