@@ -341,6 +341,10 @@ fn what_permissions_forbid() {
     for line in ["-f source folder/old", "-n -f source folder/old"] {
         as_user(line).code(3).says(&["cannot replace", "--in-place", "Permission denied"]);
     }
+    // Nor can it be written where it is.
+    scene.set_mode("folder/old", 0o444);
+    let ended = as_user("-f source folder/old").code(3).says(&["cannot replace"]);
+    assert!(!ended.stderr.contains("--in-place"), "{}", ended.stderr);
     std::fs::remove_file(scene.path("folder/old")).unwrap();
     as_user("source folder/copy").code(3).says(&["folder", "Permission denied"]);
     as_user("source folder").code(3).says(&["folder", "Permission denied"]);
