@@ -27,7 +27,7 @@ pub use temporary::Temporary;
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use super::part::{self, Ours};
 use super::target::sibling_name;
@@ -144,18 +144,26 @@ fn start_of(file: &mut impl Read, len: usize) -> io::Result<Vec<u8>> {
     Ok(start)
 }
 
-/// What an empty file is for that only shows what becomes of files in its directory.
+/// What a file is for that only shows what becomes of files in its directory.
 const TRIAL: &str = "trial";
 
-/// Makes an empty file that shows what becomes of files in `directory`, and tells its name.
-/// Those that killed runs have left go away first: no other run looks for them.
+/// Makes a file that shows what becomes of files in `directory`, and tells its name, which
+/// is also what it holds: by that it is known where numbers of files are made up. Those that
+/// killed runs have left go away first: no other run looks for them.
 ///
 /// # Errors
 ///
 /// Of the system.
 pub fn make_trial(directory: &Directory) -> io::Result<(OsString, File)> {
-    clear(directory, OsStr::new(TRIAL), <[u8]>::is_empty);
-    make_locked(directory, OsStr::new(TRIAL))
+    let of = OsStr::new(TRIAL);
+    let is_name = |start: &[u8]| {
+        std::str::from_utf8(start).is_ok_and(|text| is_temporary_of(OsStr::new(text), of))
+    };
+    clear(directory, of, |start| start.is_empty() || is_name(start));
+    let (name, file) = make_locked(directory, of)?;
+    // On a full disk it stays empty.
+    let _ = (&file).write_all(name.as_encoded_bytes());
+    Ok((name, file))
 }
 
 /// Makes a file under a random name for what is to be the file `of`, for its owner alone,

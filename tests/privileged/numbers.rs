@@ -21,6 +21,22 @@ fn interrupt(scene: &Scene, job: &str) {
     running.end().died_by(Signal::TERM).says(&["to go on from here"]);
 }
 
+/// What a run makes for a moment goes away again, also where nothing but its bytes tells
+/// that it is the same file.
+#[test]
+fn nothing_is_left_where_numbers_and_times_are_made_up() {
+    if !possible(&[]) {
+        return;
+    }
+    let scene = Scene::new();
+    let bytes = scene.source("source", LEN);
+    let Some(odd) = Odd::new(&scene, "odd", &["ino=lookup", "times=now"]) else { return };
+    scene.run("source odd/copy").code(0);
+    assert_same(&scene.read("odd/copy"), &bytes, "the copy");
+    let names = std::fs::read_dir(odd.folder()).expect("a folder").flatten();
+    assert_eq!(names.map(|entry| entry.file_name()).collect::<Vec<_>>(), ["copy"]);
+}
+
 #[track_caller]
 fn goes_on(scene: &Scene, job: &str) -> String {
     let report = scene.run(&format!("--json --resume {job}")).code(0).report();

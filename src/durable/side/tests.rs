@@ -182,8 +182,14 @@ fn a_trial_clears_away_those_that_were_left() {
     fs::write(dir.path().join(".copy.pcopy-0000000000000000.tmp"), "").unwrap();
     let (held, _file) = make_trial(&directory).unwrap();
     let (other, file) = make_trial(&directory).unwrap();
-    let mut expected = [".copy.pcopy-0000000000000000.tmp".into(), name('1').into(), held, other];
+    let mut expected =
+        [".copy.pcopy-0000000000000000.tmp".into(), name('1').into(), held, other.clone()];
     expected.sort();
     assert_eq!(names_in(dir.path()), expected);
-    assert_eq!(file.metadata().unwrap().len(), 0);
+    // It holds its name. So does one that a killed run has left.
+    let path = dir.path().join(&other);
+    assert_eq!(fs::read(&path).unwrap(), other.as_encoded_bytes());
+    drop(file);
+    let _third = make_trial(&directory).unwrap();
+    assert!(!path.exists());
 }
