@@ -155,6 +155,17 @@ fn a_store_without_renames_is_refused_at_once() {
     }
 }
 
+/// An error of the disk is none of what a store cannot do: the copy is made, and kept.
+#[test]
+fn a_rename_that_fails_is_not_a_store_without_renames() {
+    let (scene, bytes) = scene();
+    let refuse = ["refuse=rename:EIO", "refuse=rename-flags:EIO", "refuse=link:EIO"];
+    let Some(odd) = Odd::new(&scene, "odd", &refuse) else { return };
+    scene.run("source odd/x").code(5).says(&["Input/output error"]);
+    let part = std::fs::read(odd.below("x.pcopy-part")).expect("it is there");
+    assert_same(&part, &bytes, "the part");
+}
+
 /// A run that was killed while it tried that leaves an empty file, which the next one
 /// takes away; bytes, and files of other names, are not of a trial.
 #[test]

@@ -8,7 +8,7 @@ use crate::common::{Ended, Scene, assert_same, pattern};
 mod also;
 mod compare;
 #[cfg(target_os = "linux")]
-mod faults;
+pub mod faults;
 #[cfg(unix)]
 mod holes;
 #[cfg(target_os = "linux")]

@@ -146,6 +146,56 @@ fn links_and_pipes_of_another_user_are_refused() {
     }
 }
 
+/// A link of root is as good as one's own.
+#[test]
+fn a_link_of_root_is_followed() {
+    let scene = Scene::new();
+    scene.source("src", 100_000);
+    symlink("real", scene.path("x")).expect("a link");
+    scene.set_mode("", 0o777);
+    let Some(run) = scene.pcopy_of_a_user("--digest md5 --digest-file x src copy") else { return };
+    run.run().code(0);
+    assert!(scene.path("x").is_symlink() && scene.read("real").len() > 20);
+}
+
+/// What replaces a file of another user is one's own, with the mode of a new file.
+#[test]
+fn a_file_of_another_user_is_replaced_by_one_of_ours() {
+    if !rustix::process::geteuid().is_root() {
+        return skip("needs root");
+    }
+    let scene = Scene::new();
+    scene.source("src", 100_000);
+    scene.write("x", b"old");
+    scene.set_mode("x", 0o602);
+    std::os::unix::fs::chown(scene.path("x"), Some(65534), None).expect("root may");
+    scene.run("--digest md5 --digest-file x src copy").code(0);
+    let facts = scene.path("x").metadata().expect("it is there");
+    assert_eq!((facts.uid(), facts.mode() & 0o111), (0, 0));
+    assert_ne!(facts.mode() & 0o777, 0o602);
+}
+
+/// After a power cut, a name leads to all of a side file, or to the old one.
+#[test]
+fn a_side_file_is_on_the_disk_before_it_has_its_name() {
+    if !can_inject() {
+        return;
+    }
+    for line in ["-f --digest md5 --digest-file x src o", "bench --rounds 1 -t 1 --svg x src null:"]
+    {
+        let scene = Scene::new();
+        scene.source("src", 100_000);
+        scene.write("x", b"old");
+        let calls = ["trace=fsync,fdatasync,rename,renameat,renameat2"];
+        let (ended, log) = crate::batch::faults::traced(&scene, &[], &calls, line);
+        ended.code(0);
+        let place = |what: &dyn Fn(&str) -> bool| log.lines().position(what);
+        let synced = place(&|line| line.contains("sync(") && line.contains("/.x.pcopy-"));
+        let named = place(&|line| line.contains("rename") && line.contains("\"x\""));
+        assert!(synced.is_some() && synced < named, "{line}: {log}");
+    }
+}
+
 /// Streams that the user names are written as they are.
 #[test]
 fn a_report_goes_to_a_pipe_or_a_descriptor() {

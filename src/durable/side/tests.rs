@@ -101,6 +101,31 @@ fn a_draft_is_seen_from_its_publication_on() {
     assert_eq!(names_in(dir.path()), ["x"]);
 }
 
+#[test]
+fn another_file_under_the_name_of_a_published_one_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    let mut draft = Named::look(&path).unwrap().draft(&|| true).unwrap();
+    draft.publish().unwrap();
+    draft.write_all(b"ours").unwrap();
+    fs::rename(&path, dir.path().join("aside")).unwrap();
+    fs::write(&path, "else").unwrap();
+    draft.end().unwrap_err();
+    assert_eq!(fs::read(&path).unwrap(), b"else");
+}
+
+#[test]
+fn a_probe_finds_that_nothing_can_be_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("folder");
+    fs::create_dir(&folder).unwrap();
+    let named = Named::look(&folder.join("x")).unwrap();
+    // Some systems keep what somebody has open.
+    if fs::remove_dir(&folder).is_ok() {
+        named.probe().unwrap_err();
+    }
+}
+
 /// What a killed run has left goes, also where a power cut kept its beginning from the
 /// disk; a file of somebody else with such a name stays.
 #[test]
