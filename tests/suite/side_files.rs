@@ -158,6 +158,25 @@ fn a_link_of_root_is_followed() {
     assert!(scene.path("x").is_symlink() && scene.read("real").len() > 20);
 }
 
+/// It could be written, and is not: only where something is mounted on it is there no
+/// other way.
+#[test]
+fn a_file_that_may_not_be_replaced_is_not_written_instead() {
+    let scene = Scene::new();
+    scene.source("src", 100_000);
+    std::fs::create_dir(scene.path("folder")).expect("a folder can be made");
+    scene.write("folder/x", b"old");
+    for (name, mode) in [("", 0o777), ("folder", 0o1777), ("folder/x", 0o666)] {
+        scene.set_mode(name, mode);
+    }
+    let line = "--digest md5 --digest-file folder/x src copy";
+    let Some(run) = scene.pcopy_of_a_user(line) else { return };
+    let ended = run.run();
+    assert!(!ended.status.success(), "{}", ended.stderr);
+    assert!(ended.stderr.contains("folder/x"), "{}", ended.stderr);
+    assert_eq!(scene.read("folder/x"), b"old");
+}
+
 /// What replaces a file of another user is one's own, with the mode of a new file.
 #[test]
 fn a_file_of_another_user_is_replaced_by_one_of_ours() {
