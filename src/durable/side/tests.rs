@@ -58,11 +58,13 @@ fn what_took_the_place_of_a_temporary_stays() {
     let directory = Arc::new(Directory::open(dir.path()).unwrap());
     let temporary = Temporary::create(&directory, OsStr::new("x")).unwrap();
     let path = dir.path().join(temporary.name());
+    temporary.file().write_all(b"ours").unwrap();
     fs::rename(&path, dir.path().join("aside")).unwrap();
     fs::write(&path, "theirs").unwrap();
     temporary.publish(OsStr::new("x"), Replace::Yes).unwrap_err();
     temporary.discard().unwrap_err();
     assert_eq!(fs::read(&path).unwrap(), b"theirs");
+    assert_eq!(fs::read(dir.path().join("aside")).unwrap(), b"ours");
     assert!(!dir.path().join("x").exists());
 }
 
