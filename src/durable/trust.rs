@@ -19,7 +19,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::part::{self, Ours};
+use super::part::Ours;
 use super::side;
 use crate::error::{Refusal, Remedy, quoted};
 use crate::sys::{self, Directory, Metadata};
@@ -112,8 +112,7 @@ impl Own {
     fn facts_of_named(directory: &Directory) -> io::Result<Metadata> {
         let (name, file) = side::make_trial(directory)?;
         let facts = sys::facts(&file)?;
-        part::check_is_at(directory, &name, Ours { file: &file, facts: &facts })?;
-        directory.remove(&name)?;
+        side::remove(directory, &name, Ours { file: &file, facts: &facts })?;
         Ok(facts)
     }
 }

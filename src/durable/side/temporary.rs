@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::{make_locked, remove};
@@ -70,7 +70,7 @@ impl Temporary {
         Ok(self.file)
     }
 
-    /// Takes its name away.
+    /// Takes its name away; nobody needs what it holds any more.
     ///
     /// # Errors
     ///
@@ -81,10 +81,7 @@ impl Temporary {
             // Where numbers and times are made up, bytes tell what it is, once it has some.
             Ok(facts) if facts.len() == 0 => {
                 (&self.file).write_all(self.name.as_encoded_bytes())?;
-                let removed = remove();
-                self.file.set_len(0)?;
-                (&self.file).rewind()?;
-                removed
+                remove()
             }
             _ => Err(error),
         })
