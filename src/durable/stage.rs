@@ -52,6 +52,18 @@ pub struct Stage {
     is_clone: bool,
 }
 
+/// Makes sure that a file can get its name in the directory of `target`: once for all that
+/// are to be there, before the first.
+///
+/// # Errors
+///
+/// [`Refusal::NoRename`].
+pub fn check_renames(target: &StagedTarget) -> Result<()> {
+    let directory = target.directory_path.clone();
+    let checked = side::check_renames(&target.directory);
+    Ok(checked.map_err(|source| Refusal::NoRename { directory, source })?)
+}
+
 impl Stage {
     /// Makes a file ready to be written that is to be at `target`, from where
     /// `start` says.
@@ -60,10 +72,6 @@ impl Stage {
     ///
     /// A file-system error, with nothing left behind that was not there before.
     pub fn begin(target: StagedTarget, blank: Blank<'_>, start: Start) -> Result<Stage> {
-        side::check_renames(&target.directory).map_err(|source| Refusal::NoRename {
-            directory: target.directory_path.clone(),
-            source,
-        })?;
         match start {
             Start::Resume(earlier) => Stage::resume(target, *earlier, blank),
             Start::Over(part) => {

@@ -12,7 +12,7 @@ use crate::durable::intact::Written;
 use crate::durable::map::{Mode, ObjectId};
 use crate::durable::open_file::OpenFile;
 use crate::durable::previous::{self, Previous, Search, Start};
-use crate::durable::stage::{Blank, Stage};
+use crate::durable::stage::{self, Blank, Stage};
 use crate::durable::target::StagedTarget;
 use crate::durable::trust::Examiner;
 use crate::error::Result;
@@ -163,7 +163,10 @@ impl Destination for NewFile {
         let Shape { open_ended, gaps, like, .. } = *shape;
         let blank = Blank { len: shape.certain().end(), open_ended, gaps, like };
         let target = self.target;
-        let stage = self.left.begin(shape, |start| Stage::begin(target, blank, start))?;
+        let stage = self.left.begin(shape, |start| {
+            stage::check_renames(&target)?;
+            Stage::begin(target, blank, start)
+        })?;
         Ok(Box::new(stage))
     }
 }

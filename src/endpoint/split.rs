@@ -26,7 +26,7 @@ use super::{Abilities, Destination, Draft, End, Footprint, Journal, Look, Looked
 use crate::durable::map::{self, Identity, MapFile, Mode, ObjectId};
 use crate::durable::previous::Start;
 use crate::durable::previous::map_beside;
-use crate::durable::stage::{Blank, Stage};
+use crate::durable::stage::{self, Blank, Stage};
 use crate::durable::target::{StagedTarget, no_name};
 use crate::durable::trust::Examiner;
 use crate::error::{ErrorKind, MapRefusal, Refusal, Result, Side, SplitRefusal, chain, quoted};
@@ -267,6 +267,8 @@ impl Destination for SplitDestination {
         }
         let Set { path, segments, targets, .. } = set;
         let discarded = matches!(left, Left::Discarded(_));
+        let late = |error| if discarded { too_late(error) } else { error };
+        targets.first().map_or(Ok(()), stage::check_renames).map_err(late)?;
         let mut stages: Vec<Stage> = Vec::new();
         let mut names = Vec::new();
         for (number, (target, start)) in targets.into_iter().zip(left.into_starts()?).enumerate() {
@@ -277,7 +279,7 @@ impl Destination for SplitDestination {
                 Ok(stage) => stages.push(stage),
                 Err(error) => {
                     stages.into_iter().for_each(Stage::discard);
-                    return Err(if discarded { too_late(error) } else { error });
+                    return Err(late(error));
                 }
             }
         }

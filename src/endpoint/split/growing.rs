@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::draft::{FinalName, SplitDraft};
 use crate::durable::intact::Written;
 use crate::durable::previous::Start;
-use crate::durable::stage::{Blank, Stage};
+use crate::durable::stage::{self, Blank, Stage};
 use crate::durable::target::StagedTarget;
 use crate::endpoint::{Draft, ObjectId, ReadBack};
 use crate::error::{ErrorKind, Refusal, Result, SplitRefusal};
@@ -74,6 +74,7 @@ impl GrowingDraft {
         others: Vec<StagedTarget>,
         start: Start,
     ) -> Result<GrowingDraft> {
+        stage::check_renames(&first)?;
         let (stages, names, known) = (Vec::new(), Vec::new(), others.len() + 1);
         let mut begun = Begun { stages, names, next: first, looked_at: others.into_iter(), known };
         begun.begin_next(&plan, start)?;
