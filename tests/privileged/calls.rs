@@ -133,7 +133,9 @@ fn a_store_without_renames_is_refused_at_once() {
         let refuse = format!("refuse=rename:{error}");
         let no_flags = format!("refuse=rename-flags:{error}");
         let Some(odd) = Odd::new(&scene, "odd", &[&refuse, &no_flags]) else { return };
-        for line in ["source odd/x", "-f source odd/x", "source list.csv odd"] {
+        for line in
+            ["source odd/x", "-f source odd/x", "--split 4096 source odd/x", "source list.csv odd"]
+        {
             let ended = scene.run(line).code(3);
             ended.says(&["no file can be renamed in", "pcopy SOURCE - > DEST"].map(|text| {
                 if line.contains("odd/x") {
