@@ -33,7 +33,10 @@ impl Outputs {
             Some(partial) => with_facts(go_on(&directory, output.name(), partial)?)?,
             None => match self.create_unnamed(output, &directory, how) {
                 Some(made) => made,
-                None => with_facts(self.create_part(output, &directory, how.keep)?)?,
+                None => {
+                    let part = self.create_part(output, &directory, how.keep)?;
+                    with_facts(unless_taken(output, &directory, part)?)?
+                }
             },
         };
         if output.wanted.partial.is_none() {
@@ -282,6 +285,28 @@ fn remove_closed(directory: &Directory, name: &OsStr, ours: &Metadata) -> io::Re
     }
 }
 
+/// `part`, which is locked now, unless the name of `output` was free and is taken: by
+/// another run, say, that ended since. What would be copied could not get it.
+fn unless_taken(
+    output: &Output,
+    directory: &Directory,
+    part: std::fs::File,
+) -> io::Result<std::fs::File> {
+    let wanted = &output.wanted;
+    // A look for each small file would cost more than it saves: its end shows it.
+    let matters = wanted.has_map && wanted.replace == Replace::Never;
+    if !matters || directory.facts(output.name())?.is_none() {
+        return Ok(part);
+    }
+    if output.found.get().is_none() {
+        // Made just now. What an earlier run left stays.
+        let facts = sys::facts(&part)?;
+        side::remove(directory, &output.part_name(), Ours { file: &part, facts: &facts })?;
+    }
+    let what = "something else has got its name meanwhile";
+    Err(io::Error::new(io::ErrorKind::AlreadyExists, what))
+}
+
 /// `file`, which could be made or opened: it is none of those that the kernel makes up.
 fn with_facts(file: std::fs::File) -> io::Result<(std::fs::File, Metadata)> {
     let facts = sys::facts_of_known(&file)?;
@@ -330,7 +355,7 @@ pub(super) fn fill_up(outputs: &Outputs, output: &Arc<Output>) -> io::Result<()>
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{outputs, write};
+    use super::super::tests::{outputs, outputs_of, wanted, write};
     use super::*;
     use crate::testing::Random;
 
@@ -403,6 +428,35 @@ mod tests {
         }
         theirs.publish(&writing).unwrap();
         assert_eq!(std::fs::read(folder.path().join("x")).unwrap(), b"one");
+    }
+
+    /// Another run may have copied it since the batch began: what would be copied for an
+    /// hour could not get its name.
+    #[test]
+    fn a_large_file_whose_name_is_taken_meanwhile_fails_before_its_first_byte() {
+        for (left, replace, fails) in [
+            (None, Replace::Never, true),
+            (Some("left"), Replace::Never, true),
+            (None, Replace::Yes, false),
+        ] {
+            let folder = tempfile::tempdir().unwrap();
+            let (path, part) = (folder.path().join("x"), folder.path().join("x.pcopy-part"));
+            let mut wanted = wanted(Path::new("x"), replace);
+            wanted.has_map = true;
+            let outputs = outputs_of(folder.path(), vec![wanted], 3);
+            std::fs::write(&path, "theirs").unwrap();
+            left.map_or(Ok(()), |left| std::fs::write(&part, left)).unwrap();
+            let output = outputs.get(0, Make { keep: true, at_once: false }).unwrap();
+            let trouble = output.take_trouble().error;
+            assert_eq!(trouble.is_some(), fails, "{trouble:?}");
+            if fails {
+                let text = trouble.unwrap().text;
+                assert_eq!(text, "cannot create it: something else has got its name meanwhile");
+                outputs.discard(&output);
+                assert_eq!(std::fs::read_to_string(&part).ok().as_deref(), left);
+            }
+            assert_eq!(std::fs::read(&path).unwrap(), b"theirs");
+        }
     }
 
     #[test]

@@ -95,9 +95,16 @@ pub(super) fn outputs(
     open: usize,
     replace: Replace,
 ) -> Outputs {
-    let wanted =
-        |name: &Path| Wanted { len: 3, segments: 1, bytes: 3, replace, ..Wanted::of(name.into()) };
-    let wanted = names.iter().map(|name| wanted(name.as_ref())).collect();
+    outputs_of(folder, names.iter().map(|name| wanted(name.as_ref(), replace)).collect(), open)
+}
+
+/// A file of three bytes.
+pub(super) fn wanted(name: &Path, replace: Replace) -> Wanted {
+    Wanted { len: 3, segments: 1, bytes: 3, replace, ..Wanted::of(name.into()) }
+}
+
+/// Outputs, of which no more than `open` stay open.
+pub(super) fn outputs_of(folder: &Path, wanted: Vec<Wanted>, open: usize) -> Outputs {
     let handles = Handles { threads: 1, files: open, directories: 1, sources: 1 };
     let (directory, path) = (Directory::open(folder).unwrap(), folder.to_owned());
     Outputs::new(
