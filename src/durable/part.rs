@@ -79,14 +79,10 @@ fn find_unless(
     if found.node != FileKind::File {
         return Ok(Found::NoFile);
     }
-    let file = match directory.open_existing(name) {
-        // One of ours that has got the mode of the source already.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            let unwritable = directory.open_to_read(name)?;
-            sys::set_mode(&unwritable, found.mode | PRIVATE).map_err(|_| error)?;
-            directory.open_existing(name)?
-        }
-        result => result?,
+    let file = match open(directory, name, &found) {
+        // The run that had it has ended since.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Found::Busy),
+        file => file?,
     };
     if is_busy(&file) {
         return Ok(Found::Busy);
@@ -99,6 +95,19 @@ fn find_unless(
     match still.is_some_and(|still| is_same(&still)) {
         true => Ok(Found::Left(file, facts)),
         false => Ok(Found::Busy),
+    }
+}
+
+/// Opens the part `name`, which was `found` there, for reading and writing.
+fn open(directory: &Directory, name: &OsStr, found: &Metadata) -> io::Result<File> {
+    match directory.open_existing(name) {
+        // One of ours that has got the mode of the source already.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            let unwritable = directory.open_to_read(name)?;
+            sys::set_mode(&unwritable, found.mode | PRIVATE).map_err(|_| error)?;
+            directory.open_existing(name)
+        }
+        opened => opened,
     }
 }
 
@@ -269,6 +278,31 @@ mod tests {
             });
             assert!(made.is_ok(), "round {round}: {made:?}");
         }
+    }
+
+    /// Runs make it and take it away all the time: a look finds one of these, and does not fail.
+    #[test]
+    fn a_part_that_goes_away_meanwhile_is_busy() {
+        if sys::WINDOWS_NAMES {
+            // A name stays there as long as somebody has the file open.
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        let name = OsStr::new("part");
+        let is_over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for _ in 0..5000 {
+                    drop(directory.create_new(name).unwrap());
+                    std::fs::remove_file(folder.path().join(name)).unwrap();
+                }
+                is_over.store(true, SeqCst);
+            });
+            while !is_over.load(SeqCst) {
+                find(&directory, name).unwrap();
+            }
+        });
     }
 
     /// Where the numbers are others, nothing but the same bytes makes it the same file.
