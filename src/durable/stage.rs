@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use super::intact;
 use super::open_file::{OpenFile, resize};
-use super::part::{self, Ours};
+use super::part::{self, Found, Ours};
 use super::previous::{Previous, Start};
 use super::side;
 use super::sizing;
@@ -70,8 +70,23 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// A file-system error, with nothing left behind that was not there before.
+    /// A file-system error, with nothing left behind that was not there before;
+    /// [`Refusal::Exists`] if the name was free and is not any more.
     pub fn begin(target: StagedTarget, blank: Blank<'_>, start: Start) -> Result<Stage> {
+        let stage = Stage::begin_at(target, blank, start)?;
+        // Its lock kept no run away that ended since the name was looked at: what that
+        // copied has the name, and this one could not get it at the end.
+        match stage.is_named || !stage.target.is_taken() {
+            true => Ok(stage),
+            false => {
+                let path = stage.target.path.clone();
+                stage.discard();
+                Err(Refusal::Exists { path, in_batch: false }.into())
+            }
+        }
+    }
+
+    fn begin_at(target: StagedTarget, blank: Blank<'_>, start: Start) -> Result<Stage> {
         match start {
             Start::Resume(earlier) => Stage::resume(target, *earlier, blank),
             Start::Over(part) => {
@@ -104,9 +119,11 @@ impl Stage {
         let is_clone = clone.is_some();
         let file = clone.map_or_else(|| target.directory.create_new(&part), Ok);
         let file = file.and_then(part::locked).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Refusal::Leftover { resumable: true, path: path.clone() }
-            }
+            io::ErrorKind::AlreadyExists => match part::find(&target.directory, &part) {
+                Ok(Found::Left(..)) => Refusal::Leftover { resumable: true, path: path.clone() },
+                // It was not there a moment ago.
+                _ => Refusal::Busy { path: path.clone() },
+            },
             io::ErrorKind::WouldBlock => Refusal::Busy { path: path.clone() },
             _ => Refusal::CannotCreate {
                 directory: target.directory_path.clone(),
@@ -296,15 +313,48 @@ mod tests {
     #[test]
     fn a_part_that_appears_meanwhile_is_a_leftover_and_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let target = StagedTarget::look_at(folder.path().join("copy"), true).unwrap();
-        let part = target.part_path();
+        let path = folder.path().join("copy");
+        let target = || StagedTarget::look_at(path.clone(), true).unwrap();
+        let part = target().part_path();
         std::fs::write(&part, "theirs").unwrap();
-        let blank = Blank { len: 10, open_ended: false, gaps: false, like: None };
-        let error = Stage::begin(target, blank, Start::Fresh).err().unwrap();
-        let ErrorKind::Refused(Refusal::Leftover { resumable: true, path }) = error.kind() else {
-            panic!("{error:?}")
+        let refused = || refusal(Stage::begin(target(), BLANK, Start::Fresh));
+        let Refusal::Leftover { resumable: true, path } = refused() else { panic!() };
+        assert_eq!(path, part);
+        // Unless that other run is writing it.
+        let written = File::options().write(true).open(&part).unwrap();
+        sys::try_lock(&written).unwrap();
+        let Refusal::Busy { path } = refused() else { panic!() };
+        assert_eq!((&path, std::fs::read(&part).unwrap()), (&part, b"theirs".to_vec()));
+    }
+
+    /// Of another run, say, which ended after the name was looked at: nothing is copied
+    /// that could not get its name.
+    #[test]
+    fn a_name_that_is_taken_meanwhile_is_refused_before_the_first_byte() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("copy");
+        let target = |force| StagedTarget::look_at(path.clone(), force).unwrap();
+        let (kept, forced) = (target(false), target(true));
+        let part = kept.part_path();
+        std::fs::write(&path, "theirs").unwrap();
+        let Refusal::Exists { path: found, in_batch: false } =
+            refusal(Stage::begin(kept, BLANK, Start::Fresh))
+        else {
+            panic!()
         };
-        assert_eq!((path, std::fs::read(&part).unwrap()), (&part, b"theirs".to_vec()));
+        assert_eq!((&found, std::fs::read(&path).unwrap()), (&path, b"theirs".to_vec()));
+        assert!(!part.exists(), "what was begun stays");
+        assert!(Stage::begin(forced, BLANK, Start::Fresh).is_ok(), "it may be replaced");
+        assert!(part.exists());
+    }
+
+    const BLANK: Blank<'_> = Blank { len: 10, open_ended: false, gaps: false, like: None };
+
+    fn refusal(begun: Result<Stage>) -> Refusal {
+        match begun.err().expect("it is refused").into_kind() {
+            ErrorKind::Refused(refusal) => refusal,
+            other => panic!("{other:?}"),
+        }
     }
 
     /// Nobody knows how long it becomes, and yet it may be written out of order, unless

@@ -128,6 +128,12 @@ impl StagedTarget {
             .map_err(|source| cannot_replace(&self.directory, &self.path, source))
     }
 
+    /// Whether something has got the name by now that may not be replaced.
+    pub fn is_taken(&self) -> bool {
+        // What the system does not say, it says when the file is to get its name.
+        !self.force && self.directory.facts(&self.name).is_ok_and(|found| found.is_some())
+    }
+
     /// Who uses the file that will be replaced, and keeps the old one, in words.
     pub fn who_keeps_the_old(&self) -> Option<String> {
         let user = sys::users(None, self.existing.as_ref()?)?;

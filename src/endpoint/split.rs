@@ -231,10 +231,7 @@ impl Destination for SplitDestination {
         for (number, target) in self.set().targets.iter().enumerate() {
             preflight(look, &target.path).check_new_file(target)?;
             if !self.left.has_its_name(number) {
-                target.check_replaceable().map_err(|refusal| match refusal {
-                    Refusal::Exists { path, .. } => SplitRefusal::SegmentExists { path }.into(),
-                    refusal => refusal,
-                })?;
+                target.check_replaceable().map_err(of_segment)?;
             }
         }
         Ok(())
@@ -275,7 +272,7 @@ impl Destination for SplitDestination {
             let len = segments.range(number).len();
             let blank = Blank { len, open_ended: false, gaps: shape.gaps, like: None };
             names.push(draft::FinalName::of(&target));
-            match Stage::begin(target, blank, start) {
+            match begin_segment(target, blank, start) {
                 Ok(stage) => stages.push(stage),
                 Err(error) => {
                     stages.into_iter().for_each(Stage::discard);
@@ -293,6 +290,22 @@ impl Destination for SplitDestination {
     fn segments(&self) -> Vec<SegmentReport> {
         self.set.as_ref().map_or_else(Vec::new, Set::report)
     }
+}
+
+/// What a name that is taken means where a segment is to have it.
+fn of_segment(refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Exists { path, .. } => SplitRefusal::SegmentExists { path }.into(),
+        refusal => refusal,
+    }
+}
+
+/// Begins a segment at `target`, as [`Stage::begin`].
+fn begin_segment(target: StagedTarget, blank: Blank<'_>, start: Start) -> Result<Stage> {
+    Stage::begin(target, blank, start).map_err(|error| match error.into_kind() {
+        ErrorKind::Refused(refusal) => of_segment(refusal).into(),
+        kind => kind.into(),
+    })
 }
 
 /// Begins the first segment of a stream.

@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::begin_segment;
 use super::draft::{FinalName, SplitDraft};
 use crate::durable::intact::Written;
 use crate::durable::previous::Start;
@@ -116,7 +117,7 @@ impl Begun {
         let target = std::mem::replace(&mut self.next, after);
         let name = FinalName::of(&target);
         let blank = Blank { len: 0, open_ended: true, gaps: plan.gaps, like: None };
-        self.stages.push(Stage::begin(target, blank, start)?);
+        self.stages.push(begin_segment(target, blank, start)?);
         self.names.push(name);
         Ok(())
     }
