@@ -325,6 +325,11 @@ class Played:
                 parts.append(file.read())
         return parts or None
 
+    def later_segments(self, path):
+        """Those of a set that have their names: the first, which others know it by, comes last."""
+        folder, name = os.path.split(self.seen(path))
+        return [one for one in os.listdir(folder) if re.fullmatch(re.escape(name) + r"\.[0-9]+", one)]
+
     def all_names(self):
         names = set(os.listdir(self.base))
         for place, folder in self.folders.items():
@@ -363,7 +368,8 @@ class Played:
         if self.case["dest"]["kind"] == "new" and len(self.dests) > 1 and any(one is not None for one in held):
             # One of them is complete already: the others go on without it.
             codes.add(3)
-        if self.case["dest"]["kind"] == "new" and attempt["how"] == "--restart" and any(one is not None for one in held):
+        named = any(one is not None for one in held) or any(self.later_segments(path) for path in self.dests)
+        if self.case["dest"]["kind"] == "new" and attempt["how"] == "--restart" and named:
             # Killed between the final name and the end of the map: it is complete, and stays.
             codes.add(3)
         if "signal" in attempt:
