@@ -237,15 +237,21 @@ impl Server {
         });
         let of_thread = Arc::clone(&shared);
         let listening = std::thread::spawn(move || {
-            let mut serving = Vec::new();
+            let join = |thread: JoinHandle<()>| thread.join().expect("no panic in the server");
+            let mut serving: Vec<JoinHandle<()>> = Vec::new();
             while let Ok((stream, _)) = listener.accept() {
                 if of_thread.over.load(SeqCst) {
                     break;
                 }
+                // A thread keeps its stack until it is joined: thousands would be too many.
+                let (ended, others): (Vec<_>, Vec<_>) =
+                    serving.into_iter().partition(JoinHandle::is_finished);
+                ended.into_iter().for_each(join);
+                serving = others;
                 let shared = Arc::clone(&of_thread);
                 serving.push(std::thread::spawn(move || shared.serve(stream)));
             }
-            serving.into_iter().for_each(|thread| thread.join().expect("no panic in the server"));
+            serving.into_iter().for_each(join);
         });
         Ok(Server { address, shared, listening: Some(listening) })
     }
