@@ -179,7 +179,8 @@ impl Ours<'_> {
     /// cost. Where they are others, as on file systems that make them up at each
     /// look or of each path, the bytes decide: files that are made within one tick of
     /// the clock differ in nothing else. Only what is empty, or cannot be read by its
-    /// name, is told by what else is known of it.
+    /// name, is told by what else is known of it: of an empty file no times, if those are
+    /// made up as well.
     pub fn is(&self, directory: &Directory, name: &OsStr, there: &Metadata) -> bool {
         if there.same_thing(self.facts) {
             return true;
@@ -192,15 +193,27 @@ impl Ours<'_> {
         let theirs = if now.size > 0 { directory.open_to_read(name).ok() } else { None };
         match theirs {
             Some(theirs) => recheck::are_equal(self.file, &theirs, now.size),
-            None => is_alike(&now, there) && now.changed == there.changed,
+            None if is_alike(&now, there) && now.changed == there.changed => true,
+            None => {
+                is_alike_but_times(&now, there) && now.size == 0 && makes_up_times(self.file, &now)
+            }
         }
     }
 }
 
 /// Whether two looks may be at one file, by what else the file system says of it.
 pub fn is_alike(one: &Metadata, other: &Metadata) -> bool {
-    let asked = |facts: &Metadata| (facts.node, facts.size, facts.modified, facts.owner);
+    one.modified == other.modified && is_alike_but_times(one, other)
+}
+
+fn is_alike_but_times(one: &Metadata, other: &Metadata) -> bool {
+    let asked = |facts: &Metadata| (facts.node, facts.size, facts.owner);
     asked(one) == asked(other)
+}
+
+/// Whether the times of `file`, which were in `before`, are others at each look.
+fn makes_up_times(file: &File, before: &Metadata) -> bool {
+    sys::facts(file).is_ok_and(|now| now.changed != before.changed)
 }
 
 /// Makes sure that `name` is `ours`: anyone who may write in the directory may

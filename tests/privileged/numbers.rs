@@ -2,7 +2,9 @@
 //! number at each look, of each path or at each mount, times that are always now,
 //! and disks that get another number when they are plugged in again.
 
+use std::ffi::OsString;
 use std::fs;
+use std::path::Path;
 
 use rustix::process::Signal;
 
@@ -33,8 +35,39 @@ fn nothing_is_left_where_numbers_and_times_are_made_up() {
     let Some(odd) = Odd::new(&scene, "odd", &["ino=lookup", "times=now"]) else { return };
     scene.run("source odd/copy").code(0);
     assert_same(&scene.read("odd/copy"), &bytes, "the copy");
-    let names = std::fs::read_dir(odd.folder()).expect("a folder").flatten();
-    assert_eq!(names.map(|entry| entry.file_name()).collect::<Vec<_>>(), ["copy"]);
+    assert_eq!(names(odd.folder()), ["copy"]);
+}
+
+/// An empty file has no bytes that tell it from another one.
+#[test]
+fn an_empty_file_is_copied_whatever_its_number_and_its_times_are() {
+    if !possible(&[]) {
+        return;
+    }
+    for rule in ["ino=path", "ino=lookup"] {
+        for switches in [&[rule][..], &[rule, "times=now"]] {
+            let scene = Scene::new();
+            let Some(odd) = Odd::new(&scene, "odd", switches) else { return };
+            std::fs::create_dir(scene.path("tree")).expect("a folder");
+            scene.write("source", b"");
+            scene.write("tree/empty", b"");
+            scene.write("tree/other", b"some bytes");
+            scene.write("odd/left.pcopy-part", b"");
+            for job in ["source odd/copy", "--restart source odd/left", "-R tree odd"] {
+                let ended = scene.run(job);
+                assert_eq!(ended.status.code(), Some(0), "{switches:?} {job}: {}", ended.stderr);
+            }
+            assert_eq!(names(odd.folder()), ["copy", "left", "tree"], "{switches:?}");
+            assert_eq!(names(&odd.folder().join("tree")), ["empty", "other"], "{switches:?}");
+        }
+    }
+}
+
+fn names(folder: &Path) -> Vec<OsString> {
+    let entries = fs::read_dir(folder).expect("a folder").flatten();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+    names.sort();
+    names
 }
 
 #[track_caller]
