@@ -400,9 +400,9 @@ class Played:
             must(now is None or now == whole and (held == whole or self.may_have_name(attempt, code)),
                  name, f"is there, with exit code {code}")
         elif kind == "force":
-            # Of a set, some files may be replaced already.
-            parts = self.case["split"] and isinstance(now, list) and all(
-                part in (old or []) or index < len(whole) and part == whole[index] for index, part in enumerate(now))
+            # Of a set, some files may be replaced already; the first goes before any of them.
+            parts = self.case["split"] and (now is None and len(whole) > 1 or isinstance(now, list) and all(
+                part in (old or []) or index < len(whole) and part == whole[index] for index, part in enumerate(now)))
             must(now == held or self.may_have_name(attempt, code) and (now == whole or parts),
                  name, f"is neither the old one nor complete, with exit code {code}")
         else:
