@@ -1,7 +1,7 @@
 //! The arguments as typed. No I/O here: whether they make sense on this
 //! machine is found out later.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pcopy::digest::{Algorithm, Expectation};
 use pcopy::engine::{EngineChoice, Reflink};
 use pcopy::pool::RETRIES;
+use pcopy::range::RangeSyntaxError;
 use pcopy::size::{SizeError, parse_bytes};
 use pcopy::sparse::{Preallocate, Sparse};
 use pcopy::words::Word;
@@ -134,7 +135,7 @@ pub struct FolderArgs {
 #[command(next_help_heading = "What")]
 pub struct WhatArgs {
     /// Which bytes of SOURCE [default: all]
-    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true)]
+    #[arg(short, long, value_name = "RANGE", allow_hyphen_values = true, value_parser = range)]
     #[arg(conflicts_with_all = ["offset", "length"])]
     pub range: Option<RangeSpec>,
 
@@ -441,6 +442,14 @@ pub fn seconds(text: &str) -> Result<Duration, String> {
     duration
         .filter(|duration| *duration <= MOST_SECONDS)
         .ok_or_else(|| format!("must be a number of seconds from 0 to {}", MOST_SECONDS.as_secs()))
+}
+
+fn range(text: &str) -> Result<RangeSpec, String> {
+    text.parse().map_err(|error: RangeSyntaxError| match Path::new(text).is_dir() {
+        // Who knows cp(1) types -r.
+        true => format!("{error}\nhint: -R copies a folder with everything in it"),
+        false => error.to_string(),
+    })
 }
 
 fn rate(text: &str) -> Result<u64, String> {

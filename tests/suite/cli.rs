@@ -173,6 +173,14 @@ fn the_operands_of_dd_are_told_apart_from_files() {
 }
 
 #[test]
+fn the_folder_of_cp_is_told_apart_from_a_range() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path("folder")).expect("a folder");
+    scene.run("-r folder copy").code(2).says(&["-R copies a folder"]);
+    assert!(!scene.run("-r other copy").code(2).stderr.contains("-R"));
+}
+
+#[test]
 fn an_expectation_that_failed_is_not_advised_again() {
     let scene = Scene::new();
     let bytes = scene.source("source", 1000);
