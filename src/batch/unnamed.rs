@@ -80,15 +80,16 @@ impl Outputs {
         facts: Metadata,
     ) -> Option<(File, Metadata)> {
         let kind = sys::file_system(directory).map(|system| system.kind);
+        let part = output.part_name();
         let named = match kind.is_ok_and(|kind| SUITABLE.contains(&kind)) {
-            true => directory.name_unnamed(&file, &output.part_name()),
+            true => directory.name_unnamed(&file, &part),
             false => Err(io::ErrorKind::Unsupported.into()),
         };
         if named.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::AlreadyExists) {
             return None;
         }
         let _ = self.unnamed_on.set(named.is_ok().then_some(facts.device));
-        named.and_then(|()| part::locked(file)).ok().map(|file| (file, facts))
+        named.and_then(|()| part::locked(directory, &part, file)).ok().map(|file| (file, facts))
     }
 
     /// Gives a complete output without a name its final one.

@@ -111,17 +111,32 @@ impl OpenFile {
     ///
     /// [`ErrorKind::DestinationChanged`], or [`ErrorKind::Sync`].
     pub fn check_written(&self, lost: &RangeSet) -> Result<()> {
-        let path = self.path.clone();
-        if let Some(first) = lost.iter().next() {
-            return Err(intact::lacks(path, first).into());
-        }
-        let closed = sys::flush_by_close(self.as_file());
-        closed.map_err(|source| ErrorKind::Sync { path, source })?;
+        self.check_kept(lost)?;
         match self.io.is_device() {
             // Nobody makes it shorter.
             true => Ok(()),
             false => intact::check_length(self.as_file(), &self.path, self.io.len()),
         }
+    }
+
+    /// The same of a piece of a file, which other runs may have made longer.
+    ///
+    /// # Errors
+    ///
+    /// As of [`OpenFile::check_written`].
+    pub fn check_piece_written(&self, lost: &RangeSet) -> Result<()> {
+        self.check_kept(lost)?;
+        let len = self.io.len().max(self.reach());
+        intact::check_length(self.as_file(), &self.path, len)
+    }
+
+    fn check_kept(&self, lost: &RangeSet) -> Result<()> {
+        let path = self.path.clone();
+        if let Some(first) = lost.iter().next() {
+            return Err(intact::lacks(path, first).into());
+        }
+        let closed = sys::flush_by_close(self.as_file());
+        Ok(closed.map_err(|source| ErrorKind::Sync { path, source })?)
     }
 
     /// Looks whether its path leads to what was written: `written` of it.

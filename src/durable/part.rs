@@ -33,20 +33,26 @@ pub enum Found {
 ///
 /// Of the system; `WouldBlock` if another run was faster to lock it.
 pub fn create(directory: &Directory, name: &OsStr) -> io::Result<File> {
-    locked(directory.create_new(name)?)
+    locked(directory, name, directory.create_new(name)?)
 }
 
-/// `file`, which was just made, with the lock that says that it is written. A run that
-/// looks at it has that lock for a moment, and gives it back: it is waited for, or else
-/// both would be refused.
+/// `file`, which was just made as `name`, with the lock that says that it is written. A
+/// run that looks at it has that lock for a moment, and gives it back: it is waited for,
+/// or else both would be refused.
 ///
 /// # Errors
 ///
-/// `WouldBlock` if another run keeps it: it has taken the file for one that was left.
-pub fn locked(file: File) -> io::Result<File> {
-    match lasts(LOOK, || is_busy(&file)) {
-        true => Err(io::ErrorKind::WouldBlock.into()),
-        false => Ok(file),
+/// `WouldBlock` if another run has taken the file for one that was left: it keeps it, or
+/// has put one of its own in its place.
+pub fn locked(directory: &Directory, name: &OsStr, file: File) -> io::Result<File> {
+    if lasts(LOOK, || is_busy(&file)) {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    let facts = sys::facts_of_known(&file)?;
+    let is_ours = |there: &Metadata| Ours { file: &file, facts: &facts }.is(directory, name, there);
+    match directory.facts(name)?.is_some_and(|there| is_ours(&there)) {
+        true => Ok(file),
+        false => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
@@ -148,7 +154,7 @@ pub fn stays(is_locked: impl FnMut() -> bool) -> bool {
 }
 
 /// Whether `is_locked` for as long as `patience`.
-fn lasts(patience: Duration, mut is_locked: impl FnMut() -> bool) -> bool {
+pub fn lasts(patience: Duration, mut is_locked: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
     while is_locked() {
         if begun.elapsed() >= patience {
@@ -188,6 +194,10 @@ impl Ours<'_> {
         // Not every system can still tell of a file that has got another name.
         let now = sys::facts(self.file).unwrap_or_else(|_| self.facts.clone());
         if now.node != FileKind::File || there.node != FileKind::File || now.size != there.size {
+            return false;
+        }
+        // What has no name any more is nothing that has one.
+        if now.links == 0 && there.links > 0 {
             return false;
         }
         let theirs = if now.size > 0 { directory.open_to_read(name).ok() } else { None };
@@ -291,6 +301,23 @@ mod tests {
             });
             assert!(made.is_ok(), "round {round}: {made:?}");
         }
+    }
+
+    /// Another run has found it before it was locked, and made its own.
+    #[test]
+    fn a_part_that_lost_its_name_before_it_was_locked_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = Directory::open(folder.path()).unwrap();
+        let name = OsStr::new("part");
+        let busy = |made: io::Result<File>| made.unwrap_err().kind() == io::ErrorKind::WouldBlock;
+        let ours = directory.create_new(name).unwrap();
+        directory.remove(name).unwrap();
+        assert!(busy(locked(&directory, name, ours)), "its name is gone");
+        let ours = directory.create_new(name).unwrap();
+        directory.remove(name).unwrap();
+        let theirs = create(&directory, name).unwrap();
+        assert!(busy(locked(&directory, name, ours)), "another file has its name");
+        drop(theirs);
     }
 
     /// Runs make it and take it away all the time: a look finds one of these, and does not fail.

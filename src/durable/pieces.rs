@@ -7,13 +7,17 @@
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::map::{MapFile, Mode};
+use super::open_file::resize;
 use super::part;
 use super::previous::map_beside;
+use super::sizing;
 use super::target::{MAP_SUFFIX, sibling_name};
-use crate::error::Refusal;
+use crate::error::{ErrorKind, Refusal, Result};
 use crate::range::ByteRange;
 use crate::sys;
 
@@ -30,6 +34,13 @@ pub enum Claim {
 /// of the file alone.
 const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 
+/// A run that has the lock of this byte makes the file longer.
+const LENGTH: ByteRange = ByteRange::between(PLAIN_NAME.start() - 1, PLAIN_NAME.start());
+
+/// How long making a file longer may take: seconds, where the file system fills it
+/// with zeros.
+const GROWTH: Duration = Duration::from_secs(60);
+
 /// Claims the bytes `to` of `file`, which is open for writing.
 ///
 /// # Errors
@@ -38,7 +49,7 @@ const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 /// it has the whole file.
 pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> {
     // What comes from a pipe may reach further than any file.
-    let (to, beyond) = to.split_at(PLAIN_NAME.start());
+    let (to, beyond) = to.split_at(LENGTH.start());
     if to.is_empty() {
         // Nothing is written, so it is in nobody's way.
         return Ok(Claim::Piece);
@@ -65,6 +76,95 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
         }
         // A file system without locks is not a reason to refuse.
         Ok(()) | Err(TryLockError::Error(_)) => Ok(Claim::Piece),
+    }
+}
+
+/// How a file got the length that a run needs.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Length {
+    /// What it was before, in bytes.
+    pub was: u64,
+    /// Whether it comes with what is written; see [`sizing`].
+    pub grows: bool,
+}
+
+/// Gives `file`, of which a run has the `claim`, at least the length `len`. It never
+/// becomes shorter, whatever others write meanwhile.
+///
+/// # Errors
+///
+/// [`Refusal::TooLarge`], [`Refusal::Busy`], or if the file system fails.
+pub fn reach(file: &File, path: &Path, claim: Claim, len: u64) -> Result<Length> {
+    let is_locked = claim == Claim::Piece && lock_length(file, path)?;
+    let reached = reach_locked(file, path, claim, len);
+    if is_locked {
+        sys::unlock_range(file, LENGTH);
+    }
+    reached
+}
+
+fn reach_locked(file: &File, path: &Path, claim: Claim, len: u64) -> Result<Length> {
+    let failed = |source| match io::Error::kind(&source) {
+        io::ErrorKind::FileTooLarge => Refusal::TooLarge { path: path.to_owned(), len }.into(),
+        _ => {
+            let (step, path) = ("resize", path.to_owned());
+            crate::Error::from(ErrorKind::Destination { step, path, source })
+        }
+    };
+    let was = sys::facts_of_known(file).map_err(failed)?.size;
+    if len <= was {
+        return Ok(Length { was, grows: false });
+    }
+    if claim == Claim::Whole || sizing::is_in_doubt(file) {
+        return Ok(Length { was, grows: resize(file, path, len, false)? });
+    }
+    // A length that is set may be less than another run has written up to since; a zero
+    // in a byte that is not there yet, and that no other run may write, is in nobody's way.
+    sizing::write_last(file, len).map_err(failed)?;
+    Ok(Length { was, grows: false })
+}
+
+/// Waits until no other run makes `file` longer; whether the system has locks for that.
+fn lock_length(file: &File, path: &Path) -> Result<bool, Refusal> {
+    let mut locked = Ok(false);
+    part::lasts(GROWTH, || {
+        locked = sys::try_lock_range(file, LENGTH);
+        matches!(locked, Ok(false))
+    });
+    match locked {
+        Ok(false) => Err(Refusal::Busy { path: path.to_owned() }),
+        locked => Ok(locked.is_ok()),
+    }
+}
+
+/// Takes back that `file`, which was `was` bytes long, was made longer for a run that has
+/// the `claim` of the bytes from `start` to `end`, or of all from there on. It stays as
+/// long as other runs need it.
+///
+/// # Errors
+///
+/// Of the system. What may be needed stays then.
+pub fn shorten(
+    file: &File,
+    claim: Claim,
+    start: u64,
+    end: Option<u64>,
+    was: u64,
+) -> io::Result<()> {
+    // What lies before its own bytes, another run may have written, and ended.
+    let len = if claim == Claim::Whole { was } else { was.max(start) };
+    if let Some(end) = end {
+        // Who writes behind it has made it longer still, or is kept away from here on.
+        let behind = ByteRange::between(end.min(LENGTH.start()), LENGTH.start());
+        let alone =
+            claim == Claim::Whole || behind.is_empty() || sys::try_lock_range(file, behind)?;
+        if !alone || sys::facts(file)?.size != end {
+            return Ok(());
+        }
+    }
+    match len < sys::facts(file)?.size {
+        true => file.set_len(len),
+        false => Ok(()),
     }
 }
 

@@ -83,11 +83,19 @@ pub fn fill_up(file: &File, len: u64) -> io::Result<()> {
         return Ok(());
     }
     match file.set_len(len) {
-        // Its last byte, a zero, makes it as long.
-        Err(error) if sys::is_refused(&error) => match sys::write_at(file, &[0], len - 1)? {
-            0 => Err(error),
-            _ => Ok(()),
-        },
+        Err(error) if sys::is_refused(&error) => write_last(file, len),
         result => result,
+    }
+}
+
+/// Makes `file`, which is shorter, as long as `len` by its last byte, a zero.
+///
+/// # Errors
+///
+/// If the file system refuses.
+pub fn write_last(file: &File, len: u64) -> io::Result<()> {
+    match sys::write_at(file, &[0], len - 1)? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        _ => Ok(()),
     }
 }

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use super::intact;
 use super::open_file::{OpenFile, resize};
 use super::part::{self, Found, Ours};
-use super::previous::{Previous, Start};
+use super::previous::{self, Previous, Start};
 use super::side;
 use super::sizing;
 use super::target::StagedTarget;
@@ -64,6 +64,20 @@ pub fn check_renames(target: &StagedTarget) -> Result<()> {
     Ok(checked.map_err(|source| Refusal::NoRename { directory, source })?)
 }
 
+/// Makes sure that no other run has begun to write the part of `target`, of which
+/// nothing was found: before what was found of it is discarded, a map say.
+///
+/// # Errors
+///
+/// [`Refusal::Busy`] or [`Refusal::Leftover`].
+pub fn check_no_part(target: &StagedTarget) -> Result<(), Refusal> {
+    let path = target.part_path();
+    match previous::open_locked(target, &target.part_name(), &path)? {
+        None => Ok(()),
+        Some(_) => Err(Refusal::Leftover { resumable: true, path }),
+    }
+}
+
 impl Stage {
     /// Makes a file ready to be written that is to be at `target`, from where
     /// `start` says.
@@ -74,14 +88,16 @@ impl Stage {
     /// [`Refusal::Exists`] if the name was free and is not any more.
     pub fn begin(target: StagedTarget, blank: Blank<'_>, start: Start) -> Result<Stage> {
         let stage = Stage::begin_at(target, blank, start)?;
-        // Its lock kept no run away that ended since the name was looked at: what that
-        // copied has the name, and this one could not get it at the end.
-        match stage.is_named || !stage.target.is_taken() {
-            true => Ok(stage),
-            false => {
-                let path = stage.target.path.clone();
+        if stage.is_named {
+            return Ok(stage);
+        }
+        // The name was looked at before the part was locked. A run that ended since has
+        // given it; or one has begun to write what is to be replaced.
+        match stage.target.check_still_free() {
+            Ok(()) => Ok(stage),
+            Err(refusal) => {
                 stage.discard();
-                Err(Refusal::Exists { path, in_batch: false }.into())
+                Err(refusal.into())
             }
         }
     }
@@ -118,19 +134,23 @@ impl Stage {
         let clone = blank.like.and_then(|like| target.directory.create_clone(like, &part).ok());
         let is_clone = clone.is_some();
         let file = clone.map_or_else(|| target.directory.create_new(&part), Ok);
-        let file = file.and_then(part::locked).map_err(|source| match source.kind() {
-            io::ErrorKind::AlreadyExists => match part::find(&target.directory, &part) {
-                Ok(Found::Left(..)) => Refusal::Leftover { resumable: true, path: path.clone() },
-                // It was not there a moment ago.
-                _ => Refusal::Busy { path: path.clone() },
+        let file = file.and_then(|file| part::locked(&target.directory, &part, file)).map_err(
+            |source| match source.kind() {
+                io::ErrorKind::AlreadyExists => match part::find(&target.directory, &part) {
+                    Ok(Found::Left(..)) => {
+                        Refusal::Leftover { resumable: true, path: path.clone() }
+                    }
+                    // It was not there a moment ago.
+                    _ => Refusal::Busy { path: path.clone() },
+                },
+                io::ErrorKind::WouldBlock => Refusal::Busy { path: path.clone() },
+                _ => Refusal::CannotCreate {
+                    directory: target.directory_path.clone(),
+                    name: PathBuf::from(&part),
+                    source,
+                },
             },
-            io::ErrorKind::WouldBlock => Refusal::Busy { path: path.clone() },
-            _ => Refusal::CannotCreate {
-                directory: target.directory_path.clone(),
-                name: PathBuf::from(&part),
-                source,
-            },
-        })?;
+        )?;
         let grows = resize(&file, &path, blank.len, blank.gaps).inspect_err(|_| {
             // Nothing was written yet, so nothing is worth keeping.
             let _ = remove_part(&target, &file);
@@ -217,6 +237,18 @@ impl Stage {
             })?;
         }
         Ok(())
+    }
+
+    /// Makes sure that what was written can still get its name, where that is to come.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Destination`].
+    pub fn check_part(&self) -> Result<()> {
+        match self.is_named {
+            true => Ok(()),
+            false => self.known_at(&self.target.part_name()).map(drop),
+        }
     }
 
     fn give_name(&self) -> Result<()> {
@@ -344,6 +376,12 @@ mod tests {
         };
         assert_eq!((&found, std::fs::read(&path).unwrap()), (&path, b"theirs".to_vec()));
         assert!(!part.exists(), "what was begun stays");
+        let written = File::options().write(true).open(&path).unwrap();
+        sys::try_lock(&written).unwrap();
+        let begun = Stage::begin(target(true), BLANK, Start::Fresh);
+        assert!(matches!(refusal(begun), Refusal::Busy { .. }), "another run writes it");
+        assert!(!part.exists(), "what was begun stays");
+        drop(written);
         assert!(Stage::begin(forced, BLANK, Start::Fresh).is_ok(), "it may be replaced");
         assert!(part.exists());
     }

@@ -128,10 +128,22 @@ impl StagedTarget {
             .map_err(|source| cannot_replace(&self.directory, &self.path, source))
     }
 
-    /// Whether something has got the name by now that may not be replaced.
-    pub fn is_taken(&self) -> bool {
-        // What the system does not say, it says when the file is to get its name.
-        !self.force && self.directory.facts(&self.name).is_ok_and(|found| found.is_some())
+    /// Refuses a name that was free when it was looked at, and is taken by now; or what
+    /// is to be replaced, if another run has begun to write it.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Exists`] or [`Refusal::Busy`].
+    pub fn check_still_free(&self) -> Result<(), Refusal> {
+        let path = || self.path.clone();
+        if self.force {
+            return if self.is_written() { Err(Refusal::Busy { path: path() }) } else { Ok(()) };
+        }
+        // What the system does not say now, it says when the file is to get its name.
+        match self.directory.facts(&self.name) {
+            Ok(Some(_)) => Err(Refusal::Exists { path: path(), in_batch: false }),
+            _ => Ok(()),
+        }
     }
 
     /// Who uses the file that will be replaced, and keeps the old one, in words.

@@ -8,8 +8,8 @@ use super::resumable::{self, Left, Resumable};
 use super::{Abilities, Destination, Draft, End, Existing, Kind, Look, Looked, Shape};
 use crate::durable::intact::Written;
 use crate::durable::map::{Mode, ObjectId};
-use crate::durable::open_file::{OpenFile, resize};
-use crate::durable::pieces;
+use crate::durable::open_file::OpenFile;
+use crate::durable::pieces::{self, Claim, Length};
 use crate::durable::previous::{Previous, Search, Start, map_beside, object_id};
 use crate::durable::target::{OpenTarget, cannot_open};
 use crate::durable::trust::Examiner;
@@ -30,6 +30,8 @@ pub struct InPlace {
     target: OpenTarget,
     /// Where the resume map lives, unless the user says otherwise.
     map: PathBuf,
+    /// What of it this run has for itself, once it was looked at.
+    claim: Claim,
     left: Left,
 }
 
@@ -53,7 +55,7 @@ impl InPlace {
         guarded.map_err(|source| cannot_open(&target.path, source))?;
         target.check_unused(options.even_if_in_use)?;
         let map = map_beside(&target.path);
-        Ok(InPlace { target, map, left: Left::default() })
+        Ok(InPlace { target, map, claim: Claim::Whole, left: Left::default() })
     }
 
     /// Refuses to read what may only be written: all of it to verify or to write
@@ -139,8 +141,11 @@ impl Destination for InPlace {
     fn look(&mut self, look: &Look<'_>, examiner: &mut Examiner) -> Result<Looked> {
         resumable::refuse_preserve(look.options)?;
         let (file, path, to) = (&self.target.file, &self.target.path, look.reach());
-        let claim = pieces::claim(file, path, to)?;
-        self.map = pieces::map_of_piece(file, path, to, claim);
+        self.claim = pieces::claim(file, path, to)?;
+        self.map = pieces::map_of_piece(file, path, to, self.claim);
+        // Other runs may have made it longer until here.
+        let facts = sys::facts_as(file, path).map_err(|error| cannot_open(path, error))?;
+        self.target.facts = facts;
         let (left, looked) = resumable::look(self, look, examiner)?;
         self.left = left;
         Ok(looked)
@@ -175,17 +180,19 @@ impl Destination for InPlace {
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
-        let InPlace { target, left, .. } = *self;
+        let InPlace { target, claim, left, .. } = *self;
         let to = shape.certain();
         left.begin(shape, |_| {
-            let size = target.facts.size;
             // Where nothing is written, no file becomes longer.
             let end = if to.is_empty() { 0 } else { to.end() };
-            let grows = end > size && resize(&target.file, &target.path, end, false)?;
-            let was = (end > size || shape.open_ended).then_some(size);
-            let io = Arc::new(FileIo::new(target.file, end.max(size)));
+            let Length { was, grows } = pieces::reach(&target.file, &target.path, claim, end)?;
+            let is_longer = end > was || shape.open_ended;
+            let io = Arc::new(FileIo::new(target.file, end.max(was)));
             let file = OpenFile { io, path: target.path, grows };
-            let draft = InPlaceDraft { file, is_readable: target.is_readable, was };
+            let is_readable = target.is_readable;
+            let was = is_longer.then_some(was);
+            let to = (to.start(), (!shape.open_ended).then_some(to.end()));
+            let draft = InPlaceDraft { file, is_readable, claim, to, was };
             Ok(Box::new(draft) as Box<dyn Draft>)
         })
     }
@@ -195,6 +202,9 @@ impl Destination for InPlace {
 struct InPlaceDraft {
     file: OpenFile,
     is_readable: bool,
+    claim: Claim,
+    /// The first byte of it that is written, and the end of these, if that is known.
+    to: (u64, Option<u64>),
     /// Its length in bytes before it was, or may be, made longer.
     was: Option<u64>,
 }
@@ -235,13 +245,21 @@ impl Draft for InPlaceDraft {
         }
     }
 
+    fn check_written(&self, lost: &RangeSet) -> Result<()> {
+        match self.claim {
+            Claim::Whole => self.file.check_written(lost),
+            Claim::Piece => self.file.check_piece_written(lost),
+        }
+    }
+
     fn commit(&mut self, _durable: bool) -> Result<()> {
         Ok(())
     }
 
     fn discard(self: Box<Self>) -> Option<String> {
-        if let Some(len) = self.was {
-            let _ = self.file.as_file().set_len(len);
+        if let Some(was) = self.was {
+            let (start, end) = self.to;
+            let _ = pieces::shorten(self.file.as_file(), self.claim, start, end, was);
         }
         None
     }

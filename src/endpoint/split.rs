@@ -252,6 +252,9 @@ impl Destination for SplitDestination {
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let SplitDestination { set, left, map_file, once, .. } = *self;
         let set = set.expect("a destination is looked at before it begins");
+        if !left.is_locked() {
+            stage::check_no_part(set.first())?;
+        }
         if let Some(map_file) = map_file.filter(|_| shape.discards) {
             map_file.clear_temporaries();
             if !matches!(left, Left::Resumed(_)) {

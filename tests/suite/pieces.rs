@@ -43,6 +43,52 @@ fn eight_runs_write_eight_pieces_of_one_file_at_once() {
     assert_eq!(scene.names(), ["image", "source"], "no map is left");
 }
 
+/// Each makes the file longer, and none shorter, whichever comes first.
+#[test]
+fn pieces_of_a_file_that_is_not_there_yet_are_all_there_in_the_end() {
+    const LEN: usize = 100_000;
+    let scene = Scene::new();
+    let source = scene.source("source", 8 * LEN);
+    for round in 0..20 {
+        scene.write("image", b"");
+        let all: Vec<Running> = (0..8)
+            .map(|number| {
+                let at = number * LEN;
+                let line = format!("--in-place -r {at}+{LEN} --dest-offset {at} source image");
+                scene.pcopy(line.split_whitespace()).start()
+            })
+            .collect();
+        for running in all {
+            running.end().code(0);
+        }
+        assert_same(&scene.read("image"), &source, &format!("round {round}"));
+    }
+    assert_eq!(scene.names(), ["image", "source"], "no map is left");
+}
+
+/// A patch has no other length to go by than the one that the file has.
+#[test]
+fn patches_beyond_the_end_do_not_cut_each_other() {
+    let scene = Scene::new();
+    for round in 0..20 {
+        scene.write("image", b"begin");
+        let all: Vec<Running> = (0..4)
+            .map(|number| {
+                let at = 5 + 1000 * number;
+                let line = format!("patch image {at} --text {number}abc --grow");
+                scene.pcopy(line.split_whitespace()).start()
+            })
+            .collect();
+        all.into_iter().for_each(|running| drop(running.end().code(0)));
+        let image = scene.read("image");
+        for number in 0..4 {
+            let at = 5 + 1000 * number;
+            let there = image.get(at..at + 4).map(String::from_utf8_lossy);
+            assert_eq!(there, Some(format!("{number}abc").into()), "round {round}");
+        }
+    }
+}
+
 #[test]
 fn a_piece_that_another_run_writes_is_refused() {
     let (scene, _) = scene(3);

@@ -234,6 +234,8 @@ impl Draft for SplitDraft {
     /// From the last to the first, which comes when all others are on the disk.
     fn commit(&mut self, durable: bool) -> Result<()> {
         self.check_names()?;
+        // Before anything goes away that these replace.
+        self.each(Stage::check_part)?;
         let is_replaced = self.names[0].force && !self.has_its_name(0);
         if is_replaced && self.stages.len() > 1 {
             self.names[0].clear()?;

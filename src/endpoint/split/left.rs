@@ -86,6 +86,15 @@ impl Left {
         segments[number].as_ref().is_some_and(|segment| segment.named)
     }
 
+    /// Whether some of it is open and locked, which keeps other runs away.
+    pub fn is_locked(&self) -> bool {
+        match self {
+            Left::Nothing => false,
+            Left::Discarded(parts) => !parts.is_empty(),
+            Left::Resumed(segments) => segments.iter().any(Option::is_some),
+        }
+    }
+
     /// Bytes of storage that it takes.
     pub fn stored(&self) -> u64 {
         match self {
