@@ -271,6 +271,13 @@ impl FileSystemKind {
         matches!(self, Ext | Xfs | Btrfs | Tmpfs | Ntfs)
     }
 
+    /// Whether a file has one number as long as it is there, whichever name it has, and
+    /// no other file has it. Programs and servers make numbers up, some at each look.
+    pub fn keeps_numbers(self) -> bool {
+        use FileSystemKind::{Btrfs, Ext, Tmpfs, Xfs};
+        matches!(self, Ext | Xfs | Btrfs | Tmpfs)
+    }
+
     /// Whether files may share storage. For what is not known: yes.
     pub fn may_share(self) -> bool {
         !matches!(self, FileSystemKind::Ext | FileSystemKind::Tmpfs | FileSystemKind::Ntfs)

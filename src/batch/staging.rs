@@ -171,7 +171,7 @@ impl Outputs {
             if there.is_some_and(|there| self.is_ours(&there)) {
                 return Err(same_file());
             }
-            if part::is_written(&directory, output.name()) {
+            if part::stays_written(&directory, output.name()) {
                 return Err(busy());
             }
         }
@@ -270,7 +270,7 @@ fn check_is_at(
         return part::check_is_at(directory, name, Ours { file: file.as_file(), facts: ours });
     }
     // It was closed to make room: its bytes cannot be compared, only its numbers.
-    let is_it = |there: &Metadata| there.same_thing(ours) || part::is_alike(there, ours);
+    let is_it = |there: &Metadata| part::may_be_same(directory, there, ours);
     directory.facts(name)?.filter(is_it).ok_or_else(part::not_ours)
 }
 
@@ -316,15 +316,16 @@ fn with_facts(file: std::fs::File) -> io::Result<(std::fs::File, Metadata)> {
 /// The file that an earlier run gave its name, to write what it lacks.
 fn go_on(directory: &Directory, name: &OsStr, partial: &Partial) -> io::Result<std::fs::File> {
     match part::find(directory, name)? {
-        Found::Left(file, facts) if is_same(&facts, &partial.facts) => Ok(file),
+        Found::Left(file, facts) if is_same(directory, &facts, &partial.facts) => Ok(file),
         Found::Busy => Err(busy()),
         _ => Err(io::Error::other("somebody put another file in its place")),
     }
 }
 
 /// Whether two looks are at one file that nobody has changed in between.
-fn is_same(one: &Metadata, other: &Metadata) -> bool {
-    one.same_thing(other) || part::is_alike(one, other) && one.changed == other.changed
+fn is_same(directory: &Directory, one: &Metadata, other: &Metadata) -> bool {
+    one.changed == other.changed && part::may_be_same(directory, one, other)
+        || one.same_thing(other)
 }
 
 fn busy() -> io::Error {

@@ -59,9 +59,16 @@ pub fn locked(directory: &Directory, name: &OsStr, file: File) -> io::Result<Fil
 /// How long a look at a file that was just made takes, at most: it is empty.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// How long a file that was just made is empty and not locked, nearly always.
+const BIRTH: Duration = Duration::from_millis(10);
+
 /// How long a process that another thread has started is the same program as this one,
 /// at most, and has its files open.
 const FORK: Duration = Duration::from_millis(50);
+
+/// How long a run keeps a file that has its name already: it syncs the directory, and
+/// looks at it once more.
+const ENDING: Duration = Duration::from_secs(2);
 
 /// Between two tries to lock a file.
 const MOMENT: Duration = Duration::from_millis(1);
@@ -72,7 +79,17 @@ const MOMENT: Duration = Duration::from_millis(1);
 ///
 /// Of the system.
 pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
-    find_unless(stays_busy, directory, name)
+    let begun = Instant::now();
+    loop {
+        match find_unless(stays_busy, directory, name)? {
+            // It may just have been made, by a run that is about to lock it.
+            Found::Left(file, facts) if facts.size == 0 && begun.elapsed() < BIRTH => {
+                drop(file);
+                std::thread::sleep(MOMENT);
+            }
+            found => return Ok(found),
+        }
+    }
 }
 
 /// As [`find`], where `is_busy` tells whether another run is writing a file.
@@ -171,6 +188,12 @@ pub fn is_written(directory: &Directory, name: &OsStr) -> bool {
     directory.open_to_read(name).is_ok_and(|file| stays_busy(&file))
 }
 
+/// The same when it is about to be replaced by what is complete. A run that has just
+/// given the name keeps the file for what it has left to do.
+pub fn stays_written(directory: &Directory, name: &OsStr) -> bool {
+    lasts(ENDING, || directory.open_to_read(name).is_ok_and(|file| is_busy(&file)))
+}
+
 /// A file that is open, and what it was when its name was last asked for.
 #[derive(Clone, Copy)]
 pub struct Ours<'a> {
@@ -182,7 +205,7 @@ pub struct Ours<'a> {
 
 impl Ours<'_> {
     /// Whether `there`, which `name` is, is this file. Numbers tell that at no
-    /// cost. Where they are others, as on file systems that make them up at each
+    /// cost. Where they are others on a file system that may make them up at each
     /// look or of each path, the bytes decide: files that are made within one tick of
     /// the clock differ in nothing else. Only what is empty, or cannot be read by its
     /// name, is told by what else is known of it: of an empty file no times, if those are
@@ -191,6 +214,11 @@ impl Ours<'_> {
         if there.same_thing(self.facts) {
             return true;
         }
+        !numbers_hold(sys::file_system(self.file)) && self.is_by_content(directory, name, there)
+    }
+
+    /// The same where numbers say nothing.
+    fn is_by_content(&self, directory: &Directory, name: &OsStr, there: &Metadata) -> bool {
         // Not every system can still tell of a file that has got another name.
         let now = sys::facts(self.file).unwrap_or_else(|_| self.facts.clone());
         if now.node != FileKind::File || there.node != FileKind::File || now.size != there.size {
@@ -211,8 +239,19 @@ impl Ours<'_> {
     }
 }
 
+/// Whether two looks in `directory` may be at one file, of which nothing but what the file
+/// system says is at hand.
+pub fn may_be_same(directory: &Directory, one: &Metadata, other: &Metadata) -> bool {
+    one.same_thing(other) || !numbers_hold(sys::file_system(directory)) && is_alike(one, other)
+}
+
+/// Whether two files with other numbers are two, on this file system.
+fn numbers_hold(system: io::Result<sys::FileSystem>) -> bool {
+    system.is_ok_and(|system| system.kind.keeps_numbers())
+}
+
 /// Whether two looks may be at one file, by what else the file system says of it.
-pub fn is_alike(one: &Metadata, other: &Metadata) -> bool {
+fn is_alike(one: &Metadata, other: &Metadata) -> bool {
     one.modified == other.modified && is_alike_but_times(one, other)
 }
 
@@ -371,7 +410,7 @@ mod tests {
             let facts = sys::facts(&file).unwrap();
             let name = OsStr::new(there);
             let there = directory.facts(name).unwrap().unwrap();
-            Ours { file: &file, facts: &facts }.is(&directory, name, &there)
+            Ours { file: &file, facts: &facts }.is_by_content(&directory, name, &there)
         };
         for (there, expected) in
             [("ours", true), ("same", true), ("longer", false), ("other", false), ("folder", false)]
@@ -379,5 +418,10 @@ mod tests {
             assert_eq!(is("ours", there), expected, "{there}");
         }
         assert!(!is("empty", "nothing"), "no bytes tell one from another");
+        let (file, there) = (File::open(path("ours")).unwrap(), OsStr::new("same"));
+        let ours = Ours { file: &file, facts: &sys::facts(&file).unwrap() };
+        let found = directory.facts(there).unwrap().unwrap();
+        let kind = sys::file_system(&file).unwrap().kind;
+        assert_eq!(ours.is(&directory, there, &found), !kind.keeps_numbers(), "{kind:?}");
     }
 }

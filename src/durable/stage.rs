@@ -254,7 +254,7 @@ impl Stage {
     fn give_name(&self) -> Result<()> {
         let target = &self.target;
         let (part, name) = (target.part_name(), &target.name);
-        if target.force && target.is_written() {
+        if target.force && part::stays_written(&target.directory, &target.name) {
             let (step, path) = ("replace", target.path.clone());
             let source = io::Error::other("another copy is writing it");
             return Err(ErrorKind::Destination { step, path, source }.into());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::strangers;
 use crate::durable::intact::{self, Written};
+use crate::durable::part;
 use crate::durable::stage::Stage;
 use crate::durable::target::StagedTarget;
 use crate::endpoint::{Draft, ObjectId, ReadBack};
@@ -56,7 +57,7 @@ impl FinalName {
 
     /// Takes away what is to be replaced.
     fn clear(&self) -> Result<()> {
-        let is_busy = crate::durable::part::is_written(&self.directory, &self.name);
+        let is_busy = part::stays_written(&self.directory, &self.name);
         let cleared = match self.directory.facts(&self.name) {
             Ok(None) => Ok(()),
             Ok(Some(_)) if is_busy => Err(io::Error::other("another copy is writing it")),
