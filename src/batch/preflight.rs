@@ -134,12 +134,12 @@ pub fn look_at_names(
             parents.nobody_writes(&file.name, &part, &path)?;
         } else if let Some(facts) = left {
             // Neither option would help where it is not a part.
-            let path = path.with_file_name(part);
-            return Err(match facts.node {
-                FileKind::File => Refusal::Leftover { resumable: true, path },
-                _ => Refusal::NotAPart { path },
+            let path = path.with_file_name(&part);
+            if facts.node != FileKind::File {
+                return Err(Refusal::NotAPart { path }.into());
             }
-            .into());
+            parents.nobody_writes(&file.name, &part, &path)?;
+            return Err(Refusal::Leftover { resumable: true, path }.into());
         }
         let existing = parents.facts(&file.name, file_name(&file.name));
         if existing.is_some() || file.is_worth_a_map() {

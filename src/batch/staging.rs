@@ -62,7 +62,16 @@ impl Outputs {
     ) -> io::Result<std::fs::File> {
         let part = output.part_name();
         match part::create(directory, &part) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && self.earlier.discard => {}
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                // Nothing was found there when the batch began.
+                if !self.earlier.discard {
+                    return Err(match part::find(directory, &part)? {
+                        Found::Left(_, facts) if self.is_ours(&facts) => same_file(),
+                        Found::Left(..) | Found::NoFile => error,
+                        Found::Nothing | Found::Busy => self.busy_or_ours(directory, &part),
+                    });
+                }
+            }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(busy()),
             result => return result,
         }

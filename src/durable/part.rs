@@ -79,10 +79,19 @@ const MOMENT: Duration = Duration::from_millis(1);
 ///
 /// Of the system.
 pub fn find(directory: &Directory, name: &OsStr) -> io::Result<Found> {
+    find_unless(stays_busy, directory, name)
+}
+
+/// The same where it matters whether an empty part has just been made, by a run that is
+/// about to lock it. Of thousands of them, nobody would wait for each.
+///
+/// # Errors
+///
+/// Of the system.
+pub fn find_born(directory: &Directory, name: &OsStr) -> io::Result<Found> {
     let begun = Instant::now();
     loop {
-        match find_unless(stays_busy, directory, name)? {
-            // It may just have been made, by a run that is about to lock it.
+        match find(directory, name)? {
             Found::Left(file, facts) if facts.size == 0 && begun.elapsed() < BIRTH => {
                 drop(file);
                 std::thread::sleep(MOMENT);

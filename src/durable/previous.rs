@@ -359,7 +359,7 @@ pub fn open_locked(
     name: &OsStr,
     path: &Path,
 ) -> Result<Option<(File, Metadata)>, Refusal> {
-    let found = part::find(&target.directory, name);
+    let found = part::find_born(&target.directory, name);
     match found.map_err(|source| cannot(target, name, source))? {
         Found::Nothing => Ok(None),
         Found::NoFile => Err(Refusal::NotAPart { path: path.to_owned() }),

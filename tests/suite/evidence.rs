@@ -134,6 +134,28 @@ fn a_log_never_replaces_a_file() {
     assert_eq!(scene.names(), ["source"]);
 }
 
+/// Both files are of one run, and of one that ended well.
+#[test]
+fn one_log_of_several_runs_is_that_of_one_of_them() {
+    let scene = Scene::new();
+    scene.source("source", 3000);
+    for round in 0..10 {
+        let copy = |number| format!("--log log source copy{round}-{number}");
+        let all: Vec<_> =
+            (0..4).map(|number| scene.pcopy(copy(number).split_whitespace()).start()).collect();
+        let codes: Vec<_> = all.into_iter().map(|run| run.end().status.code()).collect();
+        let good: Vec<_> = (0..4).filter(|&number| codes[number] == Some(0)).collect();
+        let [one] = good[..] else { panic!("{codes:?}") };
+        let name = format!("copy{round}-{one}");
+        for file in ["log", "log.json"] {
+            let text = String::from_utf8(scene.read(file)).expect("text");
+            assert!(text.contains(&name), "{file} is not of {name}: {text}");
+            std::fs::remove_file(scene.path(file)).expect("a file");
+        }
+    }
+    assert!(scene.names().iter().all(|name| !name.starts_with('.')), "{:?}", scene.names());
+}
+
 #[test]
 fn what_is_refused_or_only_planned_leaves_no_log() {
     let scene = Scene::new();

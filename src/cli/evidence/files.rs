@@ -5,6 +5,7 @@
 //! of the old one in it.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pcopy::durable::side::Named;
@@ -98,18 +99,18 @@ impl Files {
     ) -> std::result::Result<(), String> {
         let both = [(&self.json, acquired.to_json()), (&self.text, acquired.to_text())];
         for (path, content) in both {
-            let named = Named::look(path);
-            let is_there = path.symlink_metadata().is_ok();
-            let written = match named {
-                _ if is_there && self.standing.is_none() => {
-                    return Err(format!(
-                        "cannot write the log {}: something else has got its name meanwhile",
-                        quoted(path)
-                    ));
-                }
-                named => named.and_then(|named| named.write(content.as_bytes(), give_up)),
-            };
-            written.map_err(|error| format!("cannot write {}: {}", quoted(path), plain(&error)))?;
+            // The one for programs comes first: of runs that have one log, one gets both.
+            let written = Named::look(path).and_then(|named| match self.standing {
+                Some(_) => named.write(content.as_bytes(), give_up),
+                None => named.write_new(content.as_bytes(), give_up),
+            });
+            written.map_err(|error| match error.kind() {
+                io::ErrorKind::AlreadyExists => format!(
+                    "cannot write the log {}: something else has got its name meanwhile",
+                    quoted(path)
+                ),
+                _ => format!("cannot write {}: {}", quoted(path), plain(&error)),
+            })?;
         }
         Ok(())
     }

@@ -136,15 +136,31 @@ impl Named {
     ///
     /// Of the system; what was there is still there then.
     pub fn write(&self, bytes: &[u8], give_up: &dyn Fn() -> bool) -> io::Result<()> {
+        self.write_and(Draft::publish, bytes, give_up)
+    }
+
+    /// The same of a file that replaces nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if something has the name by then.
+    pub fn write_new(&self, bytes: &[u8], give_up: &dyn Fn() -> bool) -> io::Result<()> {
+        self.write_and(Draft::publish_new, bytes, give_up)
+    }
+
+    fn write_and(
+        &self,
+        publish: impl FnOnce(&mut Draft) -> io::Result<()>,
+        bytes: &[u8],
+        give_up: &dyn Fn() -> bool,
+    ) -> io::Result<()> {
         let mut draft = self.draft(give_up)?;
         let written = draft.begin().and_then(|()| draft.write_all(bytes));
-        match written.and_then(|()| draft.sync()) {
-            Ok(()) => draft.publish(),
-            Err(error) => {
-                draft.discard();
-                Err(error)
-            }
+        let published = written.and_then(|()| draft.sync()).and_then(|()| publish(&mut draft));
+        if published.is_err() {
+            draft.discard();
         }
+        published
     }
 }
 
@@ -255,9 +271,29 @@ impl Draft {
     ///
     /// Of the system, or that something else than a file has the name by now.
     pub fn publish(&mut self) -> io::Result<()> {
+        let replaced = |draft: &Draft| draft.place.as_ref().map_or(Ok(None), Place::replaced);
+        match self.publish_over(replaced(self)?) {
+            // Another run has made one meanwhile, which may be replaced as any other.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                self.publish_over(replaced(self)?)
+            }
+            published => published,
+        }
+    }
+
+    /// The same, in place of nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`io::ErrorKind::AlreadyExists`] if something has the name.
+    pub fn publish_new(&mut self) -> io::Result<()> {
+        self.publish_over(None)
+    }
+
+    /// Gives it its name, which `replaced` has.
+    fn publish_over(&mut self, replaced: Option<Metadata>) -> io::Result<()> {
         let Some(place) = &self.place else { return Ok(()) };
         let State::Hidden(temporary) = &self.state else { return Ok(()) };
-        let replaced = place.replaced()?;
         place.give_mode(temporary.file(), replaced.as_ref());
         let replace = if replaced.is_some() { Replace::Yes } else { Replace::Never };
         let file = temporary.file().try_clone()?;

@@ -103,6 +103,23 @@ fn a_draft_is_seen_from_its_publication_on() {
     assert_eq!(names_in(dir.path()), ["x"]);
 }
 
+/// Several runs may have one log: the first gets it.
+#[test]
+fn what_replaces_nothing_fails_where_something_is_by_now_and_leaves_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("x");
+    let (one, other) = (Named::look(&path).unwrap(), Named::look(&path).unwrap());
+    one.write_new(b"one", &|| true).unwrap();
+    let error = other.write_new(b"other", &|| true).unwrap_err();
+    assert_eq!(error.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(
+        (fs::read(&path).unwrap(), names_in(dir.path())),
+        (b"one".to_vec(), vec!["x".into()])
+    );
+    other.write(b"other", &|| true).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"other");
+}
+
 #[test]
 fn another_file_under_the_name_of_a_published_one_is_told() {
     let dir = tempfile::tempdir().unwrap();
