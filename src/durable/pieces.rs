@@ -185,13 +185,15 @@ pub fn map_of_piece(file: &File, path: &Path, to: ByteRange, claim: Claim) -> Pa
     let mut name: OsString = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{}", to.start(), to.end()));
     let own = path.with_file_name(sibling_name(&name, MAP_SUFFIX));
-    if own.symlink_metadata().is_ok() || is_of_another_piece(&plain, to) {
+    // Before the look: what a run of another piece leaves, it leaves before it gives this up.
+    if let Ok(false) = sys::try_lock_range(file, PLAIN_NAME) {
         return own;
     }
-    match sys::try_lock_range(file, PLAIN_NAME) {
-        Ok(false) => own,
-        Ok(true) | Err(_) => plain,
+    if own.symlink_metadata().is_ok() || is_of_another_piece(&plain, to) {
+        sys::unlock_range(file, PLAIN_NAME);
+        return own;
     }
+    plain
 }
 
 /// Whether there is a map of a run that wrote other bytes than `to` in place.

@@ -385,3 +385,32 @@ fn an_upload_that_another_copy_writes_is_left_alone() {
     copy(&scene, &service, &["--map", name, "source", "s3://b/z"]).code(3);
     assert_eq!(scene.read(format!("{name}.pcopy-lock")), b"a letter");
 }
+
+/// From before the look on: what the first one found is what there is when it begins.
+#[test]
+fn a_copy_that_is_still_looking_keeps_others_away() {
+    let scene = Scene::new();
+    let source = scene.source("source", 2 * PART + 1);
+    let gate = Arc::new(AtomicUsize::new(0));
+    let now = Arc::clone(&gate);
+    let service = S3::with(Manners::default(), move |request, _| {
+        if request.method == "HEAD" && now.fetch_max(1, SeqCst) < 2 {
+            while now.load(SeqCst) < 2 {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+        }
+        Fate::Done
+    });
+    let mut run = scene.pcopy(["--timeout", "60", "source", "s3://b/x"]);
+    run.command.envs(service.environment());
+    let running = run.start();
+    crate::common::wait_until("it looks", || gate.load(SeqCst) == 1);
+    for word in ["--restart", "--resume", "--quiet"] {
+        let ended = copy(&scene, &service, &[word, "source", "s3://b/x"]).code(3);
+        ended.says(&["another copy is writing 's3://b/x'"]);
+    }
+    gate.store(2, SeqCst);
+    running.end().code(0);
+    assert_same(&service.get("/b/x").unwrap(), &source, "the object");
+    assert_eq!((open(&service), scene.names()), (0, vec!["source".to_owned()]));
+}

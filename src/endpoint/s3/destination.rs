@@ -57,6 +57,8 @@ struct AtService {
     left: Left,
     map_file: MapFile,
     identity: Option<Identity>,
+    /// From before the look on: what was found is what will be there.
+    lock: Option<Lock>,
 }
 
 /// A service that answers, and what it has under the name.
@@ -256,11 +258,20 @@ impl Destination for S3Destination {
         roles
             .add(Role::Side, "the map of the copy", &map)
             .map_err(|_| MapRefusal::InTheWay { path: map.clone() })?;
-        Lock::check(&map_file, &self.path)?;
+        // What goes at once has nothing to be resumed.
+        let is_recorded = |plan: PartPlan| look.origin.can_resume() && plan.count() > 1;
+        let lock = match is_recorded(plan) || map.symlink_metadata().is_ok() {
+            true => Some(Lock::take(&map_file, &self.path)?),
+            false => None,
+        };
         let Answered { requests, found: there } = self.ask(look.watch.cancel)?;
         let identity = |id| self.identity(look, id);
         let search = Search { look, requests: &requests, map_file: &map_file, identity: &identity };
         let Found { left, done, notes } = search.find(examiner)?;
+        if lock.is_none() && !matches!(left, Left::Nothing) {
+            // Of another run, which has just left it.
+            return Err(Refusal::Busy { path: self.path.clone() }.into());
+        }
         if let Left::Resumed(earlier) = &left {
             plan = earlier.plan;
         }
@@ -268,8 +279,6 @@ impl Destination for S3Destination {
         if is_taken && !matches!(left, Left::Complete) {
             return Err(Refusal::Exists { path: self.path.clone(), in_batch: false }.into());
         }
-        // What goes at once has nothing to be resumed.
-        let is_recorded = look.origin.can_resume() && plan.count() > 1;
         let mut looked = Looked { done, notes, ..Looked::default() };
         if !matches!(look.origin.kind(), Kind::Http | Kind::S3) {
             // Of those, headers are for the source, or it says so itself.
@@ -285,7 +294,7 @@ impl Destination for S3Destination {
             ));
         }
         let mut recorded = None;
-        if is_recorded {
+        if is_recorded(plan) {
             map_file
                 .check_writable()
                 .map_err(|source| MapRefusal::CannotMake { path: map_file.path(), source })?;
@@ -298,19 +307,17 @@ impl Destination for S3Destination {
             });
             recorded = Some(self.identity(look, None));
         }
-        self.looked = Some(AtService { requests, plan, left, map_file, identity: recorded });
+        self.looked = Some(AtService { requests, plan, left, map_file, identity: recorded, lock });
         Ok(looked)
     }
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let S3Destination { path, naming, looked, .. } = *self;
         let looked = looked.expect("a destination is looked at before it begins");
-        let AtService { requests, plan, left, map_file, identity } = looked;
+        let AtService { requests, plan, left, map_file, identity, lock } = looked;
         requests.client.stop().listen_to(shape.cancel);
         let failed = |fault| failed_to_look(&path, fault);
         let begun = requests.service.time();
-        let is_mapped = identity.is_some() || !matches!(left, Left::Nothing);
-        let lock = if is_mapped { Some(Lock::take(&map_file, &path)?) } else { None };
         if shape.discards {
             map_file.clear_temporaries();
         }

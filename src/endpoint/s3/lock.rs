@@ -28,31 +28,14 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Looks whether another run has the lock of `map`. `upload` is what is written, for
-    /// messages.
-    ///
-    /// # Errors
-    ///
-    /// [`Refusal::Busy`].
-    pub fn check(map: &MapFile, upload: &Path) -> Result<(), Refusal> {
-        let path = path_of(map);
-        // Where there is no folder, there is no run.
-        let Ok(directory) = map.directory() else { return Ok(()) };
-        match part::find(&directory, path.file_name().unwrap_or_default()) {
-            Ok(Found::Busy) => Err(Refusal::Busy { path: upload.to_owned() }),
-            // What else is wrong shows when it is taken.
-            _ => Ok(()),
-        }
-    }
-
-    /// Takes the lock of `map`.
+    /// Takes the lock of `map`. `upload` is what is written, for messages.
     ///
     /// # Errors
     ///
     /// [`Refusal::Busy`], or what else has the name of the lock.
     pub fn take(map: &MapFile, upload: &Path) -> Result<Lock, Refusal> {
         let path = path_of(map);
-        let cannot = |source| MapRefusal::CannotMake { path: path.clone(), source };
+        let cannot = |source| MapRefusal::CannotMake { path: map.path(), source };
         let busy = || Refusal::Busy { path: upload.to_owned() };
         let name = path.file_name().unwrap_or_default().to_owned();
         let directory = map.directory().map_err(cannot)?;
