@@ -14,6 +14,8 @@ mod services;
 mod also;
 mod any_options;
 #[cfg(target_os = "linux")]
+mod at_once;
+#[cfg(target_os = "linux")]
 mod attack;
 mod batch;
 mod bench;
