@@ -210,7 +210,6 @@ fn every_call_that_is_not_needed_is_refused() {
             (Target::new, "fchmod", "error=EPERM", "+", Then::Fine),
             (Target::with_an_old_file, "fchmod", "error=EACCES", "+", Then::Fine),
             (Target::new, "ftruncate", "error=EPERM", "+", Then::Fine),
-            (Target::in_place, "ftruncate", "error=ENOSYS", "+", Then::Fine),
             (Target::new, "faccessat2", "error=EPERM", "+", Then::Fine),
             (Target::in_place, "faccessat2", "error=ENOSYS", "+", Then::Fine),
             (Target::new, "renameat2", "error=EPERM", "+", Then::Fine),
