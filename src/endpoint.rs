@@ -144,6 +144,8 @@ pub struct Look<'a> {
     pub open_ended: bool,
     /// What the caller wants.
     pub options: &'a Options,
+    /// Whether nothing comes after the look.
+    pub plans_only: bool,
     /// Who sees how long the look takes, and can stop it.
     pub watch: Watch<'a>,
 }

@@ -333,8 +333,8 @@ fn go_on(directory: &Directory, name: &OsStr, partial: &Partial) -> io::Result<s
 
 /// Whether two looks are at one file that nobody has changed in between.
 fn is_same(directory: &Directory, one: &Metadata, other: &Metadata) -> bool {
-    one.changed == other.changed && part::may_be_same(directory, one, other)
-        || one.same_thing(other)
+    one.same_thing(other)
+        || one.changed == other.changed && part::may_be_same(directory, one, other)
 }
 
 fn busy() -> io::Error {

@@ -124,7 +124,8 @@ pub fn resolve<'a>(request: Request<'a>, purpose: Purpose, watch: Watch<'_>) -> 
     let mapping = map(&*origin, &branches[0], from, stream.open_ended, options)?;
     let (from, certain) = (mapping.from(), stream.certain(mapping));
     let open_ended = stream.open_ended;
-    let look = Look { origin: &*origin, mapping: certain, open_ended, options, watch };
+    let plans_only = purpose == Purpose::Plan;
+    let look = Look { origin: &*origin, mapping: certain, open_ended, options, plans_only, watch };
     let mut examiner = Examiner::new(options.trust);
     let (mut notes, mut writes_source) = (Vec::new(), false);
     for branch in &mut branches {

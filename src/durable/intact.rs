@@ -84,6 +84,19 @@ pub fn directory_is_still_at(path: &Path, directory: &Directory) -> io::Result<(
     }
 }
 
+/// Makes sure that the file at `path`, open as `file`, has not become shorter than `len`:
+/// others may make it longer.
+///
+/// # Errors
+///
+/// [`ErrorKind::DestinationChanged`].
+pub fn check_at_least(file: &File, path: &Path, len: u64) -> Result<()> {
+    match sys::facts_of_known(file) {
+        Ok(facts) if facts.size >= len => Ok(()),
+        _ => check_length(file, path, len),
+    }
+}
+
 /// Makes sure that `file` has `len` bytes.
 ///
 /// # Errors

@@ -64,15 +64,13 @@ impl OpenFile {
         filled.map_err(|source| self.failed("resize", source))
     }
 
-    /// Gives it the length `len`: nothing more will be written. It is cut only if it
-    /// has the length `made`; with `None` nobody else can have made it longer.
+    /// Gives it the length `len`: nothing more will be written, and nobody else has it.
     ///
     /// # Errors
     ///
     /// If the file system refuses.
-    pub fn end_at(&self, len: u64, made: Option<u64>) -> Result<()> {
-        let ended = sizing::end_at(self.as_file(), len, made);
-        ended.map_err(|source| self.failed("resize", source))?;
+    pub fn end_at(&self, len: u64) -> Result<()> {
+        sizing::end_at(self.as_file(), len).map_err(|source| self.failed("resize", source))?;
         self.io.set_len(len);
         Ok(())
     }
@@ -119,18 +117,12 @@ impl OpenFile {
         }
     }
 
-    /// The same of a piece of a file, which other runs may have made longer.
+    /// The same without its length.
     ///
     /// # Errors
     ///
     /// As of [`OpenFile::check_written`].
-    pub fn check_piece_written(&self, lost: &RangeSet) -> Result<()> {
-        self.check_kept(lost)?;
-        let len = self.io.len().max(self.reach());
-        intact::check_length(self.as_file(), &self.path, len)
-    }
-
-    fn check_kept(&self, lost: &RangeSet) -> Result<()> {
+    pub fn check_kept(&self, lost: &RangeSet) -> Result<()> {
         let path = self.path.clone();
         if let Some(first) = lost.iter().next() {
             return Err(intact::lacks(path, first).into());
@@ -149,7 +141,7 @@ impl OpenFile {
         found.map_err(|source| self.failed("find what was copied at", source))
     }
 
-    fn failed(&self, step: &'static str, source: io::Error) -> crate::Error {
+    pub(crate) fn failed(&self, step: &'static str, source: io::Error) -> crate::Error {
         ErrorKind::Destination { step, path: self.path.clone(), source }.into()
     }
 }

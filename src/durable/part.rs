@@ -233,7 +233,7 @@ impl Ours<'_> {
         if now.node != FileKind::File || there.node != FileKind::File || now.size != there.size {
             return false;
         }
-        // What has no name any more is nothing that has one.
+        // Ours was removed, and the other one is there.
         if now.links == 0 && there.links > 0 {
             return false;
         }

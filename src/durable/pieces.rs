@@ -11,15 +11,17 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::intact;
 use super::map::{MapFile, Mode};
 use super::open_file::resize;
 use super::part;
 use super::previous::map_beside;
 use super::sizing;
 use super::target::{MAP_SUFFIX, sibling_name};
-use crate::error::{ErrorKind, Refusal, Result};
+use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::progress::CancelToken;
 use crate::range::ByteRange;
-use crate::sys;
+use crate::sys::{self, Moment};
 
 /// What of a file a run has for itself, as long as the file is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -37,9 +39,8 @@ const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 /// A run that has the lock of this byte makes the file longer.
 const LENGTH: ByteRange = ByteRange::between(PLAIN_NAME.start() - 1, PLAIN_NAME.start());
 
-/// How long making a file longer may take: seconds, where the file system fills it
-/// with zeros.
-const GROWTH: Duration = Duration::from_secs(60);
+/// How long making a file longer takes at most: the write of one byte.
+const GROWTH: Duration = Duration::from_secs(10);
 
 /// Claims the bytes `to` of `file`, which is open for writing.
 ///
@@ -79,92 +80,167 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
     }
 }
 
-/// How a file got the length that a run needs.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Length {
-    /// What it was before, in bytes.
-    pub was: u64,
+/// The length of a file some of which a run writes: what it was, and what the run needs.
+pub struct Growth {
+    claim: Claim,
+    /// The first byte that the run has for itself.
+    start: u64,
+    /// The end of these; `None` if it has all from there on.
+    end: Option<u64>,
+    /// Before the run, in bytes.
+    was: u64,
     /// Whether it comes with what is written; see [`sizing`].
     pub grows: bool,
+    /// When the file was changed last, after it was made longer.
+    changed: Option<Moment>,
 }
 
-/// Gives `file`, of which a run has the `claim`, at least the length `len`. It never
-/// becomes shorter, whatever others write meanwhile.
-///
-/// # Errors
-///
-/// [`Refusal::TooLarge`], [`Refusal::Busy`], or if the file system fails.
-pub fn reach(file: &File, path: &Path, claim: Claim, len: u64) -> Result<Length> {
-    let is_locked = claim == Claim::Piece && lock_length(file, path)?;
-    let reached = reach_locked(file, path, claim, len);
-    if is_locked {
-        sys::unlock_range(file, LENGTH);
-    }
-    reached
-}
-
-fn reach_locked(file: &File, path: &Path, claim: Claim, len: u64) -> Result<Length> {
-    let failed = |source| match io::Error::kind(&source) {
-        io::ErrorKind::FileTooLarge => Refusal::TooLarge { path: path.to_owned(), len }.into(),
-        _ => {
-            let (step, path) = ("resize", path.to_owned());
-            crate::Error::from(ErrorKind::Destination { step, path, source })
+impl Growth {
+    /// Makes `file` as long as is needed to write `to`, if it is shorter; a stream that is
+    /// `open_ended` makes it longer by its bytes. It never becomes shorter, whatever other
+    /// runs write meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::TooLarge`], [`Refusal::Busy`], [`ErrorKind::Cancelled`], or if the file
+    /// system fails.
+    pub fn begin(
+        file: &File,
+        path: &Path,
+        claim: Claim,
+        (to, open_ended): (ByteRange, bool),
+        cancel: &CancelToken,
+    ) -> Result<Growth> {
+        // Where nothing is written, no file becomes longer.
+        let len = if to.is_empty() { 0 } else { to.end() };
+        let failed = |source: io::Error| {
+            let path = path.to_owned();
+            match source.kind() {
+                io::ErrorKind::FileTooLarge => Refusal::TooLarge { path, len }.into(),
+                _ => Error::from(ErrorKind::Destination { step: "resize", path, source }),
+            }
+        };
+        let size = || sys::facts_of_known(file).map(|facts| facts.size).map_err(failed);
+        let end = (!open_ended).then_some(to.end());
+        let (start, changed) = (to.start(), None);
+        let mut growth = Growth { claim, start, end, was: size()?, grows: false, changed };
+        if len <= growth.was {
+            return Ok(growth);
         }
-    };
-    let was = sys::facts_of_known(file).map_err(failed)?.size;
-    if len <= was {
-        return Ok(Length { was, grows: false });
+        match claim {
+            Claim::Whole => growth.grows = resize(file, path, len, false)?,
+            // What fills it with zeros, or may, gets its length by what is written.
+            Claim::Piece if sizing::is_in_doubt(file) => growth.grows = true,
+            Claim::Piece => {
+                let is_locked = lock_length(file, path, cancel)?;
+                growth.was = size()?;
+                let reached = reach(file, len).map_err(failed);
+                if is_locked {
+                    sys::unlock_range(file, LENGTH);
+                }
+                reached?;
+            }
+        }
+        growth.changed = sys::facts_of_known(file).ok().map(|facts| facts.changed);
+        Ok(growth)
     }
-    if claim == Claim::Whole || sizing::is_in_doubt(file) {
-        return Ok(Length { was, grows: resize(file, path, len, false)? });
+
+    /// How long the file is at least, in bytes, when the run has written up to `end`.
+    pub fn needed(&self, end: u64) -> u64 {
+        self.was.max(end)
     }
-    // A length that is set may be less than another run has written up to since; a zero
-    // in a byte that is not there yet, and that no other run may write, is in nobody's way.
-    sizing::write_last(file, len).map_err(failed)?;
-    Ok(Length { was, grows: false })
+
+    /// Gives `file` its length when everything is written, up to `end`: that may end in a
+    /// hole.
+    ///
+    /// # Errors
+    ///
+    /// If the file system refuses.
+    pub fn fill_up(&self, file: &File, end: u64) -> io::Result<()> {
+        match self.claim {
+            Claim::Whole => sizing::fill_up(file, self.needed(end)),
+            Claim::Piece => reach(file, end),
+        }
+    }
+
+    /// Makes sure that `file` still has what was written, up to `end`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::DestinationChanged`].
+    pub fn check(&self, file: &File, path: &Path, end: u64) -> Result<()> {
+        match self.claim {
+            Claim::Whole => intact::check_length(file, path, self.needed(end)),
+            // Other runs make it longer, and may take that back.
+            Claim::Piece => intact::check_at_least(file, path, end),
+        }
+    }
+
+    /// Takes back that `file` was made longer than what was `written`. It stays as long as
+    /// other runs need it.
+    ///
+    /// # Errors
+    ///
+    /// Of the system. What may be needed stays then.
+    pub fn take_back(&self, file: &File, written: ByteRange) -> io::Result<()> {
+        let kept = self.needed(if written.is_empty() { 0 } else { written.end() });
+        let is_longer = self.end.is_none_or(|end| end > kept);
+        if !is_longer || self.claim == Claim::Whole {
+            return self.cut(file, kept, is_longer);
+        }
+        let before = ByteRange::to(self.start.min(LENGTH.start()));
+        let behind = self.end.unwrap_or(u64::MAX).min(LENGTH.start());
+        let behind = ByteRange::between(behind, LENGTH.start());
+        // Who comes from here on makes it as long as it must be. Who writes behind, or has
+        // written there, has made it longer still.
+        let lock = |range: ByteRange| Ok(range.is_empty() || sys::try_lock_range(file, range)?);
+        let cut = match lock(behind) {
+            Ok(true) => {
+                // What lies before its own bytes another run may have written, and ended.
+                let is_untouched = lock(before).is_ok_and(|alone| alone)
+                    && self.changed == Some(sys::facts(file)?.changed);
+                let kept = if is_untouched { kept } else { kept.max(self.start) };
+                self.cut(file, kept, true)
+            }
+            taken => taken.map(drop),
+        };
+        sys::unlock_range(file, before);
+        sys::unlock_range(file, behind);
+        cut
+    }
+
+    fn cut(&self, file: &File, len: u64, is_longer: bool) -> io::Result<()> {
+        let size = sys::facts(file)?.size;
+        let is_ours = self.end.is_none_or(|end| size <= end);
+        match is_longer && is_ours && size > len {
+            true => file.set_len(len),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Makes `file` as long as `len` if it is shorter. A length that is set may be less than
+/// another run has written up to since. A zero in a byte that is not there yet, and that no
+/// other run may write, is in nobody's way.
+fn reach(file: &File, len: u64) -> io::Result<()> {
+    match sys::facts_of_known(file)?.size < len {
+        true => sizing::write_last(file, len),
+        false => Ok(()),
+    }
 }
 
 /// Waits until no other run makes `file` longer; whether the system has locks for that.
-fn lock_length(file: &File, path: &Path) -> Result<bool, Refusal> {
+fn lock_length(file: &File, path: &Path, cancel: &CancelToken) -> Result<bool> {
     let mut locked = Ok(false);
     part::lasts(GROWTH, || {
         locked = sys::try_lock_range(file, LENGTH);
-        matches!(locked, Ok(false))
+        matches!(locked, Ok(false)) && !cancel.is_cancelled()
     });
     match locked {
-        Ok(false) => Err(Refusal::Busy { path: path.to_owned() }),
-        locked => Ok(locked.is_ok()),
-    }
-}
-
-/// Takes back that `file`, which was `was` bytes long, was made longer for a run that has
-/// the `claim` of the bytes from `start` to `end`, or of all from there on. It stays as
-/// long as other runs need it.
-///
-/// # Errors
-///
-/// Of the system. What may be needed stays then.
-pub fn shorten(
-    file: &File,
-    claim: Claim,
-    start: u64,
-    end: Option<u64>,
-    was: u64,
-) -> io::Result<()> {
-    // What lies before its own bytes, another run may have written, and ended.
-    let len = if claim == Claim::Whole { was } else { was.max(start) };
-    if let Some(end) = end {
-        // Who writes behind it has made it longer still, or is kept away from here on.
-        let behind = ByteRange::between(end.min(LENGTH.start()), LENGTH.start());
-        let alone =
-            claim == Claim::Whole || behind.is_empty() || sys::try_lock_range(file, behind)?;
-        if !alone || sys::facts(file)?.size != end {
-            return Ok(());
-        }
-    }
-    match len < sys::facts(file)?.size {
-        true => file.set_len(len),
-        false => Ok(()),
+        Ok(true) => Ok(true),
+        Ok(false) if cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
+        Ok(false) => Err(Refusal::Busy { path: path.to_owned() }.into()),
+        Err(_) => Ok(false),
     }
 }
 
@@ -185,23 +261,31 @@ pub fn map_of_piece(file: &File, path: &Path, to: ByteRange, claim: Claim) -> Pa
     let mut name: OsString = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}-{}", to.start(), to.end()));
     let own = path.with_file_name(sibling_name(&name, MAP_SUFFIX));
-    // Before the look: what a run of another piece leaves, it leaves before it gives this up.
-    if let Ok(false) = sys::try_lock_range(file, PLAIN_NAME) {
+    if own.symlink_metadata().is_ok() {
         return own;
     }
-    if own.symlink_metadata().is_ok() || is_of_another_piece(&plain, to) {
-        sys::unlock_range(file, PLAIN_NAME);
-        return own;
+    // Before the look at the map: a run that leaves one has this lock until then. One that
+    // only looks has it for a moment.
+    let mut locked = Ok(false);
+    part::stays(|| {
+        locked = sys::try_lock_range(file, PLAIN_NAME);
+        matches!(locked, Ok(false)) && piece_of(&plain) == Some(to)
+    });
+    match locked {
+        Ok(false) => own,
+        _ if piece_of(&plain).is_some_and(|theirs| theirs != to && !theirs.overlaps(to)) => {
+            sys::unlock_range(file, PLAIN_NAME);
+            own
+        }
+        _ => plain,
     }
-    plain
 }
 
-/// Whether there is a map of a run that wrote other bytes than `to` in place.
-fn is_of_another_piece(map: &Path, to: ByteRange) -> bool {
-    let map = MapFile::new(map).ok().and_then(|file| file.load().ok().flatten());
-    let Some(identity) = map.and_then(|map| map.identity) else { return false };
-    let theirs = ByteRange::with_len(identity.destination.offset, identity.range.len());
-    // No bytes overlap with none, and are still this run's own piece.
-    let is_other = |theirs: ByteRange| theirs != to && !theirs.overlaps(to);
-    identity.destination.mode == Mode::InPlace && theirs.is_some_and(is_other)
+/// The bytes that a run wrote in place which left `map`, if there is one. No bytes overlap
+/// with none, and are still a run's own piece.
+fn piece_of(map: &Path) -> Option<ByteRange> {
+    let identity = MapFile::new(map).ok()?.load().ok()??.identity?;
+    let destination = &identity.destination;
+    let piece = ByteRange::with_len(destination.offset, identity.range.len())?;
+    (destination.mode == Mode::InPlace).then_some(piece)
 }

@@ -50,18 +50,14 @@ pub fn size_ahead(file: &File, len: u64, gaps: bool) -> io::Result<bool> {
     }
 }
 
-/// Gives `file`, of which nothing more will be written, the length `len`. It is cut
-/// only if it has the length `made`, which it was given: what others have added
-/// stays. With `None` it is nobody else's.
+/// Gives `file`, of which nothing more will be written, the length `len`.
 ///
 /// # Errors
 ///
 /// If the file system refuses.
-pub fn end_at(file: &File, len: u64, made: Option<u64>) -> io::Result<()> {
+pub fn end_at(file: &File, len: u64) -> io::Result<()> {
     fill_up(file, len)?;
-    let size = sys::facts(file)?.size;
-    let is_ours = made.is_none_or(|made| made == size);
-    if size > len && is_ours { file.set_len(len) } else { Ok(()) }
+    if sys::facts(file)?.size > len { file.set_len(len) } else { Ok(()) }
 }
 
 /// Whether the file system may be one that writes zeros.

@@ -84,8 +84,8 @@ impl Stage {
     ///
     /// # Errors
     ///
-    /// A file-system error, with nothing left behind that was not there before;
-    /// [`Refusal::Exists`] if the name was free and is not any more.
+    /// A file-system error, with nothing left behind that was not there before; a
+    /// [`Refusal`] if another run has begun, or has given the name meanwhile.
     pub fn begin(target: StagedTarget, blank: Blank<'_>, start: Start) -> Result<Stage> {
         let stage = Stage::begin_at(target, blank, start)?;
         if stage.is_named {

@@ -196,7 +196,7 @@ impl Draft for Stage {
     }
 
     fn end_at(&self, to: ByteRange) -> Result<()> {
-        Stage::file(self).end_at(to.end(), None)
+        Stage::file(self).end_at(to.end())
     }
 
     fn settle(&self, rights: Option<u32>) -> Result<Vec<String>> {

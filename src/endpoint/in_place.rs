@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use super::earlier::Wrote;
 use super::resumable::{self, Left, Resumable};
@@ -9,7 +10,7 @@ use super::{Abilities, Destination, Draft, End, Existing, Kind, Look, Looked, Sh
 use crate::durable::intact::Written;
 use crate::durable::map::{Mode, ObjectId};
 use crate::durable::open_file::OpenFile;
-use crate::durable::pieces::{self, Claim, Length};
+use crate::durable::pieces::{self, Claim, Growth};
 use crate::durable::previous::{Previous, Search, Start, map_beside, object_id};
 use crate::durable::target::{OpenTarget, cannot_open};
 use crate::durable::trust::Examiner;
@@ -183,17 +184,13 @@ impl Destination for InPlace {
         let InPlace { target, claim, left, .. } = *self;
         let to = shape.certain();
         left.begin(shape, |_| {
-            // Where nothing is written, no file becomes longer.
-            let end = if to.is_empty() { 0 } else { to.end() };
-            let Length { was, grows } = pieces::reach(&target.file, &target.path, claim, end)?;
-            let is_longer = end > was || shape.open_ended;
-            let io = Arc::new(FileIo::new(target.file, end.max(was)));
-            let file = OpenFile { io, path: target.path, grows };
+            let wanted = (to, shape.open_ended);
+            let growth = Growth::begin(&target.file, &target.path, claim, wanted, shape.cancel)?;
+            let end = AtomicU64::new(if to.is_empty() { 0 } else { to.end() });
+            let io = Arc::new(FileIo::new(target.file, growth.needed(end.load(Relaxed))));
+            let file = OpenFile { io, path: target.path, grows: growth.grows };
             let is_readable = target.is_readable;
-            let was = is_longer.then_some(was);
-            let to = (to.start(), (!shape.open_ended).then_some(to.end()));
-            let draft = InPlaceDraft { file, is_readable, claim, to, was };
-            Ok(Box::new(draft) as Box<dyn Draft>)
+            Ok(Box::new(InPlaceDraft { file, is_readable, growth, end }) as Box<dyn Draft>)
         })
     }
 }
@@ -202,11 +199,9 @@ impl Destination for InPlace {
 struct InPlaceDraft {
     file: OpenFile,
     is_readable: bool,
-    claim: Claim,
-    /// The first byte of it that is written, and the end of these, if that is known.
-    to: (u64, Option<u64>),
-    /// Its length in bytes before it was, or may be, made longer.
-    was: Option<u64>,
+    growth: Growth,
+    /// The end of what is written, as far as that is known; 0 if nothing is.
+    end: AtomicU64,
 }
 
 impl Draft for InPlaceDraft {
@@ -227,14 +222,20 @@ impl Draft for InPlaceDraft {
     }
 
     fn end_at(&self, to: ByteRange) -> Result<()> {
-        let Some(was) = self.was else { return Ok(()) };
-        // Where nothing is written, no file becomes longer.
-        let len = if to.is_empty() { was } else { was.max(to.end()) };
-        self.file.end_at(len, Some(self.file.io.len()))
+        let end = if to.is_empty() { 0 } else { to.end() };
+        self.end.store(end, Relaxed);
+        let file = self.file.as_file();
+        let ended = self.growth.fill_up(file, end).and_then(|()| self.growth.take_back(file, to));
+        self.file.io.set_len(self.growth.needed(end));
+        ended.map_err(|source| self.file.failed("resize", source))
     }
 
     fn settle(&self, _rights: Option<u32>) -> Result<Vec<String>> {
-        self.file.fill_up().map(|()| Vec::new())
+        if self.file.grows {
+            let filled = self.growth.fill_up(self.file.as_file(), self.end.load(Relaxed));
+            filled.map_err(|source| self.file.failed("resize", source))?;
+        }
+        Ok(Vec::new())
     }
 
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
@@ -246,10 +247,8 @@ impl Draft for InPlaceDraft {
     }
 
     fn check_written(&self, lost: &RangeSet) -> Result<()> {
-        match self.claim {
-            Claim::Whole => self.file.check_written(lost),
-            Claim::Piece => self.file.check_piece_written(lost),
-        }
+        self.file.check_kept(lost)?;
+        self.growth.check(self.file.as_file(), &self.file.path, self.end.load(Relaxed))
     }
 
     fn commit(&mut self, _durable: bool) -> Result<()> {
@@ -257,10 +256,9 @@ impl Draft for InPlaceDraft {
     }
 
     fn discard(self: Box<Self>) -> Option<String> {
-        if let Some(was) = self.was {
-            let (start, end) = self.to;
-            let _ = pieces::shorten(self.file.as_file(), self.claim, start, end, was);
-        }
+        // Best effort: the error that brought us here says more.
+        let nothing = ByteRange::between(0, 0);
+        let _ = self.growth.take_back(self.file.as_file(), nothing);
         None
     }
 }

@@ -133,3 +133,27 @@ fn free(folder: &Path) {
         removed.expect("it goes away");
     }
 }
+
+/// Each of several runs makes one file longer, and none cuts off what another has written,
+/// also where a length comes with what is written.
+#[test]
+fn pieces_that_make_a_file_longer_do_not_cut_each_other() {
+    const PIECE: usize = 1 << 20;
+    let scene = Scene::new();
+    let Some(exfat) = Exfat::new(&scene) else { return };
+    let source = scene.source("source", 6 * PIECE);
+    let image = exfat.folder.join("image");
+    for round in 0..8 {
+        std::fs::write(&image, b"").expect("a file");
+        let all: Vec<_> = (0..6)
+            .map(|number| {
+                let at = number * PIECE;
+                let line =
+                    format!("--in-place -r {at}+{PIECE} --dest-offset {at} source exfat/image");
+                scene.pcopy(line.split(' ')).start()
+            })
+            .collect();
+        all.into_iter().for_each(|running| drop(running.end().code(0)));
+        assert_same(&std::fs::read(&image).unwrap(), &source, &format!("round {round}"));
+    }
+}

@@ -134,6 +134,27 @@ fn a_log_never_replaces_a_file() {
     assert_eq!(scene.names(), ["source"]);
 }
 
+/// Neither a file nor what a link leads to.
+#[cfg(unix)]
+#[test]
+fn a_log_replaces_nothing_that_came_meanwhile() {
+    for link in [false, true] {
+        let scene = Scene::new();
+        scene.source("source", 1 << 20);
+        scene.write("victim", b"a letter");
+        let line = "--limit-rate 512KiB --io-size 64KiB --progress json --log log source copy";
+        let mut running = scene.pcopy(line.split_whitespace()).start();
+        running.wait_until_copied(1);
+        match link {
+            true => std::os::unix::fs::symlink("victim", scene.path("log.json")).unwrap(),
+            false => scene.write("log.json", b"a letter"),
+        }
+        running.end().code(5).says(&["has got its name meanwhile"]);
+        assert_eq!(scene.read("log.json"), b"a letter");
+        assert!(!scene.has("log"));
+    }
+}
+
 /// Both files are of one run, and of one that ended well.
 #[test]
 fn one_log_of_several_runs_is_that_of_one_of_them() {

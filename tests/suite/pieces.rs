@@ -1,6 +1,8 @@
 //! Several runs that write one file where it is, each a piece of its own: they
 //! keep apart, and each can be resumed.
 
+use std::fs::File;
+
 use pcopy::durable::map::{Map, MapFile};
 use pcopy::{ByteRange, RangeSet};
 use rustix::process::Signal;
@@ -86,6 +88,68 @@ fn patches_beyond_the_end_do_not_cut_each_other() {
             let there = image.get(at..at + 4).map(String::from_utf8_lossy);
             assert_eq!(there, Some(format!("{number}abc").into()), "round {round}");
         }
+    }
+}
+
+/// What is refused, or fails before its first byte, leaves the length as it was.
+#[test]
+fn a_refused_copy_takes_back_the_length() {
+    let scene = Scene::new();
+    scene.source("source", 5000);
+    scene.write("image", b"abc");
+    let job = "--reflink always --engine mmap --in-place --dest-offset 8192 source image";
+    scene.run(job).code(3);
+    assert_eq!(scene.read("image"), b"abc");
+    // By a file system that shares no storage; where it does, all is there.
+    let ended = scene.run("--reflink always --in-place --dest-offset 8192 source image");
+    let len = if ended.status.success() { 8192 + 5000 } else { 3 };
+    assert_eq!(scene.read("image").len(), len, "{}", ended.stderr);
+}
+
+/// A stream that ends early gives back what it made the file longer by, and nothing that
+/// another run has written meanwhile.
+#[test]
+fn a_stream_that_ends_early_cuts_off_no_other_piece() {
+    let mib = 1 << 20;
+    for (at, behind) in [(2 * mib, mib), (mib, 2 * mib)] {
+        let scene = Scene::new();
+        let source = scene.source("source", mib);
+        scene.write("image", b"");
+        scene.tool("mkfifo", ["pipe"]).run().code(0);
+        let line = format!("--in-place -r 0+{mib} --dest-offset {at} pipe image");
+        let running = scene.pcopy(line.split_whitespace()).start();
+        let pipe = File::options().write(true).open(scene.path("pipe")).expect("a reader");
+        wait_until("it has its length", || scene.read("image").len() == at + mib);
+        let line = format!("--in-place --dest-offset {behind} source image");
+        scene.run(&line).code(0);
+        drop(pipe);
+        let ended = running.end();
+        assert_ne!(ended.status.code(), Some(0), "{}", ended.stderr);
+        let image = scene.read("image");
+        assert_same(&image[behind..behind + mib], &source, "the other piece");
+    }
+}
+
+/// Each of them finds its own map, though another one looks at the same moment.
+#[test]
+fn interrupted_pieces_are_all_resumed_at_once() {
+    for round in 0..5 {
+        let (scene, source) = scene(4);
+        let mut all: Vec<Running> = (0..4).map(|number| begin(&scene, number)).collect();
+        all.iter_mut().for_each(|running| assert!(running.wait_until_recorded(1) > 0));
+        for running in all {
+            running.signal(Signal::TERM);
+            running.end().died_by(Signal::TERM);
+        }
+        let resume = |number| format!("--resume {}", words(number));
+        let all: Vec<Running> =
+            (0..4).map(|number| scene.pcopy(resume(number).split_whitespace()).start()).collect();
+        for running in all {
+            let ended = running.end().code(0);
+            assert!(!ended.stderr.contains("nothing was left"), "{round}: {}", ended.stderr);
+        }
+        assert_same(&scene.read("image"), &source, "the pieces");
+        assert_eq!(scene.names(), ["image", "source"], "round {round}: a map is left");
     }
 }
 

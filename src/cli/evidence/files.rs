@@ -100,10 +100,16 @@ impl Files {
         let both = [(&self.json, acquired.to_json()), (&self.text, acquired.to_text())];
         for (path, content) in both {
             // The one for programs comes first: of runs that have one log, one gets both.
-            let written = Named::look(path).and_then(|named| match self.standing {
-                Some(_) => named.write(content.as_bytes(), give_up),
-                None => named.write_new(content.as_bytes(), give_up),
-            });
+            let written = match self.standing {
+                Some(_) => {
+                    Named::look(path).and_then(|named| named.write(content.as_bytes(), give_up))
+                }
+                // Nor is a link followed, or a pipe waited for.
+                None if path.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+                None => {
+                    Named::look(path).and_then(|named| named.write_new(content.as_bytes(), give_up))
+                }
+            };
             written.map_err(|error| match error.kind() {
                 io::ErrorKind::AlreadyExists => format!(
                     "cannot write the log {}: something else has got its name meanwhile",

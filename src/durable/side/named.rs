@@ -143,8 +143,11 @@ impl Named {
     ///
     /// # Errors
     ///
-    /// [`io::ErrorKind::AlreadyExists`] if something has the name by then.
+    /// [`io::ErrorKind::AlreadyExists`] if something had the name, or has it by then.
     pub fn write_new(&self, bytes: &[u8], give_up: &dyn Fn() -> bool) -> io::Result<()> {
+        if !matches!(self, Named::File(place) if !place.is_taken) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         self.write_and(Draft::publish_new, bytes, give_up)
     }
 

@@ -261,6 +261,7 @@ impl Destination for S3Destination {
         // What goes at once has nothing to be resumed.
         let is_recorded = |plan: PartPlan| look.origin.can_resume() && plan.count() > 1;
         let lock = match is_recorded(plan) || map.symlink_metadata().is_ok() {
+            true if look.plans_only => Lock::check(&map_file, &self.path).map(|()| None)?,
             true => Some(Lock::take(&map_file, &self.path)?),
             false => None,
         };
@@ -268,7 +269,7 @@ impl Destination for S3Destination {
         let identity = |id| self.identity(look, id);
         let search = Search { look, requests: &requests, map_file: &map_file, identity: &identity };
         let Found { left, done, notes } = search.find(examiner)?;
-        if lock.is_none() && !matches!(left, Left::Nothing) {
+        if lock.is_none() && !look.plans_only && !matches!(left, Left::Nothing) {
             // Of another run, which has just left it.
             return Err(Refusal::Busy { path: self.path.clone() }.into());
         }

@@ -28,7 +28,24 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// Takes the lock of `map`. `upload` is what is written, for messages.
+    /// Looks whether another run has the lock of `map`. `upload` is what is written, for
+    /// messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Refusal::Busy`].
+    pub fn check(map: &MapFile, upload: &Path) -> Result<(), Refusal> {
+        let path = path_of(map);
+        // Where there is no folder, there is no run.
+        let Ok(directory) = map.directory() else { return Ok(()) };
+        match part::find(&directory, path.file_name().unwrap_or_default()) {
+            Ok(Found::Busy) => Err(Refusal::Busy { path: upload.to_owned() }),
+            // What else is wrong shows when it is taken.
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes the lock of `map`.
     ///
     /// # Errors
     ///

@@ -220,7 +220,7 @@ impl Draft for GrowingDraft {
         // Of what was begun and then did not come.
         more.into_iter().for_each(Stage::discard);
         for (number, stage) in stages.iter().enumerate() {
-            stage.file().end_at(segments.range(number).len(), None)?;
+            stage.file().end_at(segments.range(number).len())?;
         }
         let (stages, names) = (std::mem::take(stages), std::mem::take(names));
         let draft = SplitDraft::new(path.clone(), segments, stages, names);
