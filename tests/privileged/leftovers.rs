@@ -30,7 +30,7 @@ impl Shown {
 impl Drop for Shown {
     fn drop(&mut self) {
         // Best effort: the folder that it lies in goes away next.
-        let _ = std::process::Command::new("umount").arg(&self.folder).status();
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.folder).status();
     }
 }
 
