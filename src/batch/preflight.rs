@@ -135,11 +135,13 @@ pub fn look_at_names(
         } else if let Some(facts) = left {
             // Neither option would help where it is not a part.
             let path = path.with_file_name(&part);
-            if facts.node != FileKind::File {
-                return Err(Refusal::NotAPart { path }.into());
+            let is_written = parents.is_written(&file.name, &part);
+            return Err(match facts.node {
+                FileKind::File if is_written => Refusal::Busy { path },
+                FileKind::File => Refusal::Leftover { resumable: true, path },
+                _ => Refusal::NotAPart { path },
             }
-            parents.nobody_writes(&file.name, &part, &path)?;
-            return Err(Refusal::Leftover { resumable: true, path }.into());
+            .into());
         }
         let existing = parents.facts(&file.name, file_name(&file.name));
         if existing.is_some() || file.is_worth_a_map() {
@@ -173,7 +175,7 @@ pub fn look_at_names(
         if !consent.force {
             return Err(Refusal::Exists { path, in_batch: true }.into());
         }
-        if facts.node == FileKind::File && parents.is_written(&file.name) {
+        if facts.node == FileKind::File && parents.is_written(&file.name, file_name(&file.name)) {
             return Err(Refusal::Busy { path }.into());
         }
         parents
@@ -363,10 +365,10 @@ impl<'a> Parents<'a> {
         if parent.is_empty { None } else { parent.directory.facts(leaf).ok()? }
     }
 
-    /// Whether another run is writing the file `name` where it is.
-    fn is_written(&mut self, name: &Path) -> bool {
+    /// Whether another run is writing what is `leaf` in the directory of `name`.
+    fn is_written(&mut self, name: &Path, leaf: &OsStr) -> bool {
         let parent = self.of(name).as_ref();
-        parent.is_ok_and(|parent| part::is_written(&parent.directory, file_name(name)))
+        parent.is_ok_and(|parent| part::is_written(&parent.directory, leaf))
     }
 
     /// The map beside the file `name`, which is at `path`, if there is one.

@@ -136,7 +136,7 @@ impl Stage {
         let file = clone.map_or_else(|| target.directory.create_new(&part), Ok);
         let file = file.and_then(|file| part::locked(&target.directory, &part, file)).map_err(
             |source| match source.kind() {
-                io::ErrorKind::AlreadyExists => match part::find(&target.directory, &part) {
+                io::ErrorKind::AlreadyExists => match part::find_born(&target.directory, &part) {
                     Ok(Found::Left(..)) => {
                         Refusal::Leftover { resumable: true, path: path.clone() }
                     }

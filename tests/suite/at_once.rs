@@ -28,8 +28,14 @@ fn meet_or(or: i32, scene: &Scene, line: &str, what: &str) -> usize {
             Some(code) if code == or => {}
             code => panic!("{what}: {code:?}: {}", ended.stderr),
         }
-        // All of them are alive, or have ended well.
-        assert!(!ended.stderr.contains("an earlier run left"), "{what}: {}", ended.stderr);
+        // All of them are alive, or have ended well. A batch closes its small parts until it
+        // syncs them, and nobody sees whose they are then.
+        let is_told = !line.starts_with("batch");
+        assert!(
+            !is_told || !ended.stderr.contains("an earlier run left"),
+            "{what}: {}",
+            ended.stderr
+        );
     }
     done
 }

@@ -519,7 +519,7 @@ fn the_parts_of_a_run_that_is_alive_are_left_alone() {
         let slow = format!("--limit-rate {rate} --io-size 64KiB --progress json");
         let mut running = start(&scene, &format!("--resume {slow}"));
         running.wait_for_line(|line| copied(line) > 0);
-        for options in ["--resume", "--restart", "--no-sync"] {
+        for options in ["--resume", "--restart"] {
             let ended = start(&scene, options).end().code(3);
             // Of the many one may get its name between two looks.
             let why = ["another copy is writing", "exists"];
