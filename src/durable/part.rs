@@ -354,6 +354,10 @@ mod tests {
     /// Another run has found it before it was locked, and made its own.
     #[test]
     fn a_part_that_lost_its_name_before_it_was_locked_is_not_written() {
+        if sys::WINDOWS_NAMES {
+            // No number is relied on there, and one empty file is as another.
+            return;
+        }
         let folder = tempfile::tempdir().unwrap();
         let directory = Directory::open(folder.path()).unwrap();
         let name = OsStr::new("part");
