@@ -1,5 +1,5 @@
 //! Several runs that write one file where it is, each a piece of its own: which
-//! bytes a run may write, and what its map is called.
+//! bytes a run may write, what its map is called, and how long the file becomes.
 //!
 //! The lock of a piece says that a run writes these bytes; where the system has
 //! no such locks, a run has the whole file. This room must not know what is
@@ -40,7 +40,7 @@ const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 const LENGTH: ByteRange = ByteRange::between(PLAIN_NAME.start() - 1, PLAIN_NAME.start());
 
 /// How long making a file longer takes at most: the write of one byte.
-const GROWTH: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Claims the bytes `to` of `file`, which is open for writing.
 ///
@@ -232,7 +232,7 @@ fn reach(file: &File, len: u64) -> io::Result<()> {
 /// Waits until no other run makes `file` longer; whether the system has locks for that.
 fn lock_length(file: &File, path: &Path, cancel: &CancelToken) -> Result<bool> {
     let mut locked = Ok(false);
-    part::lasts(GROWTH, || {
+    part::lasts(PATIENCE, || {
         locked = sys::try_lock_range(file, LENGTH);
         matches!(locked, Ok(false)) && !cancel.is_cancelled()
     });
