@@ -390,7 +390,8 @@ impl Running {
     pub fn wait_until_recorded_of(&mut self, name: &str, bytes: u64) -> u64 {
         let safe = |line: &str| {
             let event: Value = serde_json::from_str(line).unwrap_or_default();
-            let is_it = event["destination"].as_str().is_some_and(|path| path.ends_with(name));
+            let path = event["destination"].as_str().unwrap_or_default().replace('\\', "/");
+            let is_it = path.ends_with(name);
             event["bytes"].as_u64().filter(|_| event["event"] == "checkpoint" && is_it)
         };
         let line = self.wait_for_line(|line| safe(line) >= Some(bytes));
