@@ -122,6 +122,6 @@ fn a_killed_upload_is_resumed_or_given_up() {
     }
     println!(
         "measured: killed while uploading: {kills} kills of {copies} copies, all equal, {given_up} \
-         begun anew, {again} parts sent again, 0 uploads left"
+         started over, {again} parts sent again, 0 uploads left"
     );
 }
