@@ -80,13 +80,27 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
     }
 }
 
+/// The bytes of a file that a run has for itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Piece {
+    /// The first of them.
+    pub start: u64,
+    /// Their end; `None` for all from there on, where nobody knows how many will come.
+    pub end: Option<u64>,
+}
+
+impl Piece {
+    /// How long the file must be for it, in bytes. Where nothing is written, no file
+    /// becomes longer.
+    pub fn reach(&self) -> u64 {
+        self.end.filter(|end| *end > self.start).unwrap_or(0)
+    }
+}
+
 /// The length of a file some of which a run writes: what it was, and what the run needs.
 pub struct Growth {
     claim: Claim,
-    /// The first byte that the run has for itself.
-    start: u64,
-    /// The end of these; `None` if it has all from there on.
-    end: Option<u64>,
+    piece: Piece,
     /// Before the run, in bytes.
     was: u64,
     /// Whether it comes with what is written; see [`sizing`].
@@ -96,9 +110,8 @@ pub struct Growth {
 }
 
 impl Growth {
-    /// Makes `file` as long as is needed to write `to`, if it is shorter; a stream that is
-    /// `open_ended` makes it longer by its bytes. It never becomes shorter, whatever other
-    /// runs write meanwhile.
+    /// Makes `file` as long as is needed to write `piece`, if it is shorter; a stream makes
+    /// it longer by its bytes. It never becomes shorter, whatever other runs write meanwhile.
     ///
     /// # Errors
     ///
@@ -108,11 +121,10 @@ impl Growth {
         file: &File,
         path: &Path,
         claim: Claim,
-        (to, open_ended): (ByteRange, bool),
+        piece: Piece,
         cancel: &CancelToken,
     ) -> Result<Growth> {
-        // Where nothing is written, no file becomes longer.
-        let len = if to.is_empty() { 0 } else { to.end() };
+        let len = piece.reach();
         let failed = |source: io::Error| {
             let path = path.to_owned();
             match source.kind() {
@@ -121,9 +133,7 @@ impl Growth {
             }
         };
         let size = || sys::facts_of_known(file).map(|facts| facts.size).map_err(failed);
-        let end = (!open_ended).then_some(to.end());
-        let (start, changed) = (to.start(), None);
-        let mut growth = Growth { claim, start, end, was: size()?, grows: false, changed };
+        let mut growth = Growth { claim, piece, was: size()?, grows: false, changed: None };
         if len <= growth.was {
             return Ok(growth);
         }
@@ -184,12 +194,12 @@ impl Growth {
     /// Of the system. What may be needed stays then.
     pub fn take_back(&self, file: &File, written: ByteRange) -> io::Result<()> {
         let kept = self.needed(if written.is_empty() { 0 } else { written.end() });
-        let is_longer = self.end.is_none_or(|end| end > kept);
+        let is_longer = self.piece.end.is_none_or(|end| end > kept);
         if !is_longer || self.claim == Claim::Whole {
             return self.cut(file, kept, is_longer);
         }
-        let before = ByteRange::to(self.start.min(LENGTH.start()));
-        let behind = self.end.unwrap_or(u64::MAX).min(LENGTH.start());
+        let before = ByteRange::to(self.piece.start.min(LENGTH.start()));
+        let behind = self.piece.end.unwrap_or(u64::MAX).min(LENGTH.start());
         let behind = ByteRange::between(behind, LENGTH.start());
         // Who comes from here on makes it as long as it must be. Who writes behind, or has
         // written there, has made it longer still.
@@ -199,7 +209,7 @@ impl Growth {
                 // What lies before its own bytes another run may have written, and ended.
                 let is_untouched = lock(before).is_ok_and(|alone| alone)
                     && self.changed == Some(sys::facts(file)?.changed);
-                let kept = if is_untouched { kept } else { kept.max(self.start) };
+                let kept = if is_untouched { kept } else { kept.max(self.piece.start) };
                 self.cut(file, kept, true)
             }
             taken => taken.map(drop),
@@ -211,7 +221,7 @@ impl Growth {
 
     fn cut(&self, file: &File, len: u64, is_longer: bool) -> io::Result<()> {
         let size = sys::facts(file)?.size;
-        let is_ours = self.end.is_none_or(|end| size <= end);
+        let is_ours = self.piece.end.is_none_or(|end| size <= end);
         match is_longer && is_ours && size > len {
             true => file.set_len(len),
             false => Ok(()),

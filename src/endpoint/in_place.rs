@@ -10,7 +10,7 @@ use super::{Abilities, Destination, Draft, End, Existing, Kind, Look, Looked, Sh
 use crate::durable::intact::Written;
 use crate::durable::map::{Mode, ObjectId};
 use crate::durable::open_file::OpenFile;
-use crate::durable::pieces::{self, Claim, Growth};
+use crate::durable::pieces::{self, Claim, Growth, Piece};
 use crate::durable::previous::{Previous, Search, Start, map_beside, object_id};
 use crate::durable::target::{OpenTarget, cannot_open};
 use crate::durable::trust::Examiner;
@@ -184,10 +184,10 @@ impl Destination for InPlace {
         let InPlace { target, claim, left, .. } = *self;
         let to = shape.certain();
         left.begin(shape, |_| {
-            let wanted = (to, shape.open_ended);
-            let growth = Growth::begin(&target.file, &target.path, claim, wanted, shape.cancel)?;
-            let end = AtomicU64::new(if to.is_empty() { 0 } else { to.end() });
-            let io = Arc::new(FileIo::new(target.file, growth.needed(end.load(Relaxed))));
+            let piece = Piece { start: to.start(), end: (!shape.open_ended).then_some(to.end()) };
+            let growth = Growth::begin(&target.file, &target.path, claim, piece, shape.cancel)?;
+            let end = AtomicU64::new(piece.reach());
+            let io = Arc::new(FileIo::new(target.file, growth.needed(piece.reach())));
             let file = OpenFile { io, path: target.path, grows: growth.grows };
             let is_readable = target.is_readable;
             Ok(Box::new(InPlaceDraft { file, is_readable, growth, end }) as Box<dyn Draft>)
