@@ -49,7 +49,8 @@ pub fn locked(directory: &Directory, name: &OsStr, file: File) -> io::Result<Fil
         return Err(io::ErrorKind::WouldBlock.into());
     }
     let facts = sys::facts_of_known(&file)?;
-    let is_ours = |there: &Metadata| Ours { file: &file, facts: &facts }.is(directory, name, there);
+    let is_ours =
+        |there: &Metadata| Ours { file: &file, facts: &facts }.is_itself(directory, name, there);
     match directory.facts(name)?.is_some_and(|there| is_ours(&there)) {
         true => Ok(file),
         false => Err(io::ErrorKind::WouldBlock.into()),
@@ -123,7 +124,8 @@ fn find_unless(
     // given the file its final name: then it is not the part any more.
     let facts = sys::facts(&file)?;
     let still = directory.facts(name)?;
-    let is_same = |still: &Metadata| Ours { file: &file, facts: &facts }.is(directory, name, still);
+    let is_same =
+        |still: &Metadata| Ours { file: &file, facts: &facts }.is_itself(directory, name, still);
     match still.is_some_and(|still| is_same(&still)) {
         true => Ok(Found::Left(file, facts)),
         false => Ok(Found::Busy),
@@ -220,13 +222,17 @@ impl Ours<'_> {
     /// name, is told by what else is known of it: of an empty file no times, if those are
     /// made up as well.
     pub fn is(&self, directory: &Directory, name: &OsStr, there: &Metadata) -> bool {
-        if there.same_thing(self.facts) {
-            return true;
-        }
-        !numbers_hold(sys::file_system(self.file)) && self.is_by_content(directory, name, there)
+        there.same_thing(self.facts) || self.is_by_content(directory, name, there)
     }
 
-    /// The same where numbers say nothing.
+    /// The same where it is to be removed or taken over: a file with the same bytes is not
+    /// this one where numbers tell, and may be what another run has written.
+    pub fn is_itself(&self, directory: &Directory, name: &OsStr, there: &Metadata) -> bool {
+        there.same_thing(self.facts)
+            || !numbers_hold(sys::file_system(self.file))
+                && self.is_by_content(directory, name, there)
+    }
+
     fn is_by_content(&self, directory: &Directory, name: &OsStr, there: &Metadata) -> bool {
         // Not every system can still tell of a file that has got another name.
         let now = sys::facts(self.file).unwrap_or_else(|_| self.facts.clone());
@@ -387,7 +393,7 @@ mod tests {
             scope.spawn(|| {
                 for _ in 0..5000 {
                     drop(directory.create_new(name).unwrap());
-                    std::fs::remove_file(folder.path().join(name)).unwrap();
+                    directory.remove(name).unwrap();
                 }
                 is_over.store(true, SeqCst);
             });
@@ -423,7 +429,7 @@ mod tests {
             let facts = sys::facts(&file).unwrap();
             let name = OsStr::new(there);
             let there = directory.facts(name).unwrap().unwrap();
-            Ours { file: &file, facts: &facts }.is_by_content(&directory, name, &there)
+            Ours { file: &file, facts: &facts }.is(&directory, name, &there)
         };
         for (there, expected) in
             [("ours", true), ("same", true), ("longer", false), ("other", false), ("folder", false)]
@@ -435,6 +441,6 @@ mod tests {
         let ours = Ours { file: &file, facts: &sys::facts(&file).unwrap() };
         let found = directory.facts(there).unwrap().unwrap();
         let kind = sys::file_system(&file).unwrap().kind;
-        assert_eq!(ours.is(&directory, there, &found), !kind.keeps_numbers(), "{kind:?}");
+        assert_eq!(ours.is_itself(&directory, there, &found), !kind.keeps_numbers(), "{kind:?}");
     }
 }

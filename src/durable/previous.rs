@@ -368,7 +368,8 @@ pub fn open_locked(
     }
 }
 
-fn cannot(target: &StagedTarget, name: &OsStr, source: io::Error) -> Refusal {
+/// That `name` cannot be had in the directory of `target`.
+pub fn cannot(target: &StagedTarget, name: &OsStr, source: io::Error) -> Refusal {
     Refusal::CannotCreate {
         directory: target.directory_path.clone(),
         name: PathBuf::from(name),

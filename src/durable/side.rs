@@ -84,7 +84,9 @@ fn is_temporary_of(name: &OsStr, of: &OsStr) -> bool {
 pub fn remove(directory: &Directory, name: &OsStr, ours: Ours<'_>) -> io::Result<bool> {
     match directory.facts(name)? {
         None => Ok(false),
-        Some(there) if ours.is(directory, name, &there) => directory.remove(name).map(|()| true),
+        Some(there) if ours.is_itself(directory, name, &there) => {
+            directory.remove(name).map(|()| true)
+        }
         Some(_) => Err(part::not_ours()),
     }
 }

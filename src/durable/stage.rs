@@ -8,7 +8,6 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::intact;
@@ -140,15 +139,13 @@ impl Stage {
                     Ok(Found::Left(..)) => {
                         Refusal::Leftover { resumable: true, path: path.clone() }
                     }
+                    Ok(Found::NoFile) => Refusal::NotAPart { path: path.clone() },
                     // It was not there a moment ago.
-                    _ => Refusal::Busy { path: path.clone() },
+                    Ok(Found::Busy | Found::Nothing) => Refusal::Busy { path: path.clone() },
+                    Err(source) => previous::cannot(&target, &part, source),
                 },
                 io::ErrorKind::WouldBlock => Refusal::Busy { path: path.clone() },
-                _ => Refusal::CannotCreate {
-                    directory: target.directory_path.clone(),
-                    name: PathBuf::from(&part),
-                    source,
-                },
+                _ => previous::cannot(&target, &part, source),
             },
         )?;
         let grows = resize(&file, &path, blank.len, blank.gaps).inspect_err(|_| {
