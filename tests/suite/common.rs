@@ -4,7 +4,7 @@
 // Each test binary uses a part of it.
 #![allow(dead_code)]
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
@@ -224,41 +224,54 @@ impl Run {
 
     /// Adds the engine that the environment names to a copy that does not name
     /// one itself. Where that engine cannot serve, which a dry run says, the
-    /// copy stays as it is.
+    /// copy stays as it is. So does one with a server, which would hear of the dry run.
     fn choose_engine(&mut self) {
         let Some(engine) = std::env::var_os(ENGINE_VARIABLE) else { return };
-        let has = |text: &str| self.command.get_args().any(|word| word == text);
-        let other =
-            ["batch", "bench", "verify", "patch", "devices", "schema", "completions", "man", "-n"];
-        let is_copy = self.command.get_program() == program() && !other.into_iter().any(has);
-        if !is_copy || has("--engine") || has("--dry-run") {
+        let line = std::iter::once(self.command.get_program()).chain(self.command.get_args());
+        let mut words: Vec<OsString> = line.map(OsStr::to_owned).collect();
+        // It may be run by another program, or be a copy that a user can run.
+        let is_program = |word: &OsString| Path::new(word).file_name() == program().file_name();
+        let Some(at) = words.iter().position(is_program) else { return };
+        let has = |text: &str| words[at..].iter().any(|word| word == text);
+        let other = ["bench", "verify", "patch", "devices", "schema", "completions", "man", "-n"];
+        if other.into_iter().any(has) || has("--dry-run") {
             return;
         }
-        // A rate is there to meet the copy on its way, and sharing is not a way.
-        let sharing: &[&str] =
-            if has("--limit-rate") && !has("--reflink") { &["--reflink", "never"] } else { &[] };
-        let mut trial = Command::new(program());
-        trial.args(["--dry-run", "--engine"]).arg(&engine).args(sharing);
-        trial.args(self.command.get_args());
-        trial.current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
-        let quiet = Stdio::null;
-        let ended = trial.stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
-        // Before all other words: what follows two dashes is not an option.
-        let mut chosen = Command::new(program());
-        if ended.is_ok_and(|status| status.success()) {
-            chosen.arg("--engine").arg(engine);
+        let is_batch = words.get(at + 1).is_some_and(|word| word == "batch");
+        // A rate is there to meet the copy on its way, and sharing is not a way. All processes
+        // of a job say the same, with a rate or without.
+        let may_share = has("--reflink") || !(has("--limit-rate") || has("--job"));
+        let mut chosen: Vec<&OsStr> = Vec::new();
+        if !may_share {
+            chosen.extend(["--reflink", "never"].map(OsStr::new));
         }
-        chosen.args(sharing).args(self.command.get_args());
+        let url = |word: &OsString| word.to_string_lossy().contains("://");
+        if at == 0 && !is_batch && !has("--engine") && !words.iter().any(url) {
+            let mut trial = Command::new(program());
+            trial.args(["--dry-run", "--engine"]).arg(&engine).args(&chosen).args(&words[1..]);
+            trial.current_dir(self.command.get_current_dir().unwrap_or(Path::new(".")));
+            let quiet = Stdio::null;
+            let ended = trial.stdin(quiet()).stdout(quiet()).stderr(quiet()).status();
+            if ended.is_ok_and(|status| status.success()) {
+                chosen.extend([OsStr::new("--engine"), &engine]);
+            }
+        }
+        // Before all other words: what follows two dashes is not an option.
+        let place = at + 1 + usize::from(is_batch);
+        let chosen: Vec<OsString> = chosen.into_iter().map(OsStr::to_owned).collect();
+        words.splice(place..place, chosen);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         if let Some(folder) = self.command.get_current_dir() {
-            chosen.current_dir(folder);
+            command.current_dir(folder);
         }
         for (name, value) in self.command.get_envs() {
             match value {
-                Some(value) => chosen.env(name, value),
-                None => chosen.env_remove(name),
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
             };
         }
-        self.command = chosen;
+        self.command = command;
     }
 
     /// Runs it to its end, with `input` on standard input.
