@@ -137,6 +137,17 @@ impl Scene {
     }
 }
 
+/// Whether the engine `name` can write a new file in the temporary folder.
+pub fn can_engine(name: &str) -> bool {
+    let scene = Scene::new();
+    scene.source("source", 100_000);
+    let can = scene.run(&format!("--engine {name} source copy")).status.success();
+    if !can {
+        skip(&format!("engine {name} in the temporary folder"));
+    }
+    can
+}
+
 /// Makes `to` a copy of the program `from` that can be run at once. Another process writes it:
 /// what this one has open for writing, a child that another test begins has open for a moment
 /// as well, and the system runs no file that somebody may write.
@@ -256,8 +267,9 @@ impl Run {
                 chosen.extend([OsStr::new("--engine"), &engine]);
             }
         }
-        // Before all other words: what follows two dashes is not an option.
-        let place = at + 1 + usize::from(is_batch);
+        // Before all other words: what follows two dashes is not an option. The word after
+        // `batch` is looked for by tests.
+        let place = if is_batch { words.len() } else { at + 1 };
         let chosen: Vec<OsString> = chosen.into_iter().map(OsStr::to_owned).collect();
         words.splice(place..place, chosen);
         let mut command = Command::new(&words[0]);

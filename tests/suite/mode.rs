@@ -3,7 +3,7 @@
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
-use crate::common::{Run, Scene, assert_same, has_tools, pattern, skip};
+use crate::common::{Run, Scene, assert_same, can_engine, has_tools, pattern, skip};
 
 /// `pcopy` under a umask.
 fn under_umask(scene: &Scene, umask: &str, line: &str) -> Run {
@@ -34,6 +34,8 @@ fn a_new_file_has_what_the_umask_leaves() {
 /// As cp(1) does it: a user who could not read the source cannot read the copy.
 #[test]
 fn a_copy_of_a_whole_file_has_no_more_rights_than_the_file() {
+    let engine = if can_engine("mmap") { "mmap" } else { "positioned" };
+    let mapped = format!("--engine {engine} source mapped");
     for (before, after) in
         [(0o600, 0o600), (0o640, 0o640), (0o400, 0o400), (0o666, 0o644), (0o4775, 0o755), (0, 0)]
     {
@@ -57,7 +59,7 @@ fn a_copy_of_a_whole_file_has_no_more_rights_than_the_file() {
             "source copy",
             "-r 0..5000 --dest-offset 512 source at",
             "--also also source first",
-            "--engine mmap source mapped",
+            &mapped,
             "empty empty-copy",
             "source empty several/",
             "batch list.csv --into out",
