@@ -9,10 +9,11 @@
 use std::ffi::OsStr;
 use std::fs::{File, TryLockError};
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::recheck;
 use super::trust;
+use crate::sync::{Instant, thread};
 use crate::sys::{self, Directory, FileKind, Metadata};
 
 /// What there is under the name of a part.
@@ -95,7 +96,7 @@ pub fn find_born(directory: &Directory, name: &OsStr) -> io::Result<Found> {
         match find(directory, name)? {
             Found::Left(file, facts) if facts.size == 0 && begun.elapsed() < BIRTH => {
                 drop(file);
-                std::thread::sleep(MOMENT);
+                thread::sleep(MOMENT);
             }
             found => return Ok(found),
         }
@@ -188,7 +189,7 @@ pub fn lasts(patience: Duration, mut is_locked: impl FnMut() -> bool) -> bool {
         if begun.elapsed() >= patience {
             return true;
         }
-        std::thread::sleep(MOMENT);
+        thread::sleep(MOMENT);
     }
     false
 }

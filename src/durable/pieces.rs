@@ -5,11 +5,18 @@
 //! no such locks, a run has the whole file. This room must not know what is
 //! written.
 
+#[cfg(all(test, pcopy_model))]
+mod schedules;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+
+use positioned_io::ReadAt;
 
 use super::intact;
 use super::map::{MapFile, Mode};
@@ -19,8 +26,10 @@ use super::previous::map_beside;
 use super::sizing;
 use super::target::{MAP_SUFFIX, sibling_name};
 use crate::error::{Error, ErrorKind, Refusal, Result};
+use crate::io::{FileIo, as_usize};
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
+use crate::sparse;
 use crate::sys::{self, Moment};
 
 /// What of a file a run has for itself, as long as the file is open.
@@ -57,7 +66,7 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
     }
     let mut locked = Ok(false);
     part::stays(|| {
-        locked = sys::try_lock_range(file, to);
+        locked = shared::lock(file, to);
         matches!(locked, Ok(false))
     });
     match locked {
@@ -72,7 +81,7 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => {
             // Some servers take both kinds of locks for one, and ours is in the way.
-            sys::unlock_range(file, to);
+            shared::unlock(file, to);
             claim_whole(file, path)
         }
         // A file system without locks is not a reason to refuse.
@@ -132,27 +141,37 @@ impl Growth {
                 _ => Error::from(ErrorKind::Destination { step: "resize", path, source }),
             }
         };
-        let size = || sys::facts_of_known(file).map(|facts| facts.size).map_err(failed);
-        let mut growth = Growth { claim, piece, was: size()?, grows: false, changed: None };
-        if len <= growth.was {
-            return Ok(growth);
-        }
+        let facts = || shared::facts(file).map_err(failed);
+        let was = facts()?.size;
+        let mut growth = Growth { claim, piece, was, grows: false, changed: None };
         match claim {
-            Claim::Whole => growth.grows = resize(file, path, len, false)?,
+            _ if len == 0 => {}
+            Claim::Whole if len > was => growth.grows = resize(file, path, len, false)?,
+            Claim::Whole => {}
             // What fills it with zeros, or may, gets its length by what is written.
-            Claim::Piece if sizing::is_in_doubt(file) => growth.grows = true,
+            Claim::Piece if sizing::is_in_doubt(file) => growth.grows = len > was,
+            // Also where it is long enough: another run makes it so at this moment, and must
+            // not take what this one is going to change for what it has changed itself.
             Claim::Piece => {
                 let is_locked = lock_length(file, path, cancel)?;
-                growth.was = size()?;
-                let reached = reach(file, len).map_err(failed);
+                let reached = growth.reach(file).map_err(failed);
                 if is_locked {
-                    sys::unlock_range(file, LENGTH);
+                    shared::unlock(file, LENGTH);
                 }
                 reached?;
             }
         }
-        growth.changed = sys::facts_of_known(file).ok().map(|facts| facts.changed);
         Ok(growth)
+    }
+
+    /// Makes `file` long enough. To be called by one run at a time.
+    fn reach(&mut self, file: &File) -> io::Result<()> {
+        self.was = shared::facts(file)?.size;
+        if self.piece.reach() > self.was {
+            reach(file, self.piece.reach())?;
+            self.changed = Some(shared::facts(file)?.changed);
+        }
+        Ok(())
     }
 
     /// How long the file is at least, in bytes, when the run has written up to `end`.
@@ -203,27 +222,28 @@ impl Growth {
         let behind = ByteRange::between(behind, LENGTH.start());
         // Who comes from here on makes it as long as it must be. Who writes behind, or has
         // written there, has made it longer still.
-        let lock = |range: ByteRange| Ok(range.is_empty() || sys::try_lock_range(file, range)?);
+        let lock = |range: ByteRange| Ok(range.is_empty() || shared::lock(file, range)?);
         let cut = match lock(behind) {
             Ok(true) => {
                 // What lies before its own bytes another run may have written, and ended.
                 let is_untouched = lock(before).is_ok_and(|alone| alone)
-                    && self.changed == Some(sys::facts(file)?.changed);
+                    && self.changed == Some(shared::facts(file)?.changed)
+                    && is_blank(file, ByteRange::between(kept, kept.max(self.piece.start)));
                 let kept = if is_untouched { kept } else { kept.max(self.piece.start) };
                 self.cut(file, kept, true)
             }
             taken => taken.map(drop),
         };
-        sys::unlock_range(file, before);
-        sys::unlock_range(file, behind);
+        shared::unlock(file, before);
+        shared::unlock(file, behind);
         cut
     }
 
     fn cut(&self, file: &File, len: u64, is_longer: bool) -> io::Result<()> {
-        let size = sys::facts(file)?.size;
+        let size = shared::facts(file)?.size;
         let is_ours = self.piece.end.is_none_or(|end| size <= end);
         match is_longer && is_ours && size > len {
-            true => file.set_len(len),
+            true => shared::set_len(file, len),
             false => Ok(()),
         }
     }
@@ -233,17 +253,43 @@ impl Growth {
 /// another run has written up to since. A zero in a byte that is not there yet, and that no
 /// other run may write, is in nobody's way.
 fn reach(file: &File, len: u64) -> io::Result<()> {
-    match sys::facts_of_known(file)?.size < len {
-        true => sizing::write_last(file, len),
+    match shared::facts(file)?.size < len {
+        true => shared::write_last(file, len),
         false => Ok(()),
     }
+}
+
+/// How much of what nobody has written to is looked at: the blocks of what lies before it
+/// and behind it reach into it.
+const LOOKED_AT: u64 = 1 << 20;
+
+/// Whether `gap` of `file`, which was a hole, has only zeros still. Most systems give the same
+/// time to what is written within some milliseconds. What cannot be read may be anything.
+fn is_blank(file: &File, gap: ByteRange) -> bool {
+    let look = || {
+        let content = FileIo::new(file.try_clone()?, gap.end());
+        let data = sparse::data_in(&content, gap);
+        if data.bytes() > LOOKED_AT {
+            return Ok(false);
+        }
+        let mut bytes = Vec::new();
+        for part in data.iter() {
+            bytes.resize(as_usize(part.len()), 1);
+            content.read_exact_at(part.start(), &mut bytes)?;
+            if bytes.iter().any(|byte| *byte != 0) {
+                return Ok(false);
+            }
+        }
+        io::Result::Ok(true)
+    };
+    look().unwrap_or(false)
 }
 
 /// Waits until no other run makes `file` longer; whether the system has locks for that.
 fn lock_length(file: &File, path: &Path, cancel: &CancelToken) -> Result<bool> {
     let mut locked = Ok(false);
     part::lasts(PATIENCE, || {
-        locked = sys::try_lock_range(file, LENGTH);
+        locked = shared::lock(file, LENGTH);
         matches!(locked, Ok(false)) && !cancel.is_cancelled()
     });
     match locked {
@@ -251,6 +297,42 @@ fn lock_length(file: &File, path: &Path, cancel: &CancelToken) -> Result<bool> {
         Ok(false) if cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
         Ok(false) => Err(Refusal::Busy { path: path.to_owned() }.into()),
         Err(_) => Ok(false),
+    }
+}
+
+/// The calls on a file that other runs make as well, any of them between two of these.
+mod shared {
+    use std::fs::File;
+    use std::io;
+
+    use crate::durable::sizing;
+    use crate::range::ByteRange;
+    use crate::sync::scheduling_point;
+    use crate::sys::{self, Metadata};
+
+    pub fn facts(file: &File) -> io::Result<Metadata> {
+        scheduling_point();
+        sys::facts_of_known(file)
+    }
+
+    pub fn lock(file: &File, range: ByteRange) -> io::Result<bool> {
+        scheduling_point();
+        sys::try_lock_range(file, range)
+    }
+
+    pub fn unlock(file: &File, range: ByteRange) {
+        scheduling_point();
+        sys::unlock_range(file, range);
+    }
+
+    pub fn set_len(file: &File, len: u64) -> io::Result<()> {
+        scheduling_point();
+        file.set_len(len)
+    }
+
+    pub fn write_last(file: &File, len: u64) -> io::Result<()> {
+        scheduling_point();
+        sizing::write_last(file, len)
     }
 }
 

@@ -15,6 +15,10 @@ pub mod thread {
     pub use std::thread::{Builder, Scope, ScopedJoinHandle, scope, sleep};
 }
 
+/// Comes before a call on what other processes share as well: any of them may make its own
+/// first. Nothing needs to be done for that.
+pub const fn scheduling_point() {}
+
 /// Locks, also after another thread panicked: what is behind a lock is valid at
 /// every point where that can happen, or notices by itself that it is incomplete.
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -158,6 +158,11 @@ pub mod channel {
     }
 }
 
+/// Threads of a test stand for processes here, and any of them may go on first.
+pub fn scheduling_point() {
+    shuttle::thread::yield_now();
+}
+
 /// What can be locked: the one of `shuttle`, and in rooms that no schedule is tried of,
 /// that of std.
 pub trait Lockable {
