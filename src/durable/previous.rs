@@ -6,6 +6,10 @@
 //! map is read only after that. Nothing is changed here: what is to be
 //! discarded is discarded when the job begins.
 
+mod left_map;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
@@ -20,6 +24,8 @@ use super::trust::{self, Examiner, Purpose};
 use crate::error::{MapRefusal, Refusal, Remedy, Result};
 use crate::sys::{self, FileKind, Metadata};
 use crate::words::words;
+
+pub use left_map::{check_discardable, check_no_map, check_no_map_alone, load};
 
 words! {
     /// What to do with what an interrupted run left.
@@ -174,7 +180,9 @@ impl Search<'_> {
                         Refusal::Leftover { resumable: true, path: target.part_path() }.into()
                     );
                 }
-                check_no_map(self.map_file, self.examiner)?;
+                check_no_map_alone(self.map_file, self.examiner, |examiner| {
+                    check_not_begun(target, purpose, examiner)
+                })?;
                 Ok(Start::Fresh)
             }
             Leftovers::Restart => {
@@ -247,40 +255,19 @@ pub fn open_part(
     }
 }
 
-/// Refuses a map that was left, by the options that get rid of it, if they do:
-/// what never was a map is not discarded.
+/// Refuses a part of `target`, or its name, where neither was found.
 ///
 /// # Errors
 ///
 /// A [`Refusal`].
-pub fn check_no_map(map_file: &MapFile, examiner: &mut Examiner) -> Result<(), Refusal> {
-    if let Ok(None) = map_file.load() {
-        return Ok(());
-    }
-    check_discardable(map_file, examiner)?;
-    Err(Refusal::Leftover { resumable: true, path: map_file.path() })
-}
-
-/// What a restart discards must be a map of ours, if only a damaged one: a
-/// file that never was one has been named by mistake. Returns whether there is one.
-///
-/// # Errors
-///
-/// A [`Refusal`].
-pub fn check_discardable(map_file: &MapFile, examiner: &mut Examiner) -> Result<bool, Refusal> {
-    let path = map_file.path();
-    let is_there = check_map(map_file, Purpose::Discard, examiner)?.is_some();
-    match map_file.was_a_map() {
-        Ok(true) if matches!(map_file.load(), Ok(Some(map)) if map.identity.is_none()) => {
-            Err(MapRefusal::Alien { path, remedies: &[Remedy::MapElsewhere] }.into())
-        }
-        Ok(true) => Ok(is_there),
-        Ok(false) => {
-            Err(MapRefusal::Unusable { path, reason: "it is not a map".to_owned() }.into())
-        }
-        Err(error) => {
-            Err(MapRefusal::Unusable { path, reason: crate::error::chain(&error) }.into())
-        }
+pub fn check_not_begun(
+    target: &StagedTarget,
+    purpose: Purpose,
+    examiner: &mut Examiner,
+) -> Result<(), Refusal> {
+    match open_part(target, purpose, examiner)? {
+        Some(_) => Err(Refusal::Leftover { resumable: true, path: target.part_path() }),
+        None => target.check_still_free(),
     }
 }
 
@@ -295,6 +282,8 @@ fn resume_committed(
     let is_file = target.existing.as_ref().is_some_and(|facts| facts.node == FileKind::File);
     let standing = if is_file { open_locked(target, &target.name, &target.path)? } else { None };
     let Some((file, facts)) = standing else {
+        // Its run may have been alive, and have given the name by now.
+        target.check_still_free()?;
         let reason = format!("{} is gone", crate::error::quoted(target.part_path()));
         return Err(Refusal::NothingToResume { reason, remedies: &[Remedy::Restart] }.into());
     };
@@ -375,45 +364,6 @@ pub fn cannot(target: &StagedTarget, name: &OsStr, source: io::Error) -> Refusal
         name: PathBuf::from(name),
         source,
     }
-}
-
-/// The map, if there is one and it is ours.
-///
-/// # Errors
-///
-/// A [`Refusal`].
-pub fn load(map_file: &MapFile, examiner: &mut Examiner) -> Result<Option<Map>, Refusal> {
-    let bad = |reason| MapRefusal::Unusable { path: map_file.path(), reason };
-    let examined = check_map(map_file, Purpose::Believe, examiner)?;
-    let loaded = map_file.load_known().map_err(|error| bad(crate::error::chain(&error)))?;
-    let Some((map, facts)) = loaded else { return Ok(None) };
-    if examined.is_none_or(|examined| !trust::is_unchanged(&examined, &facts)) {
-        // Somebody has put another there since.
-        let directory = map_file.directory().map_err(|error| bad(crate::error::chain(&error)))?;
-        examiner.check(&directory, &facts, Purpose::Believe, &map_file.path())?;
-    }
-    Ok(Some(map))
-}
-
-/// Looks whether the map is ours, by its name: of another user, it may not even
-/// be opened. Returns what it is, if it is a file.
-///
-/// # Errors
-///
-/// A [`Refusal`].
-pub fn check_map(
-    map_file: &MapFile,
-    purpose: Purpose,
-    examiner: &mut Examiner,
-) -> Result<Option<Metadata>, Refusal> {
-    let bad =
-        |error| MapRefusal::Unusable { path: map_file.path(), reason: crate::error::chain(&error) };
-    let found = map_file.look().map_err(bad)?;
-    let Some((facts, directory)) = found.filter(|(facts, _)| facts.node == FileKind::File) else {
-        return Ok(None);
-    };
-    examiner.check(&directory, &facts, purpose, &map_file.path())?;
-    Ok(Some(facts))
 }
 
 /// Refuses the map of another job, and returns what else differs.

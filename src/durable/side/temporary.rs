@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::{make_locked, remove};
 use crate::durable::part::{self, Ours};
-use crate::sys::{self, Directory, Metadata, Replace};
+use crate::sys::{self, Directory, FileKind, Metadata, Replace};
 
 /// The file. Dropped, it stays where it is: see [`Temporary::discard`].
 pub struct Temporary {
@@ -58,6 +58,25 @@ impl Temporary {
         // A rename goes by name: only now is it known what was renamed.
         part::check_is_at(&self.directory, name, self.ours())?;
         Ok(self.facts.clone())
+    }
+
+    /// Gives it the name `name`, which other processes of this user give to files of
+    /// theirs: one of those may be there at once.
+    ///
+    /// # Errors
+    ///
+    /// Of the system, or that something else is there.
+    pub fn publish_among(&self, name: &OsStr) -> io::Result<()> {
+        part::check_is_at(&self.directory, &self.name, self.ours())?;
+        self.directory.rename(&self.name, name, Replace::Yes)?;
+        let there = self.directory.facts(name)?;
+        let is_of_a_process = |there: &Metadata| {
+            there.node == FileKind::File && there.owner == self.facts.owner && there.links <= 1
+        };
+        match there.as_ref().is_none_or(is_of_a_process) {
+            true => Ok(()),
+            false => Err(part::not_ours()),
+        }
     }
 
     /// Takes its name away; the file stays open for as long as it is held.

@@ -188,7 +188,10 @@ pub fn find(
         Leftovers::Refuse => match parts.into_iter().next() {
             Some(part) => Err(Refusal::Leftover { resumable: true, path: part.path }.into()),
             None => {
-                previous::check_no_map(map_file, examiner)?;
+                previous::check_no_map_alone(map_file, examiner, |examiner| {
+                    let mut targets = (0..set.count()).map(|number| set.staged(number));
+                    targets.try_for_each(|one| previous::check_not_begun(one, purpose, examiner))
+                })?;
                 Ok(Found::nothing_of(Left::Nothing))
             }
         },
