@@ -1,5 +1,8 @@
 //! The builder of a copy: what is copied whereto, and the options of it.
 
+#[cfg(all(test, pcopy_model))]
+#[path = "job/tests/schedules.rs"]
+mod schedules;
 mod verify;
 
 use std::fmt;

@@ -11,13 +11,13 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::sync::Mutex;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::map::{Identity, Map, MapError, MapFile, ObjectId};
 use crate::error::{Error, ErrorKind, Result};
 use crate::progress::{Event, Progress, lock};
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::{Instant, Mutex};
 
 /// Default time between checkpoints: what a crash costs at most.
 pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(5);

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::recheck;
 use super::trust;
-use crate::sync::{Instant, thread};
+use crate::sync::{Instant, patience, thread};
 use crate::sys::{self, Directory, FileKind, Metadata};
 
 /// What there is under the name of a part.
@@ -46,7 +46,7 @@ pub fn create(directory: &Directory, name: &OsStr) -> io::Result<File> {
 /// `WouldBlock` if another run has taken the file for one that was left: it keeps it, or
 /// has put one of its own in its place.
 pub fn locked(directory: &Directory, name: &OsStr, file: File) -> io::Result<File> {
-    if lasts(LOOK, || is_busy(&file)) {
+    if lasts(patience(LOOK), || is_busy(&file)) {
         return Err(io::ErrorKind::WouldBlock.into());
     }
     let facts = sys::facts_of_known(&file)?;
@@ -62,7 +62,7 @@ pub fn locked(directory: &Directory, name: &OsStr, file: File) -> io::Result<Fil
 const LOOK: Duration = Duration::from_millis(200);
 
 /// How long a file that was just made is empty and not locked, nearly always.
-const BIRTH: Duration = Duration::from_millis(100);
+const BIRTH: Duration = Duration::from_millis(500);
 
 /// How long a process that another thread has started is the same program as this one,
 /// at most, and has its files open.
@@ -94,7 +94,7 @@ pub fn find_born(directory: &Directory, name: &OsStr) -> io::Result<Found> {
     let begun = Instant::now();
     loop {
         match find(directory, name)? {
-            Found::Left(file, facts) if facts.size == 0 && begun.elapsed() < BIRTH => {
+            Found::Left(file, facts) if facts.size == 0 && begun.elapsed() < patience(BIRTH) => {
                 drop(file);
                 thread::sleep(MOMENT);
             }

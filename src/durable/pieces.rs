@@ -5,8 +5,6 @@
 //! no such locks, a run has the whole file. This room must not know what is
 //! written.
 
-#[cfg(all(test, pcopy_model))]
-mod schedules;
 #[cfg(test)]
 mod tests;
 
@@ -29,7 +27,7 @@ use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::{FileIo, as_usize};
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
-use crate::sparse;
+use crate::sync::patience;
 use crate::sys::{self, Moment};
 
 /// What of a file a run has for itself, as long as the file is open.
@@ -66,7 +64,7 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
     }
     let mut locked = Ok(false);
     part::stays(|| {
-        locked = shared::lock(file, to);
+        locked = sys::try_lock_range(file, to);
         matches!(locked, Ok(false))
     });
     match locked {
@@ -81,7 +79,7 @@ pub fn claim(file: &File, path: &Path, to: ByteRange) -> Result<Claim, Refusal> 
     match file.try_lock_shared() {
         Err(TryLockError::WouldBlock) => {
             // Some servers take both kinds of locks for one, and ours is in the way.
-            shared::unlock(file, to);
+            sys::unlock_range(file, to);
             claim_whole(file, path)
         }
         // A file system without locks is not a reason to refuse.
@@ -141,7 +139,7 @@ impl Growth {
                 _ => Error::from(ErrorKind::Destination { step: "resize", path, source }),
             }
         };
-        let facts = || shared::facts(file).map_err(failed);
+        let facts = || sys::facts_of_known(file).map_err(failed);
         let was = facts()?.size;
         let mut growth = Growth { claim, piece, was, grows: false, changed: None };
         match claim {
@@ -156,7 +154,7 @@ impl Growth {
                 let is_locked = lock_length(file, path, cancel)?;
                 let reached = growth.reach(file).map_err(failed);
                 if is_locked {
-                    shared::unlock(file, LENGTH);
+                    sys::unlock_range(file, LENGTH);
                 }
                 reached?;
             }
@@ -166,10 +164,10 @@ impl Growth {
 
     /// Makes `file` long enough. To be called by one run at a time.
     fn reach(&mut self, file: &File) -> io::Result<()> {
-        self.was = shared::facts(file)?.size;
+        self.was = sys::facts_of_known(file)?.size;
         if self.piece.reach() > self.was {
             reach(file, self.piece.reach())?;
-            self.changed = Some(shared::facts(file)?.changed);
+            self.changed = Some(sys::facts_of_known(file)?.changed);
         }
         Ok(())
     }
@@ -222,28 +220,28 @@ impl Growth {
         let behind = ByteRange::between(behind, LENGTH.start());
         // Who comes from here on makes it as long as it must be. Who writes behind, or has
         // written there, has made it longer still.
-        let lock = |range: ByteRange| Ok(range.is_empty() || shared::lock(file, range)?);
+        let lock = |range: ByteRange| Ok(range.is_empty() || sys::try_lock_range(file, range)?);
         let cut = match lock(behind) {
             Ok(true) => {
                 // What lies before its own bytes another run may have written, and ended.
                 let is_untouched = lock(before).is_ok_and(|alone| alone)
-                    && self.changed == Some(shared::facts(file)?.changed)
+                    && self.changed == Some(sys::facts_of_known(file)?.changed)
                     && is_blank(file, ByteRange::between(kept, kept.max(self.piece.start)));
                 let kept = if is_untouched { kept } else { kept.max(self.piece.start) };
                 self.cut(file, kept, true)
             }
             taken => taken.map(drop),
         };
-        shared::unlock(file, before);
-        shared::unlock(file, behind);
+        sys::unlock_range(file, before);
+        sys::unlock_range(file, behind);
         cut
     }
 
     fn cut(&self, file: &File, len: u64, is_longer: bool) -> io::Result<()> {
-        let size = shared::facts(file)?.size;
+        let size = sys::facts_of_known(file)?.size;
         let is_ours = self.piece.end.is_none_or(|end| size <= end);
         match is_longer && is_ours && size > len {
-            true => shared::set_len(file, len),
+            true => sys::set_len(file, len, false),
             false => Ok(()),
         }
     }
@@ -253,8 +251,8 @@ impl Growth {
 /// another run has written up to since. A zero in a byte that is not there yet, and that no
 /// other run may write, is in nobody's way.
 fn reach(file: &File, len: u64) -> io::Result<()> {
-    match shared::facts(file)?.size < len {
-        true => shared::write_last(file, len),
+    match sys::facts_of_known(file)?.size < len {
+        true => sizing::write_last(file, len),
         false => Ok(()),
     }
 }
@@ -267,29 +265,32 @@ const LOOKED_AT: u64 = 1 << 20;
 /// time to what is written within some milliseconds. What cannot be read may be anything.
 fn is_blank(file: &File, gap: ByteRange) -> bool {
     let look = || {
-        let content = FileIo::new(file.try_clone()?, gap.end());
-        let data = sparse::data_in(&content, gap);
-        if data.bytes() > LOOKED_AT {
-            return Ok(false);
-        }
-        let mut bytes = Vec::new();
-        for part in data.iter() {
-            bytes.resize(as_usize(part.len()), 1);
-            content.read_exact_at(part.start(), &mut bytes)?;
-            if bytes.iter().any(|byte| *byte != 0) {
+        let (mut at, mut rest) = (gap.start(), LOOKED_AT);
+        while at < gap.end() {
+            let extent = sys::next_extent(file, ByteRange::between(at, gap.end()))?;
+            let data = extent.range.intersect(gap);
+            if extent.data && (data.len() > rest || !has_zeros_only(file, data)?) {
                 return Ok(false);
             }
+            rest -= if extent.data { data.len() } else { 0 };
+            at = data.end().max(at + 1);
         }
         io::Result::Ok(true)
     };
     look().unwrap_or(false)
 }
 
+fn has_zeros_only(file: &File, data: ByteRange) -> io::Result<bool> {
+    let mut bytes = vec![0; as_usize(data.len())];
+    FileIo::new(file.try_clone()?, data.end()).read_exact_at(data.start(), &mut bytes)?;
+    Ok(bytes.iter().all(|byte| *byte == 0))
+}
+
 /// Waits until no other run makes `file` longer; whether the system has locks for that.
 fn lock_length(file: &File, path: &Path, cancel: &CancelToken) -> Result<bool> {
     let mut locked = Ok(false);
-    part::lasts(PATIENCE, || {
-        locked = shared::lock(file, LENGTH);
+    part::lasts(patience(PATIENCE), || {
+        locked = sys::try_lock_range(file, LENGTH);
         matches!(locked, Ok(false)) && !cancel.is_cancelled()
     });
     match locked {
@@ -297,42 +298,6 @@ fn lock_length(file: &File, path: &Path, cancel: &CancelToken) -> Result<bool> {
         Ok(false) if cancel.is_cancelled() => Err(ErrorKind::Cancelled.into()),
         Ok(false) => Err(Refusal::Busy { path: path.to_owned() }.into()),
         Err(_) => Ok(false),
-    }
-}
-
-/// The calls on a file that other runs make as well, any of them between two of these.
-mod shared {
-    use std::fs::File;
-    use std::io;
-
-    use crate::durable::sizing;
-    use crate::range::ByteRange;
-    use crate::sync::scheduling_point;
-    use crate::sys::{self, Metadata};
-
-    pub fn facts(file: &File) -> io::Result<Metadata> {
-        scheduling_point();
-        sys::facts_of_known(file)
-    }
-
-    pub fn lock(file: &File, range: ByteRange) -> io::Result<bool> {
-        scheduling_point();
-        sys::try_lock_range(file, range)
-    }
-
-    pub fn unlock(file: &File, range: ByteRange) {
-        scheduling_point();
-        sys::unlock_range(file, range);
-    }
-
-    pub fn set_len(file: &File, len: u64) -> io::Result<()> {
-        scheduling_point();
-        file.set_len(len)
-    }
-
-    pub fn write_last(file: &File, len: u64) -> io::Result<()> {
-        scheduling_point();
-        sizing::write_last(file, len)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Those of std and crossbeam.
 
 pub use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, atomic};
+use std::time::Duration;
 pub use std::time::Instant;
 
 pub mod channel {
@@ -13,6 +14,12 @@ pub mod thread {
     //! Threads that end with a scope.
 
     pub use std::thread::{Builder, Scope, ScopedJoinHandle, scope, sleep};
+}
+
+/// How long a thread waits for what another one, or another process, does in less time
+/// than that unless it stands still.
+pub const fn patience(time: Duration) -> Duration {
+    time
 }
 
 /// Comes before a call on what other processes share as well: any of them may make its own

@@ -158,6 +158,11 @@ pub mod channel {
     }
 }
 
+/// So long that every other thread has had its turns, however slow they are.
+pub fn patience(time: Duration) -> Duration {
+    time * 100
+}
+
 /// Threads of a test stand for processes here, and any of them may go on first.
 pub fn scheduling_point() {
     shuttle::thread::yield_now();

@@ -10,6 +10,7 @@ use std::path::Path;
 use rustix::fs::{FileType, Mode, OFlags};
 
 use super::{FileKind, Kernel, Metadata};
+use crate::sync::scheduling_point;
 
 /// Reads at `offset` without moving a cursor. May be short; 0 is the end.
 pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -18,6 +19,7 @@ pub fn read_at(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize>
 
 /// Writes at `offset` without moving a cursor. May be short.
 pub fn write_at(file: &File, data: &[u8], offset: u64) -> io::Result<usize> {
+    scheduling_point();
     file.write_at(data, offset)
 }
 
@@ -97,6 +99,7 @@ pub fn facts(file: &File) -> io::Result<Metadata> {
 /// The same, where it is known that the kernel does not make up the file: one
 /// call less.
 pub fn facts_of_known(file: &File) -> io::Result<Metadata> {
+    scheduling_point();
     let metadata = file.metadata()?;
     let file_type = metadata.file_type();
     let node = if file_type.is_file() {
@@ -194,6 +197,7 @@ pub(super) fn facts_of(stat: &rustix::fs::Stat) -> Metadata {
 /// ascending order; Unix gives storage only to what is written anyway.
 pub fn set_len(file: &File, len: u64, gaps: bool) -> io::Result<()> {
     let _ = gaps;
+    scheduling_point();
     file.set_len(len)
 }
 
@@ -324,6 +328,7 @@ pub fn path_from_bytes(bytes: &[u8]) -> Option<&Path> {
 /// Takes the lock of an open file that says "a run is writing this", without
 /// waiting. It lasts as long as the file is open.
 pub fn try_lock(file: &File) -> Result<(), TryLockError> {
+    scheduling_point();
     file.try_lock().inspect(|()| super::mark_locked(file))
 }
 

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 
 use super::unix::{CAREFUL, absent, facts_of, is_unsupported, set_mode};
 use super::{FileSystemKind, Metadata, Replace};
+use crate::sync::scheduling_point;
 
 /// Flags for opening a directory.
 const FOLDER: OFlags = OFlags::DIRECTORY.union(OFlags::CLOEXEC);
@@ -36,8 +37,14 @@ impl Directory {
     pub fn subdirectory(&self, name: &OsStr) -> io::Result<Directory> {
         let flags = FOLDER | OFlags::NOFOLLOW;
         Directory::opened(|access| {
-            rustix::fs::openat(&self.fd, name, access | flags, Mode::empty())
+            rustix::fs::openat(self.fd(), name, access | flags, Mode::empty())
         })
+    }
+
+    /// The open directory, for a call: another process may change before it what is there.
+    fn fd(&self) -> &OwnedFd {
+        scheduling_point();
+        &self.fd
     }
 
     /// What `open` opens: for reading, or to reach the names in it alone where
@@ -55,7 +62,7 @@ impl Directory {
     /// Makes a directory in this one, with the mode the umask leaves. Its
     /// being there already is not an error.
     pub fn make_subdirectory(&self, name: &OsStr) -> io::Result<()> {
-        match rustix::fs::mkdirat(&self.fd, name, Mode::from_raw_mode(0o777)) {
+        match rustix::fs::mkdirat(self.fd(), name, Mode::from_raw_mode(0o777)) {
             Err(error) if error != Errno::EXIST => Err(error.into()),
             _ => Ok(()),
         }
@@ -69,26 +76,26 @@ impl Directory {
             | OFlags::NOFOLLOW
             | OFlags::CLOEXEC
             | OFlags::NOCTTY;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::RUSR | Mode::WUSR)?;
+        let fd = rustix::fs::openat(self.fd(), name, flags, Mode::RUSR | Mode::WUSR)?;
         Ok(fd.into())
     }
 
     /// Creates a file without a name, for the owner alone. Fails where that is
     /// not supported.
     pub fn create_unnamed(&self) -> io::Result<File> {
-        super::create_unnamed(&self.fd)
+        super::create_unnamed(self.fd())
     }
 
     /// Gives `file`, which was made without a name in this directory, the name `name`,
     /// which nothing has.
     pub fn name_unnamed(&self, file: &File, name: &OsStr) -> io::Result<()> {
-        super::name_unnamed(file, &self.fd, name)
+        super::name_unnamed(file, self.fd(), name)
     }
 
     /// Creates `name`, which must not exist, as a second name for the storage of
     /// all of `from`, for the owner alone. Fails where that is not supported.
     pub fn create_clone(&self, from: &File, name: &OsStr) -> io::Result<File> {
-        super::clone_file(from, &self.fd, name)?;
+        super::clone_file(from, self.fd(), name)?;
         let file = self.open_existing(name)?;
         set_mode(&file, 0o600)?;
         Ok(file)
@@ -97,7 +104,7 @@ impl Directory {
     /// Opens `name` for reading and writing; a symbolic link is an error.
     pub fn open_existing(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::RDWR | OFlags::NOFOLLOW | CAREFUL;
-        let fd = rustix::fs::openat(&self.fd, name, flags, Mode::empty())?;
+        let fd = rustix::fs::openat(self.fd(), name, flags, Mode::empty())?;
         Ok(fd.into())
     }
 
@@ -105,12 +112,12 @@ impl Directory {
     /// symbolic link is an error.
     pub fn open_to_read(&self, name: &OsStr) -> io::Result<File> {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | CAREFUL;
-        Ok(rustix::fs::openat(&self.fd, name, flags, Mode::empty())?.into())
+        Ok(rustix::fs::openat(self.fd(), name, flags, Mode::empty())?.into())
     }
 
     /// What `name` is; a symbolic link is not followed. `None` if nothing has it.
     pub fn facts(&self, name: &OsStr) -> io::Result<Option<Metadata>> {
-        match rustix::fs::statat(&self.fd, name, AtFlags::SYMLINK_NOFOLLOW) {
+        match rustix::fs::statat(self.fd(), name, AtFlags::SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(facts_of(&stat))),
             Err(error) => absent(error),
         }
@@ -118,7 +125,7 @@ impl Directory {
 
     /// Whether there is no name in it.
     pub fn is_empty(&self) -> io::Result<bool> {
-        for entry in rustix::fs::Dir::read_from(&self.fd)? {
+        for entry in rustix::fs::Dir::read_from(self.fd())? {
             let entry = entry?;
             if !matches!(entry.file_name().to_bytes(), b"." | b"..") {
                 return Ok(false);
@@ -134,19 +141,19 @@ impl Directory {
 
     /// What the directory itself is.
     pub fn own_facts(&self) -> io::Result<Metadata> {
-        Ok(facts_of(&rustix::fs::fstat(&self.fd)?))
+        Ok(facts_of(&rustix::fs::fstat(self.fd())?))
     }
 
     /// Whether this process may create names here, and give them to files later.
     pub fn check_writable(&self) -> io::Result<()> {
         use rustix::fs::Access;
         // First, because it says more.
-        super::check_directory(&self.fd)?;
+        super::check_directory(self.fd())?;
         let access = Access::WRITE_OK | Access::EXEC_OK;
-        match rustix::fs::accessat(&self.fd, ".", access, AtFlags::EACCESS) {
+        match rustix::fs::accessat(self.fd(), ".", access, AtFlags::EACCESS) {
             // faccessat2(2) is of Linux 5.8; older filters of containers say EPERM.
             Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) if is_one_user() => {
-                Ok(rustix::fs::accessat(&self.fd, ".", access, AtFlags::empty())?)
+                Ok(rustix::fs::accessat(self.fd(), ".", access, AtFlags::empty())?)
             }
             // The older call asks for another user: making the first file will tell.
             Err(Errno::PERM | Errno::NOSYS | Errno::INVAL) => Ok(()),
@@ -157,7 +164,7 @@ impl Directory {
     /// Gives `from` the name `to`, in this directory.
     pub fn rename(&self, from: &OsStr, to: &OsStr, replace: Replace) -> io::Result<()> {
         if replace == Replace::Never {
-            match super::rename_new(&self.fd, from, to) {
+            match super::rename_new(self.fd(), from, to) {
                 // An older kernel or sandbox, or a file system without the flag.
                 Err(error) if is_kept_from_us(&error) => match self.link_new(from, to) {
                     // Nor are there links: the check and the rename are two steps.
@@ -171,22 +178,22 @@ impl Directory {
                 result => return result,
             }
         }
-        Ok(rustix::fs::renameat(&self.fd, from, &self.fd, to)?)
+        Ok(rustix::fs::renameat(self.fd(), from, self.fd(), to)?)
     }
 
     /// The same by a link, which replaces nothing either. Not where a program serves
     /// the file system: there, two names may be of two files by their numbers.
     fn link_new(&self, from: &OsStr, to: &OsStr) -> io::Result<()> {
         let is_served = |system: super::FileSystem| system.kind == FileSystemKind::Fuse;
-        if super::file_system(&self.fd).is_ok_and(is_served) {
+        if super::file_system(self.fd()).is_ok_and(is_served) {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        link_then_unlink(&self.fd, from, to)
+        link_then_unlink(self.fd(), from, to)
     }
 
     /// Removes `name`. Its not being there is no error.
     pub fn remove(&self, name: &OsStr) -> io::Result<()> {
-        match rustix::fs::unlinkat(&self.fd, name, AtFlags::empty()) {
+        match rustix::fs::unlinkat(self.fd(), name, AtFlags::empty()) {
             Err(error) if error != Errno::NOENT => Err(error.into()),
             _ => Ok(()),
         }
@@ -197,7 +204,7 @@ impl Directory {
         if self.is_closed {
             return self.sync_unread();
         }
-        match super::sync_directory(&self.fd) {
+        match super::sync_directory(self.fd()) {
             // Some file systems (FUSE, CIFS) have nothing to sync in a directory.
             Err(Errno::INVAL | Errno::NOSYS) => Ok(()),
             result => Ok(result?),
@@ -219,12 +226,12 @@ impl Directory {
     /// Whether an error that a write to any file of this file system met later
     /// shows in [`sync_file_system`](Directory::sync_file_system).
     pub fn sync_covers_files(&self) -> bool {
-        !self.is_closed && super::sync_covers_files(&self.fd)
+        !self.is_closed && super::sync_covers_files(self.fd())
     }
 
     /// Makes everything on the file system of this directory durable.
     pub fn sync_file_system(&self) -> io::Result<()> {
-        if self.is_closed { self.sync_unread() } else { super::sync_file_system(&self.fd) }
+        if self.is_closed { self.sync_unread() } else { super::sync_file_system(self.fd()) }
     }
 
     /// Bytes that this process could still write on the file system.
@@ -233,7 +240,7 @@ impl Directory {
     ///
     /// Of the system; [`io::ErrorKind::Unsupported`] where it says nothing.
     pub fn available_space(&self) -> io::Result<u64> {
-        let space = rustix::fs::fstatvfs(&self.fd)?;
+        let space = rustix::fs::fstatvfs(self.fd())?;
         if space.f_blocks == 0 {
             // Of no blocks (ramfs, some FUSE) none can be free.
             return Err(io::ErrorKind::Unsupported.into());

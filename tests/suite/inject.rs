@@ -45,8 +45,12 @@ impl Injected {
         let is_call = |line: &&&str| line.split(' ').next() == thread && line.contains('<');
         let call = lines[..=at].iter().rev().filter(|line| !line.contains("<... ")).find(is_call);
         let of_the_map = |line: &&&str| line.contains(".pcopy-map.pcopy-");
+        // The folder is synced for the name that was given last.
+        let named = lines[..at].iter().rev().find(|line| line.contains("rename"));
+        let is_of_the_map = call.as_ref().is_some_and(of_the_map)
+            || lines[at].contains("sync") && named.as_ref().is_some_and(of_the_map);
         let is_first = !lines[..at].iter().any(|line| line.contains("fdatasync("));
-        call.as_ref().is_some_and(of_the_map) && is_first
+        is_of_the_map && is_first
     }
 
     /// Whether the fault was met while the process confined itself, which it then leaves

@@ -1,3 +1,6 @@
+#[cfg(pcopy_model)]
+mod schedules;
+
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 

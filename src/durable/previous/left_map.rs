@@ -13,11 +13,17 @@ use crate::sys::{FileKind, Metadata};
 ///
 /// A [`Refusal`].
 pub fn check_no_map(map_file: &MapFile, examiner: &mut Examiner) -> Result<(), Refusal> {
-    if let Ok(None) = map_file.load() {
+    let loaded = map_file.load();
+    if let Ok(None) = loaded {
         return Ok(());
     }
-    check_discardable(map_file, examiner)?;
-    Err(Refusal::Leftover { resumable: true, path: map_file.path() })
+    let path = map_file.path();
+    match (check_discardable(map_file, examiner)?, loaded) {
+        (false, Err(error)) => {
+            Err(MapRefusal::Unusable { path, reason: crate::error::chain(&error) }.into())
+        }
+        _ => Err(Refusal::Leftover { resumable: true, path }),
+    }
 }
 
 /// The same where no part was found. The run of the map may have begun, or ended, since:
@@ -31,8 +37,9 @@ pub fn check_no_map_alone(
     examiner: &mut Examiner,
     look_again: impl FnOnce(&mut Examiner) -> Result<(), Refusal>,
 ) -> Result<(), Refusal> {
-    if check_no_map(map_file, examiner).is_ok() {
-        return Ok(());
+    match check_no_map(map_file, examiner) {
+        Err(Refusal::Leftover { .. }) => {}
+        checked => return checked,
     }
     look_again(examiner)?;
     check_no_map(map_file, examiner)

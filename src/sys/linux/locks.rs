@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::super::User;
 use crate::range::ByteRange;
+use crate::sync::scheduling_point;
 
 /// Locks of this program lie behind this offset, which no file system reaches:
 /// a process that asks for locks on the bytes of a file finds those of others only.
@@ -37,6 +38,7 @@ pub fn try_lock_range(file: &File, range: ByteRange) -> io::Result<bool> {
     let is_taken = |error: &io::Error| {
         error.kind() == io::ErrorKind::WouldBlock || error.raw_os_error() == Some(libc::EACCES)
     };
+    scheduling_point();
     match call(file, libc::F_OFD_SETLK, libc::F_WRLCK, behind(range)) {
         Ok(_) => Ok(true),
         Err(error) if is_taken(&error) && is_ours(file, range) => Ok(false),
@@ -47,6 +49,7 @@ pub fn try_lock_range(file: &File, range: ByteRange) -> io::Result<bool> {
 
 /// Gives up what [`try_lock_range`] took of `range`.
 pub fn unlock_range(file: &File, range: ByteRange) {
+    scheduling_point();
     // Closing the file does the same: nothing depends on it.
     let _ = call(file, libc::F_OFD_SETLK, libc::F_UNLCK, behind(range));
 }

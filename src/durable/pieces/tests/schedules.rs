@@ -3,17 +3,16 @@
 //! threads, the file and its locks are real.
 
 use std::fs::OpenOptions;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use shuttle::rand::{Rng, thread_rng};
 
-use super::{Claim, Growth, Piece, claim};
+use crate::durable::pieces::{Claim, Growth, Piece, claim};
 use crate::error::{ErrorKind, Refusal};
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
 use crate::sync::tests::check;
-use crate::sync::{scheduling_point, thread};
+use crate::sync::thread;
 use crate::sys;
 
 /// Places where a piece can begin or end, in bytes.
@@ -82,8 +81,7 @@ impl Run {
         };
         let end = self.start + self.writes;
         for at in self.start..end {
-            scheduling_point();
-            file.write_all_at(&[self.byte], at).unwrap();
+            assert_eq!(sys::write_at(&file, &[self.byte], at).unwrap(), 1);
         }
         if !self.succeeds {
             if self.is_timeless && growth.changed.is_some() {

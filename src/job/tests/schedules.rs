@@ -1,0 +1,184 @@
+//! Copies that begin at one moment, with one destination, under every kind of schedule:
+//! between any two calls on names, locks and lengths another one may go on. They are threads
+//! and stand for processes; files and locks are real.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use shuttle::rand::{Rng, thread_rng};
+
+use super::CopyJob;
+use crate::Leftovers;
+use crate::error::{ErrorKind, Outcome, Refusal};
+use crate::progress::{CancelToken, Progress, Watch};
+use crate::sync::tests::check;
+use crate::sync::{scheduling_point, thread};
+
+/// Bytes of the source, which are those of three segments.
+const LEN: usize = 10_000;
+
+const SEGMENT: u64 = 4096;
+
+/// What all copies of a meeting do.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Way {
+    New,
+    Replaced,
+    InPlace,
+    Split,
+}
+
+/// Copies that meet.
+struct Meeting {
+    folder: tempfile::TempDir,
+    way: Way,
+    len: usize,
+    has_maps: bool,
+}
+
+impl Meeting {
+    fn new(way: Way) -> Meeting {
+        let folder = tempfile::tempdir().unwrap();
+        let len = if thread_rng().gen_bool(0.2) { 0 } else { LEN };
+        let meeting = Meeting { folder, way, len, has_maps: thread_rng().gen_bool(0.5) };
+        std::fs::create_dir(meeting.path("out")).unwrap();
+        std::fs::write(meeting.path("source"), meeting.bytes()).unwrap();
+        if matches!(way, Way::Replaced | Way::InPlace) {
+            std::fs::write(meeting.path("out/copy"), [7; 100]).unwrap();
+        }
+        meeting
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn bytes(&self) -> Vec<u8> {
+        (0..self.len).map(|at| (at % 251) as u8 + 1).collect()
+    }
+
+    fn job(&self, leftovers: Leftovers) -> CopyJob {
+        let job = CopyJob::new(self.path("source"), self.path("out/copy")).leftovers(leftovers);
+        // With workers it has a map, and is over at once without.
+        let job = match self.has_maps {
+            true => job.threads(2).stripe_size(4096).io_size(4096).checkpoint_every(Duration::ZERO),
+            false => job.threads(1),
+        };
+        match self.way {
+            Way::New => job,
+            Way::Replaced => job.force(true),
+            Way::InPlace => job.in_place(true),
+            Way::Split => job.split(SEGMENT),
+        }
+    }
+
+    /// Names in the folder of the destination.
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.path("out")).unwrap();
+        let name = |entry: std::io::Result<std::fs::DirEntry>| {
+            entry.unwrap().file_name().into_string().unwrap()
+        };
+        let mut names: Vec<_> = entries.map(name).collect();
+        names.sort();
+        names
+    }
+
+    /// What is there when a copy has ended well, and nothing else.
+    fn wanted(&self) -> Vec<String> {
+        match self.way {
+            Way::Split if self.len > 0 => (1..=3).map(|n| format!("copy.{n:03}")).collect(),
+            Way::Split => vec!["copy.001".to_owned()],
+            _ => vec!["copy".to_owned()],
+        }
+    }
+
+    fn check_bytes(&self) {
+        let read = |name: &String| std::fs::read(self.path("out").join(name)).unwrap();
+        let mut found: Vec<u8> = self.wanted().iter().flat_map(read).collect();
+        if self.way == Way::InPlace {
+            found.truncate(self.len);
+        }
+        assert!(found == self.bytes(), "other bytes");
+    }
+
+    /// Runs one, which may be asked to stop by `cancel`; whether it ended well.
+    fn run(&self, leftovers: Leftovers, cancel: &CancelToken, others_stop: bool) -> bool {
+        let progress = Progress::new();
+        let result = self.job(leftovers).run_watched(Watch::new(&progress, cancel));
+        match result {
+            Ok(_) => {
+                self.check_bytes();
+                true
+            }
+            Err(failure) => {
+                let error = failure.error();
+                let said = error.chain();
+                match error.outcome() {
+                    Outcome::Refused => {
+                        let is_left =
+                            matches!(error.kind(), ErrorKind::Refused(Refusal::Leftover { .. }));
+                        assert!(!is_left || others_stop, "{leftovers:?}: {said}");
+                    }
+                    Outcome::Interrupted => assert!(cancel.is_cancelled(), "{said}"),
+                    outcome => panic!("{leftovers:?}: {outcome:?}: {said}"),
+                }
+                false
+            }
+        }
+    }
+}
+
+fn stop_some_time(cancel: &CancelToken) {
+    for _ in 0..thread_rng().gen_range(0..500) {
+        scheduling_point();
+    }
+    cancel.cancel();
+}
+
+fn meet(way: Way) {
+    check(move || {
+        let meeting = Meeting::new(way);
+        let mut random = thread_rng();
+        let with_stops = random.gen_bool(0.3);
+        let all = [Leftovers::Refuse, Leftovers::Resume, Leftovers::Restart];
+        let choose = |_| (all[thread_rng().gen_range(0..3)], CancelToken::new());
+        let runs: Vec<_> = (0..random.gen_range(2..=3)).map(choose).collect();
+        let ended: Vec<bool> = thread::scope(|scope| {
+            let meeting = &meeting;
+            let mut all = Vec::new();
+            for (leftovers, cancel) in &runs {
+                if with_stops && thread_rng().gen_bool(0.5) {
+                    scope.spawn(move || stop_some_time(cancel));
+                }
+                all.push(scope.spawn(move || meeting.run(*leftovers, cancel, with_stops)));
+            }
+            all.into_iter().map(|run| run.join().unwrap()).collect()
+        });
+        if ended.contains(&true) {
+            meeting.check_bytes();
+        }
+        if !with_stops && ended.contains(&true) {
+            assert_eq!(meeting.names(), meeting.wanted(), "{runs:?} {ended:?}");
+        }
+    });
+}
+
+#[test]
+fn a_new_file_is_made_by_one_of_several_copies() {
+    meet(Way::New);
+}
+
+#[test]
+fn a_file_is_replaced_by_several_copies() {
+    meet(Way::Replaced);
+}
+
+#[test]
+fn a_place_is_written_by_one_copy_after_the_other() {
+    meet(Way::InPlace);
+}
+
+#[test]
+fn a_set_is_made_by_one_of_several_copies() {
+    meet(Way::Split);
+}
