@@ -64,15 +64,15 @@ pub fn check_renames(target: &StagedTarget) -> Result<()> {
 }
 
 /// Makes sure that no other run has begun to write the part of `target`, of which
-/// nothing was found: before what was found of it is discarded, a map say.
+/// nothing was found, or has given the name: before what was found is discarded, a map say.
 ///
 /// # Errors
 ///
-/// [`Refusal::Busy`] or [`Refusal::Leftover`].
+/// [`Refusal::Busy`], [`Refusal::Leftover`] or [`Refusal::Exists`].
 pub fn check_no_part(target: &StagedTarget) -> Result<(), Refusal> {
     let path = target.part_path();
     match previous::open_locked(target, &target.part_name(), &path)? {
-        None => Ok(()),
+        None => target.check_still_free(),
         Some(_) => Err(Refusal::Leftover { resumable: true, path }),
     }
 }

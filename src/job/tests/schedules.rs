@@ -40,7 +40,7 @@ impl Meeting {
     fn new(way: Way) -> Meeting {
         let folder = tempfile::tempdir().unwrap();
         let len = if thread_rng().gen_bool(0.2) { 0 } else { LEN };
-        let meeting = Meeting { folder, way, len, has_maps: thread_rng().gen_bool(0.5) };
+        let meeting = Meeting { folder, way, len, has_maps: thread_rng().gen_bool(0.8) };
         std::fs::create_dir(meeting.path("out")).unwrap();
         std::fs::write(meeting.path("source"), meeting.bytes()).unwrap();
         if matches!(way, Way::Replaced | Way::InPlace) {
@@ -128,11 +128,11 @@ impl Meeting {
     }
 }
 
-fn stop_some_time(cancel: &CancelToken) {
+/// As long as a copy takes, at most.
+fn wait_some_time() {
     for _ in 0..thread_rng().gen_range(0..500) {
         scheduling_point();
     }
-    cancel.cancel();
 }
 
 fn meet(way: Way) {
@@ -140,17 +140,23 @@ fn meet(way: Way) {
         let meeting = Meeting::new(way);
         let mut random = thread_rng();
         let with_stops = random.gen_bool(0.3);
-        let all = [Leftovers::Refuse, Leftovers::Resume, Leftovers::Restart];
-        let choose = |_| (all[thread_rng().gen_range(0..3)], CancelToken::new());
+        let all = [Leftovers::Refuse, Leftovers::Refuse, Leftovers::Resume, Leftovers::Restart];
+        let choose = |_| (all[thread_rng().gen_range(0..all.len())], CancelToken::new());
         let runs: Vec<_> = (0..random.gen_range(2..=3)).map(choose).collect();
         let ended: Vec<bool> = thread::scope(|scope| {
             let meeting = &meeting;
             let mut all = Vec::new();
             for (leftovers, cancel) in &runs {
                 if with_stops && thread_rng().gen_bool(0.5) {
-                    scope.spawn(move || stop_some_time(cancel));
+                    scope.spawn(move || {
+                        wait_some_time();
+                        cancel.cancel();
+                    });
                 }
-                all.push(scope.spawn(move || meeting.run(*leftovers, cancel, with_stops)));
+                all.push(scope.spawn(move || {
+                    wait_some_time();
+                    meeting.run(*leftovers, cancel, with_stops)
+                }));
             }
             all.into_iter().map(|run| run.join().unwrap()).collect()
         });
