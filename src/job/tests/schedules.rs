@@ -26,6 +26,7 @@ enum Way {
     Replaced,
     InPlace,
     Split,
+    SplitReplaced,
 }
 
 /// Copies that meet.
@@ -39,13 +40,19 @@ struct Meeting {
 impl Meeting {
     fn new(way: Way) -> Meeting {
         let folder = tempfile::tempdir().unwrap();
-        let len = if thread_rng().gen_bool(0.2) { 0 } else { LEN };
+        // Runs that write nothing in place are in nobody's way, and each may leave a map.
+        let len = if way != Way::InPlace && thread_rng().gen_bool(0.2) { 0 } else { LEN };
         let meeting = Meeting { folder, way, len, has_maps: thread_rng().gen_bool(0.8) };
         std::fs::create_dir(meeting.path("out")).unwrap();
         std::fs::write(meeting.path("source"), meeting.bytes()).unwrap();
-        if matches!(way, Way::Replaced | Way::InPlace) {
-            std::fs::write(meeting.path("out/copy"), [7; 100]).unwrap();
-        }
+        let old = match way {
+            Way::New | Way::Split => Vec::new(),
+            Way::Replaced | Way::InPlace => vec!["copy".to_owned()],
+            Way::SplitReplaced => meeting.wanted(),
+        };
+        old.iter().for_each(|name| {
+            std::fs::write(meeting.path("out").join(name), [7; 100]).unwrap();
+        });
         meeting
     }
 
@@ -69,6 +76,7 @@ impl Meeting {
             Way::Replaced => job.force(true),
             Way::InPlace => job.in_place(true),
             Way::Split => job.split(SEGMENT),
+            Way::SplitReplaced => job.split(SEGMENT).force(true),
         }
     }
 
@@ -86,8 +94,10 @@ impl Meeting {
     /// What is there when a copy has ended well, and nothing else.
     fn wanted(&self) -> Vec<String> {
         match self.way {
-            Way::Split if self.len > 0 => (1..=3).map(|n| format!("copy.{n:03}")).collect(),
-            Way::Split => vec!["copy.001".to_owned()],
+            Way::Split | Way::SplitReplaced if self.len > 0 => {
+                (1..=3).map(|n| format!("copy.{n:03}")).collect()
+            }
+            Way::Split | Way::SplitReplaced => vec!["copy.001".to_owned()],
             _ => vec!["copy".to_owned()],
         }
     }
@@ -99,6 +109,35 @@ impl Meeting {
             found.truncate(self.len);
         }
         assert!(found == self.bytes(), "other bytes");
+    }
+
+    /// A run that ends early, before all others.
+    fn interrupt(&self) {
+        let cancel = CancelToken::new();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                wait_some_time();
+                cancel.cancel();
+            });
+            let job = scope.spawn(|| self.run(Leftovers::Refuse, &cancel, false));
+            job.join().unwrap()
+        });
+    }
+
+    /// A run after all others, which finds nothing that it could not discard, and leaves
+    /// nothing.
+    fn end(&self, is_done: bool) {
+        let is_new = matches!(self.way, Way::New | Way::Split);
+        match self.job(Leftovers::Restart).run() {
+            Ok(_) => {
+                self.check_bytes();
+                assert_eq!(self.names(), self.wanted());
+            }
+            Err(failure) => {
+                let said = failure.error().chain();
+                assert!(is_done && is_new && said.ends_with("exists"), "{said}");
+            }
+        }
     }
 
     /// Runs one, which may be asked to stop by `cancel`; whether it ended well.
@@ -120,6 +159,11 @@ impl Meeting {
                         assert!(!is_left || others_stop, "{leftovers:?}: {said}");
                     }
                     Outcome::Interrupted => assert!(cancel.is_cancelled(), "{said}"),
+                    // Of two that discard what an earlier one left, one is faster.
+                    Outcome::Failed
+                        if matches!(error.kind(), ErrorKind::Discarded { .. })
+                            && leftovers == Leftovers::Restart
+                            && others_stop => {}
                     outcome => panic!("{leftovers:?}: {outcome:?}: {said}"),
                 }
                 false
@@ -139,7 +183,10 @@ fn meet(way: Way) {
     check(move || {
         let meeting = Meeting::new(way);
         let mut random = thread_rng();
-        let with_stops = random.gen_bool(0.3);
+        let with_stops = random.gen_bool(0.4);
+        if with_stops && random.gen_bool(0.5) {
+            meeting.interrupt();
+        }
         let all = [Leftovers::Refuse, Leftovers::Refuse, Leftovers::Resume, Leftovers::Restart];
         let choose = |_| (all[thread_rng().gen_range(0..all.len())], CancelToken::new());
         let runs: Vec<_> = (0..random.gen_range(2..=3)).map(choose).collect();
@@ -166,6 +213,7 @@ fn meet(way: Way) {
         if !with_stops && ended.contains(&true) {
             assert_eq!(meeting.names(), meeting.wanted(), "{runs:?} {ended:?}");
         }
+        meeting.end(meeting.wanted().iter().any(|name| meeting.path("out").join(name).exists()));
     });
 }
 
@@ -187,4 +235,9 @@ fn a_place_is_written_by_one_copy_after_the_other() {
 #[test]
 fn a_set_is_made_by_one_of_several_copies() {
     meet(Way::Split);
+}
+
+#[test]
+fn a_set_is_replaced_by_several_copies() {
+    meet(Way::SplitReplaced);
 }
