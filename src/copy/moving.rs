@@ -211,6 +211,7 @@ impl Task<'_> {
                     reserved = sys::reserve(file, place);
                 }
             });
+            draft.note_reserved();
             match reserved {
                 Ok(()) => {}
                 Err(error) if sys::is_refused(&error) => {

@@ -27,7 +27,7 @@ use crate::error::{Error, ErrorKind, Refusal, Result};
 use crate::io::{FileIo, as_usize};
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
-use crate::sync::patience;
+use crate::sync::{Mutex, lock, patience};
 use crate::sys::{self, Moment};
 
 /// What of a file a run has for itself, as long as the file is open.
@@ -112,8 +112,8 @@ pub struct Growth {
     was: u64,
     /// Whether it comes with what is written; see [`sizing`].
     pub grows: bool,
-    /// When the file was changed last, after it was made longer.
-    changed: Option<Moment>,
+    /// When this run changed the file last, if it has made it longer, before its first byte.
+    changed: Mutex<Option<Moment>>,
 }
 
 impl Growth {
@@ -141,7 +141,8 @@ impl Growth {
         };
         let facts = || sys::facts_of_known(file).map_err(failed);
         let was = facts()?.size;
-        let mut growth = Growth { claim, piece, was, grows: false, changed: None };
+        let changed = Mutex::default();
+        let mut growth = Growth { claim, piece, was, grows: false, changed };
         match claim {
             _ if len == 0 => {}
             Claim::Whole if len > was => growth.grows = resize(file, path, len, false)?,
@@ -167,9 +168,15 @@ impl Growth {
         self.was = sys::facts_of_known(file)?.size;
         if self.piece.reach() > self.was {
             reach(file, self.piece.reach())?;
-            self.changed = Some(sys::facts_of_known(file)?.changed);
+            *lock(&self.changed) = Some(sys::facts_of_known(file)?.changed);
         }
         Ok(())
+    }
+
+    /// Notes that this run has changed `file`, in its own bytes and before it writes any.
+    pub fn note_change(&self, file: &File) {
+        let mut changed = lock(&self.changed);
+        *changed = changed.and_then(|_| Some(sys::facts_of_known(file).ok()?.changed));
     }
 
     /// How long the file is at least, in bytes, when the run has written up to `end`.
@@ -220,12 +227,12 @@ impl Growth {
         let behind = ByteRange::between(behind, LENGTH.start());
         // Who comes from here on makes it as long as it must be. Who writes behind, or has
         // written there, has made it longer still.
-        let lock = |range: ByteRange| Ok(range.is_empty() || sys::try_lock_range(file, range)?);
-        let cut = match lock(behind) {
+        let claim = |range: ByteRange| Ok(range.is_empty() || sys::try_lock_range(file, range)?);
+        let cut = match claim(behind) {
             Ok(true) => {
                 // What lies before its own bytes another run may have written, and ended.
-                let is_untouched = lock(before).is_ok_and(|alone| alone)
-                    && self.changed == Some(sys::facts_of_known(file)?.changed)
+                let is_untouched = claim(before).is_ok_and(|alone| alone)
+                    && *lock(&self.changed) == Some(sys::facts_of_known(file)?.changed)
                     && is_blank(file, ByteRange::between(kept, kept.max(self.piece.start)));
                 let kept = if is_untouched { kept } else { kept.max(self.piece.start) };
                 self.cut(file, kept, true)

@@ -106,6 +106,10 @@ pub trait Draft: Send + Sync {
         Vec::new()
     }
 
+    /// Notes that storage was just reserved for what will be written: a change of the
+    /// destination that this run has made.
+    fn note_reserved(&self) {}
+
     /// Gives it its length and its final rights, of which a new file has
     /// `rights` at most; `None` where they are carried over from the source.
     /// Returns what it could not be given, in words.

@@ -238,6 +238,10 @@ impl Draft for InPlaceDraft {
         Ok(Vec::new())
     }
 
+    fn note_reserved(&self) {
+        self.growth.note_change(self.file.as_file());
+    }
+
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {
         let OpenFile { io, path, .. } = &self.file;
         match self.is_readable {

@@ -40,11 +40,11 @@ fn a_length_that_nobody_has_used_is_taken_back() {
 #[test]
 fn what_another_run_has_written_before_the_piece_stays_though_no_time_passed() {
     for place in [10, 1_000_000, 1_999_999] {
-        let (file, mut growth) = grown();
+        let (file, growth) = grown();
         let other = OpenOptions::new().write(true).open(file.path()).unwrap();
         sys::write_at(&other, &[7], place).unwrap();
         drop(other);
-        growth.changed = Some(sys::facts(file.as_file()).unwrap().changed);
+        growth.note_change(file.as_file());
         take_back(file.as_file(), &growth);
         assert_eq!(len(file.as_file()), 2_000_000, "byte {place}");
     }
@@ -53,9 +53,9 @@ fn what_another_run_has_written_before_the_piece_stays_though_no_time_passed() {
 /// What is not known is not taken for a hole.
 #[test]
 fn a_gap_that_is_full_of_zeros_stays() {
-    let (file, mut growth) = grown();
+    let (file, growth) = grown();
     sys::write_at(file.as_file(), &vec![0; 1_500_000], 100).unwrap();
-    growth.changed = Some(sys::facts(file.as_file()).unwrap().changed);
+    growth.note_change(file.as_file());
     take_back(file.as_file(), &growth);
     assert_eq!(len(file.as_file()), 2_000_000);
 }

@@ -72,7 +72,7 @@ impl Run {
         let Ok(claim) = claim(&file, path, to) else { return Ended::Refused };
         assert_eq!(claim, Claim::Piece, "another run has the whole file");
         let piece = Piece { start: self.start, end: self.end };
-        let mut growth = match Growth::begin(&file, path, claim, piece, &CancelToken::new()) {
+        let growth = match Growth::begin(&file, path, claim, piece, &CancelToken::new()) {
             Ok(growth) => growth,
             Err(error) => {
                 assert!(matches!(error.kind(), ErrorKind::Refused(Refusal::Busy { .. })));
@@ -84,8 +84,8 @@ impl Run {
             assert_eq!(sys::write_at(&file, &[self.byte], at).unwrap(), 1);
         }
         if !self.succeeds {
-            if self.is_timeless && growth.changed.is_some() {
-                growth.changed = Some(sys::facts(&file).unwrap().changed);
+            if self.is_timeless {
+                growth.note_change(&file);
             }
             growth.take_back(&file, ByteRange::between(0, 0)).unwrap();
             return Ended::Failed;
