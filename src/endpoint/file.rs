@@ -166,6 +166,9 @@ impl Destination for NewFile {
         if matches!(self.left.start, Start::Fresh | Start::Over(None)) {
             stage::check_no_part(&target)?;
         }
+        if shape.discards {
+            self.left.clear_temporaries();
+        }
         let stage = self.left.begin(shape, |start| {
             stage::check_renames(&target)?;
             Stage::begin(target, blank, start)

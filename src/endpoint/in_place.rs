@@ -183,6 +183,7 @@ impl Destination for InPlace {
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let InPlace { target, claim, left, .. } = *self;
         let to = shape.certain();
+        left.clear_temporaries();
         left.begin(shape, |_| {
             let piece = Piece { start: to.start(), end: (!shape.open_ended).then_some(to.end()) };
             let growth = Growth::begin(&target.file, &target.path, claim, piece, shape.cancel)?;

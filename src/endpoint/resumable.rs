@@ -65,6 +65,15 @@ impl Left {
         }
     }
 
+    /// Takes away the temporaries of the map that killed runs have left. To be called when
+    /// a copy begins that resumes or discards, or that writes where it is: there, a run that
+    /// was killed before its first map leaves nothing else.
+    pub fn clear_temporaries(&self) {
+        if let Some(map_file) = &self.map_file {
+            map_file.clear_temporaries();
+        }
+    }
+
     /// Begins with `begin`, which is told where, after the map was discarded of
     /// which nothing is resumed.
     ///
@@ -73,12 +82,10 @@ impl Left {
     /// What `begin` says.
     pub fn begin<T>(self, shape: &Shape<'_>, begin: impl FnOnce(Start) -> Result<T>) -> Result<T> {
         let over = matches!(self.start, Start::Over(_));
-        if let Some(map_file) = self.map_file.as_ref().filter(|_| shape.discards) {
-            map_file.clear_temporaries();
-            if !self.is_resumed() {
-                // Before its part is gone: a map without a part must never remain.
-                map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
-            }
+        let discards = shape.discards && !self.is_resumed();
+        if let Some(map_file) = self.map_file.as_ref().filter(|_| discards) {
+            // Before its part is gone: a map without a part must never remain.
+            map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
         begin(self.start).map_err(|error| if over { too_late(error) } else { error })
     }
