@@ -273,11 +273,24 @@ fn a_directory_that_cannot_be_synced_at_the_end_is_not_synced_again() {
     if !can_inject() {
         return;
     }
-    let syncs = Target::new().log().lines().filter(|line| line.contains(" fsync(")).count();
     for lasting in ["", "+"] {
-        let target = Target::new();
-        let what = format!("fsync:error=EIO:when={syncs}{lasting}");
-        let injected = target.run(std::slice::from_ref(&what));
+        // A run that is slow to begin has one map more, with a sync of its own.
+        let (target, what, injected) = (0..50)
+            .map(|_| {
+                let log = Target::new().log();
+                let syncs = log.lines().filter(|line| line.contains(" fsync(")).count();
+                let (target, what) =
+                    (Target::new(), format!("fsync:error=EIO:when={syncs}{lasting}"));
+                let injected = target.run(std::slice::from_ref(&what));
+                (target, what, injected)
+            })
+            .find(|(.., injected)| {
+                let before = injected.log.lines().take_while(|line| !line.contains("(INJECTED)"));
+                let is_named = |line: &str| line.contains("rename") && line.contains("\"copy\"");
+                let lines: Vec<&str> = before.collect();
+                injected.hit() && lines.iter().any(|line| is_named(line))
+            })
+            .expect("the last sync fails");
         let failed = injected.log.lines().find(|line| line.contains("(INJECTED)"));
         let call = failed.and_then(|line| line.split_once(" fsync(")).expect(&what).1;
         let descriptor = call.split(')').next().expect("an argument");
