@@ -435,6 +435,9 @@ class Played:
             if was_killed and any(switch.startswith("ino=") for switch in self.case["switches"]):
                 # Where numbers of files are made up, what a killed run left is not known to be ours.
                 made = {name for name in made if not name.endswith(".tmp")}
+            if was_killed and self.case["dest"]["kind"] == "in-place":
+                # Of a run that was killed while it made its first map, nothing else is there to resume.
+                made = {name for name in made if not name.endswith(".tmp")}
             must(not made, "left behind:", sorted(made))
             must(self.before <= now, "gone:", sorted(self.before - now))
         elif is_dry or code in (2, 3):

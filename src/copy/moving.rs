@@ -144,6 +144,8 @@ impl Task<'_> {
                 return Err(if over { too_late(error) } else { error });
             }
         };
+        let drafts = self.branches.iter().filter_map(|branch| branch.draft.as_ref());
+        drafts.for_each(|draft| draft.note_ready());
         for number in 0..self.branches.len() {
             let result = self.begin_record(number);
             self.settle_result(number, result)?;
@@ -211,7 +213,6 @@ impl Task<'_> {
                     reserved = sys::reserve(file, place);
                 }
             });
-            draft.note_reserved();
             match reserved {
                 Ok(()) => {}
                 Err(error) if sys::is_refused(&error) => {

@@ -62,7 +62,7 @@ pub fn locked(directory: &Directory, name: &OsStr, file: File) -> io::Result<Fil
 const LOOK: Duration = Duration::from_millis(200);
 
 /// How long a file that was just made is empty and not locked, nearly always.
-const BIRTH: Duration = Duration::from_millis(500);
+const BIRTH: Duration = Duration::from_millis(100);
 
 /// How long a process that another thread has started is the same program as this one,
 /// at most, and has its files open.

@@ -14,8 +14,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use positioned_io::ReadAt;
-
 use super::intact;
 use super::map::{MapFile, Mode};
 use super::open_file::resize;
@@ -24,11 +22,11 @@ use super::previous::map_beside;
 use super::sizing;
 use super::target::{MAP_SUFFIX, sibling_name};
 use crate::error::{Error, ErrorKind, Refusal, Result};
-use crate::io::{FileIo, as_usize};
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
-use crate::sync::{Mutex, lock, patience};
-use crate::sys::{self, Moment};
+use crate::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use crate::sync::patience;
+use crate::sys;
 
 /// What of a file a run has for itself, as long as the file is open.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,8 +44,9 @@ const PLAIN_NAME: ByteRange = ByteRange::between((1 << 62) - 2, (1 << 62) - 1);
 /// A run that has the lock of this byte makes the file longer.
 const LENGTH: ByteRange = ByteRange::between(PLAIN_NAME.start() - 1, PLAIN_NAME.start());
 
-/// How long making a file longer takes at most: the write of one byte.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long it takes at most until a run that has made a file longer begins to write: it
+/// reserves space, and makes its engine.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Claims the bytes `to` of `file`, which is open for writing.
 ///
@@ -112,8 +111,8 @@ pub struct Growth {
     was: u64,
     /// Whether it comes with what is written; see [`sizing`].
     pub grows: bool,
-    /// When this run changed the file last, if it has made it longer, before its first byte.
-    changed: Mutex<Option<Moment>>,
+    /// Whether no other run can have begun since the file was made longer.
+    is_alone: AtomicBool,
 }
 
 impl Growth {
@@ -141,21 +140,21 @@ impl Growth {
         };
         let facts = || sys::facts_of_known(file).map_err(failed);
         let was = facts()?.size;
-        let changed = Mutex::default();
-        let mut growth = Growth { claim, piece, was, grows: false, changed };
+        let is_alone = AtomicBool::new(false);
+        let mut growth = Growth { claim, piece, was, grows: false, is_alone };
         match claim {
             _ if len == 0 => {}
             Claim::Whole if len > was => growth.grows = resize(file, path, len, false)?,
             Claim::Whole => {}
             // What fills it with zeros, or may, gets its length by what is written.
             Claim::Piece if sizing::is_in_doubt(file) => growth.grows = len > was,
-            // Also where it is long enough: another run makes it so at this moment, and must
-            // not take what this one is going to change for what it has changed itself.
+            // Also where it is long enough: the run that has made it so may take that back.
             Claim::Piece => {
                 let is_locked = lock_length(file, path, cancel)?;
+                growth.is_alone = is_locked.into();
                 let reached = growth.reach(file).map_err(failed);
-                if is_locked {
-                    sys::unlock_range(file, LENGTH);
+                if growth.was >= len || reached.is_err() {
+                    growth.let_others(file);
                 }
                 reached?;
             }
@@ -166,17 +165,16 @@ impl Growth {
     /// Makes `file` long enough. To be called by one run at a time.
     fn reach(&mut self, file: &File) -> io::Result<()> {
         self.was = sys::facts_of_known(file)?.size;
-        if self.piece.reach() > self.was {
-            reach(file, self.piece.reach())?;
-            *lock(&self.changed) = Some(sys::facts_of_known(file)?.changed);
-        }
-        Ok(())
+        reach(file, self.piece.reach())
     }
 
-    /// Notes that this run has changed `file`, in its own bytes and before it writes any.
-    pub fn note_change(&self, file: &File) {
-        let mut changed = lock(&self.changed);
-        *changed = changed.and_then(|_| Some(sys::facts_of_known(file).ok()?.changed));
+    /// Lets other runs begin, which may need the length that `file` has by now. To be called
+    /// when nothing speaks against the copy any more, before its first byte: until then, all
+    /// of the length can be taken back.
+    pub fn let_others(&self, file: &File) {
+        if self.is_alone.swap(false, Relaxed) {
+            sys::unlock_range(file, LENGTH);
+        }
     }
 
     /// How long the file is at least, in bytes, when the run has written up to `end`.
@@ -210,8 +208,8 @@ impl Growth {
         }
     }
 
-    /// Takes back that `file` was made longer than what was `written`. It stays as long as
-    /// other runs need it.
+    /// Takes back that `file` was made longer than what was `written`. What lies before its
+    /// own bytes stays once other runs may have begun: they may need it, or have needed it.
     ///
     /// # Errors
     ///
@@ -220,27 +218,20 @@ impl Growth {
         let kept = self.needed(if written.is_empty() { 0 } else { written.end() });
         let is_longer = self.piece.end.is_none_or(|end| end > kept);
         if !is_longer || self.claim == Claim::Whole {
+            self.let_others(file);
             return self.cut(file, kept, is_longer);
         }
-        let before = ByteRange::to(self.piece.start.min(LENGTH.start()));
         let behind = self.piece.end.unwrap_or(u64::MAX).min(LENGTH.start());
         let behind = ByteRange::between(behind, LENGTH.start());
         // Who comes from here on makes it as long as it must be. Who writes behind, or has
         // written there, has made it longer still.
-        let claim = |range: ByteRange| Ok(range.is_empty() || sys::try_lock_range(file, range)?);
-        let cut = match claim(behind) {
-            Ok(true) => {
-                // What lies before its own bytes another run may have written, and ended.
-                let is_untouched = claim(before).is_ok_and(|alone| alone)
-                    && *lock(&self.changed) == Some(sys::facts_of_known(file)?.changed)
-                    && is_blank(file, ByteRange::between(kept, kept.max(self.piece.start)));
-                let kept = if is_untouched { kept } else { kept.max(self.piece.start) };
-                self.cut(file, kept, true)
-            }
-            taken => taken.map(drop),
+        let cut = match behind.is_empty() || sys::try_lock_range(file, behind)? {
+            true if self.is_alone.load(Relaxed) => self.cut(file, kept, true),
+            true => self.cut(file, kept.max(self.piece.start), true),
+            false => Ok(()),
         };
-        sys::unlock_range(file, before);
         sys::unlock_range(file, behind);
+        self.let_others(file);
         cut
     }
 
@@ -262,35 +253,6 @@ fn reach(file: &File, len: u64) -> io::Result<()> {
         true => sizing::write_last(file, len),
         false => Ok(()),
     }
-}
-
-/// How much of what nobody has written to is looked at: the blocks of what lies before it
-/// and behind it reach into it.
-const LOOKED_AT: u64 = 1 << 20;
-
-/// Whether `gap` of `file`, which was a hole, has only zeros still. Most systems give the same
-/// time to what is written within some milliseconds. What cannot be read may be anything.
-fn is_blank(file: &File, gap: ByteRange) -> bool {
-    let look = || {
-        let (mut at, mut rest) = (gap.start(), LOOKED_AT);
-        while at < gap.end() {
-            let extent = sys::next_extent(file, ByteRange::between(at, gap.end()))?;
-            let data = extent.range.intersect(gap);
-            if extent.data && (data.len() > rest || !has_zeros_only(file, data)?) {
-                return Ok(false);
-            }
-            rest -= if extent.data { data.len() } else { 0 };
-            at = data.end().max(at + 1);
-        }
-        io::Result::Ok(true)
-    };
-    look().unwrap_or(false)
-}
-
-fn has_zeros_only(file: &File, data: ByteRange) -> io::Result<bool> {
-    let mut bytes = vec![0; as_usize(data.len())];
-    FileIo::new(file.try_clone()?, data.end()).read_exact_at(data.start(), &mut bytes)?;
-    Ok(bytes.iter().all(|byte| *byte == 0))
 }
 
 /// Waits until no other run makes `file` longer; whether the system has locks for that.

@@ -139,6 +139,9 @@ impl StagedTarget {
         if self.force {
             return if self.is_written() { Err(Refusal::Busy { path: path() }) } else { Ok(()) };
         }
+        if self.existing.is_some() {
+            return Ok(());
+        }
         // What the system does not say now, it says when the file is to get its name.
         match self.directory.facts(&self.name) {
             Ok(Some(_)) => Err(Refusal::Exists { path: path(), in_batch: false }),

@@ -195,7 +195,7 @@ impl Destination for Device {
 
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let Device { target, info, claim, left } = *self;
-        left.clear_temporaries();
+        left.clear_temporaries(shape);
         left.begin(shape, |_| {
             let io = Arc::new(FileIo::device(target.file, &info).with_head_last());
             let file = OpenFile { io, path: target.path, grows: false };

@@ -106,9 +106,8 @@ pub trait Draft: Send + Sync {
         Vec::new()
     }
 
-    /// Notes that storage was just reserved for what will be written: a change of the
-    /// destination that this run has made.
-    fn note_reserved(&self) {}
+    /// Notes that nothing speaks against the copy any more: its first byte comes next.
+    fn note_ready(&self) {}
 
     /// Gives it its length and its final rights, of which a new file has
     /// `rights` at most; `None` where they are carried over from the source.

@@ -163,11 +163,9 @@ impl Destination for NewFile {
         let Shape { open_ended, gaps, like, .. } = *shape;
         let blank = Blank { len: shape.certain().end(), open_ended, gaps, like };
         let target = self.target;
+        self.left.clear_temporaries(shape);
         if matches!(self.left.start, Start::Fresh | Start::Over(None)) {
             stage::check_no_part(&target)?;
-        }
-        if shape.discards {
-            self.left.clear_temporaries();
         }
         let stage = self.left.begin(shape, |start| {
             stage::check_renames(&target)?;

@@ -183,7 +183,7 @@ impl Destination for InPlace {
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let InPlace { target, claim, left, .. } = *self;
         let to = shape.certain();
-        left.clear_temporaries();
+        left.clear_temporaries(shape);
         left.begin(shape, |_| {
             let piece = Piece { start: to.start(), end: (!shape.open_ended).then_some(to.end()) };
             let growth = Growth::begin(&target.file, &target.path, claim, piece, shape.cancel)?;
@@ -239,8 +239,8 @@ impl Draft for InPlaceDraft {
         Ok(Vec::new())
     }
 
-    fn note_reserved(&self) {
-        self.growth.note_change(self.file.as_file());
+    fn note_ready(&self) {
+        self.growth.let_others(self.file.as_file());
     }
 
     fn lost(&self, written: &Written<'_>, cancel: &CancelToken) -> Result<RangeSet> {

@@ -65,11 +65,10 @@ impl Left {
         }
     }
 
-    /// Takes away the temporaries of the map that killed runs have left. To be called when
-    /// a copy begins that resumes or discards, or that writes where it is: there, a run that
-    /// was killed before its first map leaves nothing else.
-    pub fn clear_temporaries(&self) {
-        if let Some(map_file) = &self.map_file {
+    /// Takes away the temporaries of a map that is discarded or gone on with, which killed
+    /// runs have left. First: it may take long, and what comes next was looked at just before.
+    pub fn clear_temporaries(&self, shape: &Shape<'_>) {
+        if let Some(map_file) = self.map_file.as_ref().filter(|_| shape.discards) {
             map_file.clear_temporaries();
         }
     }

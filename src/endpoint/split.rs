@@ -252,15 +252,15 @@ impl Destination for SplitDestination {
     fn begin(self: Box<Self>, shape: &Shape<'_>) -> Result<Box<dyn Draft>> {
         let SplitDestination { set, left, map_file, once, .. } = *self;
         let set = set.expect("a destination is looked at before it begins");
+        let map_file = map_file.filter(|_| shape.discards);
+        // May take long, and what comes next was looked at just before.
+        map_file.iter().for_each(MapFile::clear_temporaries);
         if !left.is_locked() {
-            stage::check_no_part(set.first())?;
+            stage::check_no_part(set.first()).map_err(of_segment)?;
         }
-        if let Some(map_file) = map_file.filter(|_| shape.discards) {
-            map_file.clear_temporaries();
-            if !matches!(left, Left::Resumed(_)) {
-                // Before its parts are gone: a map without a part must never remain.
-                map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
-            }
+        if let Some(map_file) = map_file.filter(|_| !matches!(left, Left::Resumed(_))) {
+            // Before its parts are gone: a map without a part must never remain.
+            map_file.remove().map_err(|error| Refusal::Other(error.to_string()))?;
         }
         if once {
             return Ok(Box::new(begin_growing(set, left, shape)?));

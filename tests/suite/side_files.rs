@@ -62,7 +62,7 @@ fn invariant_i12_only_what_is_known_to_be_ours_is_removed_renamed_or_cut() {
     // Of a run that was killed in place before its first map, nothing else is there.
     scene.write("place", b"old");
     scene.write(".place.pcopy-map.pcopy-0123456789abcdef.tmp", b"# Mapfile. Created by ");
-    run(&scene, "--in-place src place", &[0]);
+    run(&scene, "--in-place --resume src place", &[0]);
     assert!(!scene.names().iter().any(|name| name.ends_with(".tmp")), "{:?}", scene.names());
     let rows = "name,start,len,sha256\na,0,1000,\nd/b,1000,2000,\nc,0,10,".to_owned();
     scene.write("l.csv", format!("{rows}{}\n", "0".repeat(64)).as_bytes());

@@ -133,7 +133,11 @@ impl MapFile {
             }
             Some(_) => {}
         }
-        let file = directory.open_to_read(&self.name).map_err(reading)?;
+        let file = match directory.open_to_read(&self.name) {
+            // Its run has just ended.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(reading)?,
+        };
         if !file.metadata().map_err(reading)?.is_file() {
             return Err(unusable(&path, "not a regular file"));
         }

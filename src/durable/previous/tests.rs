@@ -66,3 +66,12 @@ fn a_map_that_is_alone_was_left() {
     std::fs::remove_file(meeting.map_file.path()).unwrap();
     meeting.look(&meeting.target(false)).unwrap();
 }
+
+/// A copy of what could partly not be read has its name, and its map stays.
+#[test]
+fn a_map_of_a_file_that_had_its_name_before_was_left() {
+    let meeting = Meeting::new();
+    drop(meeting.write("copy"));
+    let left = meeting.look(&meeting.target(false)).unwrap_err();
+    assert!(matches!(left, Refusal::Leftover { path, .. } if path == meeting.map_file.path()));
+}

@@ -61,7 +61,7 @@ impl Temporary {
     }
 
     /// Gives it the name `name`, which other processes of this user give to files of
-    /// theirs: one of those may be there at once.
+    /// theirs: one of those may be there at once, or nothing, if they take it away.
     ///
     /// # Errors
     ///

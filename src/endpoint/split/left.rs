@@ -17,6 +17,7 @@ use crate::durable::part::Ours;
 use crate::durable::previous::{self, LITTLE, Leftovers, Previous, Start};
 use crate::durable::recheck::{self, Belief, Sides};
 use crate::durable::side;
+use crate::durable::stage;
 use crate::durable::target::{PART_SUFFIX, StagedTarget};
 use crate::durable::trust::{Examiner, Purpose};
 use crate::error::{ErrorKind, MapRefusal, Refusal, Remedy, Result, chain, quoted};
@@ -190,7 +191,9 @@ pub fn find(
             None => {
                 previous::check_no_map_alone(map_file, examiner, |examiner| {
                     let mut targets = (0..set.count()).map(|number| set.staged(number));
-                    targets.try_for_each(|one| previous::check_not_begun(one, purpose, examiner))
+                    let free = targets
+                        .try_for_each(|one| previous::check_not_begun(one, purpose, examiner));
+                    free.map_err(super::of_segment)
                 })?;
                 Ok(Found::nothing_of(Left::Nothing))
             }
@@ -349,6 +352,16 @@ impl Resume<'_> {
         Ok(matches!(differs, Ok(None)))
     }
 
+    /// Refuses where the run of the map is alive, or has just ended: then it is not known
+    /// when the parts were looked at.
+    fn check_ended(&self, target: &StagedTarget) -> Result<(), Refusal> {
+        stage::check_no_part(target).map_err(super::of_segment)?;
+        match self.map_file.load() {
+            Ok(None) => Err(Refusal::Busy { path: target.path.clone() }),
+            _ => Ok(()),
+        }
+    }
+
     /// A file that ends before what is done was cut by somebody else, and one that is
     /// gone has none of it.
     fn check_lengths(&self, segments: &[Option<Segment>], done: &RangeSet) -> Result<(), Refusal> {
@@ -359,7 +372,10 @@ impl Resume<'_> {
             let end = self.look.mapping.to_destination(*last).end() - place.start();
             let target = self.set.staged(number);
             let reason = match segment {
-                None => format!("{} is gone", quoted(target.part_path())),
+                None => {
+                    self.check_ended(target)?;
+                    format!("{} is gone", quoted(target.part_path()))
+                }
                 Some(segment) if segment.facts.size < end => format!(
                     "{} has {} bytes, and the map says that {end} were written",
                     quoted(target.part_path()),

@@ -154,9 +154,16 @@ impl Meeting {
                 let said = error.chain();
                 match error.outcome() {
                     Outcome::Refused => {
-                        let is_left =
-                            matches!(error.kind(), ErrorKind::Refused(Refusal::Leftover { .. }));
-                        assert!(!is_left || others_stop, "{leftovers:?}: {said}");
+                        let is_expected = matches!(
+                            error.kind(),
+                            ErrorKind::Refused(
+                                Refusal::Exists { .. }
+                                    | Refusal::Busy { .. }
+                                    | Refusal::PieceBusy { .. }
+                                    | Refusal::Split(_)
+                            )
+                        );
+                        assert!(is_expected || others_stop, "{leftovers:?}: {said}");
                     }
                     Outcome::Interrupted => assert!(cancel.is_cancelled(), "{said}"),
                     // Of two that discard what an earlier one left, one is faster.
@@ -210,7 +217,8 @@ fn meet(way: Way) {
         if ended.contains(&true) {
             meeting.check_bytes();
         }
-        if !with_stops && ended.contains(&true) {
+        if !with_stops {
+            assert!(ended.contains(&true), "all are refused: {runs:?}");
             assert_eq!(meeting.names(), meeting.wanted(), "{runs:?} {ended:?}");
         }
         meeting.end(meeting.wanted().iter().any(|name| meeting.path("out").join(name).exists()));

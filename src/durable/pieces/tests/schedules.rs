@@ -32,8 +32,8 @@ struct Run {
     byte: u8,
     /// Whether it ends well where it can.
     succeeds: bool,
-    /// Whether the clock of the system stands still while it is at work.
-    is_timeless: bool,
+    /// Whether something speaks against it before its first byte.
+    is_refused: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,17 +48,21 @@ impl Run {
     /// Some that write other bytes of one file.
     fn some() -> Vec<Run> {
         let mut random = thread_rng();
-        let is_timeless = random.gen_bool(0.5);
         let (mut runs, mut start) = (Vec::new(), random.gen_range(0..PLACES / 3));
         for number in 1..=random.gen_range(1..=3) {
             let len = random.gen_range(1..=PLACES / 3);
             let is_stream = number == 3 && random.gen_bool(0.5);
             let succeeds = random.gen_bool(0.5);
-            let writes = if succeeds && !is_stream { len } else { random.gen_range(0..=len) };
-            // Zeros look like what nobody has written, but for the time of it.
-            let byte = if !is_timeless && random.gen_bool(0.3) { 0 } else { number };
+            let is_refused = !succeeds && random.gen_bool(0.5);
+            let writes = match succeeds {
+                true if !is_stream => len,
+                _ if is_refused => 0,
+                _ => random.gen_range(0..=len),
+            };
+            // Zeros look like what nobody has written.
+            let byte = if random.gen_bool(0.3) { 0 } else { number };
             let end = (!is_stream).then_some(start + len);
-            runs.push(Run { start, end, writes, byte, succeeds, is_timeless });
+            runs.push(Run { start, end, writes, byte, succeeds, is_refused });
             start += len + random.gen_range(0..=2);
         }
         runs
@@ -80,13 +84,13 @@ impl Run {
             }
         };
         let end = self.start + self.writes;
+        if !self.is_refused {
+            growth.let_others(&file);
+        }
         for at in self.start..end {
             assert_eq!(sys::write_at(&file, &[self.byte], at).unwrap(), 1);
         }
         if !self.succeeds {
-            if self.is_timeless {
-                growth.note_change(&file);
-            }
             growth.take_back(&file, ByteRange::between(0, 0)).unwrap();
             return Ended::Failed;
         }
@@ -145,7 +149,7 @@ fn what_has_ended_well_stays_whatever_others_begin_and_take_back() {
         }
         assert!(bytes.len() >= was, "{bytes:?} of {runs:?}");
         if let ([run], [Ended::Failed]) = (&runs[..], &ended[..])
-            && run.writes == 0
+            && run.is_refused
         {
             assert_eq!(bytes.len(), was, "{run:?} leaves what it found");
         }
