@@ -175,6 +175,10 @@ mod tests {
     /// took it over.
     #[test]
     fn processes_that_publish_one_name_at_once_are_all_content() {
+        if crate::sys::WINDOWS_NAMES {
+            // A name that another one gives at this moment is refused there.
+            return;
+        }
         let place = tempfile::tempdir().unwrap();
         std::thread::scope(|scope| {
             for process in 0..4_u8 {

@@ -24,7 +24,7 @@ pub const fn patience(time: Duration) -> Duration {
 
 /// Comes before a call on what other processes share as well: any of them may make its own
 /// first. Nothing needs to be done for that.
-#[allow(dead_code, reason = "calls of Windows are no such points, because no model runs there")]
+#[allow(dead_code, reason = "no model runs on Windows")]
 pub const fn scheduling_point() {}
 
 /// Locks, also after another thread panicked: what is behind a lock is valid at
