@@ -118,6 +118,7 @@ pub struct Growth {
 impl Growth {
     /// Makes `file` as long as is needed to write `piece`, if it is shorter; a stream makes
     /// it longer by its bytes. It never becomes shorter, whatever other runs write meanwhile.
+    /// Where it became longer, others wait until [`Growth::let_others`].
     ///
     /// # Errors
     ///
@@ -138,8 +139,7 @@ impl Growth {
                 _ => Error::from(ErrorKind::Destination { step: "resize", path, source }),
             }
         };
-        let facts = || sys::facts_of_known(file).map_err(failed);
-        let was = facts()?.size;
+        let was = sys::facts_of_known(file).map_err(failed)?.size;
         let is_alone = AtomicBool::new(false);
         let mut growth = Growth { claim, piece, was, grows: false, is_alone };
         match claim {

@@ -63,7 +63,7 @@ fn a_map_that_is_alone_was_left() {
     let meeting = Meeting::new();
     let left = meeting.look(&meeting.target(false)).unwrap_err();
     assert!(matches!(left, Refusal::Leftover { path, .. } if path == meeting.map_file.path()));
-    std::fs::remove_file(meeting.map_file.path()).unwrap();
+    meeting.map_file.remove().unwrap();
     meeting.look(&meeting.target(false)).unwrap();
 }
 
