@@ -112,7 +112,18 @@ def new_case(seed, places, is_root, may_serve):
             # A source that is written to meanwhile is an error.
             case["switches"] = [switch for switch in case["switches"] if switch != "times=now"]
     case["attempts"] = attempts(rng, case, size)
+    if source["kind"] == "file":
+        source["given"] = some_facts(rng, is_root)
     return case
+
+
+def some_facts(rng, is_root):
+    """Mode, owner (`None`: as it is made) and times of a source: last change, last access."""
+    mode = rng.choice([0o600, 0o640, 0o644, 0o664, 0o755, 0o4750, 0o1777])
+    owner = [rng.randrange(1, 60_000), rng.randrange(1, 60_000)] if is_root and rng.random() < 0.5 else None
+    # Whole seconds, and all that there are.
+    times = [rng.choice([rng.randrange(1, 1 << 30) * 10**9, rng.randrange(10**9, 10**18)]) for _ in "ma"]
+    return {"mode": mode, "owner": owner, "times": times}
 
 
 def a_range(rng, size):
@@ -207,7 +218,7 @@ def options(rng, case, size):
     if dest in ("in-place", "device"):
         pool.append((0.3, lambda: ["--only-changed"]))
     if case["range"] is None and dest in ("new", "force") and source == "file" and not case["split"] and not case["offset"]:
-        pool.append((0.1, lambda: ["--preserve"]))
+        pool.append((0.2, lambda: ["--preserve"]))
     found = [make() for chance, make in pool if rng.random() < chance]
     found = [option for index, option in enumerate(found) if option[0] not in [one[0] for one in found[:index]]]
     if any("--verify" in option for option in found):
@@ -241,29 +252,6 @@ def words_of_range(case, size):
     if end == size and case["source"]["kind"] not in ("stdin", "fd"):
         ways += [[f"--range={start}.."], [f"--range=-{end - start}"]]
     return ways[case["style"] % len(ways)]
-
-
-def may_be_refused(case, attempt):
-    """Why the copy may be refused (exit code 2 or 3); `None` if it must be made."""
-    source, dest = case["source"]["kind"], case["dest"]["kind"]
-    said = words_said(attempt)
-    engine = said.get("--engine", "auto")
-    is_stream = source in ("stdin", "fd") or source == "http" and not case["source"].get("ranges", True)
-    if engine not in ("auto", "positioned"):
-        return "an engine that may not serve here"
-    if said.get("--reflink") == "always":
-        return "extents that may not be shared here"
-    if case["also"] and engine != "auto" and engine != "positioned":
-        return "an engine for several destinations"
-    if "--only-changed" in said and engine not in ("auto", "positioned", "direct"):
-        return "an engine that compares nothing"
-    if is_stream and ("--repair" in said or attempt["how"] == "--resume"):
-        return "a stream that would have to be read again"
-    if dest == "stdout" and said.keys() & {"--verify", "--repair", "--preserve", "--sparse", "--preallocate", "--no-sync"}:
-        return "standard output is written once"
-    if is_stream and case["split"] and dest == "force" and case["range"] is None:
-        return "files of an earlier set that might be replaced or not"
-    return None
 
 
 def shell_line(words, base):

@@ -1,9 +1,9 @@
 """Makes the copy of a case, and holds what it leaves against what it must leave.
 
 Nothing here is learnt from the program: the bytes are computed, and so are the digests.
+Where it says that an engine does not serve, a plain copy between the same places shows it.
 """
 
-import hashlib
 import json
 import os
 import re
@@ -14,6 +14,12 @@ import threading
 import time
 
 import cases
+import digests
+import facts
+import left
+import refusals
+import server
+from violation import Violation, first_difference, must
 
 # Longer than any copy here takes, on any machine.
 PATIENCE = 180
@@ -30,63 +36,14 @@ ENVIRONMENT = {name: value for name, value in os.environ.items()
                if not name.lower().endswith("_proxy") and not name.startswith("PCOPY_")}
 
 
-class Violation(Exception):
-    """Something that must not be."""
-
-
-def must(holds, *says):
-    if not holds:
-        raise Violation(" ".join(str(word) for word in says))
-
-
-def digest_of(name, content):
-    """In hexadecimal; `None` where this machine cannot tell."""
-    if name in hashlib.algorithms_available and name != "blake3":
-        return hashlib.new(name, content).hexdigest()
-    if name == "crc32c" and len(content) > 200_000:
-        return None
-    if name == "crc32c":
-        return f"{crc32c(content):08x}"
-    tool = {"blake3": ["b3sum", "--no-names"], "xxh3": ["xxhsum", "-H3"]}[name]
-    if not shutil.which(tool[0]):
-        return None
-    done = subprocess.run(tool, input=content, capture_output=True, check=True)
-    return re.search(r"\b(?:XXH3_)?([0-9a-f]{16,64})\b", done.stdout.decode())[1]
-
-
-def crc32c_table():
-    table = []
-    for value in range(256):
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
-        table.append(value)
-    return table
-
-
-TABLE = crc32c_table()
-
-
-def crc32c(content):
-    value = 0xFFFFFFFF
-    for byte in content:
-        value = value >> 8 ^ TABLE[(value ^ byte) & 0xFF]
-    return value ^ 0xFFFFFFFF
-
-
-def first_difference(one, other):
-    for at in range(0, max(len(one), len(other)), 4096):
-        a, b = one[at:at + 4096], other[at:at + 4096]
-        if a != b:
-            return at + next((i for i, (x, y) in enumerate(zip(a, b)) if x != y), min(len(a), len(b)))
-    return None
-
-
 class Bed:
     """What cases are played in."""
 
     def __init__(self, places, server, program):
         self.places, self.server, self.program = places, server, program
         self.copies = self.interrupted = self.refused = self.violations = 0
+        # Whether a plain copy with an engine, between two places, is refused.
+        self.plain = {}
 
     def play(self, case):
         """The violation that `case` shows, with the commands that led to it."""
@@ -104,22 +61,27 @@ class Bed:
 class Played:
     """One case."""
 
-    def __init__(self, bed, case):
+    def __init__(self, bed, case, beside=None):
+        """`beside`: while that one is played, which is left as it is."""
         self.bed, self.case = bed, case
+        self.beside = beside
+        self.server = server.Server() if beside else bed.server
         self.base = bed.places.base
+        self.digests = digests.Known()
+        self.left, self.besides = left.Left(self), facts.Besides(self)
         self.lines = []
         self.folders = {}
         self.devices = []
         self.rests = []
         names = {case["source"]["place"], case["dest"]["place"], *case["also"]}
         for name in sorted(names):
-            self.folders[name] = os.path.join(self.base, name, "case")
+            self.folders[name] = os.path.join(self.base, name, "plain" if beside else "case")
 
     # Before.
 
     def prepare(self):
         case, source = self.case, self.case["source"]
-        if "oddfs" in self.folders:
+        if "oddfs" in self.folders and not self.beside:
             self.bed.places.all["oddfs"].set_switches(case["switches"])
         for folder in self.folders.values():
             remove(folder)
@@ -141,8 +103,8 @@ class Played:
         if kind in ("stdin", "fd"):
             return "-"
         if kind == "http":
-            self.bed.server.show(self.content, source["faults"], source["ranges"], source["seed"])
-            return self.bed.server.address
+            self.server.show(self.content, source["faults"], source["ranges"], source["seed"])
+            return self.server.address
         if kind == "pieces":
             size = source["piece"]
             # A set of one piece is that file.
@@ -159,7 +121,10 @@ class Played:
             # Extents in another order than the bytes.
             parts = parts[1::2] + parts[::2]
         write(path, parts, len(self.content))
-        return self.attach(path) if kind == "loop" else path
+        if kind == "loop":
+            return self.attach(path)
+        give(self.seen(path), source.get("given"))
+        return path
 
     def attach(self, path):
         device = self.bed.places.attach(path)
@@ -211,21 +176,19 @@ class Played:
 
     def run_all(self):
         for index, attempt in enumerate(self.case["attempts"]):
-            is_last = index == len(self.case["attempts"]) - 1
+            self.at, is_last = index, index == len(self.case["attempts"]) - 1
             if "oddfs" in self.folders and (index or attempt.get("switches")):
                 self.bed.places.all["oddfs"].set_switches(self.case["switches"] + attempt.get("switches", []))
             names, held = self.all_names(), [self.read(path) for path in self.dests]
+            self.without_map = [self.left.data_without_map(path) for path in self.dests]
+            self.besides.look()
             code, out, err = self.run(attempt)
-            # A part of more than 1 MiB without a map, of a run that was killed before it made one,
-            # may be of a run that had its map elsewhere.
-            left = {os.path.basename(name) for name in names - self.before}
-            self.lacks_map = any(name.endswith("-part") for name in left) and not any(
-                name == "m" or name.endswith("-map") for name in left)
+            self.bed.copies += 1
             self.check(attempt, code, out, err, names, held)
             if self.case["dest"]["kind"] == "new" and "--dry-run" not in cases.words_said(attempt):
                 # Killed when all was done: there is nothing to resume either.
-                left = any(LEFT.fullmatch(os.path.basename(name)) for name in self.all_names() - self.before)
-                if code == 0 or not left and any(self.read(path) is not None for path in self.dests):
+                is_left = any(LEFT.fullmatch(os.path.basename(name)) for name in self.all_names() - self.before)
+                if code == 0 or not is_left and any(self.read(path) is not None for path in self.dests):
                     return
             if code in (2, 3) and is_last:
                 self.bed.refused += 1
@@ -235,9 +198,9 @@ class Played:
         words = [self.bed.program]
         for option in attempt["options"]:
             if option[0] == "--expect":
-                right = digest_of(option[1], self.wanted)
+                right = self.digests.of(option[1], self.wanted)
                 if option[2] == "wrong":
-                    right = "0" * len(right)
+                    right = "0" * digests.DIGITS[option[1]]
                 if right is not None:
                     words += ["--expect", f"{option[1]}:{right}"]
             else:
@@ -298,7 +261,6 @@ class Played:
                 process.communicate()
             if feeder:
                 feeder.join()
-        self.bed.copies += 1
         return process.returncode, streams[0], streams[1].decode(errors="replace")
 
     # What is there.
@@ -325,6 +287,14 @@ class Played:
                 parts.append(file.read())
         return parts or None
 
+    def place_of(self, path):
+        """Where a destination is: the name of a place."""
+        return self.case["dest"]["place"] if path == self.dests[0] else self.case["also"][self.dests.index(path) - 1]
+
+    def is_faithful(self, path):
+        """Whether the file system of a destination keeps what it is given."""
+        return self.bed.places.is_faithful(self.place_of(path))
+
     def later_segments(self, path):
         """Those of a set that have their names: the first, which others know it by, comes last."""
         folder, name = os.path.split(self.seen(path))
@@ -341,42 +311,100 @@ class Played:
     def check(self, attempt, code, out, err, names, held):
         must("panicked" not in err, "panic:", err[-600:])
         said = cases.words_said(attempt)
-        wrong = any(option[0] == "--expect" and option[2] == "wrong" for option in attempt["options"])
-        allowed = self.allowed(attempt, wrong, held)
-        must(code in allowed, f"exit code {code}, allowed are {sorted(allowed)}:", err.strip()[-600:] or out[-600:])
+        report = self.report_in(out, code, err) if self.dests and (out or code >= 0) else None
+        self.check_end(attempt, code, report, err, names, held)
         is_complete = code == 0 and "--dry-run" not in said
+        # Before they are read, which may move their times.
+        if is_complete and not self.case["split"]:
+            self.besides.check_given(said)
         for index, path in enumerate(self.dests):
             self.check_bytes(path, attempt, is_complete, code, held[index], self.read(path))
         if not self.dests:
             self.check_stream(out, is_complete)
         self.check_names(is_complete, code, names, "--dry-run" in said)
         self.check_untouched()
-        if self.dests and (out or code >= 0):
-            self.check_report(attempt, code, out)
+        self.left.check_maps()
+        if is_complete:
+            self.besides.check_storage(self.case["attempts"][:self.at + 1])
+        if report:
+            self.check_report(attempt, code, report)
 
-    def allowed(self, attempt, wrong, held):
-        if wrong and "--dry-run" not in cases.words_said(attempt):
+    def report_in(self, out, code, err):
+        try:
+            return json.loads(out)
+        except ValueError:
+            raise Violation(f"exit code {code}, and the report is not one document: {out[-300:]!r} "
+                            f"{err.strip()[-600:]}") from None
+
+    def check_end(self, attempt, code, report, err, names, held):
+        """The exit code, and the word for it in the report."""
+        reasons = self.reasons(attempt, names, held)
+        word = report and report["error_kind"]
+        said = f"exit code {code} ({word or 'no word'})"
+        if code < 0 or code == 0:
+            right = code == 0 or "signal" in attempt and code == -getattr(signal, f"SIG{attempt['signal']}")
+            must(right, said, "nobody has sent that:", err.strip()[-600:])
+            # It may have been killed between its last word and its end.
+            words = {None, "cancelled"}.union(*(reason.words for reason in reasons if code == -signal.SIGKILL))
+            must(word in words, said)
+            certain = [reason.why for reason in reasons if reason.is_certain]
+            must(code or not certain, said, "but there was to be none:", certain)
+            return
+        if any(reason.code == code and (not report or word in reason.words) for reason in reasons):
+            return
+        is_known = word == "discarded" and any("engine_unsuitable" in reason.words for reason in reasons)
+        if (code, word) in refusals.UNSUITABLE and (is_known or self.is_refused_plainly(attempt)):
+            must(word != "discarded" or attempt["how"] and names - self.before, said, "and nothing was there to discard")
+            return
+        raise Violation(f"{said}, allowed are {[reason[:3] for reason in reasons]}: {err.strip()[-600:]}"
+                        f"{report and report['error']}")
+
+    def reasons(self, attempt, names, held):
+        """Why a run may end with another exit code than 0, or must."""
+        case, kind, said = self.case, self.case["dest"]["kind"], cases.words_said(attempt)
+        reason = refusals.Reason
+        found = refusals.reasons(case, attempt)
+        if any(option[0] == "--expect" and option[2] == "wrong" for option in attempt["options"]):
             # A stream has left the process before its digest is known; a copy that must not
             # be resumed is refused first.
-            codes = {4}
-        else:
-            codes = {0}
-        if cases.may_be_refused(self.case, attempt) or not self.is_continued(attempt):
-            codes |= {2, 3, 5 if cases.may_be_refused(self.case, attempt) else 3}
-        if self.lacks_map and attempt["how"] == "--resume":
-            codes.add(3)
-        if self.case["dest"]["kind"] == "new" and len(self.dests) > 1 and any(one is not None for one in held):
-            # One of them is complete already: the others go on without it.
-            codes.add(3)
+            found.append(reason(4, {"digest_mismatch"}, "the digest is to be another", "--dry-run" not in said))
+        is_left = any(LEFT.fullmatch(os.path.basename(name)) for name in names - self.before)
         named = any(one is not None for one in held) or any(self.later_segments(path) for path in self.dests)
-        if self.case["dest"]["kind"] == "new" and attempt["how"] == "--restart" and named:
+        is_named = kind == "new" and named
+        if not self.is_continued(attempt) and is_left:
+            found.append(reason(3, {"leftover"}, "an earlier run left something"))
+        if is_named and (not self.is_continued(attempt) or attempt["how"] == "--restart" or len(self.dests) > 1):
             # Killed between the final name and the end of the map: it is complete, and stays.
-            codes.add(3)
-        if "signal" in attempt:
-            codes.add(-getattr(signal, f"SIG{attempt['signal']}"))
+            # Of several, the others go on without it.
+            words = {"exists", "segment_exists", "one_more_piece"}
+            found.append(reason(3, words, "a run that was killed has given the name"))
+        if attempt["how"] == "--resume" and max(self.without_map, default=0) > left.LITTLE:
+            # It may be of a run that had its map elsewhere.
+            tells = len(self.dests) == 1 and self.is_faithful(self.dests[0])
+            found.append(reason(3, {"nothing_to_resume"}, "a part without a map that holds more than a little", tells))
         if attempt.get("switches"):
-            codes |= {0, 3, 5}
-        return codes
+            found += [reason(at, words, "a disk that fails") for at, words in refusals.OF_A_DISK.items()]
+        return found
+
+    def is_refused_plainly(self, attempt):
+        """Whether the engine of an attempt is also refused for a plain copy between the same
+        places."""
+        words = refusals.plain_words(attempt)
+        if words is None:
+            return False
+        case = refusals.plain_case(self.case, words)
+        if "oddfs" in self.folders and attempt.get("switches"):
+            self.bed.places.all["oddfs"].set_switches(self.case["switches"])
+        key = json.dumps(case)
+        if key not in self.bed.plain:
+            one = Played(self.bed, case, self)
+            try:
+                one.prepare()
+                code, out, _ = one.run(case["attempts"][0])
+                self.bed.plain[key] = (code, json.loads(out)["error_kind"]) in refusals.UNSUITABLE
+            finally:
+                one.tidy()
+        return self.bed.plain[key]
 
     def is_continued(self, attempt):
         """Whether it says what is to be done with what an earlier run left."""
@@ -462,11 +490,7 @@ class Played:
             with open(self.seen(path), "rb") as file:
                 must(file.read() == self.content, "the source was changed")
 
-    def check_report(self, attempt, code, out):
-        try:
-            report = json.loads(out)
-        except ValueError:
-            raise Violation(f"the report is not one document: {out[-300:]!r}") from None
+    def check_report(self, attempt, code, report):
         said = cases.words_said(attempt)
         outcome = "planned" if code == 0 and "--dry-run" in said else OUTCOMES.get(code, "interrupted")
         # It may have been killed between its last word and its end.
@@ -490,24 +514,36 @@ class Played:
         self.check_digests(attempt, report)
 
     def check_digests(self, attempt, report):
-        wanted = {option[1] for option in attempt["options"] if option[0] in ("--digest", "--expect")}
-        for name in wanted - ({"blake3", "xxh3", "crc32c"} & wanted):
-            must(name in report["digests"], "no digest", name)
+        said = cases.words_said(attempt)
+        # What no tool here can tell was not expected either.
+        wanted = {option[1] for option in attempt["options"] if option[0] == "--digest"
+                  or option[0] == "--expect" and self.digests.of(option[1], self.wanted)}
+        must(set(report["digests"]) == wanted, "digests", sorted(report["digests"]), "of", sorted(wanted))
         for name, value in report["digests"].items():
-            must(name in wanted or "--digest-every" in cases.words_said(attempt) or self.case["split"], "a digest nobody asked for:", name)
-            right = digest_of(name, self.wanted)
-            must(right is None or value == right, name, "is", value, "not", right)
-        for piece in report.get("pieces", []):
+            right = self.digests.is_right(name, value, self.wanted)
+            must(right, name, "is", value, "not", self.digests.of(name, self.wanted))
+        pieces = report.get("pieces", [])
+        for piece in pieces:
+            must(set(piece["digests"]) == wanted, "of", piece, "digests", sorted(wanted))
             part = self.content[piece["start"]:piece["end"]]
             for name, value in piece["digests"].items():
-                right = digest_of(name, part)
-                must(right is None or value == right, name, "of", piece, "is not", right)
+                right = self.digests.is_right(name, value, part)
+                must(right, name, "of", piece, "is not", self.digests.of(name, part))
+        size = int(said.get("--digest-every", 0)) or (self.case["split"] if wanted else 0)
+        end = self.start + len(self.wanted)
+        places = {(at, min(at + size, end)) for at in range(self.start, end, size)} if size else set()
+        must(places <= {(piece["start"], piece["end"]) for piece in pieces}, "not all pieces have digests:", places)
 
     # After.
 
     def tidy(self):
         for device in self.devices:
             self.bed.places.detach(device)
+        if self.beside:
+            self.server.close()
+            for folder in self.folders.values():
+                remove(folder)
+            return
         for name in self.all_names() - set(self.bed.places.all):
             # What a run has left in the folder that it ran in.
             if LEFT.fullmatch(name):
@@ -535,6 +571,19 @@ def write(path, parts, length):
             file.write(part)
         if length is not None:
             file.truncate(length)
+
+
+def give(path, given):
+    """What a file has besides its content, as far as its file system takes it."""
+    if not given:
+        return
+    try:
+        if given["owner"]:
+            os.chown(path, *given["owner"])
+        os.chmod(path, given["mode"])
+        os.utime(path, ns=(given["times"][1], given["times"][0]))
+    except OSError:
+        pass
 
 
 def read_all(file):

@@ -13,6 +13,11 @@ IMAGE = 512 << 20
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+# File systems that are believed about holes, and keep modes, owners and times as they are
+# given, as stat(1) calls them.
+FAITHFUL = {"ext2/ext3", "xfs", "btrfs", "tmpfs"}
+
+
 class Missing(Exception):
     """What a place needs is not there."""
 
@@ -183,6 +188,7 @@ class Places:
         self.base = tempfile.mkdtemp(prefix="fuzz-copy-")
         self.all = {}
         self.skipped = []
+        self.kinds = {}
         self.devices = set()
         try:
             for word in wanted:
@@ -206,6 +212,15 @@ class Places:
                 self.all[word] = Mounted(self.base, word)
         except Missing as missing:
             self.skipped.append((word, str(missing)))
+
+    def is_faithful(self, name):
+        """Whether the file system of that place is one of FAITHFUL."""
+        if name not in self.kinds:
+            # With a separator, so that a link is followed.
+            done = subprocess.run(["stat", "-f", "-c", "%T", os.path.join(self.base, name, "")],
+                                  check=False, capture_output=True, text=True)
+            self.kinds[name] = done.stdout.strip()
+        return self.kinds[name] in FAITHFUL
 
     def attach(self, path):
         device = attach(path)
