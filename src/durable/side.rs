@@ -91,14 +91,15 @@ pub fn remove(directory: &Directory, name: &OsStr, ours: Ours<'_>) -> io::Result
     }
 }
 
-/// Bytes that a disk writes as a whole, at the least.
-const SECTOR: usize = 512;
+/// What a power cut keeps from the disk as a whole, at the least, in bytes: half a sector,
+/// where one is torn.
+const PIECE: usize = 256;
 
 /// Removes the temporaries of the file `of` that killed runs have left: regular
 /// files of this user with one name, that begin as `beginning` or are shorter,
-/// and that nobody is writing. After a power cut, one may begin with a sector of zeros,
-/// because what was to be there is not on the disk. Whether there were any. Best effort:
-/// one that stays is in nobody's way.
+/// and that nobody is writing. After a power cut, one may begin with zeros, because what
+/// was to be there is not on the disk. Whether there were any. Best effort: one that stays
+/// is in nobody's way.
 pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) -> bool {
     clear(directory, of, |start| {
         let head = &start[..start.len().min(beginning.len())];
@@ -106,8 +107,8 @@ pub fn clear_temporaries(directory: &Directory, of: &OsStr, beginning: &[u8]) ->
     })
 }
 
-/// Removes the temporaries of the file `of` that nobody is writing and whose first sector
-/// is one `is_left` of a killed run. Whether there were any.
+/// Removes the temporaries of the file `of` that nobody is writing and whose first bytes,
+/// up to half a sector, are what `is_left` of a killed run. Whether there were any.
 fn clear(directory: &Directory, of: &OsStr, is_left: impl Fn(&[u8]) -> bool) -> bool {
     let names = directory.names(|name| is_temporary_of(name, of)).unwrap_or_default();
     let clear = |name: &OsString| {
@@ -123,7 +124,7 @@ fn clear(directory: &Directory, of: &OsStr, is_left: impl Fn(&[u8]) -> bool) -> 
             && !part::is_busy(&file)
             // Where numbers are made up, a lock says nothing either.
             && looked.is_some_and(|looked| looked.same_thing(&facts))
-            && start_of(&mut file, SECTOR).is_ok_and(|start| is_left(&start));
+            && start_of(&mut file, PIECE).is_ok_and(|start| is_left(&start));
         is_ours && remove(directory, name, Ours { file: &file, facts: &facts }).unwrap_or(false)
     };
     // All of them: `any` would stop at the first.

@@ -130,7 +130,8 @@ impl Named {
         }
     }
 
-    /// Replaces it by a file of `bytes`, which is on the disk before it has the name.
+    /// Replaces it by a file of `bytes`, which is on the disk before it has the name, and
+    /// so is the name in the end.
     ///
     /// # Errors
     ///
@@ -162,8 +163,9 @@ impl Named {
         let published = written.and_then(|()| draft.sync()).and_then(|()| publish(&mut draft));
         if published.is_err() {
             draft.discard();
+            return published;
         }
-        published
+        draft.sync_name()
     }
 }
 
@@ -264,6 +266,14 @@ impl Draft {
         match &self.state {
             State::Open(_) => Ok(()),
             _ => self.file().sync_all(),
+        }
+    }
+
+    /// Waits until its name is on the disk, if it was given one.
+    fn sync_name(&self) -> io::Result<()> {
+        match (&self.place, &self.state) {
+            (Some(place), State::Named(..)) => place.directory.sync(),
+            _ => Ok(()),
         }
     }
 

@@ -155,8 +155,8 @@ fn temporaries_are_cleared_by_what_they_begin_with() {
         (b"a m".to_vec(), true),
         (b"".to_vec(), true),
         (vec![0; 3], true),
-        (after_zeros(SECTOR), true),
-        (after_zeros(SECTOR - 1), false),
+        (after_zeros(PIECE), true),
+        (after_zeros(PIECE - 1), false),
         (after_zeros(5), false),
         (b"a man and more".to_vec(), false),
     ] {
