@@ -35,6 +35,7 @@ mod once;
 mod onto;
 mod output;
 mod outputs;
+mod parents;
 mod partial;
 mod plan;
 mod preflight;

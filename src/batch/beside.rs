@@ -6,7 +6,8 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use super::job::Batch;
-use super::preflight::{Parents, file_name};
+use super::parents::Parents;
+use super::preflight::file_name;
 use super::sources::Sources;
 use super::wanted::Wanted;
 use crate::durable::target::{MAP_SUFFIX, PART_SUFFIX, sibling_name};

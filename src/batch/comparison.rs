@@ -3,7 +3,7 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::beside::look_at_roles;
@@ -12,8 +12,8 @@ use super::ending::failed_of;
 use super::job::{Batch, finish};
 use super::moving::check_sizes;
 use super::named::{Keeping, Named};
+use super::parents::Parents;
 use super::plan::BatchPlan;
-use super::preflight::Parents;
 use super::prepare::check_distinct;
 use super::preserving;
 use super::proof::{Proof, first_difference, why_not};
@@ -33,6 +33,7 @@ use crate::pool::controller::Workers;
 use crate::preserve::{self, Known};
 use crate::progress::{CancelToken, Phase, Watch, lock};
 use crate::report::{Bytes, FailedRange, Outcome};
+use crate::sync::Mutex;
 use crate::sys::{self, Directory, Metadata};
 
 /// Files that are longer than they should be are named in the report up to so

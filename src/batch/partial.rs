@@ -12,8 +12,9 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::parents::Parents;
 use super::plan::BatchPlan;
-use super::preflight::{Parents, file_name};
+use super::preflight::file_name;
 use super::queue::Together;
 use super::skipped;
 use super::sources::Sources;

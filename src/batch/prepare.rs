@@ -8,11 +8,10 @@ use super::beside::look_at_roles;
 use super::job::Batch;
 use super::moving::{How, check_sizes};
 use super::named::{Keeping, Named};
+use super::parents::Parents;
 use super::partial::{Look, Standing, missing};
 use super::plan::BatchPlan;
-use super::preflight::{
-    Consent, Parents, Space, look_at_names, look_at_parents, open_root, remove_if_made,
-};
+use super::preflight::{Consent, Names, Space, look_at_parents, open_root, remove_if_made};
 use super::preserving;
 use super::remote::check_stop;
 use super::sources::Sources;
@@ -189,7 +188,7 @@ impl Batch {
         }
         look_at_parents(&mut parents, wanted, &line).map_err(|errors| refused(&errors))?;
         look_at_roles(&mut parents, into, wanted, roles)?;
-        look_at_names(&mut parents, into, consent, examiner, wanted, sources, roles)?;
+        Names::new(&mut parents, into, consent, examiner, sources, roles).check(wanted)?;
         if !self.options.ignore_space {
             let space = Space { plan, wanted, sources, how, scattered };
             folder.refusal = space.check(root, into, self.options.leftovers).err();

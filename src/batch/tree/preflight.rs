@@ -4,7 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::keeps;
-use crate::batch::preflight::{Parents, file_name};
+use crate::batch::parents::Parents;
+use crate::batch::preflight::file_name;
 use crate::error::{Refusal, Result, quoted};
 use crate::options::Options;
 use crate::sys::{Directory, FileKind, Metadata};
