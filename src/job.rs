@@ -8,7 +8,7 @@ mod verify;
 use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::copy::{self, Request};
 use crate::endpoint::device::wait_until_free;
@@ -21,6 +21,7 @@ use crate::options::{Options, setters};
 use crate::progress::{CancelToken, Progress, Watch, lock};
 use crate::range::ByteRange;
 use crate::report::Report;
+use crate::sync::Mutex;
 
 pub use verify::VerifyJob;
 

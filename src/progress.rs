@@ -11,8 +11,8 @@ pub use cancel::CancelToken;
 pub use places::{CELLS, Place};
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crossbeam::queue::ArrayQueue;
@@ -21,6 +21,7 @@ use crossbeam::utils::CachePadded;
 pub(crate) use crate::cpu::lock;
 use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::Fallback;
+use crate::sync::Mutex;
 use places::{Kind, Places};
 
 /// How many events can wait to be looked at, and how many ranges that could not

@@ -5,7 +5,7 @@
 use std::borrow::Borrow;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use positioned_io::ReadAt;
 
@@ -16,6 +16,7 @@ use crate::io::{Extent, Judgement, Source, as_usize, transfer};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
 use crate::sparse;
+use crate::sync::Mutex;
 
 /// Runs shorter than this count as data: looking for holes in them costs more
 /// than reading them.

@@ -4,7 +4,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::large::{Settings, has_map};
 use super::output::Output;
@@ -21,6 +20,7 @@ use crate::error::{ErrorKind, Result};
 use crate::io::{FileIo, Sink, Source};
 use crate::progress::CancelToken;
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::atomic::Ordering;
 use crate::sys::{self, Metadata};
 
 /// The output of `segment`, ready to be written.

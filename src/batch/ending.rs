@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::assembled::{self, Assembled};
 use super::commit::{Commit, Proving, Row, RowVerdict, Verdict};
@@ -28,6 +28,7 @@ use crate::preserve;
 use crate::progress::lock;
 use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::FailedRange;
+use crate::sync::Mutex;
 
 impl BatchWork<'_, '_> {
     pub(super) fn segment_over(&self, output: &Arc<Output>) -> Result<()> {

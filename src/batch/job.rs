@@ -1,7 +1,7 @@
 //! A batch, from the manifest to the report: reads top to bottom as "many copies".
 
 use std::path::PathBuf;
-use std::sync::{Arc, Condvar, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::beside::Beside;
@@ -33,6 +33,7 @@ use crate::options::{Options, setters};
 use crate::pool::controller::{Controller, Workers};
 use crate::pool::{self, Threads};
 use crate::progress::{CancelToken, Phase, Progress, Watch};
+use crate::sync::{Condvar, Mutex};
 use crate::sys::{self, Directory};
 use crate::tree::Tree;
 

@@ -2,8 +2,7 @@
 //! an interrupted run can be resumed there. Its stripes are handed
 //! out among those of the batch, and it is committed with its group.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockWriteGuard};
+use std::sync::Arc;
 
 use super::draft;
 use super::moving::{self, Moving};
@@ -22,9 +21,12 @@ use crate::plan::Plan;
 use crate::pool::Transfer;
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{Failed, Mapping};
+use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
-/// Files below this are copied again rather than resumed: a map costs more.
-pub const SMALLEST_WITH_MAP: u64 = 64 << 20;
+/// Files below this are copied again rather than resumed: a map costs more. Models copy
+/// little, and are to have maps.
+pub const SMALLEST_WITH_MAP: u64 = if cfg!(all(test, pcopy_model)) { 8192 } else { 64 << 20 };
 
 /// What all large outputs of a batch share.
 #[derive(Clone, Copy)]

@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::DEFAULT_IO_SIZE;
 use super::output::Output;
@@ -29,6 +29,7 @@ use crate::range::{ByteRange, Mapping};
 use crate::report::Fallback;
 use crate::size::Size;
 use crate::sparse::{Layout, Preallocate, Sparse};
+use crate::sync::Mutex;
 use crate::sys::{self, Directory};
 
 /// What the caller wants of the way bytes move.

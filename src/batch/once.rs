@@ -1,6 +1,6 @@
 //! Who of several comes first.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Set once, by the thread that comes first.
 #[derive(Default)]

@@ -2,8 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::wanted::Wanted;
@@ -15,6 +14,8 @@ use crate::io::fingerprint::Fingerprint;
 use crate::progress::lock;
 use crate::range::{ByteRange, Failed, RangeSet, Unread};
 use crate::report::Bytes;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use crate::sys::Metadata;
 
 /// A file that is being written.

@@ -5,8 +5,7 @@
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::group_sync::GroupSync;
 use super::handles::Handles;
@@ -20,6 +19,8 @@ use crate::endpoint::Origin;
 use crate::error::ErrorKind;
 use crate::io::{FileIo, as_u64, transfer};
 use crate::progress::lock;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sys::{self, Directory};
 use crate::tree::folders::Folders;
 

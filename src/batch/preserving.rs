@@ -1,8 +1,6 @@
 //! What a file has besides its content, where every item of a batch is a whole
 //! file that is copied to a file of its own.
 
-use std::sync::Mutex;
-
 use super::ending::data_of;
 use super::output::Output;
 use super::plan::BatchPlan;
@@ -14,6 +12,7 @@ use crate::manifest::Item;
 use crate::preserve;
 use crate::progress::lock;
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 use crate::sys::FileKind;
 
 /// Refuses the first item that is not a whole file copied to a file of its own:

@@ -3,7 +3,7 @@
 //! room knows files and what they are to hold, and not what becomes of items.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::assembled::Assembled;
 use super::report::BatchReport;
@@ -19,6 +19,7 @@ use crate::plan::Plan;
 use crate::pool::{Control, OnReadError};
 use crate::progress::{Watch, lock};
 use crate::range::{ByteRange, Mapping, RangeSet};
+use crate::sync::Mutex;
 use crate::verify::compare::{Comparison, Findings};
 use crate::verify::read_back::ReadBack;
 

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 
 use crate::error::quoted;
 use crate::preserve::NotGiven;
 use crate::progress::lock;
+use crate::sync::Mutex;
 
 /// What was refused, from any thread.
 #[derive(Default)]

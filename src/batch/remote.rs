@@ -3,7 +3,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::address;
 use crate::cpu::into_inner;
@@ -13,6 +13,7 @@ use crate::options::Options;
 use crate::pool::controller::Controller;
 use crate::pool::{self, FailedAt, Requests, Steps};
 use crate::progress::{CancelToken, Progress, Watch, lock};
+use crate::sync::Mutex;
 
 /// Servers are asked for so many at once, unless the user says otherwise.
 const AT_ONCE: usize = 16;

@@ -4,8 +4,7 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use super::commit::{GROUP, GROUP_BYTES};
 use super::once::Once;
@@ -17,6 +16,8 @@ use super::why::Why;
 use crate::endpoint::Origin;
 use crate::error::{Error, ErrorKind, Outcome, Result};
 use crate::progress::lock;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// Outputs without a name that wait for their commit, at most. None of them is synced, and
 /// the kernel finds in the caches of the processor what it needs to name them.

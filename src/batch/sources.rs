@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::{Arc, Weak};
 use std::time::SystemTime;
 
 use super::queue::Segment;
@@ -21,6 +21,7 @@ use crate::progress::lock;
 use crate::range::ByteRange;
 use crate::safety::{files_behind, protection};
 use crate::source::{Join, OpenSource};
+use crate::sync::Mutex;
 use crate::sys::{self, Directory, FileKind, Metadata, Thing};
 use crate::tree::Root;
 

@@ -7,7 +7,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use super::output::Output;
 use super::outputs::{Make, Outputs};
@@ -23,6 +22,7 @@ use crate::error::plain;
 use crate::io::FileIo;
 use crate::preserve;
 use crate::progress::lock;
+use crate::sync::atomic::Ordering;
 use crate::sys::{self, Directory, FileKind, Metadata, Replace};
 
 impl Outputs {

@@ -3,7 +3,6 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use super::report::{
@@ -12,6 +11,7 @@ use super::report::{
 use crate::error::quoted;
 use crate::progress::{Progress, lock};
 use crate::report::{Bytes, Outcome, Seconds, rate};
+use crate::sync::Mutex;
 
 /// Slow items named in the report.
 const SLOWEST: usize = 5;

@@ -1,5 +1,8 @@
 //! How many workers a batch gets; and outputs for the tests of other files.
 
+#[cfg(pcopy_model)]
+mod schedules;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, OnceLock};

@@ -15,7 +15,7 @@ use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::job::Batch;
 use super::outputs::Outputs;
@@ -28,6 +28,7 @@ use crate::manifest::Item;
 use crate::options::Options;
 use crate::preserve;
 use crate::progress::lock;
+use crate::sync::Mutex;
 use crate::sys::{self, Directory, Metadata};
 use crate::tree::{Folder, Omitted, Tree};
 

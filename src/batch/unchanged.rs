@@ -8,7 +8,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::sync::Mutex;
 
 use super::ending::data_of;
 use super::output::Output;
@@ -20,6 +19,7 @@ use crate::io::FileIo;
 use crate::manifest::{Item, Runs};
 use crate::progress::{CancelToken, lock};
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::Mutex;
 
 /// An output that has its name and was not compared.
 pub struct Unproven {

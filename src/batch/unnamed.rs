@@ -7,12 +7,12 @@
 use std::fs::File;
 use std::io;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
 
 use super::output::Output;
 use super::outputs::{Make, Outputs};
 use super::staging::same_file;
 use crate::durable::part;
+use crate::sync::atomic::Ordering;
 use crate::sys::{self, Directory, FileSystemKind, Metadata, Replace};
 
 /// The device of a folder whose files can be without a name and get one later, if there

@@ -2,7 +2,7 @@
 //! they need, and commits outputs as they become complete.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use super::claim::Claim;
 use super::commit::algorithms_of;
@@ -28,6 +28,7 @@ use crate::pool::{Assignment, Observers, Transfer, Work};
 use crate::progress::{CancelToken, Progress, lock};
 use crate::range::{ByteRange, Failed, Mapping, RangeSet};
 use crate::report::Bytes;
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 /// Active items whose names are shown.
 const NAMES_SHOWN: usize = 3;

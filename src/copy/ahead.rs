@@ -4,8 +4,6 @@
 //! bytes by looking first. So the parts are read twice, the second time mostly
 //! from memory. Nothing is written here.
 
-use std::sync::Mutex;
-
 use crate::cpu::Pool;
 use crate::digest::{Hasher, RangeDigest};
 use crate::endpoint::Origin;
@@ -17,6 +15,7 @@ use crate::options::Options;
 use crate::pool::Throttle;
 use crate::progress::{Phase, Watch, lock};
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 /// Bytes read at a time.
 const CHUNK: u64 = 1 << 20;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::only_changed::Update;
 use crate::durable::checkpoint::{Checkpointer, Ledger};
@@ -14,6 +14,7 @@ use crate::pool::Transfer;
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
 use crate::report::DestinationReport;
+use crate::sync::Mutex;
 
 /// What is known to be wrong is widened to whole blocks of the page cache, so
 /// that no block is half trusted.

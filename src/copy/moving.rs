@@ -2,7 +2,7 @@
 //! workers, and checkpoints made meanwhile.
 
 use std::fs::File;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::branch::{Branch, Member};
 pub use super::moved::Moved;
@@ -19,6 +19,7 @@ use crate::pool::{self, Assignment, Control, Observers, OnReadError, Transfer, W
 use crate::progress::{Event, Phase, Progress, Watch, lock};
 use crate::range::{ByteRange, RangeSet};
 use crate::sparse::{Preallocate, Sparse};
+use crate::sync::Mutex;
 use crate::sys;
 
 /// Bytes that any storage copies in less time than lies between checkpoints.

@@ -1,6 +1,6 @@
 //! The digests that the workers of one copy compute together.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use super::content::Content;
 use super::in_order::InOrder;
@@ -11,6 +11,7 @@ use super::tree::Tree;
 use super::{Algorithm, Digest};
 use crate::cpu::{into_inner, lock};
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::Mutex;
 
 /// Computes digests of a range while its pieces pass by, shared by all workers.
 ///

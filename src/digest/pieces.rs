@@ -5,13 +5,14 @@
 //! under way, and a piece that cannot be read costs no other its digest.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::content::Content;
 use super::digester::{Abandoned, Digester};
 use super::{Algorithm, Digest};
 use crate::cpu::lock;
 use crate::range::{ByteRange, Segments};
+use crate::sync::Mutex;
 
 /// The digests of one piece.
 #[derive(Clone, PartialEq, Eq, Debug)]

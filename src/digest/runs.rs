@@ -6,12 +6,12 @@
 //! runs meet is a combination needed, some microseconds for any length.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use super::content::Content;
 use super::{Algorithm, Digest};
 use crate::cpu::{into_inner, lock};
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 /// The checksums of all stretches of bytes seen so far, by their start.
 #[derive(Default)]

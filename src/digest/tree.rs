@@ -21,7 +21,6 @@
 //! beside it wait, one for each level of the tree.
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use blake3::hazmat::{self, ChainingValue, HasherExt, Mode};
 
@@ -30,6 +29,7 @@ use super::state::DigestState;
 use super::{Algorithm, Digest};
 use crate::cpu::{into_inner, lock};
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 const CHUNK: u64 = blake3::CHUNK_LEN as u64;
 

@@ -276,7 +276,7 @@ pub(crate) fn wait_until_free(path: &Path, time: Duration, watch: Watch<'_>) -> 
             let name = quoted(path);
             watch.progress.event(Event::Note(format!("{name} is locked: waiting")));
         }
-        std::thread::sleep(LOOK_EVERY.min(time));
+        crate::sync::thread::sleep(LOOK_EVERY.min(time));
         if watch.cancel.is_cancelled() {
             return Err(ErrorKind::Cancelled.into());
         }

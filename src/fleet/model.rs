@@ -4,7 +4,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::folder::Folder;
@@ -14,6 +13,7 @@ use super::record::{
 };
 use super::whole::SentParts;
 use crate::range::ByteRange;
+use crate::sync::{Mutex, MutexGuard};
 use crate::testing::Random;
 
 #[cfg(all(test, pcopy_model))]

@@ -9,11 +9,11 @@
 //! (invariant I3): [`DeferredPrefix::held`] says what a map has to leave out.
 
 use std::io;
-use std::sync::{Mutex, MutexGuard};
 
 use super::as_usize;
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::{Mutex, MutexGuard};
 
 /// How much is kept back, in bytes: every partition table lies within it, and
 /// partitions begin behind it as every tool of today makes them.

@@ -6,12 +6,13 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::{Sink, transfer};
 use crate::progress::lock;
 use crate::range::ByteRange;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 struct Branch {
     sink: Arc<dyn Sink>,

@@ -1,13 +1,13 @@
 //! A source and sink in memory, for tests and for library users' own tests.
 
 use std::io;
-use std::sync::Mutex;
 
 use positioned_io::ReadAt;
 
 use super::{Extent, Sink, Source, as_u64, as_usize};
 use crate::progress::lock;
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 /// Bytes in memory that can be read and written at any offset by any thread.
 ///

@@ -10,8 +10,8 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 use crossbeam::queue::ArrayQueue;
 
@@ -20,6 +20,7 @@ use super::fingerprint::{Marked, Marks};
 use super::{Sink, Source, ZEROES, as_u64, as_usize, transfer};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet, align_down};
+use crate::sync::Mutex;
 
 /// Smallest block that is told apart, in bytes: a page of the page cache, below
 /// which every system reads and writes whole ones.

@@ -9,12 +9,12 @@
 //! system: no byte depends on it, and nothing here fails.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
 use std::time::Duration;
 
 use super::{Sink, Source, as_u64};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::Mutex;
 use crate::sync::thread;
 use crate::sys;
 

@@ -7,12 +7,12 @@
 use std::fs::File;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use positioned_io::ReadAt;
 
 use super::{FileIo, Joined, Sink, Source, as_usize};
 use crate::range::{ByteRange, Segments};
+use crate::sync::atomic::{AtomicBool, Ordering};
 
 /// Several files, one after the other.
 pub struct Segmented {

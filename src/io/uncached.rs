@@ -7,13 +7,14 @@
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock};
 
 use super::buffer::{ALIGNMENT, Buffer};
 use super::{as_u64, as_usize};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet, align_down};
+use crate::sync::Mutex;
 use crate::sys::{self, PositionedFile};
 
 /// Sector sizes in use, tried in this order.

@@ -3,8 +3,7 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::engine::{Engine, copy_buffered};
 use super::observers::{Observers, Todo};
@@ -20,6 +19,8 @@ use crate::progress::{Event, lock};
 use crate::range::{ByteRange, Mapping, RangeSet, Unread};
 use crate::report::Fallback;
 use crate::sparse::Zeros;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 /// One source range on its way to one sink.
 pub struct Transfer {

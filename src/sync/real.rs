@@ -1,6 +1,8 @@
 //! Those of std and crossbeam.
 
-pub use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, atomic};
+pub use std::sync::{
+    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
+};
 use std::time::Duration;
 pub use std::time::Instant;
 

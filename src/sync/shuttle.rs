@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shuttle::rand::{Rng, thread_rng};
-pub use shuttle::sync::{Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, atomic};
+pub use shuttle::sync::{
+    Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic,
+};
 
 thread_local! {
     /// All schedules run on one thread.
@@ -168,8 +170,8 @@ pub fn scheduling_point() {
     shuttle::thread::yield_now();
 }
 
-/// What can be locked: the one of `shuttle`, and in rooms that no schedule is tried of,
-/// that of std.
+/// What can be locked: the one of `shuttle`, and in tests, for what is not to be tried, that
+/// of std.
 pub trait Lockable {
     type Inner;
     type Guard<'a>: Deref<Target = Self::Inner> + DerefMut

@@ -6,12 +6,12 @@
 //! first. Pure: which calls move the sectors is the caller's business.
 
 use std::io;
-use std::sync::{Mutex, PoisonError};
 
 use crossbeam::queue::SegQueue;
 
 use super::buffer::{ALIGNMENT, Buffer};
 use crate::range::{as_u64, as_usize};
+use crate::sync::{Mutex, PoisonError};
 
 /// Longest request that goes through a buffer of its own. A longer one is
 /// short, which every caller must handle anyway. A multiple of every sector.

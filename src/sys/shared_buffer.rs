@@ -5,9 +5,10 @@
 //! borrowed it returns, whatever a worker still holds.
 
 use std::ops::{Deref, DerefMut};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use crate::range::{ByteRange, RangeSet, as_u64, as_usize};
+use crate::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Memory of the caller, lent part by part.
 pub struct SharedBuffer {

@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::sync::Mutex;
 
 use positioned_io::ReadAt;
 
@@ -10,6 +9,7 @@ use super::random::Random;
 use crate::io::{Sink, as_u64, as_usize, transfer};
 use crate::progress::lock;
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 /// What a disk writes whole or not at all, in bytes. Real disks write more at
 /// once; less is never torn.

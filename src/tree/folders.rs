@@ -6,9 +6,10 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Component, Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::progress::lock;
+use crate::sync::Mutex;
 use crate::sys::Directory;
 
 /// The directories below one.

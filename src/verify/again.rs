@@ -4,7 +4,6 @@
 //! writes.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use crate::error::Result;
@@ -16,6 +15,7 @@ use crate::pool::controller::Controller;
 use crate::pool::{BadSectors, Control, Ended, FailedAt, Reader, Requests, Steps, run_steps};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::Mutex;
 
 /// What is read, and how.
 pub struct Again<'a> {

@@ -2,7 +2,6 @@
 //! the pool.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use xxhash_rust::xxh3::Xxh3;
@@ -23,6 +22,7 @@ use crate::pool::{
 use crate::progress::lock;
 use crate::range::{ByteRange, Mapping, RangeSet, Unread};
 use crate::sparse;
+use crate::sync::Mutex;
 
 /// Grain in which differences are reported: the smallest unit of a medium.
 const GRAIN: u64 = 512;

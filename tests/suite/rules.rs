@@ -119,6 +119,19 @@ fn workers_are_started_in_one_place() {
     check_absent("one pool", &starting, &["pool/workers.rs"]);
 }
 
+/// Models put their own in the place of what comes from `sync`; a thread that waits by
+/// anything else would stand still for all of them.
+#[test]
+fn threads_wait_for_each_other_by_one_room() {
+    for room in library().iter().filter(|room| !room.path.starts_with("sync")) {
+        for line in room.text.lines().filter(|line| line.contains("std::sync::")) {
+            let found =
+                ["Mutex", "Condvar", "RwLock", "Barrier"].iter().find(|word| line.contains(*word));
+            assert_eq!(found, None, "{} has {line:?}", room.path.display());
+        }
+    }
+}
+
 #[test]
 fn invariant_i7_nothing_fallible_in_drop() {
     for room in library() {

@@ -1,3 +1,6 @@
+#[cfg(pcopy_model)]
+mod schedules;
+
 use super::*;
 use crate::durable::map::{Destination, Mode, Source};
 use crate::engine::Positioned;

@@ -389,7 +389,7 @@ fn open_stream(path: &Path, give_up: &dyn Fn() -> bool) -> io::Result<File> {
         if give_up() {
             return Err(unfit("it is a pipe that nobody reads"));
         }
-        std::thread::sleep(LOOK_AGAIN);
+        crate::sync::thread::sleep(LOOK_AGAIN);
     }
 }
 

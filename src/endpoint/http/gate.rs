@@ -2,12 +2,12 @@
 //! be made. A server that says that it has too much to do gets half as many, and
 //! none before the time it asks for; each answer after that allows a little more.
 
-use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::fault::Fault;
 use super::stop::{MOMENT, Stop};
 use crate::progress::lock;
+use crate::sync::{Condvar, Mutex, PoisonError};
 
 /// More than there are workers: no bound.
 const UNBOUNDED: f64 = 1e9;

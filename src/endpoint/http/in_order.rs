@@ -3,7 +3,6 @@
 //! off, another one brings the rest.
 
 use std::io;
-use std::sync::Mutex;
 
 use positioned_io::ReadAt;
 
@@ -13,6 +12,7 @@ use super::object::{Begun, Object};
 use crate::io::{Judgement, Source, as_u64, as_usize};
 use crate::progress::lock;
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 /// An answer that breaks off has brought something if it has brought so much, in bytes, or
 /// an eighth of what was missing. One that brings less counts as a try that has failed: a

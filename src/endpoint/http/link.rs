@@ -6,8 +6,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use ureq::config::Config;
@@ -22,6 +22,7 @@ use super::fault::Fault;
 use super::stop::{MOMENT, Stop};
 use crate::error::plain;
 use crate::progress::lock;
+use crate::sync::Mutex;
 
 /// Most addresses of one name that are tried: as many as `ureq` has room for.
 const MOST_ADDRESSES: usize = 16;

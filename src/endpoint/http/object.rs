@@ -1,8 +1,8 @@
 //! An object on a server, open: read at any offset, and always the same one.
 
 use std::io;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex};
 
 use positioned_io::ReadAt;
 
@@ -18,6 +18,7 @@ use crate::error::SourceChange;
 use crate::io::{Judgement, Source, as_u64, as_usize, transfer};
 use crate::progress::lock;
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 /// An open object.
 pub(in crate::endpoint) struct Object {

@@ -3,12 +3,12 @@
 
 use std::io;
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{PoisonError, RwLock};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
 use super::fault::Fault;
 use crate::progress::CancelToken;
+use crate::sync::{PoisonError, RwLock};
 
 /// How soon a wish to stop is heard.
 pub(super) const MOMENT: Duration = Duration::from_millis(50);
@@ -42,7 +42,7 @@ impl Stop {
             if left.is_zero() {
                 return Ok(());
             }
-            std::thread::sleep(left.min(MOMENT));
+            crate::sync::thread::sleep(left.min(MOMENT));
         }
     }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::draft::{Record, S3Draft};
@@ -32,6 +32,7 @@ use crate::range::RangeSet;
 use crate::safety::roles::{Role, Roles};
 use crate::size::{Size, human};
 use crate::sparse::{Preallocate, Sparse};
+use crate::sync::Mutex;
 use crate::sys;
 
 /// Memory for parts that are read or sent, in bytes, unless the user says how many

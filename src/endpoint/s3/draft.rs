@@ -15,6 +15,7 @@ use crate::error::{Error, ErrorKind, NameIsTaken, Result};
 use crate::io::{Sink, WriteOrder};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
+use crate::sync::Mutex;
 
 /// What was recorded of an upload.
 pub struct Record {
@@ -64,7 +65,7 @@ pub struct S3Draft {
     pub begun: String,
     /// Whether an earlier run has completed it.
     pub is_complete: bool,
-    pub notes: std::sync::Mutex<Vec<String>>,
+    pub notes: Mutex<Vec<String>>,
 }
 
 impl S3Draft {

@@ -2,7 +2,7 @@
 //! What is asked for, and why, is not known here.
 
 use std::fmt::Write as _;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rusty_s3::{Bucket, Method, UrlStyle};
@@ -17,6 +17,7 @@ use crate::endpoint::http::location::{self, Location};
 use crate::endpoint::http::reply::{date, retry_after, text};
 use crate::options::{DEFAULT_REGION, Header, Remote, S3Access, S3Keys, S3Style};
 use crate::progress::lock;
+use crate::sync::Mutex;
 
 /// How long the address of a request holds, in seconds. What takes longer was
 /// begun before; clocks differ.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::destination::{self, S3Destination};
 use super::draft::{self, S3Draft};
@@ -25,6 +25,7 @@ use crate::io::{Sink, WriteOrder};
 use crate::options::Options;
 use crate::progress::CancelToken;
 use crate::range::ByteRange;
+use crate::sync::Mutex;
 
 /// An object that several processes are to upload.
 pub struct SharedUpload {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Mutex, OnceLock};
+use std::sync::OnceLock;
 
 use super::parts::{self, PartPlan};
 use super::requests::Requests;
@@ -16,6 +16,7 @@ use crate::io::{Gathering, Sink, as_u64, as_usize};
 use crate::progress::lock;
 use crate::range::{ByteRange, RangeSet};
 use crate::size::human;
+use crate::sync::Mutex;
 
 /// An object that is being written.
 pub struct Parts {

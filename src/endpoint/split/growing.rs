@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use super::begin_segment;
 use super::draft::{FinalName, SplitDraft};
@@ -21,6 +21,7 @@ use crate::progress::{CancelToken, lock};
 use crate::range::{ByteRange, RangeSet, Segments};
 use crate::report::SegmentReport;
 use crate::source::sequence;
+use crate::sync::Mutex;
 
 /// Where the segments are to be.
 pub struct Plan {

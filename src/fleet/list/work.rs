@@ -1,7 +1,7 @@
 //! What a process does with the shards of a job of many files, and with its end.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use super::plan::ListJob;
 use super::{changed, is_over};
@@ -23,6 +23,7 @@ use crate::io::guarded::Guard;
 use crate::manifest::{Item, Runs};
 use crate::options::Options;
 use crate::progress::{Watch, lock};
+use crate::sync::Mutex;
 use crate::{Leftovers, RangeSpec};
 
 /// One process at work on many files.
