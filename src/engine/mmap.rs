@@ -36,6 +36,11 @@ fn suits(capabilities: &Capabilities) -> Support {
     }
     use FileSystemKind::{Ext, Tmpfs, Xfs};
     let destination = &capabilities.destination;
+    if !capabilities.source.is_open() {
+        return Support::No(
+            "a destination is mapped only where the source is an open file or device",
+        );
+    }
     if !destination.is_file() || !capabilities.fresh {
         return Support::No(
             "only a new file is mapped: another process could make an old one shorter",

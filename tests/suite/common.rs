@@ -138,7 +138,6 @@ impl Scene {
 }
 
 /// Whether the engine `name` can write a new file in the temporary folder.
-#[cfg(unix)]
 pub fn can_engine(name: &str) -> bool {
     let scene = Scene::new();
     scene.source("source", 100_000);

@@ -246,6 +246,27 @@ fn a_named_engine_fails_rather_than_gives_way() {
     }
 }
 
+/// What an engine cannot do for a source of this kind is known before the copy.
+#[test]
+fn a_dry_run_refuses_the_engines_that_cannot_read_a_source() {
+    let scene = Scene::new();
+    for name in ["source", "set.001", "set.002"] {
+        scene.source(name, FEW);
+    }
+    for source in ["source", "set.001", "--length 4096 zero:"] {
+        for engine in ["positioned", "direct", "mmap", "offload", "splice"] {
+            let line = format!("--engine {engine} {source} copy");
+            let planned = scene.run(&format!("--dry-run {line}"));
+            let copied = scene.run(&line);
+            let is_one = planned.status.code() == copied.status.code();
+            // Whether a call is offered is known when it is made.
+            let is_tried = source == "source" && planned.status.success();
+            assert!(is_one || is_tried, "{line}: {} {}", planned.stderr, copied.stderr);
+            let _ = std::fs::remove_file(scene.path("copy"));
+        }
+    }
+}
+
 /// Space that runs out while it is reserved is not a signal, and no copy.
 #[test]
 fn no_space_for_a_map_is_an_error_of_the_write() {

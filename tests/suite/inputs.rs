@@ -1,9 +1,11 @@
 //! The inputs that are kept in `fuzz/corpus`, and every one that has ended in a panic: as
 //! they are, torn anywhere, and with changed bytes.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use pcopy::manifest::Format;
 use pcopy::testing::Random;
 use pcopy::testing::inputs::{KINDS, Kind};
 
@@ -63,6 +65,32 @@ fn every_input_that_is_kept_is_taken_in_or_refused() {
             }
         }
     }
+}
+
+/// The first byte of a list says in which format it is read. A format that is new in the
+/// middle of the others would make other lists of those that are kept.
+#[test]
+fn lists_that_are_kept_are_of_every_format() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/list");
+    if !corpus.is_dir() {
+        return skip("fuzz/corpus is not in a package");
+    }
+    let formats = Format::names();
+    // The last number is for a format that is to be found out.
+    let formats: Vec<&str> = formats.split(", ").chain(["any"]).collect();
+    let mut kept = BTreeSet::new();
+    for path in files(&corpus) {
+        let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+        // Those that the fuzzer has found are called by their digest.
+        if name.len() == 40 {
+            continue;
+        }
+        let first = std::fs::read(&path).expect("it can be read")[0];
+        let format = formats[usize::from(first) % formats.len()];
+        assert!(name.starts_with(format), "{name} is read as {format}");
+        kept.insert(format);
+    }
+    assert_eq!(kept.len(), formats.len(), "{kept:?} of {formats:?}");
 }
 
 /// Those who fuzz have all kinds, and no kind of another name.
