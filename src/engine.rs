@@ -76,6 +76,8 @@ pub struct EngineContext<'a> {
     pub range: ByteRange,
     /// Where its first byte goes in the sink.
     pub dest_offset: u64,
+    /// What is moved first, in bytes of the sink; `None` where nothing is.
+    pub first: Option<ByteRange>,
     /// Length of the sink in bytes.
     pub sink_len: u64,
     /// Whether the sink has all bytes of the source already, in the same storage.

@@ -261,6 +261,7 @@ impl Task<'_> {
             only_changed: only_changed.as_ref(),
             range: self.mapping.from(),
             dest_offset: self.mapping.to().start(),
+            first: self.plan.stripe(0).map(|stripe| self.mapping.to_destination(stripe)),
             sink_len: first.len(),
             is_clone: first.is_clone(),
             io_size: self.io_size.max(self.buffer_size),

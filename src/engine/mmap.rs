@@ -58,12 +58,12 @@ fn suits(capabilities: &Capabilities) -> Support {
 struct Mmap;
 
 impl Mmap {
-    /// Tries out whether storage can be reserved, as of ext2 it cannot. Whether
-    /// there is enough of it is found where it is needed.
+    /// Tries out whether storage can be reserved, as of ext2 it cannot: where it will be
+    /// needed, so that no hole is filled. Whether there is enough of it is found there.
     fn make(site: &EngineContext<'_>) -> Result<Mmap, String> {
         let (_, file) = files(&**site.source, &**site.sink)?;
-        let first = ByteRange::with_len(site.dest_offset, site.range.len().min(1));
-        match first.filter(|first| !first.is_empty()).map(|first| sys::reserve(file, first)) {
+        let first = site.first.map(|stripe| stripe.split_at(stripe.start() + 1).0);
+        match first.map(|first| sys::reserve(file, first)) {
             Some(Err(error)) if sys::is_not_offered(&error) => {
                 Err(format!("reserving space: {error}"))
             }
