@@ -1,41 +1,61 @@
 //! Worlds so small that all of them are tried: every set of eight bytes, every range in
 //! them, every offset of a byte. What is promised of offsets of 64 bits is compared with
-//! what wider numbers say, at the beginning of the 64 bits and at their end, where a sum
-//! does not fit.
+//! what wider numbers say: at the beginning of the 64 bits, where 32 bits end, where the
+//! signed offsets of files end, and at the end of the 64 bits, where a sum does not fit.
 
 use pcopy::plan::Plan;
 use pcopy::range::{Segments, align_down, align_up};
 use pcopy::{ByteRange, Mapping, RangeSet, RangeSpec, Size};
 
-/// Offsets at one end of the 64 bits, made of a byte.
-#[derive(Clone, Copy, Debug)]
+/// A place in the 64 bits, and the offsets there that are made of a byte.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Edge {
+    /// From 0 on.
     Low,
+    /// Around 2^32.
+    Word,
+    /// Around 2^63, where the signed offsets of files end.
+    Signed,
+    /// Up to 2^64.
     High,
 }
 
-const EDGES: [Edge; 2] = [Edge::Low, Edge::High];
+const EDGES: [Edge; 4] = [Edge::Low, Edge::Word, Edge::Signed, Edge::High];
+
+/// The offset of a byte that is the middle of an edge.
+const MIDDLE: u64 = 128;
 
 impl Edge {
     fn offset(self, byte: u8) -> u64 {
-        match self {
-            Edge::Low => u64::from(byte),
-            Edge::High => u64::MAX - u64::from(u8::MAX - byte),
-        }
+        let lowest = match self {
+            Edge::Low => 0,
+            Edge::Word => (1 << 32) - MIDDLE,
+            Edge::Signed => (1 << 63) - MIDDLE,
+            Edge::High => u64::MAX - u64::from(u8::MAX),
+        };
+        lowest + u64::from(byte)
+    }
+
+    /// Whether it is an end of the 64 bits.
+    fn is_end(self) -> bool {
+        matches!(self, Edge::Low | Edge::High)
     }
 }
 
-/// The bytes that each coordinate goes through: all of them in the long run, otherwise
-/// those around the ends and the middle.
-fn coordinates() -> Vec<u8> {
-    let is_edge = |byte: &u8| matches!(byte, 0..=6 | 125..=130 | 249..=255);
-    match std::env::var_os("PCOPY_SOAK") {
-        Some(_) => (0..=u8::MAX).collect(),
-        None => (0..=u8::MAX).filter(is_edge).collect(),
-    }
+/// The bytes that each of three coordinates goes through: those around the ends and the
+/// middle, of which there are more at the ends of the 64 bits; there, in the long run, all.
+fn coordinates(edges: [Edge; 3]) -> Vec<u8> {
+    let around: u8 = match (std::env::var_os("PCOPY_SOAK"), edges.into_iter().all(Edge::is_end)) {
+        (Some(_), true) => u8::MAX,
+        (Some(_), false) => 16,
+        (None, true) => 4,
+        (None, false) => 2,
+    };
+    let is_near = |place: u8, byte: u8| place.abs_diff(byte) < around;
+    (0..=u8::MAX).filter(|byte| [0, 127, 128, 255].iter().any(|at| is_near(*at, *byte))).collect()
 }
 
-/// A number of 64 bits, wide enough for every sum of two.
+/// A number of 64 bits, wide enough for every sum of two, of sectors too.
 type Wide = i128;
 
 const TOP: Wide = u64::MAX as Wide;
@@ -99,33 +119,48 @@ fn check_triple(a: u64, b: u64, c: u64) {
     // Blocks, of a power of two that the third offset chooses.
     let block = 1 << (c % 64);
     let wide_block = wide(block);
-    let (down, up) = (wa - wa % wide_block, wa + (wide_block - wa % wide_block) % wide_block);
-    assert_eq!(wide(align_down(a, block)), down, "{a} by {block}");
-    // A sum that does not fit is the highest offset, whatever the block.
-    let fits = wa + wide_block - 1 <= TOP;
-    assert_eq!(wide(align_up(a, block)), if fits { up } else { TOP }, "{a} by {block}");
-    let out = range.align_out(block);
-    assert!(out.contains(range) && out.start().is_multiple_of(block), "{range} by {block}");
-    assert!(out.end().is_multiple_of(block) || out.end() == u64::MAX, "{range} by {block}");
-    assert!(wide(out.len()) < high - low + 2 * wide_block, "{range} by {block}");
-    let inner = range.align_in(block);
-    assert!(range.contains(inner), "{range} by {block}");
-    assert!(
-        inner.is_empty()
-            || inner.start().is_multiple_of(block) && inner.end().is_multiple_of(block)
-    );
+    let down = |offset: Wide| offset - offset.rem_euclid(wide_block);
+    let up = |offset: Wide| down(offset + wide_block - 1);
+    assert_eq!(wide(align_down(a, block)), down(wa), "{a} by {block}");
+    // A multiple that does not fit is the highest offset.
+    assert_eq!(wide(align_up(a, block)), up(wa).min(TOP), "{a} by {block}");
+    let around = (down(low), up(high).min(TOP));
+    assert_eq!(ends(range.align_out(block)), around, "{range} out to {block}");
+    let (first, last) = (up(low), down(high));
+    let inside = if first <= last { (first, last) } else { (high, high) };
+    assert_eq!(ends(range.align_in(block)), inside, "{range} in to {block}");
 
     check_spec(a, b, c);
 }
 
-/// Every form of a range, on a source of `len` bytes.
+/// Every form of a range, on a source of `len` bytes: each of its two sizes in bytes, or in
+/// sectors.
 fn check_spec(a: u64, b: u64, len: u64) {
-    let (wa, wb, wide_len) = (wide(a), wide(b), wide(len));
-    let (first, second) = (Size::Bytes(a), Size::Bytes(b));
+    let bytes = |number| (Size::Bytes(number), wide(number), 1);
+    let sectors = |number, sector| {
+        let unit = Wide::from(sector);
+        let fits = u64::try_from(wide(number) * unit).ok();
+        assert_eq!(Size::Sectors(number).bytes(sector).ok(), fits, "{number} of {sector}");
+        (Size::Sectors(number), wide(number) * unit, unit)
+    };
+    check_forms(bytes(a), bytes(b), len, 512);
+    check_forms(sectors(a, 512), sectors(b, 512), len, 512);
+    // A number of small sectors is as near to a length as one of bytes.
+    check_forms(sectors(a, 2), sectors(b, 2), len, 2);
+    check_forms(sectors(a, 2), bytes(b), len, 2);
+    check_forms(bytes(a), sectors(b, 2), len, 2);
+}
+
+/// A size, its bytes, and the bytes of one of what it counts.
+type Counted = (Size, Wide, Wide);
+
+/// Every form of a range that is made of two sizes.
+fn check_forms((first, wa, _): Counted, (second, wb, one): Counted, len: u64, sector: u32) {
+    let wide_len = wide(len);
     let forms = [
         (RangeSpec::All, 0, wide_len),
         (RangeSpec::Bounds(first, second), wa, wb),
-        (RangeSpec::Inclusive(first, second), wa, wb + 1),
+        (RangeSpec::Inclusive(first, second), wa, wb + one),
         (RangeSpec::Span(first, second), wa, wa + wb),
         (RangeSpec::From(first), wa, wide_len),
         (RangeSpec::Last(second), wide_len - wb, wide_len),
@@ -135,8 +170,8 @@ fn check_spec(a: u64, b: u64, len: u64) {
         let is_backward = end < start || is_inclusive && end == start;
         let is_inside = start >= 0 && end <= wide_len;
         let expected = (!is_backward && is_inside).then(|| narrow(start, end)).flatten();
-        assert_eq!(spec.resolve(len, 512).ok(), expected, "{spec} of {len}");
-        let clamped = spec.resolve_clamped(len, 512).ok();
+        assert_eq!(spec.resolve(len, sector).ok(), expected, "{spec} of {len} by {sector}");
+        let clamped = spec.resolve_clamped(len, sector).ok();
         // `A..` behind the end is not backward: nothing of it exists.
         let exists = match spec {
             RangeSpec::From(_) | RangeSpec::Last(_) => true,
@@ -144,16 +179,18 @@ fn check_spec(a: u64, b: u64, len: u64) {
         };
         let inside = |offset: Wide| offset.clamp(0, wide_len);
         let existing = exists.then(|| narrow(inside(start), inside(end))).flatten();
-        assert_eq!(clamped.map(|(range, _)| range), existing, "{spec} of {len}, clamped");
+        let found = clamped.map(|(range, _)| range);
+        assert_eq!(found, existing, "{spec} of {len} by {sector}, clamped");
         assert!(clamped.is_none_or(|(_, cut)| cut == expected.is_none()), "{spec} of {len}");
     }
 }
 
 #[test]
-fn three_offsets_of_a_byte_at_both_ends_of_the_64_bits() {
-    let bytes = coordinates();
+fn three_offsets_of_a_byte_at_every_edge_of_the_64_bits() {
     let mut tried = 0_u64;
-    for edges in (0..8).map(|bits| [bits & 1, bits >> 1 & 1, bits >> 2].map(|bit| EDGES[bit])) {
+    for number in 0..EDGES.len().pow(3) {
+        let edges = [number % 4, number / 4 % 4, number / 16].map(|edge| EDGES[edge]);
+        let bytes = coordinates(edges);
         for &a in &bytes {
             for &b in &bytes {
                 for &c in &bytes {
@@ -164,7 +201,7 @@ fn three_offsets_of_a_byte_at_both_ends_of_the_64_bits() {
         tried += (bytes.len() as u64).pow(3);
     }
     println!(
-        "measured: arithmetic of ranges, three offsets of a byte at both ends of the 64 bits: {tried} triples, 0 violations"
+        "measured: arithmetic of ranges, three offsets of a byte at 0, 2^32, 2^63 and 2^64: {tried} triples, 0 violations"
     );
 }
 
@@ -172,7 +209,7 @@ fn three_offsets_of_a_byte_at_both_ends_of_the_64_bits() {
 const WORLD: u64 = 8;
 
 /// The lowest offset of a world.
-const BASES: [u64; 2] = [0, u64::MAX - WORLD];
+const BASES: [u64; 4] = [0, (1 << 32) - WORLD / 2, (1 << 63) - WORLD / 2, u64::MAX - WORLD];
 
 /// The set of the bytes whose bit is set.
 fn set(base: u64, bits: u32) -> RangeSet {
