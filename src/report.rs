@@ -5,6 +5,7 @@
 //! the engine works with.
 
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use serde::ser::SerializeMap;
@@ -206,6 +207,33 @@ pub struct Fallback {
     pub reason: String,
 }
 
+/// How far the kernel keeps the process from changing anything but what it is to change.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Confinement {
+    /// As far as this program knows to ask.
+    Full,
+    /// As far as an older kernel knows.
+    Partial,
+    /// Not at all.
+    None,
+}
+
+/// Of this process, if it has been asked for: it holds until the process ends.
+static CONFINEMENT: OnceLock<Confinement> = OnceLock::new();
+
+impl Confinement {
+    /// Has every report of this process say so from now on. To be called once.
+    pub fn report(self) {
+        let _ = CONFINEMENT.set(self);
+    }
+
+    pub(crate) fn reported() -> Option<Confinement> {
+        CONFINEMENT.get().copied()
+    }
+}
+
 /// Time spent, in seconds.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -293,6 +321,10 @@ pub struct Report {
     /// Whether the same job with `resume` continues where this one ended.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub resumable: bool,
+    /// How far the process was confined; `None` where nobody asks for it, as in a
+    /// program that uses this library.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confined: Option<Confinement>,
     /// Things worth knowing that are not errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -360,6 +392,7 @@ impl Report {
             durable: false,
             in_place: false,
             resumable: false,
+            confined: Confinement::reported(),
             notes: Vec::new(),
             seconds: Seconds::default(),
             bytes_per_second: 0.0,

@@ -372,6 +372,18 @@ pub struct AppendOnly(
     pub &'static str,
 );
 
+/// What a process that confines itself may still do.
+#[derive(Clone, Copy, Debug)]
+pub struct Allowed<'a> {
+    /// Files, and directories with all below them, that it may make and write.
+    pub written: &'a [PathBuf],
+    /// Devices, and directories of devices, that it may send requests to (ioctl);
+    /// `None` if to all of them.
+    pub asked: Option<&'a [PathBuf]>,
+    /// Whether it may make connections.
+    pub network: bool,
+}
+
 /// What to do when the new name of a rename is taken.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Replace {

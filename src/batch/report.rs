@@ -10,7 +10,7 @@ use super::why::{Why, told};
 use crate::digest::Digest;
 use crate::error::{Error, escaped_json};
 use crate::manifest::Item;
-use crate::report::{FailedRange, Fallback, Outcome, Seconds};
+use crate::report::{Confinement, FailedRange, Fallback, Outcome, Seconds};
 use crate::tree::Tree;
 
 /// Name and version of the JSON schema of a whole batch.
@@ -274,6 +274,9 @@ pub struct BatchReport {
     pub verified_by: BTreeMap<&'static str, u64>,
     /// Whether everything was on the disk when the batch ended.
     pub durable: bool,
+    /// As [`Report::confined`](crate::Report::confined).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub confined: Option<Confinement>,
     /// Things worth knowing that are not errors.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
@@ -317,6 +320,7 @@ impl BatchReport {
             engines: BTreeMap::new(),
             fallbacks: Vec::new(),
             durable: false,
+            confined: Confinement::reported(),
             notes: Vec::new(),
             slowest: Vec::new(),
             seconds: Seconds::default(),

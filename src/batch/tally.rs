@@ -10,7 +10,7 @@ use super::report::{
 };
 use crate::error::quoted;
 use crate::progress::{Progress, lock};
-use crate::report::{Bytes, Outcome, Seconds, rate};
+use crate::report::{Bytes, Confinement, Outcome, Seconds, rate};
 use crate::sync::Mutex;
 
 /// Slow items named in the report.
@@ -143,6 +143,7 @@ impl<'a> Tally<'a> {
             fallbacks: Vec::new(),
             verified_by: Default::default(),
             durable,
+            confined: Confinement::reported(),
             notes: Vec::new(),
             slowest: state.slowest,
             seconds: Seconds {

@@ -50,8 +50,8 @@ pub struct Cli {
     #[command(flatten)]
     pub copy: CopyArgs,
 
-    /// Switch the sandbox off. On Linux, Landlock keeps the process from writing anywhere but to
-    /// its destinations
+    /// Switch the sandbox off. On Linux, Landlock keeps the process from making and writing files
+    /// outside the folders of its destinations
     #[arg(long, global = true, help_heading = "How")]
     pub no_sandbox: bool,
 }

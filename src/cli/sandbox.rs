@@ -1,33 +1,51 @@
 //! What the process may still do once its command line is known, held by the kernel
-//! where it can: write at and below its destinations and side files, and use the
-//! network only if an address is named. A mistake elsewhere in the program, or a name
-//! that leads somewhere else, then finds nothing that it could harm.
+//! where it can: write at and below its destinations and side files, send requests to
+//! devices, and use the network only if an address is named or a list may name one. A
+//! mistake elsewhere in the program, or a name that leads somewhere else, then reaches
+//! less; what the kernel cannot hold, the documentation names.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use pcopy::endpoint::bytes;
+use pcopy::report::Confinement;
+use pcopy::sys::Allowed;
 use pcopy::{address, sys};
 
-use super::args::{Cli, Command, CopyArgs};
+use super::args::{Cli, Command, CopyArgs, OutputArgs};
 use super::batch::BatchArgs;
 use super::config;
+use super::render::Style;
 
 /// Where output is thrown away, also that of programs that are started.
 const NOWHERE: &str = "/dev/null";
 
+/// Where devices are: the disk of a partition and the loop devices above a file are
+/// asked too, and nobody names them.
+const DEVICES: &str = "/dev";
+
 /// Restricts the process to what `cli` asks for. To be called before any other thread
-/// is there. Where the kernel cannot, and for commands that write nothing or write
-/// where no argument says, nothing changes.
+/// is there. Commands that write nothing, or write where no argument says, are not
+/// restricted. Where the kernel cannot, the other defences have to do: reports say so,
+/// and `--verbose` why.
 pub fn enter(cli: &Cli) {
-    if cli.no_sandbox {
-        return;
-    }
     let Some(named) = Named::of(cli) else { return };
-    let mut places: Vec<PathBuf> = named.written.iter().flat_map(|path| places(path)).collect();
-    places.extend(Path::new(NOWHERE).exists().then(|| NOWHERE.into()));
-    let is_remote = named.paths.iter().any(|path| address::scheme(path).is_some());
-    // What cannot be named cannot be allowed: the other defences have to do.
-    let _ = sys::confine(&places, is_remote || named.lists_sources);
+    let held = match cli.no_sandbox {
+        true => Err(io::Error::other("--no-sandbox")),
+        false => named.confine(),
+    };
+    let (confinement, why) = match held {
+        Ok(true) => (Confinement::Full, None),
+        Ok(false) => {
+            let why = "confined in part: the kernel is older than Linux 6.12";
+            (Confinement::Partial, Some(why.to_owned()))
+        }
+        Err(error) => (Confinement::None, Some(format!("not confined: {error}"))),
+    };
+    confinement.report();
+    if let Some(why) = why.filter(|_| named.output.verbose) {
+        Style::new(named.output, false).note(&why);
+    }
 }
 
 /// What a command line names.
@@ -36,8 +54,10 @@ struct Named<'a> {
     written: Vec<&'a Path>,
     /// Everything that is read or written.
     paths: Vec<&'a Path>,
-    /// Whether a list may name more that is read.
+    /// Whether a list may name more that is read. It is read later.
     lists_sources: bool,
+    /// How the command says things.
+    output: &'a OutputArgs,
 }
 
 impl<'a> Named<'a> {
@@ -48,12 +68,13 @@ impl<'a> Named<'a> {
             Some(Command::Batch(args)) => Some(Named::of_batch(args)),
             Some(Command::Patch(args)) => {
                 let written = vec![&*args.file];
-                Some(Named { paths: written.clone(), written, lists_sources: false })
+                let paths = written.clone();
+                Some(Named { paths, written, lists_sources: false, output: &args.output })
             }
             Some(Command::Verify(args)) => {
                 let written = args.digests.digest_file.as_deref().into_iter().collect();
                 let paths = args.paths.iter().map(PathBuf::as_path).collect();
-                Some(Named { written, paths, lists_sources: false })
+                Some(Named { written, paths, lists_sources: false, output: &args.output })
             }
             Some(_) => None,
         }
@@ -66,7 +87,7 @@ impl<'a> Named<'a> {
         let written = paths.last().copied().into_iter();
         let written = written.chain(args.consent.also.iter().map(PathBuf::as_path));
         let written = written.chain(side.into_iter().filter_map(|path| path.as_deref())).collect();
-        Named { written, paths, lists_sources: false }
+        Named { written, paths, lists_sources: false, output: &args.output }
     }
 
     fn of_batch(args: &'a BatchArgs) -> Named<'a> {
@@ -77,8 +98,33 @@ impl<'a> Named<'a> {
         let also = args.common.also.iter().map(PathBuf::as_path);
         let written: Vec<&Path> = into.into_iter().chain(also).chain(side).collect();
         let paths = args.source.as_deref().into_iter().collect();
-        Named { written, paths, lists_sources: true }
+        Named { written, paths, lists_sources: true, output: &args.common.output }
     }
+
+    fn confine(&self) -> io::Result<bool> {
+        let mut written: Vec<PathBuf> = self.written.iter().flat_map(|path| places(path)).collect();
+        written.extend(existing(NOWHERE));
+        let mut asked: Vec<PathBuf> =
+            self.paths.iter().chain(&self.written).flat_map(|path| device(path)).collect();
+        asked.extend(existing(DEVICES));
+        let mut all = self.paths.iter().chain(&self.written);
+        let is_remote = all.any(|path| address::scheme(path).is_some());
+        sys::confine(&Allowed {
+            written: &written,
+            asked: (!self.lists_sources).then_some(&*asked),
+            network: is_remote || self.lists_sources,
+        })
+    }
+}
+
+fn existing(path: &str) -> Option<PathBuf> {
+    Some(PathBuf::from(path)).filter(|path| path.exists())
+}
+
+/// `path`, if it is there and neither a file nor a directory.
+fn device(path: &Path) -> Option<PathBuf> {
+    let facts = path.metadata().ok()?;
+    (!facts.is_file() && !facts.is_dir()).then(|| path.to_owned())
 }
 
 /// Where must be written for the sake of `path`, which may be a symbolic link, or not

@@ -2,9 +2,14 @@
 //! not asked to.
 
 use std::io;
-use std::path::PathBuf;
 
-/// Restricts the process to write at and below `writable`: not done.
-pub fn confine(_writable: &[PathBuf], _network: bool) -> io::Result<bool> {
-    Ok(false)
+use super::Allowed;
+
+/// Restricts the process to what is `allowed`: not done.
+///
+/// # Errors
+///
+/// Always: that it is not done.
+pub fn confine(_allowed: &Allowed) -> io::Result<bool> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Landlock"))
 }

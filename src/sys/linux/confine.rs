@@ -1,73 +1,151 @@
-//! Landlock: what the process may write and whom it may call, from now on. It can
-//! be told to allow less, never more.
+//! Landlock: what the process may write, ask of devices, and whom it may call, from
+//! now on. It can be told to allow less, never more.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::Path;
 
 use landlock::{
-    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, PathBeneath, PathFd, Ruleset,
-    RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus,
+    ABI, Access, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible, PathBeneath, PathFd,
+    Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetError, RulesetStatus, Scope, make_bitflags,
 };
 
-/// The version that knows of truncating, and of names that move between
-/// directories: Linux 6.2.
-const FILES: ABI = ABI::V3;
+use super::super::Allowed;
 
-/// The version that knows of TCP: Linux 6.7.
-const NETWORK: ABI = ABI::V4;
+/// The version without which nothing is asked for, of Linux 5.19: before it, no name
+/// moves between directories.
+const NEEDED: ABI = ABI::V2;
 
-/// Lets this thread, and those that it starts, make and write files only at and below
-/// `writable`, and make connections only with `network`. Files that are open stay as
-/// they are, and reading is not restricted. Returns whether the kernel does so: one
-/// that cannot is asked for nothing.
+/// The version that knows all that is asked for, of Linux 6.12. What an older kernel
+/// does not know is left out.
+const WANTED: ABI = ABI::V6;
+
+/// What nothing makes, and what is allowed nowhere: devices, sockets and pipes.
+const SPECIAL: BitFlags<AccessFs> =
+    make_bitflags!(AccessFs::{MakeChar | MakeBlock | MakeSock | MakeFifo});
+
+/// Lets this thread, and those that it starts, do what is `allowed`, and nothing else of
+/// its kind. Files that are open stay as they are, and reading is not restricted.
+/// Signals and abstract sockets reach only processes that are restricted by this too.
+/// Returns whether the kernel holds all of that; an older one holds what it knows.
 ///
 /// # Errors
 ///
-/// If one of `writable` is not there, in which case nothing is restricted.
-pub fn confine(writable: &[PathBuf], network: bool) -> std::io::Result<bool> {
-    let places: Vec<_> = writable
-        .iter()
-        .map(|path| {
-            let all = AccessFs::from_write(FILES);
-            let access = if path.is_dir() { all } else { all & AccessFs::from_file(FILES) };
-            PathFd::new(path).map(|place| PathBeneath::new(place, access))
-        })
-        .collect::<Result<_, _>>()
-        .map_err(std::io::Error::other)?;
-    Ok(restrict(places, network).unwrap_or(false))
+/// Why nothing is restricted: the kernel cannot, or something allowed is not there.
+pub fn confine(allowed: &Allowed) -> io::Result<bool> {
+    let asked = allowed.asked.unwrap_or_default();
+    let mut places = Vec::with_capacity(allowed.written.len() + asked.len());
+    for path in allowed.written {
+        places.push(place(path, writing(path))?);
+    }
+    for path in asked {
+        places.push(place(path, AccessFs::IoctlDev.into())?);
+    }
+    let restricted = restrict(allowed, places);
+    restricted.map_err(|error| why_not().unwrap_or_else(|| io::Error::other(error)))
 }
 
-fn restrict(places: Vec<PathBeneath<PathFd>>, network: bool) -> Result<bool, RulesetError> {
+fn place(path: &Path, access: BitFlags<AccessFs>) -> io::Result<PathBeneath<PathFd>> {
+    Ok(PathBeneath::new(PathFd::new(path).map_err(io::Error::other)?, access))
+}
+
+/// What is needed to write at and below `path`.
+fn writing(path: &Path) -> BitFlags<AccessFs> {
+    let all = AccessFs::from_write(WANTED) & !SPECIAL & !AccessFs::IoctlDev;
+    if path.is_dir() { all } else { all & AccessFs::from_file(WANTED) }
+}
+
+fn restrict(allowed: &Allowed, places: Vec<PathBeneath<PathFd>>) -> Result<bool, RulesetError> {
+    let mut handled = AccessFs::from_write(WANTED);
+    if allowed.asked.is_none() {
+        handled &= !AccessFs::IoctlDev;
+    }
     let rules = Ruleset::default()
         .set_compatibility(CompatLevel::HardRequirement)
-        .handle_access(AccessFs::from_write(FILES))?
-        .set_compatibility(CompatLevel::BestEffort);
-    let rules = if network { rules } else { rules.handle_access(AccessNet::from_all(NETWORK))? };
+        .handle_access(AccessFs::from_write(NEEDED))?
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(handled)?
+        .scope(Scope::from_all(WANTED))?;
+    let network = AccessNet::from_all(WANTED);
+    let rules = if allowed.network { rules } else { rules.handle_access(network)? };
     let rules = rules.create()?.add_rules(places.into_iter().map(Ok::<_, RulesetError>))?;
-    Ok(rules.restrict_self()?.ruleset != RulesetStatus::NotEnforced)
+    Ok(rules.restrict_self()?.ruleset == RulesetStatus::FullyEnforced)
+}
+
+/// Why the kernel confines nobody, if that is so.
+fn why_not() -> Option<io::Error> {
+    match version() {
+        Ok(version) if version >= NEEDED as u32 => None,
+        Ok(version) => {
+            let needed = NEEDED as u32;
+            let what = format!("the kernel has version {version} of Landlock, not {needed}");
+            Some(io::Error::other(what))
+        }
+        Err(error) => Some(io::Error::other(format!("the kernel has no Landlock: {error}"))),
+    }
+}
+
+/// The version of Landlock that the kernel has.
+fn version() -> io::Result<u32> {
+    // linux/landlock.h: LANDLOCK_CREATE_RULESET_VERSION.
+    const VERSION: u32 = 1;
+    let none = std::ptr::null::<u8>();
+    // SAFETY: asked for the version, the call reads no memory.
+    let version =
+        unsafe { libc::syscall(libc::SYS_landlock_create_ruleset, none, 0_usize, VERSION) };
+    u32::try_from(version).map_err(|_| io::Error::last_os_error())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::ErrorKind;
+    use std::io::{ErrorKind, IsTerminal, Write};
     use std::net::{TcpListener, TcpStream};
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::fs::PermissionsExt;
+    use std::os::unix::net::{SocketAddr, UnixListener, UnixStream};
+    use std::path::PathBuf;
+    use std::process::{Child, Command, Stdio};
+
+    use rustix::process::{Pid, test_kill_process};
 
     use super::*;
 
-    /// The thread is restricted, and no other one.
-    fn confined<T: Send>(
-        writable: &[PathBuf],
-        network: bool,
-        act: impl FnOnce() -> T + Send,
-    ) -> Option<T> {
+    /// Whether the kernel has `version`; a skip if not.
+    fn has(needed: ABI) -> bool {
+        let has = version().is_ok_and(|version| version >= needed as u32);
+        if !has {
+            let thread = std::thread::current();
+            let name = thread.name().unwrap_or("a test");
+            // In one piece, and past what captures the output of tests.
+            let line =
+                format!("skipped: {name}: needs a kernel with version {needed} of Landlock\n");
+            let _ = io::stderr().write_all(line.as_bytes());
+        }
+        has
+    }
+
+    /// What `act` returns where only what is `allowed` can be done. The thread is
+    /// restricted, and no other one.
+    fn confined<T: Send>(allowed: &Allowed, act: impl FnOnce() -> T + Send) -> T {
         std::thread::scope(|scope| {
-            let thread = scope.spawn(|| confine(writable, network).unwrap().then(act));
+            let thread = scope.spawn(|| {
+                let is_all = confine(allowed).unwrap();
+                assert_eq!(is_all, version().unwrap() >= WANTED as u32);
+                act()
+            });
             thread.join().unwrap()
         })
     }
 
+    fn only(written: &[PathBuf]) -> Allowed<'_> {
+        Allowed { written, asked: Some(&[]), network: false }
+    }
+
     #[test]
     fn nothing_is_written_outside_and_everything_inside() {
+        if !has(NEEDED) {
+            return;
+        }
         let folder = tempfile::tempdir().unwrap();
         let at = |name: &str| folder.path().join(name);
         let (inside, outside) = (at("inside"), at("outside"));
@@ -75,7 +153,7 @@ mod tests {
         fs::create_dir(&outside).unwrap();
         fs::write(outside.join("old"), "old").unwrap();
         std::os::unix::fs::symlink(&outside, inside.join("link")).unwrap();
-        let allowed = confined(std::slice::from_ref(&inside), false, || {
+        let found = confined(&only(std::slice::from_ref(&inside)), || {
             for denied in [outside.join("new"), outside.join("old"), inside.join("link/old")] {
                 let error = fs::write(&denied, "new").unwrap_err();
                 assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{denied:?}");
@@ -90,36 +168,108 @@ mod tests {
             fs::rename(inside.join("part"), inside.join("folder/new")).unwrap();
             fs::hard_link(inside.join("folder/new"), inside.join("second")).unwrap();
             fs::remove_file(inside.join("folder/new")).unwrap();
+            std::os::unix::fs::symlink("second", inside.join("link to it")).unwrap();
             let folder = crate::sys::Directory::open(&inside.join("folder")).unwrap();
             if let Ok(unnamed) = folder.create_unnamed() {
                 folder.name_unnamed(&unnamed, "named".as_ref()).unwrap();
             }
+            // Nothing makes these, inside or outside.
+            let fifo = rustix::fs::FileType::Fifo;
+            let mode = rustix::fs::Mode::RUSR;
+            let made = rustix::fs::mknodat(rustix::fs::CWD, inside.join("pipe"), fifo, mode, 0);
+            assert_eq!(made, Err(rustix::io::Errno::ACCESS));
+            let socket = UnixListener::bind(inside.join("socket")).unwrap_err();
+            assert_eq!(socket.kind(), ErrorKind::PermissionDenied);
             fs::read(inside.join("second")).unwrap()
         });
-        // A kernel without Landlock leaves out all of this.
-        assert!(allowed.is_none_or(|found| found == b"new"));
+        assert_eq!(found, b"new");
         fs::write(outside.join("new"), "other threads may").unwrap();
+    }
+
+    /// What the documentation names as not held.
+    #[test]
+    fn modes_and_second_names_are_not_held() {
+        if !has(NEEDED) {
+            return;
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        let (inside, outside) = (at("inside"), at("outside"));
+        fs::create_dir(&inside).unwrap();
+        fs::write(&outside, "old").unwrap();
+        fs::hard_link(&outside, inside.join("second")).unwrap();
+        confined(&only(std::slice::from_ref(&inside)), || {
+            assert!(fs::write(&outside, "new").is_err());
+            fs::write(inside.join("second"), "new").unwrap();
+            fs::set_permissions(&outside, fs::Permissions::from_mode(0o604)).unwrap();
+        });
+        assert_eq!(fs::read(&outside).unwrap(), b"new");
+        assert_eq!(fs::metadata(&outside).unwrap().permissions().mode() & 0o777, 0o604);
     }
 
     #[test]
     fn the_network_is_there_where_it_is_allowed() {
-        let folder = tempfile::tempdir().unwrap();
+        if !has(ABI::V4) {
+            return;
+        }
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = server.local_addr().unwrap();
-        let call = || TcpStream::connect(address).is_ok();
-        let places = [folder.path().to_owned()];
-        let (Some(open), Some(closed)) =
-            (confined(&places, true, call), confined(&places, false, call))
-        else {
-            return;
-        };
-        assert!(open);
-        // Before Linux 6.7 the network cannot be restricted.
-        let knows = rustix::system::uname().release().to_string_lossy().into_owned();
-        if knows.starts_with("6.") || knows.starts_with("7.") {
-            let minor: u32 = knows.split('.').nth(1).and_then(|m| m.parse().ok()).unwrap_or(0);
-            assert_eq!(closed, knows.starts_with("6.") && minor < 7);
+        for network in [true, false] {
+            let found =
+                confined(&Allowed { network, ..only(&[]) }, || TcpStream::connect(address).is_ok());
+            assert_eq!(found, network);
         }
+    }
+
+    #[test]
+    fn devices_answer_where_that_is_allowed() {
+        if !has(ABI::V5) {
+            return;
+        }
+        let terminals = Path::new("/dev/ptmx");
+        let asks = |asked: Option<&[&str]>| {
+            let asked = asked.map(|all| all.iter().map(PathBuf::from).collect::<Vec<_>>());
+            confined(&Allowed { asked: asked.as_deref(), ..only(&[]) }, || {
+                fs::File::open(terminals).unwrap().is_terminal()
+            })
+        };
+        assert!(asks(None));
+        assert!(asks(Some(&["/dev"])));
+        assert!(asks(Some(&["/dev/ptmx"])));
+        assert!(!asks(Some(&[])));
+        assert!(!asks(Some(&["/proc"])));
+    }
+
+    /// Ends with its standard input.
+    fn waiting() -> Child {
+        Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap()
+    }
+
+    #[test]
+    fn signals_and_abstract_sockets_reach_nobody_outside() {
+        if !has(ABI::V6) {
+            return;
+        }
+        let name = format!("pcopy-test-{}", std::process::id());
+        let address = SocketAddr::from_abstract_name(name).unwrap();
+        let _server = UnixListener::bind_addr(&address).unwrap();
+        let signal = |child: &Child| test_kill_process(Pid::from_child(child));
+        let end = |mut child: Child| {
+            drop(child.stdin.take());
+            assert!(child.wait().unwrap().success());
+        };
+        let outside = waiting();
+        assert!(signal(&outside).is_ok());
+        assert!(UnixStream::connect_addr(&address).is_ok());
+        confined(&only(&["/dev/null".into()]), || {
+            assert_eq!(signal(&outside), Err(rustix::io::Errno::PERM));
+            assert!(UnixStream::connect_addr(&address).is_err());
+            let mut own = waiting();
+            assert!(signal(&own).is_ok());
+            own.kill().unwrap();
+            assert!(!own.wait().unwrap().success());
+        });
+        end(outside);
     }
 
     #[test]
@@ -128,7 +278,7 @@ mod tests {
         let missing = folder.path().join("missing");
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                assert!(confine(std::slice::from_ref(&missing), false).is_err());
+                assert!(confine(&only(std::slice::from_ref(&missing))).is_err());
                 fs::write(&missing, "written").unwrap();
             });
         });
