@@ -3,16 +3,21 @@
  * to keep it from writing elsewhere is the kernel.
  *
  *     undefended link VICTIM FOLDER NUMBER PROGRAM [ARGUMENT...]
+ *     undefended taken VICTIM FOLDER NUMBER PROGRAM [ARGUMENT...]
+ *     undefended second VICTIM FOLDER NUMBER PROGRAM [ARGUMENT...]
  *     undefended folder OTHER FOLDER NUMBER PROGRAM [ARGUMENT...]
- *     undefended landlock             exits with 0 if the kernel has it
  *
  * Every system call that names a file is changed before the kernel sees it: none refuses
  * to follow a link (O_NOFOLLOW, AT_SYMLINK_NOFOLLOW) or asks for a name that nothing has
  * (O_EXCL), and none goes by a folder that was opened before: names in it are looked up
  * along the path again. With `link`, whatever name below FOLDER is about to be created is
- * a link to VICTIM by then. With `folder`, FOLDER itself is a link to OTHER from the first
- * creation in it on. That is so for creation NUMBER alone, counted from 1, or with 0 for
- * all of them.
+ * a link to VICTIM by then, and with `second` it is a further name of VICTIM (a hard link).
+ * With `taken`, that is also so of what has its name already and is about to be opened for
+ * writing. With `folder`, FOLDER itself is a link to OTHER from the first creation in it on.
+ * That is so for creation NUMBER alone, counted from 1, or with 0 for all of them.
+ *
+ * What stays: a rename that replaces nothing (RENAME_NOREPLACE), locks, the comparisons of
+ * what is open with what has the name, and all that is looked at before it is written to.
  *
  * The last line, on standard error, says how often that was done: "undefended: attacks: 2".
  * The exit code is that of the program, or 99 if this one fails.
@@ -32,10 +37,6 @@
 #include <sys/user.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-/* Of linux/landlock.h, which is not everywhere: asks for the version. */
-#define LANDLOCK_CREATE_RULESET 444
-#define LANDLOCK_VERSION 1
 
 /* More descriptors and threads than the tests have. */
 #define DESCRIPTORS 1024
@@ -62,7 +63,7 @@ static struct thread threads[THREADS];
 static char paths[DESCRIPTORS][PATH_MAX];
 
 static const char *aim, *folder;
-static int is_folder_attack, attacks, number, creations;
+static int is_folder_attack, is_taken_attack, is_second_attack, attacks, number, creations;
 
 static void fail(const char *what)
 {
@@ -152,8 +153,10 @@ static void attack(const char *path)
     if (!is_below(path) || (++creations != number && number))
         return;
     if (!is_folder_attack) {
-        /* What is there already is opened, not created. */
-        attacks += symlink(aim, path) == 0;
+        /* Without this, what is there already is opened, not created. */
+        if (is_taken_attack)
+            unlink(path);
+        attacks += (is_second_attack ? link(aim, path) : symlink(aim, path)) == 0;
         return;
     }
     if (attacks)
@@ -213,7 +216,8 @@ static void enters(struct thread *thread)
         strcpy(thread->opened, path);
         thread->is_opening = 1;
         /* A file without a name cannot be a link, but comes into a folder. */
-        if (regs.rdx & O_CREAT || ((regs.rdx & O_TMPFILE) == O_TMPFILE && is_folder_attack))
+        if (regs.rdx & O_CREAT || ((regs.rdx & O_TMPFILE) == O_TMPFILE && is_folder_attack) ||
+            (regs.rdx & O_ACCMODE && is_taken_attack && (regs.rdx & O_TMPFILE) != O_TMPFILE))
             attack(path);
         regs.rdx &= ~(word)(O_NOFOLLOW | O_EXCL);
         break;
@@ -276,13 +280,17 @@ static void leaves(struct thread *thread)
 
 int main(int count, char **words)
 {
-    if (count == 2 && strcmp(words[1], "landlock") == 0)
-        return syscall(LANDLOCK_CREATE_RULESET, NULL, 0, LANDLOCK_VERSION) < 1;
-    if (count < 6 || (strcmp(words[1], "link") && strcmp(words[1], "folder"))) {
-        fprintf(stderr, "usage: undefended link|folder TARGET FOLDER NUMBER PROGRAM [ARGUMENT...]\n");
+    if (count < 6) {
+        fprintf(stderr, "usage: undefended ATTACK TARGET FOLDER NUMBER PROGRAM [ARGUMENT...]\n");
         return 99;
     }
     is_folder_attack = strcmp(words[1], "folder") == 0;
+    is_taken_attack = strcmp(words[1], "taken") == 0;
+    is_second_attack = strcmp(words[1], "second") == 0;
+    if (!is_folder_attack && !is_taken_attack && !is_second_attack && strcmp(words[1], "link")) {
+        errno = EINVAL;
+        fail(words[1]);
+    }
     aim = words[2];
     folder = words[3];
     number = atoi(words[4]);
