@@ -260,21 +260,27 @@ impl Wish {
                 reasons.push(Reason { is_late: !is_planned, ..unsuitable(says) });
             }
         }
-        if self.reflink_always && machine.shares && !self.has_whole_blocks() {
+        let (start, end) = self.source();
+        let has_none = start < end && self.whole_blocks().is_empty();
+        if self.reflink_always && machine.shares && has_none {
             let says = "no whole block of the source is a whole block of the destination";
             reasons.push(Reason { is_late: true, ..unsuitable(says) });
         }
         reasons
     }
 
-    /// Whether the range is empty, or has a block that is one in the destination too.
-    fn has_whole_blocks(&self) -> bool {
+    /// What of the source can be shared: whole blocks that are whole ones of the destination
+    /// too. The end of both counts as the end of a block.
+    fn whole_blocks(&self) -> ByteRange {
         let (start, end) = self.source();
         let to = self.dest_offset + (end - start);
         let is_end = end == SIZE && !(self.in_place && to < BEFORE);
         let last = if is_end { end } else { end - end % BLOCK };
-        start == end
-            || start % BLOCK == self.dest_offset % BLOCK && start.next_multiple_of(BLOCK) < last
+        let first = start.next_multiple_of(BLOCK);
+        match start % BLOCK == self.dest_offset % BLOCK && first < last {
+            true => range(first, last),
+            false => range(start, start),
+        }
     }
 
     pub fn verdict(&self, world: World, machine: &Machine) -> Verdict {
@@ -337,13 +343,13 @@ impl Wish {
     }
 
     /// Bytes that each file of the destinations takes, where the system counts blocks that
-    /// hold something, by name.
-    pub fn stored(&self, world: World) -> Vec<(String, usize)> {
+    /// hold something, by name. Where extents are `shared`, holes are.
+    pub fn stored(&self, world: World, shared: bool) -> Vec<(String, usize)> {
         let (start, end) = self.source();
         let written = self.dest_offset + (end - start);
         let len = if self.in_place { written.max(BEFORE) } else { written };
         let blocks: Vec<bool> =
-            (0..len.div_ceil(BLOCK)).map(|block| self.is_stored(block, world)).collect();
+            (0..len.div_ceil(BLOCK)).map(|block| self.is_stored(block, world, shared)).collect();
         let bytes = |blocks: &[bool]| BLOCK * blocks.iter().filter(|stored| **stored).count();
         let mut all = Vec::new();
         for &name in self.names() {
@@ -368,17 +374,16 @@ impl Wish {
 
     /// Whether a block of the destination takes room: one that is a hole of the source, or
     /// is to be made one, does not.
-    fn is_stored(&self, block: usize, world: World) -> bool {
+    fn is_stored(&self, block: usize, world: World, shared: bool) -> bool {
         let part = self.of_block(block);
         let data = RangeSet::from(range(HOLE, DATA)).missing_from(part);
         let was = self.in_place && block * BLOCK < BEFORE;
-        // Holes are made in what was there when space has been reserved.
+        // What is shared is as it is in the source, whatever was reserved; and holes are made
+        // in what was there when space has been reserved.
+        let is_shared = shared && self.whole_blocks().contains(part);
         let is_changed = self.in_place || self.resumes(world);
-        let is_made_a_hole = match is_changed {
-            true if self.is_left_out(part) => true,
-            true if self.also => data.is_empty(),
-            _ => false,
-        };
+        let is_made_a_hole = is_shared && data.is_empty()
+            || is_changed && (self.is_left_out(part) || self.also && data.is_empty());
         match () {
             () if part.is_empty() => was,
             () if self.reserves_all && !self.in_place => !is_made_a_hole,
