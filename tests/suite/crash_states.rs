@@ -275,19 +275,19 @@ fn recorded(job: &Job, scene: &Scene, before: &Files, how: &str) -> Outcomes {
     outcomes
 }
 
-/// Every so many of `count` states that are tried, so that in the short run there are about
-/// `most`; in the long run all are.
-fn step(count: usize, most: usize) -> usize {
-    if std::env::var_os("PCOPY_SOAK").is_some() { 1 } else { count.div_ceil(most) }
+/// Every so many of `count` states that are tried, so that there are about `most` in the
+/// short run, and about `long` in the long one.
+fn step(count: usize, most: usize, long: usize) -> usize {
+    count.div_ceil(if std::env::var_os("PCOPY_SOAK").is_some() { long } else { most })
 }
 
-/// Looks at all `states` of `job`, and resumes from them.
+/// Looks at all `states` of `job`, and resumes from about `most` of them, or all in the long run.
 fn check_all(job: &Job, scene: &Scene, states: &BTreeSet<Files>, most: usize) {
     for (number, state) in states.iter().enumerate() {
         let names: Vec<_> = state.iter().map(|(name, data)| (name, data.len())).collect();
         let what = format!("{}: {names:?}", job.what);
         job.check(state, &what);
-        if job.is_done(state) || number % step(states.len(), most) != 0 {
+        if job.is_done(state) || number % step(states.len(), most, usize::MAX) != 0 {
             continue;
         }
         lay_out(scene, state);
@@ -429,7 +429,7 @@ fn every_state_of_a_resume_is_resumed_again() {
         let scene = scene();
         let mut first = recorded(&job, &scene, &job.before(), SLOWLY).states;
         first.retain(|state| !job.is_done(state));
-        for before in first.iter().step_by(step(first.len(), 2)) {
+        for before in first.iter().step_by(step(first.len(), 2, 25)) {
             let states = recorded(&job, &scene, before, &format!("--resume {SLOWLY}")).states;
             check_all(&job, &scene, &states, 10);
             runs += 1;
