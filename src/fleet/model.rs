@@ -40,22 +40,22 @@ struct Files {
     tears: u64,
 }
 
-/// Shared storage.
+impl Files {
+    fn put(&mut self, name: &str, bytes: &[u8]) {
+        let delay = self.delays.as_mut().map_or(0, |random| random.below(90));
+        let known = self.files.get(name).map(|entry| entry.listed_from);
+        let listed_from = known.unwrap_or(self.now + delay);
+        self.files.insert(name.to_owned(), Entry { bytes: bytes.to_vec(), listed_from });
+    }
+}
+
+/// Shared storage, of which each call is one step.
 #[derive(Default)]
 struct Storage(Mutex<Files>);
 
 impl Storage {
     fn files(&self) -> MutexGuard<'_, Files> {
         self.0.lock().unwrap()
-    }
-
-    fn put(&self, name: &str, bytes: &[u8]) {
-        let mut files = self.files();
-        let now = files.now;
-        let delay = files.delays.as_mut().map_or(0, |random| random.below(90));
-        let known = files.files.get(name).map(|entry| entry.listed_from);
-        let listed_from = known.unwrap_or(now + delay);
-        files.files.insert(name.to_owned(), Entry { bytes: bytes.to_vec(), listed_from });
     }
 }
 
@@ -71,17 +71,15 @@ impl Folder for Storage {
     }
 
     fn publish(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        let torn = {
-            let mut files = self.files();
-            let tears = files.tears;
-            let is_record = name.starts_with("done.") || name.starts_with("checked.");
-            let random = files.delays.as_mut().filter(|_| is_record && tears > 0);
-            random.and_then(|random| {
-                (random.below(tears) == 0).then(|| random.below(bytes.len() as u64))
-            })
-        };
+        let mut files = self.files();
+        let tears = files.tears;
+        let is_record = name.starts_with("done.") || name.starts_with("checked.");
+        let random = files.delays.as_mut().filter(|_| is_record && tears > 0);
+        let torn = random.and_then(|random| {
+            (random.below(tears) == 0).then(|| random.below(bytes.len() as u64))
+        });
         let len = torn.map_or(bytes.len(), |len| usize::try_from(len).unwrap());
-        self.put(name, &bytes[..len]);
+        files.put(name, &bytes[..len]);
         Ok(())
     }
 
@@ -94,15 +92,16 @@ impl Folder for Storage {
     }
 
     fn claim(&self, name: &str, bytes: &[u8]) -> io::Result<bool> {
-        if self.files().files.contains_key(name) {
+        let mut files = self.files();
+        if files.files.contains_key(name) {
             return Ok(false);
         }
-        self.put(name, bytes);
+        files.put(name, bytes);
         Ok(true)
     }
 
     fn renew(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
-        self.put(name, bytes);
+        self.files().put(name, bytes);
         Ok(())
     }
 }
