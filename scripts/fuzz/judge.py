@@ -384,6 +384,8 @@ class Played:
             found.append(reason(3, {"nothing_to_resume"}, "a part without a map that holds more than a little", tells))
         if attempt.get("switches"):
             found += [reason(at, words, "a disk that fails") for at, words in refusals.OF_A_DISK.items()]
+            if len(self.dests) > 1:
+                found.append(reason(5, {"left_out"}, "a disk that fails, of one of several destinations"))
         return found
 
     def is_refused_plainly(self, attempt):
