@@ -17,7 +17,7 @@ class Unfit(Exception):
 
 
 def data_in(path, tells):
-    """Bytes of a file that are no holes; all of it where its file system does not tell."""
+    """Bytes of a file outside its holes; all of it where its file system does not tell."""
     with open(path, "rb") as file:
         facts = os.fstat(file.fileno())
         if not tells:
