@@ -27,6 +27,14 @@ fn begin(scene: &Scene, number: usize) -> Running {
     running
 }
 
+/// One that has recorded something, and stands still: it cannot end before the others have.
+fn stopped(scene: &Scene, number: usize) -> Running {
+    let mut running = begin(scene, number);
+    assert!(running.wait_until_recorded(1) > 0);
+    running.stand_still();
+    running
+}
+
 fn scene(pieces: usize) -> (Scene, Vec<u8>) {
     let scene = Scene::new();
     let source = scene.source("source", pieces * PIECE);
@@ -139,10 +147,10 @@ fn a_stream_that_ends_early_cuts_off_no_other_piece() {
 fn interrupted_pieces_are_all_resumed_at_once() {
     for round in 0..5 {
         let (scene, source) = scene(4);
-        let mut all: Vec<Running> = (0..4).map(|number| begin(&scene, number)).collect();
-        all.iter_mut().for_each(|running| assert!(running.wait_until_recorded(1) > 0));
+        let all: Vec<Running> = (0..4).map(|number| stopped(&scene, number)).collect();
         for running in all {
             running.signal(Signal::TERM);
+            running.signal(Signal::CONT);
             running.end().died_by(Signal::TERM);
         }
         let resume = |number| format!("--resume {}", words(number));
@@ -183,10 +191,7 @@ fn a_piece_that_another_run_writes_is_refused() {
 #[test]
 fn each_of_the_killed_runs_is_resumed_by_its_own_map() {
     let (scene, source) = scene(4);
-    let mut all: Vec<Running> = (0..4).map(|number| begin(&scene, number)).collect();
-    for running in &mut all {
-        running.wait_until_recorded(1);
-    }
+    let all: Vec<Running> = (0..4).map(|number| stopped(&scene, number)).collect();
     for running in all {
         assert!(running.kill().was_killed());
     }
