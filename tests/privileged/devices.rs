@@ -80,6 +80,8 @@ impl Drop for Loop {
         // In this order: what is left behind would meet the next user of the device.
         try_tool("partx", &["--delete", &self.path]);
         try_tool("blockdev", &["--setrw", &self.path]);
+        // The kernel tells the next one who syncs of a write that failed, if nobody has heard.
+        let _ = std::fs::File::open(&self.path).and_then(|device| device.sync_all());
         try_tool("losetup", &["--detach", &self.path]);
     }
 }
