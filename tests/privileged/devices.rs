@@ -58,7 +58,13 @@ impl Loop {
     #[track_caller]
     pub fn with(file: &Path, options: &[&str]) -> Loop {
         let file = file.to_str().expect("test files have plain names");
-        let path = tool("losetup", &[&["-f", "--show"], options, &[file]].concat());
+        Loop::at(tool("losetup", &[&["-f", "--show"], options, &[file]].concat()))
+    }
+
+    /// The one that has just been set up at `path`. The kernel tells the next one who syncs
+    /// of a write that failed before, if nobody has heard of it, also on another file.
+    pub fn at(path: String) -> Loop {
+        let _ = std::fs::File::open(&path).and_then(|device| device.sync_all());
         Loop { path }
     }
 
@@ -80,8 +86,6 @@ impl Drop for Loop {
         // In this order: what is left behind would meet the next user of the device.
         try_tool("partx", &["--delete", &self.path]);
         try_tool("blockdev", &["--setrw", &self.path]);
-        // The kernel tells the next one who syncs of a write that failed, if nobody has heard.
-        let _ = std::fs::File::open(&self.path).and_then(|device| device.sync_all());
         try_tool("losetup", &["--detach", &self.path]);
     }
 }

@@ -135,7 +135,7 @@ fn blocks_are_those_of_the_device_where_they_are_larger() {
             skip(&format!("loop devices have no sectors of {sector} bytes"));
             continue;
         }
-        let device = Loop { path: trial.out().trim().to_owned() };
+        let device = Loop::at(trial.out().trim().to_owned());
         let path = &device.path;
         // Neither end of the range lies on a block.
         let line =
