@@ -33,7 +33,7 @@ pub struct Pool(Option<rayon::ThreadPool>);
 impl Pool {
     /// At most `threads` of them, and no more than there are processors.
     pub fn new(threads: usize) -> Pool {
-        // Those of rayon are none of the threads that a model knows.
+        // A model does not know the threads of rayon.
         let most = if cfg!(all(test, pcopy_model)) { 1 } else { num_cpus::get() };
         let mut threads = threads.min(most);
         while threads > 1 && has_room_for_thread(threads.saturating_mul(STACK)) {

@@ -13,7 +13,7 @@ SEAL = b"# pcopy checksum crc32c "
 
 
 class Unfit(Exception):
-    """A map that is none."""
+    """This is not a valid map."""
 
 
 def data_in(path, tells):

@@ -24,8 +24,8 @@ use crate::range::{Failed, Mapping};
 use crate::sync::atomic::{AtomicU64, Ordering};
 use crate::sync::{Mutex, PoisonError, RwLock, RwLockWriteGuard};
 
-/// Files below this are copied again rather than resumed: a map costs more. Models copy
-/// little, and are to have maps.
+/// Files below this are copied again rather than resumed: a map costs more. The models copy
+/// small files and try maps too, so the bound is lower there.
 pub const SMALLEST_WITH_MAP: u64 = if cfg!(all(test, pcopy_model)) { 8192 } else { 64 << 20 };
 
 /// What all large outputs of a batch share.

@@ -170,8 +170,8 @@ pub fn scheduling_point() {
     shuttle::thread::yield_now();
 }
 
-/// What can be locked: the one of `shuttle`, and in tests, for what is not to be tried, that
-/// of std.
+/// A mutex: that of `shuttle`. Tests use that of std for what they note, which is not part of
+/// a schedule.
 pub trait Lockable {
     type Inner;
     type Guard<'a>: Deref<Target = Self::Inner> + DerefMut

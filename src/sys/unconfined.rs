@@ -5,11 +5,11 @@ use std::io;
 
 use super::Allowed;
 
-/// Restricts the process to what is `allowed`: not done.
+/// Restricts nothing: this system has no Landlock.
 ///
 /// # Errors
 ///
-/// Always: that it is not done.
+/// Always.
 pub fn confine(_allowed: &Allowed) -> io::Result<bool> {
     Err(io::Error::new(io::ErrorKind::Unsupported, "this system has no Landlock"))
 }

@@ -61,8 +61,9 @@ impl Loop {
         Loop::at(tool("losetup", &[&["-f", "--show"], options, &[file]].concat()))
     }
 
-    /// The one that has just been set up at `path`. The kernel tells the next one who syncs
-    /// of a write that failed before, if nobody has heard of it, also on another file.
+    /// The device that has just been set up at `path`. If an earlier test had a failed write
+    /// on this device and did not sync, the kernel reports it at the next sync, even though
+    /// the device has another file by then. This sync takes that report.
     pub fn at(path: String) -> Loop {
         let _ = std::fs::File::open(&path).and_then(|device| device.sync_all());
         Loop { path }

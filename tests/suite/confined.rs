@@ -25,7 +25,7 @@ fn landlock() -> Option<usize> {
     Some(usize::try_from(version).unwrap_or(0))
 }
 
-/// Before version 2, nothing is asked for. A skip if the kernel has not got it.
+/// Whether the kernel has version 2, the oldest that is used; a skip if not.
 fn has_landlock() -> bool {
     let Some(version) = landlock() else { return false };
     if version < 2 {
@@ -312,7 +312,8 @@ fn the_kernel_alone_keeps_attacks_from_their_aim() {
     );
 }
 
-/// The limit of that: a file elsewhere that has a further name in the folder is in the folder.
+/// A limit of the kernel's confinement: a file elsewhere can be written by a second name
+/// (hard link) in the folder.
 #[test]
 fn a_second_name_of_a_file_elsewhere_is_not_held_by_the_kernel_alone() {
     if !can_attack() {

@@ -67,8 +67,8 @@ fn every_input_that_is_kept_is_taken_in_or_refused() {
     }
 }
 
-/// The first byte of a list says in which format it is read. A format that is new in the
-/// middle of the others would make other lists of those that are kept.
+/// The first byte of a list says in which format it is read, by its number. A new format in
+/// the middle of the others would change the formats of the lists that are kept.
 #[test]
 fn lists_that_are_kept_are_of_every_format() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/list");

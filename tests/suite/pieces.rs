@@ -27,7 +27,7 @@ fn begin(scene: &Scene, number: usize) -> Running {
     running
 }
 
-/// One that has recorded something, and stands still: it cannot end before the others have.
+/// A run that has recorded something and stands still, so that it cannot end too early.
 fn stopped(scene: &Scene, number: usize) -> Running {
     let mut running = begin(scene, number);
     assert!(running.wait_until_recorded(1) > 0);

@@ -119,8 +119,8 @@ fn workers_are_started_in_one_place() {
     check_absent("one pool", &starting, &["pool/workers.rs"]);
 }
 
-/// Models put their own in the place of what comes from `sync`; a thread that waits by
-/// anything else would stand still for all of them.
+/// Models replace the locks of `sync` by their own. All threads of a model run on one thread
+/// of the system, and a lock of std would block all of them.
 #[test]
 fn threads_wait_for_each_other_by_one_room() {
     for room in library().iter().filter(|room| !room.path.starts_with("sync")) {

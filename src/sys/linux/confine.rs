@@ -11,15 +11,15 @@ use landlock::{
 
 use super::super::Allowed;
 
-/// The version without which nothing is asked for, of Linux 5.19: before it, no name
-/// moves between directories.
+/// The oldest version that is used, of Linux 5.19. An older one refuses every rename from
+/// one directory to another.
 const NEEDED: ABI = ABI::V2;
 
-/// The version that knows all that is asked for, of Linux 6.12. What an older kernel
-/// does not know is left out.
+/// The version that knows every restriction asked for here, of Linux 6.12. On an older
+/// kernel, the restrictions that it does not know are left out.
 const WANTED: ABI = ABI::V6;
 
-/// What nothing makes, and what is allowed nowhere: devices, sockets and pipes.
+/// pcopy makes no devices, sockets or pipes, so these rights are given nowhere.
 const SPECIAL: BitFlags<AccessFs> =
     make_bitflags!(AccessFs::{MakeChar | MakeBlock | MakeSock | MakeFifo});
 
@@ -110,8 +110,8 @@ mod tests {
 
     use super::*;
 
-    /// Whether the kernel has version `needed`. Where it has not, it is not said to hold
-    /// everything; the suite counts that as a skip.
+    /// Whether the kernel has version `needed`. On an older kernel, `confine` must not say
+    /// that it holds everything. The suite counts the skip.
     fn has(needed: ABI) -> bool {
         let version = version().unwrap_or(0);
         if version < needed as u32 {
@@ -187,7 +187,7 @@ mod tests {
         fs::write(outside.join("new"), "other threads may").unwrap();
     }
 
-    /// What the documentation names as not held.
+    /// These are the limits that the documentation names.
     #[test]
     fn modes_and_second_names_are_not_held() {
         if !has(NEEDED) {
