@@ -84,28 +84,17 @@ fn make_root(path: &Path, made: &OnceLock<Metadata>) -> io::Result<Directory> {
 
 /// What stands under the names of a batch: refused, or to be replaced.
 pub struct Names<'a, 'p> {
-    parents: &'a mut Parents<'p>,
-    into: &'a Path,
-    consent: Consent,
-    examiner: &'a mut Examiner,
-    sources: &'a Sources,
-    roles: &'a Roles,
-    guards: OnceCell<Guards>,
+    pub parents: &'a mut Parents<'p>,
+    pub into: &'a Path,
+    pub consent: Consent,
+    pub examiner: &'a mut Examiner,
+    pub sources: &'a Sources,
+    pub roles: &'a Roles,
+    /// What must not be replaced, once that was asked.
+    pub guards: OnceCell<Guards>,
 }
 
-impl<'a, 'p> Names<'a, 'p> {
-    /// Nothing is looked at yet.
-    pub fn new(
-        parents: &'a mut Parents<'p>,
-        into: &'a Path,
-        consent: Consent,
-        examiner: &'a mut Examiner,
-        sources: &'a Sources,
-        roles: &'a Roles,
-    ) -> Names<'a, 'p> {
-        Names { parents, into, consent, examiner, sources, roles, guards: OnceCell::new() }
-    }
-
+impl Names<'_, '_> {
     /// Looks at what stands under each of `wanted`, and says of it what is to become of it.
     ///
     /// # Errors
@@ -122,8 +111,8 @@ impl<'a, 'p> Names<'a, 'p> {
                 continue;
             }
             match self.look(file) {
-                // Of a run, perhaps, that has ended since; or it had not made the part yet
-                // when that was looked for, and then its map was found.
+                // The run that made it may have ended since. Or it made its part only after
+                // that was looked for, and then its map was found without a part.
                 Err(Refusal::Leftover { .. }) => self.look(file)?,
                 looked => looked?,
             }

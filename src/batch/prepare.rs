@@ -1,6 +1,7 @@
 //! What a batch does before its first byte: opens, looks, refuses, plans. Writes
 //! nothing but the folders themselves, and not those if it refuses.
 
+use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -188,7 +189,9 @@ impl Batch {
         }
         look_at_parents(&mut parents, wanted, &line).map_err(|errors| refused(&errors))?;
         look_at_roles(&mut parents, into, wanted, roles)?;
-        Names::new(&mut parents, into, consent, examiner, sources, roles).check(wanted)?;
+        let parents = &mut parents;
+        let guards = OnceCell::new();
+        Names { parents, into, consent, examiner, sources, roles, guards }.check(wanted)?;
         if !self.options.ignore_space {
             let space = Space { plan, wanted, sources, how, scattered };
             folder.refusal = space.check(root, into, self.options.leftovers).err();

@@ -1,7 +1,10 @@
 //! How a test is run under many schedules.
 
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, Runner};
+
+use super::{scheduling_point, thread};
 
 /// Schedules of each test, unless `PCOPY_SCHEDULES` says how many.
 const SCHEDULES: usize = 1000;
@@ -44,4 +47,39 @@ fn run(scheduler: impl Scheduler + 'static, test: impl Fn() + Send + Sync + 'sta
     config.silence_warnings = true;
     config.max_steps = shuttle::MaxSteps::FailAfter(LONGEST);
     Runner::new(scheduler, config).run(test);
+}
+
+/// Stands still for up to `most` steps of others.
+pub fn wait_some_time(most: usize) {
+    for _ in 0..thread_rng().gen_range(0..most) {
+        scheduling_point();
+    }
+}
+
+/// Runs each of `all` on a thread, which begins within `most` steps. With `stops`, about half
+/// of them are asked to `stop` within as many. Returns what each came to, in their order.
+pub fn meet<R: Sync, T: Send>(
+    all: &[R],
+    most: usize,
+    stops: bool,
+    run: impl Fn(&R) -> T + Sync,
+    stop: impl Fn(&R) + Sync,
+) -> Vec<T> {
+    let (run, stop) = (&run, &stop);
+    thread::scope(|scope| {
+        let mut begun = Vec::new();
+        for one in all {
+            if stops && thread_rng().gen_bool(0.5) {
+                scope.spawn(move || {
+                    wait_some_time(most);
+                    stop(one);
+                });
+            }
+            begun.push(scope.spawn(move || {
+                wait_some_time(most);
+                run(one)
+            }));
+        }
+        begun.into_iter().map(|one| one.join().unwrap()).collect()
+    })
 }

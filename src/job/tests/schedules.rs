@@ -11,13 +11,16 @@ use super::CopyJob;
 use crate::Leftovers;
 use crate::error::{ErrorKind, Outcome, Refusal};
 use crate::progress::{CancelToken, Progress, Watch};
-use crate::sync::tests::check;
-use crate::sync::{scheduling_point, thread};
+use crate::sync::tests::{check, meet, wait_some_time};
+use crate::sync::thread;
 
 /// Bytes of the source, which are those of three segments.
 const LEN: usize = 10_000;
 
 const SEGMENT: u64 = 4096;
+
+/// About as many steps as a copy takes.
+const LONGEST: usize = 500;
 
 /// What all copies of a meeting do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,7 +119,7 @@ impl Meeting {
         let cancel = CancelToken::new();
         thread::scope(|scope| {
             scope.spawn(|| {
-                wait_some_time();
+                wait_some_time(LONGEST);
                 cancel.cancel();
             });
             let job = scope.spawn(|| self.run(Leftovers::Refuse, &cancel, false));
@@ -179,14 +182,7 @@ impl Meeting {
     }
 }
 
-/// As long as a copy takes, at most.
-fn wait_some_time() {
-    for _ in 0..thread_rng().gen_range(0..500) {
-        scheduling_point();
-    }
-}
-
-fn meet(way: Way) {
+fn copies_meet(way: Way) {
     check(move || {
         let meeting = Meeting::new(way);
         let mut random = thread_rng();
@@ -197,23 +193,13 @@ fn meet(way: Way) {
         let all = [Leftovers::Refuse, Leftovers::Refuse, Leftovers::Resume, Leftovers::Restart];
         let choose = |_| (all[thread_rng().gen_range(0..all.len())], CancelToken::new());
         let runs: Vec<_> = (0..random.gen_range(2..=3)).map(choose).collect();
-        let ended: Vec<bool> = thread::scope(|scope| {
-            let meeting = &meeting;
-            let mut all = Vec::new();
-            for (leftovers, cancel) in &runs {
-                if with_stops && thread_rng().gen_bool(0.5) {
-                    scope.spawn(move || {
-                        wait_some_time();
-                        cancel.cancel();
-                    });
-                }
-                all.push(scope.spawn(move || {
-                    wait_some_time();
-                    meeting.run(*leftovers, cancel, with_stops)
-                }));
-            }
-            all.into_iter().map(|run| run.join().unwrap()).collect()
-        });
+        let ended = meet(
+            &runs,
+            LONGEST,
+            with_stops,
+            |(leftovers, cancel)| meeting.run(*leftovers, cancel, with_stops),
+            |(_, cancel)| cancel.cancel(),
+        );
         if ended.contains(&true) {
             meeting.check_bytes();
         }
@@ -227,25 +213,25 @@ fn meet(way: Way) {
 
 #[test]
 fn a_new_file_is_made_by_one_of_several_copies() {
-    meet(Way::New);
+    copies_meet(Way::New);
 }
 
 #[test]
 fn a_file_is_replaced_by_several_copies() {
-    meet(Way::Replaced);
+    copies_meet(Way::Replaced);
 }
 
 #[test]
 fn a_place_is_written_by_one_copy_after_the_other() {
-    meet(Way::InPlace);
+    copies_meet(Way::InPlace);
 }
 
 #[test]
 fn a_set_is_made_by_one_of_several_copies() {
-    meet(Way::Split);
+    copies_meet(Way::Split);
 }
 
 #[test]
 fn a_set_is_replaced_by_several_copies() {
-    meet(Way::SplitReplaced);
+    copies_meet(Way::SplitReplaced);
 }
