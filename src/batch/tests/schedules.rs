@@ -23,8 +23,8 @@ const FILES: [OneFile; 4] =
 
 const LEN: u64 = 20_000;
 
-/// About as many steps as a batch takes.
-const LONGEST: usize = 800;
+/// About as many steps as a batch takes for a file.
+const LONGEST: usize = 200;
 
 /// Batches that meet.
 struct Meeting {
@@ -48,7 +48,7 @@ impl Meeting {
         let meeting = Meeting {
             folder,
             files,
-            runs: random.gen_range(1..=3),
+            runs: random.gen_range(if files.len() > 1 { 1..=3 } else { 2..=3 }),
             with_stops: random.gen_bool(0.4),
             replaces: random.gen_bool(0.4),
             syncs: random.gen_bool(0.7),
@@ -179,12 +179,16 @@ fn bytes(start: u64, len: u64) -> Vec<u8> {
 fn batches_meet(files: &'static [OneFile]) {
     check(move || {
         let meeting = Meeting::of(files);
-        let all = [Leftovers::Refuse, Leftovers::Resume, Leftovers::Restart];
+        // Where nothing can be left, those that refuse what is left are of interest.
+        let all = match meeting.may_be_left() {
+            true => &[Leftovers::Refuse, Leftovers::Resume, Leftovers::Restart][..],
+            false => &[Leftovers::Refuse],
+        };
         let choose = |_| (all[thread_rng().gen_range(0..all.len())], CancelToken::new());
         let runs: Vec<_> = (0..meeting.runs).map(choose).collect();
         let ended = meet(
             &runs,
-            LONGEST,
+            LONGEST * files.len(),
             meeting.with_stops,
             |(leftovers, cancel)| meeting.run(*leftovers, cancel, meeting.runs == 1),
             |(_, cancel)| cancel.cancel(),
