@@ -374,7 +374,7 @@ fn holes_and_what_is_there_already_need_no_room() {
     scene.run("one two full/ --force --sparse never").code(3).says(&["space"]);
 
     scene.write("list.csv", format!("name,start,len\nlarge,0,{}\n", 80 << 20).as_bytes());
-    let slow = "--limit-rate 64MiB --io-size 1MiB --progress json";
+    let slow = "--limit-rate 16MiB --io-size 1MiB --progress json";
     let stop = |options: &str| {
         let line = format!("batch list.csv --source image --into full {slow} {options}");
         let mut running = scene.pcopy(line.split_whitespace()).start();

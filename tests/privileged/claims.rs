@@ -321,7 +321,7 @@ fn a_file_without_a_size_that_grows_is_a_changed_source() {
     std::fs::write(odd.below("s"), pattern(1, MIB)).unwrap();
     let path = odd.below("s");
     let modified = path.metadata().unwrap().modified().unwrap();
-    let line = "--limit-rate 1MiB --progress json --io-size 4096 odd/s copy";
+    let line = "--limit-rate 512KiB --progress json --io-size 4096 odd/s copy";
     let mut run = scene.pcopy(line.split(' ')).start();
     run.wait_until_copying();
     let file = File::options().append(true).open(&path).unwrap();

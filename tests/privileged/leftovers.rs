@@ -36,9 +36,9 @@ impl Drop for Shown {
 
 /// Interrupts a copy of `source` in the middle.
 fn interrupt(scene: &Scene) {
-    let slow = "-t 2 --io-size 64KiB --limit-rate 2MiB --progress json source shown/copy";
+    let slow = "-t 2 --io-size 64KiB --limit-rate 1MiB --progress json source shown/copy";
     let mut running = scene.pcopy(slow.split(' ')).start();
-    running.wait_until_copied(2 << 20);
+    running.wait_until_copied(1 << 20);
     running.signal(rustix::process::Signal::INT);
     running.end().died_by(rustix::process::Signal::INT);
 }

@@ -152,9 +152,9 @@ fn a_device_that_was_cut_short_is_resumed() {
              64KiB --into-device {}",
             device.path
         );
-        let slow = "--limit-rate 4MiB --checkpoint-every 0 --progress json";
+        let slow = "--limit-rate 1MiB --checkpoint-every 0 --progress json";
         let mut running = scene.pcopy(format!("{line} {slow}").split_whitespace()).start();
-        running.wait_until_recorded(5 << 20);
+        running.wait_until_recorded(2 << 20);
         running.signal(signal);
         running.end();
         device.flush();

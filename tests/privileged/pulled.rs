@@ -19,7 +19,7 @@ fn served(scene: &Scene) -> Served {
 /// Starts `line`, and takes away what it reads from when bytes are moving.
 #[track_caller]
 fn pull(scene: &Scene, served: Served, line: &str) -> crate::common::Ended {
-    let line = format!("--progress json --limit-rate 4MiB {line}");
+    let line = format!("--progress json --limit-rate 2MiB {line}");
     let line = match line.split_once("batch ") {
         Some((options, rest)) => format!("batch {options} {rest}"),
         None => line,

@@ -28,7 +28,7 @@ fn a_range_of_a_device_becomes_an_object() {
     assert_same(&service.get("/b/whole").unwrap(), &bytes[MIB..34 * MIB], "the object");
     assert_eq!(report["source"]["kind"], "block-device", "{report}");
 
-    let slow = ["--limit-rate", "16MiB", "--progress", "json"];
+    let slow = ["--limit-rate", "8MiB", "--progress", "json"];
     let mut running = started(&slow, "s3://b/killed").start();
     let recorded = running.wait_until_recorded(8 * MIB as u64);
     assert!(running.kill().was_killed());

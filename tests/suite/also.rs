@@ -275,7 +275,7 @@ fn private(path: &std::path::Path) {
 fn an_interrupted_copy_to_several_is_resumed() {
     let scene = Scene::new();
     let bytes = scene.source("source", 8 << 20);
-    let line = "--limit-rate 4MiB --io-size 64KiB --checkpoint-every 0.1 --progress json \
+    let line = "--limit-rate 2MiB --io-size 64KiB --checkpoint-every 0.1 --progress json \
                 --also b --also null: source a";
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_copied(3 << 20);

@@ -386,6 +386,7 @@ impl Running {
             self.heard += &line;
             assert!(count > 0, "{} ended before it said so:\n{}", self.line, self.heard);
             if wished(line.trim_end()) {
+                late();
                 return line.trim_end().to_owned();
             }
         }
@@ -567,6 +568,12 @@ pub fn assert_same(found: &[u8], expected: &[u8], what: &str) {
         let (found, expected) = (&found[at..end], &expected[at..end]);
         panic!("{what}: from byte {at}\n   found: {found:02x?}\nexpected: {expected:02x?}");
     }
+}
+
+/// Sleeps for `PCOPY_LATE` milliseconds, as if this machine were busy: what hears of the
+/// program and then acts must still come in time.
+fn late() {
+    std::thread::sleep(std::time::Duration::from_millis(rounds("PCOPY_LATE", 0)));
 }
 
 /// How many random rounds: the long tier says so by `variable`.

@@ -208,7 +208,7 @@ fn a_run_that_resumes_has_the_log_of_the_one_before() {
     let scene = Scene::new();
     scene.source("source", 4 << 20);
     let line = "--log log --io-size 64KiB -t 1 source copy";
-    let slow = format!("--limit-rate 4MiB --progress json {line}");
+    let slow = format!("--limit-rate 1MiB --progress json {line}");
     let mut running = scene.pcopy(slow.split(' ')).start();
     running.wait_until_copying();
     running.signal(Signal::INT);

@@ -23,10 +23,10 @@ fn interrupted(options: &str) -> (Scene, Vec<u8>) {
 }
 
 fn interrupt(scene: &Scene, options: &str) {
-    let slow = "--reflink never -t 2 --io-size 64KiB --limit-rate 2MiB --progress json";
+    let slow = "--reflink never -t 2 --io-size 64KiB --limit-rate 1MiB --progress json";
     let line = format!("{slow} {options} source copy");
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    running.wait_until_copied(2 << 20);
+    running.wait_until_copied(1 << 20);
     running.signal(rustix::process::Signal::INT);
     running.end().died_by(rustix::process::Signal::INT);
 }
@@ -309,10 +309,10 @@ fn without_the_map_of_the_first_run_nothing_begins_anew() {
     for signal in [rustix::process::Signal::INT, rustix::process::Signal::KILL] {
         let scene = Scene::new();
         let bytes = scene.source("source", LEN);
-        let slow = "--reflink never -t 2 --io-size 64KiB --limit-rate 2MiB --progress json";
+        let slow = "--reflink never -t 2 --io-size 64KiB --limit-rate 1MiB --progress json";
         let line = format!("{slow} --map elsewhere source copy");
         let mut running = scene.pcopy(line.split_whitespace()).start();
-        running.wait_until_copied(2 << 20);
+        running.wait_until_copied(1 << 20);
         // Long before there is anything to record.
         wait_until("there is a map", || scene.has("elsewhere"));
         running.signal(signal);
@@ -335,10 +335,10 @@ fn without_the_map_of_the_first_run_nothing_begins_anew() {
 fn a_run_that_is_killed_early_is_resumed_without_a_word_of_maps() {
     let scene = Scene::new();
     let bytes = scene.source("source", LEN);
-    let slow = "--reflink never -t 2 --io-size 64KiB --limit-rate 2MiB --progress json";
+    let slow = "--reflink never -t 2 --io-size 64KiB --limit-rate 1MiB --progress json";
     let line = format!("{slow} source copy");
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    running.wait_until_copied(2 << 20);
+    running.wait_until_copied(1 << 20);
     wait_until("there is a map", || scene.has("copy.pcopy-map"));
     assert!(running.kill().was_killed());
     refused(&scene, "source copy", &["--resume", "--restart"]);

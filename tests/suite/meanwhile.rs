@@ -11,7 +11,7 @@ use crate::inject::can_inject;
 const LEN: usize = 2 << 20;
 
 /// Slow enough to be met on the way, and in small requests.
-const SLOW: &str = "--limit-rate 2MiB -t 1 --io-size 64KiB --progress json";
+const SLOW: &str = "--limit-rate 1MiB -t 1 --io-size 64KiB --progress json";
 
 /// A copy in the middle of its bytes.
 #[track_caller]

@@ -17,17 +17,17 @@ const SMALL: &str = "-t 2 --io-size 64KiB --stripe-size 256KiB";
 fn killed(options: &str) -> (Scene, Vec<u8>, u64) {
     let scene = Scene::new();
     let bytes = scene.source("source", LEN);
-    let recorded = kill_at_half(&scene, options);
+    let recorded = kill_in_the_middle(&scene, options);
     (scene, bytes, recorded)
 }
 
-/// Kills a copy when half of it has been recorded, and says how much had.
-fn kill_at_half(scene: &Scene, options: &str) -> u64 {
+/// Kills a copy when a quarter of it has been recorded, and says how much had.
+fn kill_in_the_middle(scene: &Scene, options: &str) -> u64 {
     let line = format!(
-        "{SMALL} --limit-rate 2MiB --checkpoint-every 0 --progress json {options} source copy"
+        "{SMALL} --limit-rate 1MiB --checkpoint-every 0 --progress json {options} source copy"
     );
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    let recorded = running.wait_until_recorded(LEN as u64 / 2);
+    let recorded = running.wait_until_recorded(LEN as u64 / 4);
     running.child.kill().expect("it is running");
     running.end();
     recorded
@@ -46,7 +46,7 @@ fn another_file_at_the_name_of_the_destination_is_not_gone_on_with() {
     let scene = Scene::new();
     scene.source("source", LEN);
     scene.write("copy", &vec![0; LEN]);
-    kill_at_half(&scene, "--in-place");
+    kill_in_the_middle(&scene, "--in-place");
     std::fs::remove_file(scene.path("copy")).expect("it is there");
     scene.write("copy", &vec![1; LEN]);
     let words = ["does not hold byte 0 of", "of the destination"];
@@ -75,7 +75,7 @@ fn a_resumed_copy_does_no_needless_work() {
 fn after_a_signal_not_one_byte_is_copied_again() {
     let scene = Scene::new();
     let bytes = scene.source("source", LEN);
-    let line = format!("{SMALL} --limit-rate 4MiB --progress json --json source copy");
+    let line = format!("{SMALL} --limit-rate 1MiB --progress json --json source copy");
     let mut running = scene.pcopy(line.split_whitespace()).start();
     running.wait_until_copying();
     running.signal(rustix::process::Signal::INT);
@@ -101,7 +101,7 @@ fn what_is_not_there_any_more_is_not_called_done() {
         if !options.is_empty() {
             scene.write("copy", &vec![0; LEN]);
         }
-        kill_at_half(&scene, options);
+        kill_in_the_middle(&scene, options);
         let written = scene.read(name);
         let file = std::fs::OpenOptions::new().write(true).open(scene.path(name)).unwrap();
         (&file).write_all(&[0xee; LEN / 2]).unwrap();
@@ -221,7 +221,7 @@ fn a_map_of_ddrescue_keeps_what_it_says_of_other_bytes() {
 fn a_part_of_a_long_run_is_not_discarded_for_want_of_its_map() {
     let scene = Scene::new();
     let bytes = scene.source("source", LEN);
-    kill_at_half(&scene, "--map elsewhere");
+    kill_in_the_middle(&scene, "--map elsewhere");
     let before = scene.names();
     let ended = resume(&scene, "").code(3).says(&["copy.pcopy-map", "--map", "--restart"]);
     assert!(!ended.stderr.contains("seconds"), "clocks are set: {}", ended.stderr);
@@ -373,7 +373,7 @@ fn a_damaged_map_is_refused_wherever_it_is_damaged() {
 fn a_part_that_was_cut_is_refused() {
     let (scene, ..) = killed("");
     let part = std::fs::File::options().write(true).open(scene.path("copy.pcopy-part")).unwrap();
-    part.set_len(LEN as u64 / 4).unwrap();
+    part.set_len(LEN as u64 / 8).unwrap();
     resume(&scene, "").code(3).says(&["copy.pcopy-part", "--restart"]);
     assert!(!scene.has("copy"));
 }
@@ -383,9 +383,9 @@ fn a_destination_in_place_that_was_cut_is_refused() {
     let scene = Scene::new();
     scene.source("source", LEN);
     scene.write("copy", &pattern(2, LEN));
-    kill_at_half(&scene, "--in-place");
+    kill_in_the_middle(&scene, "--in-place");
     let file = std::fs::File::options().write(true).open(scene.path("copy")).unwrap();
-    file.set_len(LEN as u64 / 4).unwrap();
+    file.set_len(LEN as u64 / 8).unwrap();
     resume(&scene, "--in-place").code(3).says(&["copy", "--restart"]);
 }
 
@@ -399,7 +399,7 @@ fn a_hole_found_to_be_wrong_is_made_again() {
         let mut file = std::fs::File::create(scene.path("source")).expect("a file");
         file.set_len(hole + LEN as u64).expect("room");
         file.write_all_at(hole, &data).expect("written");
-        kill_at_half(&scene, options);
+        kill_in_the_middle(&scene, options);
         let part = std::fs::File::options().write(true).open(scene.path("copy.pcopy-part"));
         part.expect("a part").write_all_at(5000, b"wrong").expect("written");
         let ended = resume(&scene, &format!("{options} --verify"));
@@ -430,7 +430,7 @@ fn a_copy_in_place_goes_on_and_touches_nothing_outside() {
     let bytes = scene.source("source", LEN);
     let old = pattern(2, 2 * LEN);
     scene.write("copy", &old);
-    let recorded = kill_at_half(&scene, "--in-place --dest-offset 1MiB");
+    let recorded = kill_in_the_middle(&scene, "--in-place --dest-offset 1MiB");
     scene.run("--in-place source copy").code(3).says(&["--resume", "--restart"]);
     let report = resume(&scene, "--in-place --dest-offset 1MiB").code(0).report();
     assert!(number(&report["bytes"]["resumed"]) >= recorded, "{report}");
@@ -572,7 +572,7 @@ fn a_map_may_live_elsewhere() {
 fn the_command_in_the_message_resumes() {
     let scene = Scene::new();
     let bytes = scene.source("it's a source\n", LEN);
-    let words = ["-v", "--limit-rate", "4MiB", "--", "it's a source\n", "copy"];
+    let words = ["-v", "--limit-rate", "1MiB", "--", "it's a source\n", "copy"];
     let mut running = scene.pcopy(words).start();
     running.wait_for_line(|line| line.contains("engine"));
     running.signal(rustix::process::Signal::TERM);

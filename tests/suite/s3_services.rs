@@ -54,13 +54,13 @@ fn check_resume(service: &Service) {
         let scene = Scene::new();
         let source = scene.source("source", 5 * PART + 1);
         let line =
-            format!("--limit-rate 20M --threads 1 --checkpoint-every 0 source s3://bucket/{word}");
+            format!("--limit-rate 10M --threads 1 --checkpoint-every 0 source s3://bucket/{word}");
         let words: Vec<&str> = line.split(' ').collect();
         let progress = ["--progress", "json"];
         let mut running = told(service, &scene, &[&progress[..], &words].concat()).start();
         running.wait_until_recorded(PART as u64);
         assert!(running.kill().was_killed());
-        let again = format!("{word} --json {}", line.replace("--limit-rate 20M ", ""));
+        let again = format!("{word} --json {}", line.replace("--limit-rate 10M ", ""));
         let report = copy(service, &scene, &again).code(0).report();
         let resumed = report["bytes"]["resumed"].as_u64().expect("a number");
         assert_eq!(resumed >= PART as u64, word == "--resume", "{report}");

@@ -12,12 +12,12 @@ use rustix::process::Signal;
 use crate::common::{Ended, Running, Scene, assert_same, pattern};
 
 const LEN: usize = 4 << 20;
-const SLOW: &str = "-t 2 --limit-rate 2MiB --io-size 64KiB --stripe-size 256KiB \
+const SLOW: &str = "-t 2 --limit-rate 1536KiB --io-size 64KiB --stripe-size 256KiB \
                     --checkpoint-every 0 --progress json --json";
 
 fn in_the_middle(scene: &Scene, job: &str) -> Running {
     let mut running = scene.pcopy(format!("{SLOW} {job}").split_whitespace()).start();
-    running.wait_until_copied(LEN as u64 / 4);
+    running.wait_until_copied(LEN as u64 / 8);
     running
 }
 
@@ -128,7 +128,7 @@ fn a_stream_is_compared_by_its_fingerprints() {
 /// and the first byte that differs is named.
 #[test]
 fn a_write_behind_an_old_time_is_named_by_its_byte() {
-    for (at, options) in [(0, ""), (1 << 20, "--also second"), (70_001, "--in-place")] {
+    for (at, options) in [(0, ""), (130_001, "--also second"), (70_001, "--in-place")] {
         let scene = Scene::new();
         scene.source("source", LEN);
         if options == "--in-place" {
@@ -330,10 +330,10 @@ fn a_source_of_zeros_is_compared_throughout() {
         file.set_modified(std::time::SystemTime::UNIX_EPOCH).expect("a time");
     };
     make("source", b"one");
-    let line = "-t 1 --sparse never --reflink never --limit-rate 24MiB --checkpoint-every 0 \
+    let line = "-t 1 --sparse never --reflink never --limit-rate 12MiB --checkpoint-every 0 \
                 --progress json source copy";
     let mut running = scene.pcopy(line.split_whitespace()).start();
-    running.wait_until_copied(LONG / 2);
+    running.wait_until_copied(LONG / 4);
     running.signal(Signal::TERM);
     running.end().died_by(Signal::TERM);
     fs::rename(scene.path("source"), scene.path("old")).expect("a rename");

@@ -154,7 +154,7 @@ fn without_the_newer_rename_nothing_is_replaced() {
         let (scene, bytes) = scene();
         let ended = refused(&scene, "renameat2,link,linkat", error, "source new").run().code(0);
         assert_same(&scene.read("new"), &bytes, &ended.stderr);
-        let line = "--limit-rate 4MiB --progress json source raced";
+        let line = "--limit-rate 1MiB --progress json source raced";
         let mut running = refused(&scene, "renameat2", error, line).start();
         running.wait_until_copying();
         scene.write("raced", b"mine");

@@ -345,12 +345,12 @@ fn every_segment_has_a_digest_that_the_usual_tools_check() {
 fn segments_that_were_interrupted_are_resumed() {
     let scene = Scene::new();
     let bytes = scene.source("source", 7_777_777);
-    let line = "--progress json --limit-rate 4000000 --checkpoint-every 0.01 -t 2 --io-size 64KiB \
+    let line = "--progress json --limit-rate 2000000 --checkpoint-every 0.01 -t 2 --io-size 64KiB \
                 --split 1000000 source d";
     let words = || line.split_whitespace();
     for signal in [None, Some(rustix::process::Signal::INT)] {
         let mut running = scene.pcopy(words()).start();
-        running.wait_until_recorded(3_000_000);
+        running.wait_until_recorded(1_500_000);
         match signal {
             None => assert!(running.kill().was_killed()),
             Some(signal) => {
@@ -369,7 +369,7 @@ fn segments_that_were_interrupted_are_resumed() {
         }
     }
     let mut running = scene.pcopy(words()).start();
-    running.wait_until_recorded(3_000_000);
+    running.wait_until_recorded(1_500_000);
     assert!(running.kill().was_killed());
     std::fs::remove_file(scene.path("d.002.pcopy-part")).unwrap();
     scene.run("--split 1000000 --resume source d").code(3).says(&["d.002.pcopy-part' is gone"]);
@@ -385,7 +385,7 @@ fn a_file_that_appears_meanwhile_stays() {
     for name in ["d.007", "d.009"] {
         let scene = Scene::new();
         let bytes = scene.source("source", 800_000);
-        let line = "--progress json --limit-rate 1000000 --io-size 4KiB --split 100000 source d";
+        let line = "--progress json --limit-rate 400000 --io-size 4KiB --split 100000 source d";
         let mut running = scene.pcopy(line.split(' ')).start();
         running.wait_until_copied(100_000);
         scene.write(name, b"guard");

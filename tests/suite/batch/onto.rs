@@ -265,7 +265,7 @@ fn a_further_destination_gets_the_same_ranges() {
 }
 
 /// Options that make it slow, and recorded at once.
-const SLOW: &str = "--limit-rate 2MiB --checkpoint-every 0 --progress json -t 2 \
+const SLOW: &str = "--limit-rate 640KiB --checkpoint-every 0 --progress json -t 2 \
                     --io-size 64KiB --stripe-size 128KiB";
 
 /// Kills a copy when `bytes` of it were recorded.

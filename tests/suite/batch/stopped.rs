@@ -393,7 +393,7 @@ fn a_large_file_of_another_digest_leaves_nothing() {
 #[test]
 fn a_large_file_that_is_being_verified_goes_on() {
     let (scene, image) = large();
-    let line = "--resume --verify --limit-rate 48MiB --io-size 1MiB --checkpoint-every 0.1 \
+    let line = "--resume --verify --limit-rate 24MiB --io-size 1MiB --checkpoint-every 0.1 \
                 --progress json";
     let mut running = start(&scene, line);
     running.wait_for_line(|line| {
