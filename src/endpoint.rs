@@ -257,7 +257,8 @@ pub trait Destination: Send + Sync {
         End::default()
     }
 
-    /// Whether nobody else knows what will be written: it has no name as yet.
+    /// Whether the copy makes the file: it has no name as yet, or got it from an earlier
+    /// run of the same copy, which left something to do.
     fn is_fresh(&self) -> bool {
         self.abilities().is_new
     }

@@ -122,10 +122,6 @@ impl Destination for NewFile {
         End::of_directory(&self.target.directory)
     }
 
-    fn is_fresh(&self) -> bool {
-        !self.left.start.is_committed()
-    }
-
     fn footprint(&self) -> Option<Footprint<'_>> {
         Some(Resumable::footprint(self))
     }

@@ -193,8 +193,8 @@ pub struct Capabilities {
     pub kernel_moves: bool,
     /// Bytes to be moved.
     pub bytes: u64,
-    /// Whether the destination is a file that nobody else knows: without its
-    /// name as yet.
+    /// Whether the copy makes the destination, which is a file: it has no name as yet, or
+    /// got it from an earlier run of the same copy.
     pub fresh: bool,
     /// How much of the source is in the page cache. Only asked where much is
     /// to be moved.
@@ -230,7 +230,7 @@ pub struct Between {
     pub mapping: Mapping,
     /// Bytes to be moved.
     pub bytes: u64,
-    /// Whether nobody else knows what will be written: without its name as yet.
+    /// Whether the copy makes the destination.
     pub fresh: bool,
 }
 

@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use pcopy::testing::Random;
 
-use crate::common::{Scene, assert_same, rounds};
+use crate::common::{Scene, assert_same, can_engine, rounds, wait_until};
 use crate::inject::{Target, can_inject, is_temporary_map};
 
 /// Killed before every k-th write, sync, rename and removal, and again while
@@ -40,7 +40,7 @@ fn killed_before_every_call() {
     println!("measured: killed before every call: {kills} kills, 0 partial, {kills} resumed");
 }
 
-fn kill_before_every(job: &str, target: fn() -> Target, call: &str) -> u32 {
+fn kill_before_every(job: &str, target: impl Fn() -> Target, call: &str) -> u32 {
     for k in 1.. {
         let target = target();
         let expression = format!("{call}:signal=KILL:when={k}");
@@ -58,6 +58,31 @@ fn kill_before_every(job: &str, target: fn() -> Target, call: &str) -> u32 {
         }
     }
     unreachable!("the loop ends with the calls")
+}
+
+/// What resumes a killed run is its command with `--resume`, whatever engine that names:
+/// also where the copy has its name already, and only the map is still there.
+#[test]
+fn every_engine_goes_on_with_what_it_left() {
+    if !can_inject() {
+        return;
+    }
+    for engine in ["positioned", "direct", "mmap", "offload", "splice"] {
+        if !can_engine(engine) {
+            continue;
+        }
+        for old in [false, true] {
+            let target = || {
+                let mut target =
+                    if old { Target::with_an_old_file() } else { Target::with_checkpoints() };
+                target.options = target.options.replace("positioned", engine);
+                target
+            };
+            for call in ["fsync,fdatasync", "rename,renameat,renameat2", "unlink,unlinkat"] {
+                assert!(kill_before_every(engine, target, call) > 0, "{engine}: {call}");
+            }
+        }
+    }
 }
 
 /// A signal that comes during a write ends the copy with that write: the next
@@ -115,6 +140,10 @@ fn end_at_random(seed: u64, signals: &[Signal], rate: &str) -> u32 {
         let before = left(&scene);
         let line = format!("{JOB} --limit-rate {rate} --resume source copy");
         let running = scene.pcopy(line.split_whitespace()).start();
+        // Half of them meet it at work, however long a start takes.
+        if random.chance(1, 2) {
+            wait_until("it has begun", || left(&scene) != before || scene.has("copy"));
+        }
         some_time(&mut random);
         let signal = signals[usize::try_from(random.below(signals.len() as u64)).unwrap()];
         running.signal_if_there(signal);
