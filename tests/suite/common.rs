@@ -303,6 +303,7 @@ impl Run {
         assert!(written.as_ref().err().is_none_or(is_closed), "{line}: {written:?}");
         drop(pipe);
         let id = child.id();
+        let _alarm = Alarm::of(&child);
         let output = child.wait_with_output().expect("a child can be waited for");
         let asked = watched.map_or(0, |watched| watched.check(id, &line));
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -318,7 +319,8 @@ impl Run {
         self.command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(&mut self.command, &line);
         let stderr = BufReader::new(child.stderr.take().expect("stderr is a pipe"));
-        Running { line, child, stderr, heard: String::new(), watched }
+        let alarm = Alarm::of(&child);
+        Running { line, child, stderr, heard: String::new(), watched, _alarm: alarm }
     }
 }
 
@@ -374,6 +376,37 @@ pub struct Running {
     stderr: BufReader<ChildStderr>,
     heard: String,
     watched: Option<Watched>,
+    _alarm: Alarm,
+}
+
+/// Ends a program that does not end by itself, which would keep all other tests waiting.
+/// Off when it is dropped.
+struct Alarm {
+    _off: std::sync::mpsc::Sender<()>,
+}
+
+impl Alarm {
+    fn of(child: &Child) -> Alarm {
+        let (off, waits) = channel();
+        let id = child.id();
+        std::thread::spawn(move || {
+            if waits.recv_timeout(PATIENCE) == Err(std::sync::mpsc::RecvTimeoutError::Timeout) {
+                end_by_force(id);
+            }
+        });
+        Alarm { _off: off }
+    }
+}
+
+#[cfg(unix)]
+fn end_by_force(id: u32) {
+    let id = i32::try_from(id).ok().and_then(rustix::process::Pid::from_raw);
+    let _ = rustix::process::kill_process(id.expect("a number"), rustix::process::Signal::KILL);
+}
+
+#[cfg(windows)]
+fn end_by_force(id: u32) {
+    let _ = Command::new("taskkill").args(["/F", "/PID", &id.to_string()]).status();
 }
 
 impl Running {
@@ -671,13 +704,14 @@ impl Drop for SmallDisk {
 
 /// Waits for a state that nobody announces.
 #[track_caller]
-pub fn wait_until(what: &str, state: impl Fn() -> bool) {
+pub fn wait_until(what: &str, mut state: impl FnMut() -> bool) {
     let start = Instant::now();
     while !state() {
         assert!(start.elapsed() < PATIENCE, "waited too long until {what}");
         // Not a delay that anything relies on: it only spares the processor.
         std::thread::park_timeout(Duration::from_millis(2));
     }
+    late();
 }
 
 /// What precedes an advised command.

@@ -154,7 +154,7 @@ fn what_goes_wrong_on_the_way_is_asked_for_again() {
             let is_bad = request.number % if name == "stalled" { 11 } else { 3 } == 2;
             if is_bad { fault(request, reply) } else { reply }
         });
-        let words = ["--threads", "4", "--timeout", "0.5", &server.url("x"), "copy"];
+        let words = ["--threads", "4", "--timeout", "2", &server.url("x"), "copy"];
         scene.pcopy(SMALL[..4].iter().chain(&words)).run().code(0);
         assert_same(&scene.read("copy"), &bytes, name);
     }
@@ -590,7 +590,7 @@ fn a_wish_to_stop_is_heard_while_a_server_says_nothing() {
         running.signal(Signal::INT);
         running.end().died_by(Signal::INT);
         let took = begin.elapsed();
-        assert!(took < Duration::from_secs(5), "{name}: {took:?}");
+        assert!(took < Duration::from_secs(20), "{name}: {took:?}");
     }
 }
 
@@ -602,7 +602,7 @@ fn a_server_that_stays_away_leaves_a_copy_to_resume() {
     });
     let url = server.url("x");
     let words = ["--threads", "1", "--checkpoint-every", "0", "--max-retries", "1", &url, "copy"];
-    let words = [&SMALL[..4], &["--timeout", "0.3"], &words].concat();
+    let words = [&SMALL[..4], &["--timeout", "1"], &words].concat();
     let ended = scene.pcopy(&words).run().code(5);
     ended.says(&["did not answer", "--resume"]);
     drop(server);
@@ -619,7 +619,7 @@ fn too_much_to_do_for_a_server_makes_fewer_requests() {
     let count = Arc::clone(&refused);
     let server = Server::start(move |request| {
         let before = now.fetch_add(1, SeqCst);
-        std::thread::sleep(Duration::from_millis(5));
+        std::thread::sleep(Duration::from_millis(50));
         now.fetch_sub(1, SeqCst);
         if before < most {
             return object.answer(request);
@@ -659,7 +659,7 @@ fn a_server_that_answers_late_is_asked_for_more_at_once() {
     let (now, peak, object) = (Arc::clone(&active), Arc::clone(&most), Object::new(&bytes));
     let server = Server::start(move |request| {
         peak.fetch_max(now.fetch_add(1, SeqCst) + 1, SeqCst);
-        std::thread::sleep(Duration::from_millis(60));
+        std::thread::sleep(Duration::from_millis(400));
         now.fetch_sub(1, SeqCst);
         object.answer(request)
     });

@@ -100,7 +100,7 @@ fn a_server_that_breaks_off_after_each_byte_is_given_up() {
     });
     let url = server.url("x");
     for word in ["--no-sync", "--verify"] {
-        let words = ["--threads", "1", "--timeout", "0.3", "--max-retries", "3", word];
+        let words = ["--threads", "1", "--timeout", "5", "--max-retries", "3", word];
         scene.pcopy(words.iter().chain(&["--restart", &url, "copy"])).run().code(5);
     }
     let asked = server.log().len();

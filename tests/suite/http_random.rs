@@ -112,7 +112,7 @@ fn answer(request: &Request, before: usize) -> Reply {
 
 fn options(random: &mut Random) -> Options {
     let mut remote = Remote::default();
-    (remote.max_retries, remote.timeout) = (4, Duration::from_millis(200));
+    (remote.max_retries, remote.timeout) = (4, Duration::from_secs(1));
     remote.ca_file = Some(CA.into());
     let mut options = Options::default();
     options.remote = remote;

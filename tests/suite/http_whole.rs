@@ -79,7 +79,7 @@ fn what_ends_too_early_is_no_copy() {
     {
         let (scene, bytes) = (Scene::new(), pattern(1, 300_000));
         let server = server(&bytes, way);
-        let words = ["--timeout", "0.3", "--json", &server.url("x"), "copy"];
+        let words = ["--timeout", "1", "--json", &server.url("x"), "copy"];
         let report = scene.pcopy(words).run().code(5).report();
         assert_eq!(report["error_kind"], "read", "{way:?}: {report}");
         assert!(!scene.has("copy"), "{way:?}");
@@ -135,5 +135,5 @@ fn a_wish_to_stop_is_heard_in_a_stream_that_stalls() {
     let begin = std::time::Instant::now();
     running.signal(Signal::INT);
     running.end().died_by(Signal::INT);
-    assert!(begin.elapsed() < std::time::Duration::from_secs(5), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < std::time::Duration::from_secs(20), "{:?}", begin.elapsed());
 }

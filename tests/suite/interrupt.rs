@@ -202,7 +202,7 @@ fn a_copy_that_ran_out_of_time_can_be_resumed() {
     }
     let scene = Scene::new();
     let bytes = scene.source("source", 16 << 20);
-    let mut timeout = scene.tool("timeout", ["1"]);
+    let mut timeout = scene.tool("timeout", ["4"]);
     timeout.command.arg(crate::common::program());
     timeout.command.args("--reflink never --limit-rate 1MiB --io-size 64KiB".split(' '));
     timeout.command.args(["source", "copy"]);

@@ -190,7 +190,8 @@ fn a_process_that_is_asked_to_stop_gives_its_shard_back_at_once() {
 fn what_is_missing_is_listed_as_a_scheduler_takes_it_and_finish_may_be_said_twice() {
     let scene = Scene::new();
     let source = scene.source("source", 1 << 20);
-    let first = start(&scene, &format!("{SMALL} {SLOW} --shard 2/4 source copy"));
+    let slow = SLOW.replace("512KiB", "128KiB");
+    let first = start(&scene, &format!("{SMALL} {slow} --shard 2/4 source copy"));
     wait_until("it has begun", || recorded(&scene) > 1);
     first.kill();
     let ended = scene.run("job finish J").code(75);
@@ -245,7 +246,7 @@ fn what_is_not_as_expected_gets_no_name() {
     scene.source("source", 300_000);
     scene.run(&format!("{SMALL} --expect crc32c:00000000 source copy")).code(4);
     assert!(!scene.has("copy"));
-    let first = start(&scene, "--job K --stripe-size 64KiB --limit-rate 256KiB source copy");
+    let first = start(&scene, "--job K --stripe-size 64KiB --limit-rate 64KiB source copy");
     let has_record = || scene.path("K/done.00000.json").exists();
     wait_until("it has begun", has_record);
     first.kill();

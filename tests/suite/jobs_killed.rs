@@ -248,7 +248,7 @@ impl Stopped {
 
 /// A process that is at work for a while.
 fn start_slow(scene: &Scene) -> Running {
-    let slow = start(scene, &format!("{SMALL} --limit-rate 512KiB --io-size 16KiB source copy"));
+    let slow = start(scene, &format!("{SMALL} --limit-rate 256KiB --io-size 16KiB source copy"));
     wait_until("it has begun", || !records(scene).is_empty());
     slow
 }

@@ -126,7 +126,7 @@ fn a_change_of_an_object_without_versions_ends_the_copy() {
     let (scene, old, new) = (Scene::new(), pattern(1, 1_000_001), pattern(2, 1_000_001));
     let service = S3::new();
     service.put("/b/x", &old);
-    let words = ["--limit-rate", "2M", "--threads", "1", "--json", "s3://b/x", "copy"];
+    let words = ["--limit-rate", "256K", "--threads", "1", "--json", "s3://b/x", "copy"];
     let running = told(&scene, &service, &words).start();
     crate::common::wait_until("some requests were made", || service.server.log().len() > 4);
     service.put("/b/x", &new);

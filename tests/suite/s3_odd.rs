@@ -328,9 +328,7 @@ fn what_came_meanwhile_is_not_replaced_by_a_service_that_ignores_conditions() {
         let service = S3::with(manners, move |request, _| {
             if request.method == "HEAD" && request.number > 0 {
                 now.fetch_max(1, SeqCst);
-                while now.load(SeqCst) < 2 {
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                }
+                crate::common::wait_until("it may go on", || now.load(SeqCst) >= 2);
             }
             Fate::Done
         });
@@ -356,9 +354,7 @@ fn an_upload_that_another_copy_writes_is_left_alone() {
     let service = S3::with(Manners::default(), move |_, query| {
         if query.get("partNumber").is_some_and(|number| number == "2") {
             now.fetch_max(1, SeqCst);
-            while now.load(SeqCst) < 2 {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
+            crate::common::wait_until("it may go on", || now.load(SeqCst) >= 2);
         }
         Fate::Done
     });
@@ -395,9 +391,7 @@ fn a_copy_that_is_still_looking_keeps_others_away() {
     let now = Arc::clone(&gate);
     let service = S3::with(Manners::default(), move |request, _| {
         if request.method == "HEAD" && now.fetch_max(1, SeqCst) < 2 {
-            while now.load(SeqCst) < 2 {
-                std::thread::sleep(std::time::Duration::from_millis(1));
-            }
+            crate::common::wait_until("it may go on", || now.load(SeqCst) >= 2);
         }
         Fate::Done
     });

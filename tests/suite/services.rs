@@ -16,17 +16,30 @@ pub struct Service {
 impl Service {
     /// What `make` starts, on a port that it is told.
     pub fn start(make: impl Fn(u16) -> Command) -> Service {
+        // Another program may take the port before it does.
+        for _ in 0..5 {
+            if let Some(service) = Service::start_once(&make) {
+                return service;
+            }
+        }
+        panic!("it ends at once, five times");
+    }
+
+    /// `None` if it has ended before it answered.
+    fn start_once(make: &impl Fn(u16) -> Command) -> Option<Service> {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of this machine");
         let port = free.local_addr().expect("it has an address").port();
         drop(free);
         let mut command = make(port);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let child = command.spawn().expect("it can be started");
-        let service = Service { child, port };
+        let mut service = Service { child, port };
+        let mut has_ended = false;
         wait_until("the service answers", || {
-            TcpStream::connect((Ipv4Addr::LOCALHOST, service.port)).is_ok()
+            has_ended = service.child.try_wait().is_ok_and(|status| status.is_some());
+            has_ended || TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
         });
-        service
+        (!has_ended).then_some(service)
     }
 
     /// Makes a request that must succeed, and returns the whole answer. `headers` end

@@ -14,8 +14,9 @@ use crate::disks::{Served, rounds};
 
 const LEN: usize = 8 << 20;
 
-/// How long a copy may take to end after the last answer of its source.
-const SOON: Duration = Duration::from_secs(2);
+/// How long a copy may take to end after the last answer of its source: less than it would
+/// need to ask for every sector, and many times what it takes on a machine that is not busy.
+const SOON: Duration = Duration::from_secs(20);
 
 /// What goes away, and how.
 #[derive(Clone, Copy, PartialEq, Debug)]

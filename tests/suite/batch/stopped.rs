@@ -252,8 +252,10 @@ fn an_interrupted_comparison_leaves_the_others_in_the_list() {
     let image = scene.source("image", 8 << 20);
     std::fs::create_dir(scene.path("out")).unwrap();
     scene.write("there", &image);
+    // Of a few megabytes each: some seconds.
+    const ROWS: usize = 600;
     let wrong = "0".repeat(40);
-    let rows = (0..200).map(|n| {
+    let rows = (0..ROWS).map(|n| {
         std::fs::hard_link(scene.path("there"), scene.path(format!("out/f{n}"))).unwrap();
         let row = serde_json::json!({"name": format!("f{n}"), "sha1": wrong, "status": "failed"});
         format!("{row}\n")
@@ -266,7 +268,7 @@ fn an_interrupted_comparison_leaves_the_others_in_the_list() {
     running.signal(Signal::INT);
     running.end().died_by(Signal::INT);
     let report = lines(&scene, "r");
-    assert_eq!(report.len(), 200, "every item is in it");
+    assert_eq!(report.len(), ROWS, "every item is in it");
     assert!(report.iter().any(|line| line["status"] == "not-tried"));
 }
 
@@ -562,9 +564,9 @@ fn no_file_gets_its_name_after_a_shared_source_has_changed() {
     let (scene, _) = many();
     let mut running = start(&scene, SLOW);
     running.wait_for_line(|line| copied(line) > 0);
-    let before = tree(&scene, "out").len();
     let file = std::fs::File::options().write(true).open(scene.path("image"));
     std::io::Write::write_all(&mut file.expect("a source"), b"more").expect("written");
+    let before = tree(&scene, "out").len();
     running.end().code(5).says(&["changed", "--allow-changed-source"]);
     let named = tree(&scene, "out").iter().filter(|name| name.contains('f')).count();
     // Those of a group that was under way, at most.
