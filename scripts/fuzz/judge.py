@@ -22,7 +22,7 @@ import server
 from violation import Violation, first_difference, must
 
 # Longer than any copy here takes, on any machine.
-PATIENCE = 180
+PATIENCE = 900
 
 # Names that a run may leave beside a destination that it did not complete.
 LEFT = re.compile(
