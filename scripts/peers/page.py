@@ -20,10 +20,10 @@ TRIALS = os.path.join(tools.ROOT, "target", "compare-peers")
 INTRODUCTION = """\
 # Performance
 
-Measured side by side by `scripts/compare-peers`: each scenario runs its commands in
-interleaved rounds, the first is discarded, and the table has the median of the others with
-the fastest and slowest. A ratio is peer time over pcopy time: above 1, pcopy is faster.
-Misses stand here like hits. To see what suits your own disk, run `pcopy bench`.
+`scripts/compare-peers` measures pcopy and its peers side by side. Each scenario runs its commands in
+interleaved rounds. The first round is discarded, and the table has the median of the others with the
+fastest and slowest. A ratio is peer time divided by pcopy time: above 1, pcopy is faster. Missed
+targets are listed like met ones. To see which settings suit your own disk, run `pcopy bench`.
 
 ![Throughput of pcopy and its peers](performance.svg)
 """
@@ -31,9 +31,9 @@ Misses stand here like hits. To see what suits your own disk, run `pcopy bench`.
 HISTORY = """
 ## By commit
 
-The file performance.json keeps what `scripts/compare-peers --record` measured of each commit. A
-point is the time of a peer over that of pcopy, in the same run, so that points of different machines
-can stand side by side. Which peer it is, is written below.
+The file performance.json keeps the results of `scripts/compare-peers --record` for each commit. A
+point is the time of a peer divided by that of pcopy in the same run, so points of different machines
+can be compared. The peer is named below.
 
 ![Time of a peer / time of pcopy, by commit](performance-history.svg)
 """

@@ -12,7 +12,7 @@ use rustix::process::Signal;
 use crate::common::{Ended, Running, Scene, assert_same, pattern};
 
 const LEN: usize = 4 << 20;
-const SLOW: &str = "-t 2 --limit-rate 1536KiB --io-size 64KiB --stripe-size 256KiB \
+const SLOW: &str = "-t 2 --limit-rate 2MiB --io-size 64KiB --stripe-size 256KiB \
                     --checkpoint-every 0 --progress json --json";
 
 fn in_the_middle(scene: &Scene, job: &str) -> Running {
