@@ -123,7 +123,7 @@ def plain_case(case, words):
     """A copy of nothing special between the same places, with these options."""
     source = {key: case["source"][key] for key in ("kind", "place", "ranges", "piece") if key in case["source"]}
     if "ranges" in source and not size_of(case):
-        # No bytes are no stream, whatever the server can do.
+        # An empty object is not a stream, whatever the server can do.
         source["ranges"] = True
     source.update(runs=[["data", 65536, 1]], faults=0, seed=0, piece=32768 if has_pieces(case) else 65536)
     dest = {"kind": case["dest"]["kind"], "place": case["dest"]["place"], "old": [65536, 2, 0]}
