@@ -438,4 +438,4 @@ def test_the_import_is_quick():
     ]
     print(f"import: {min(times) * 1000:.1f} ms of a processor")
     # The goal is 20 ms, of a wheel that is not compiled for tests.
-    assert min(times) < 1
+    assert min(times) < 0.1

@@ -316,9 +316,8 @@ def test_how_soon_ctrl_c_is_heard(source, tmp_path):
     output = running.communicate(timeout=60)[0].split()
     took = float(output[-1]) - asked
     print(f"Ctrl-C: {took * 1000:.0f} ms")
-    # The goal is 200 ms, and the copy would take 12 s; other work on the machine may take
-    # its share of this.
-    assert took < 8
+    # The goal is 200 ms; other work on the machine may take its share of this.
+    assert took < 2
     assert (tmp_path / "copy.pcopy-part").exists() and not (tmp_path / "copy").exists()
     assert pcopy.copy(source, tmp_path / "copy", resume=True).bytes.resumed > 0
 

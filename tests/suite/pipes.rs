@@ -419,7 +419,7 @@ fn a_slow_writer_is_seen_and_can_be_given_up_at_any_time() {
         let status = child.wait().unwrap();
         let signal = std::os::unix::process::ExitStatusExt::signal(&status);
         assert_eq!(signal, Some(Signal::INT.as_raw()), "{status}");
-        assert!(asked.elapsed().as_secs() < 20, "while the pipe is open and silent");
+        assert!(asked.elapsed().as_secs() < 5, "while the pipe is open and silent");
         assert_eq!(scene.has("copy.pcopy-part"), left, "{sent} bytes came");
         assert!(!scene.has("copy") && !scene.has("copy.pcopy-map"));
         if left {

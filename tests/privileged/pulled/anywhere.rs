@@ -16,7 +16,7 @@ const LEN: usize = 8 << 20;
 
 /// How long a copy may take to end after the last answer of its source: less than it would
 /// need to ask for every sector, and many times what it takes on a machine that is not busy.
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(10);
 
 /// What goes away, and how.
 #[derive(Clone, Copy, PartialEq, Debug)]
